@@ -1,0 +1,54 @@
+import type { ChunkReader } from '../image/chunk-reader.ts'
+import type { Manifest } from '../image/manifest.ts'
+import type { Tree } from '../image/tree.ts'
+
+export interface ImageStats {
+  /** Stored bytes of the whole image. */
+  readonly imageBytes: number
+  /** Bytes received from peers for this image since it was opened, protocol included where known. */
+  readonly linkBytes: number
+  /** Stored bytes received from peers, all causes. */
+  readonly fetchedBytes: number
+  readonly demandBytes: number
+  readonly prefetchBytes: number
+  readonly demandReads: number
+  /** Time reads spent waiting for peers, summed over reads. */
+  readonly stallMs: number
+  readonly peers: number
+  readonly complete: boolean
+  /** Stored bytes present on this machine, whenever they came. */
+  readonly localBytes: number
+}
+
+export interface OpenImageOptions {
+  readonly home: string
+  /** Any accepted form of link. */
+  readonly link: string
+  /** How long to look for peers before `PEERS_UNREACHABLE`. @default 30000 */
+  readonly peerTimeoutMs?: number
+  /** `wait`: reads wait for peers for ever; `fail`: they fail after the peer time-out. @default 'wait' */
+  readonly onPeerLoss?: 'wait' | 'fail'
+  /** Use what is on this machine and look for no peers. @default false */
+  readonly offline?: boolean
+  /** Do not fetch the rest of the image in the background. @default false */
+  readonly lazyOnly?: boolean
+  readonly signal?: AbortSignal
+}
+
+/**
+ * One image version opened through the daemon: its tree is in this process, its content is read over
+ * the daemon's socket. Survives the daemon: reads wait until it is back.
+ */
+export interface ImageSession extends AsyncDisposable {
+  /** Canonical full link with version, key and secret. */
+  readonly link: string
+  /** z32 drive key. */
+  readonly key: string
+  readonly version: number
+  readonly manifest: Manifest
+  readonly tree: Tree
+  readonly chunks: ChunkReader
+  stats(): Promise<ImageStats>
+}
+
+export type OpenImage = (options: OpenImageOptions) => Promise<ImageSession>

@@ -1,0 +1,21 @@
+import type { ChunkReader } from '../image/chunk-reader.ts'
+import type { Tree } from '../image/tree.ts'
+
+/** `erofs`: the kernel serves the tree from a metadata image. `fuse`: fuse-native serves it all. */
+export type MountMode = 'erofs' | 'fuse'
+
+export interface MountImageOptions {
+  readonly tree: Tree
+  readonly chunks: ChunkReader
+  /** An existing empty directory (mode 0700) that this mount may fill; emptied again on dispose. */
+  readonly directory: string
+  /** `auto` takes `erofs` where the kernel has it. @default 'auto' */
+  readonly mode?: MountMode | 'auto'
+  readonly signal?: AbortSignal
+}
+
+/** A mounted tree; disposing unmounts (lazily where busy) and detaches loop devices. */
+export interface MountedImage extends AsyncDisposable {
+  readonly rootfs: string
+  readonly mode: MountMode
+}

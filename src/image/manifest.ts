@@ -1,0 +1,73 @@
+/** What `/container.json` holds: everything about an image that is not in its tree. */
+export const MANIFEST_FORMAT = 'dat-container'
+export const MANIFEST_FORMAT_VERSION = 1
+/** Path of the manifest in the drive. Its block is the last one a publish appends. */
+export const MANIFEST_PATH = '/container.json'
+
+/** Where a packed, compressed part of the image lies in the blobs core. */
+export interface PartPointer {
+  /** First block; the part's blocks are consecutive. */
+  readonly block: number
+  readonly blocks: number
+  /** Bytes of those blocks together. */
+  readonly storedBytes: number
+  /** Bytes after decompression. */
+  readonly bytes: number
+  /** `sha256:` and the hex digest of the stored bytes. */
+  readonly digest: string
+}
+
+/** How a container of this image starts. */
+export interface StartCommand {
+  /** `boot`: run the image's init as PID 1. `process`: run `argv`. */
+  readonly mode: 'boot' | 'process'
+  readonly argv?: readonly string[]
+  readonly env?: readonly string[]
+  readonly cwd?: string
+  readonly user?: string
+  readonly stopSignal?: string
+  readonly exposedPorts?: readonly string[]
+}
+
+/** One published version, oldest first in {@link Manifest.versions}. */
+export interface VersionRecord {
+  /** 1 for the first publish of a drive. */
+  readonly version: number
+  /** Length of the blobs core after this version's manifest block. */
+  readonly blocks: number
+  readonly created: string
+  readonly message?: string
+  readonly files: number
+  readonly bytes: number
+  /** Stored bytes this version added. */
+  readonly newBytes: number
+}
+
+export interface Manifest {
+  readonly format: typeof MANIFEST_FORMAT
+  readonly formatVersion: typeof MANIFEST_FORMAT_VERSION
+  readonly version: number
+  readonly name: string
+  readonly description?: string
+  /** As Debian and Go name it: `amd64`, `arm64`. */
+  readonly arch: string
+  readonly os: 'linux'
+  /** ISO 8601, UTC. */
+  readonly created: string
+  readonly source: { readonly kind: string }
+  readonly start: StartCommand
+  /** Regular files, hardlinks counted once. */
+  readonly files: number
+  /** Directory entries of every type. */
+  readonly entries: number
+  /** Content bytes of all files, holes included. */
+  readonly bytes: number
+  /** Stored bytes of all distinct chunks of this version. */
+  readonly storedBytes: number
+  readonly chunks: number
+  readonly index: PartPointer
+  /** Content hash of every chunk, for publishers that want to reuse chunks; readers skip it. */
+  readonly chunkHashes: PartPointer
+  readonly profile?: PartPointer
+  readonly versions: readonly VersionRecord[]
+}
