@@ -1,0 +1,244 @@
+import { ColumnTree, DIRECTORY, FILE, TYPE_CODE } from './column-tree.ts'
+import { bytesColumn, doubleColumn, shortColumn, wordColumn } from './growing-column.ts'
+import { sortEntries } from './sort-entries.ts'
+import { checkTree } from './tree-check.ts'
+import {
+  MAX_CHUNKS,
+  MAX_ENTRIES,
+  MAX_EXTENTS,
+  MAX_INODES,
+  MAX_POOL_BYTES,
+  badIndex,
+  checkAttributes,
+  checkName,
+  checkTarget
+} from './tree-limits.ts'
+import { XattrSets } from './xattr-sets.ts'
+import type { DeviceNumber } from './column-tree.ts'
+import type { Extent, InodeAttributes, Xattr } from './tree.ts'
+
+/** What {@link TreeBuilder.addInode} may be told besides the attributes. */
+export interface InodeContent {
+  /** Content bytes; files only. */
+  readonly size?: number
+  /** Symlinks only, and required for them. */
+  readonly symlinkTarget?: Uint8Array
+  readonly xattrs?: readonly Xattr[]
+  /** Files only; what no extent covers is a hole. */
+  readonly extents?: readonly Extent[]
+}
+
+const DEFAULT_ROOT: InodeAttributes = {
+  type: 'directory',
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  mtimeSeconds: 0,
+  mtimeNanoseconds: 0,
+  deviceMajor: 0,
+  deviceMinor: 0
+}
+
+/**
+ * Collects inodes, names and chunks in any order and makes the columnar tree of them. Every method
+ * throws ContainerError `BAD_INDEX` for what Linux could not hold. Memory: about 80 bytes an inode
+ * with its name's row and one extent, plus the names.
+ */
+export class TreeBuilder {
+  readonly #type = bytesColumn()
+  readonly #mode = shortColumn()
+  readonly #uid = wordColumn()
+  readonly #gid = wordColumn()
+  readonly #mtimeSeconds = doubleColumn()
+  readonly #mtimeNanoseconds = wordColumn()
+  readonly #size = doubleColumn()
+  readonly #first = wordColumn()
+  readonly #count = wordColumn()
+  readonly #xattrSet = wordColumn()
+  readonly #xattrSets = new XattrSets()
+  readonly #devices = new Map<number, DeviceNumber>()
+  readonly #entryDirectory = wordColumn()
+  readonly #entryInode = wordColumn()
+  readonly #nameStart = wordColumn()
+  readonly #names = bytesColumn()
+  readonly #targets = bytesColumn()
+  readonly #extentPosition = doubleColumn()
+  readonly #extentChunk = wordColumn()
+  readonly #extentCount = wordColumn()
+  readonly #block = wordColumn()
+  readonly #storedBytes = wordColumn()
+  readonly #raw = bytesColumn()
+
+  /** @param rootAttributes of inode 0. @default a directory of root's, mode 0755, time 0 */
+  constructor(rootAttributes: InodeAttributes = DEFAULT_ROOT) {
+    this.#nameStart.push(0)
+    this.addInode(rootAttributes)
+  }
+
+  get inodeCount(): number {
+    return this.#type.length
+  }
+
+  get chunkCount(): number {
+    return this.#block.length
+  }
+
+  /** @returns the new inode's number; it needs a name before {@link finish} */
+  addInode(attributes: InodeAttributes, content: InodeContent = {}): number {
+    const inode = this.#type.length
+    if (inode >= MAX_INODES) throw badIndex(`more than ${MAX_INODES} inodes`)
+    this.#type.push(0)
+    for (const column of [this.#mode, this.#uid, this.#gid]) column.push(0)
+    for (const column of [this.#mtimeSeconds, this.#mtimeNanoseconds, this.#size]) column.push(0)
+    for (const column of [this.#first, this.#count, this.#xattrSet]) column.push(0)
+    this.setAttributes(inode, attributes)
+    if (attributes.type === 'symlink') this.#setTarget(inode, content.symlinkTarget)
+    else if (content.symlinkTarget !== undefined) throw badIndex('only a symlink has a target')
+    if (content.xattrs !== undefined) this.setXattrs(inode, content.xattrs)
+    if (content.size !== undefined || content.extents !== undefined) {
+      this.setContent(inode, content.size ?? 0, content.extents ?? [])
+    }
+    return inode
+  }
+
+  /** Replaces an inode's attributes, for instance the root's when an archive names it late. */
+  setAttributes(inode: number, attributes: InodeAttributes): void {
+    this.#checkInode(inode)
+    checkAttributes(attributes)
+    this.#type.set(inode, TYPE_CODE[attributes.type])
+    this.#mode.set(inode, attributes.mode)
+    this.#uid.set(inode, attributes.uid)
+    this.#gid.set(inode, attributes.gid)
+    this.#mtimeSeconds.set(inode, attributes.mtimeSeconds)
+    this.#mtimeNanoseconds.set(inode, attributes.mtimeNanoseconds)
+    if (attributes.type === 'character' || attributes.type === 'block') {
+      this.#devices.set(inode, { major: attributes.deviceMajor, minor: attributes.deviceMinor })
+    } else {
+      this.#devices.delete(inode)
+    }
+  }
+
+  setXattrs(inode: number, xattrs: readonly Xattr[]): void {
+    this.#checkInode(inode)
+    this.#xattrSet.set(inode, this.#xattrSets.add(xattrs))
+  }
+
+  /** Sets a file's size in bytes and where its content is; for files that are read late. */
+  setContent(inode: number, size: number, extents: readonly Extent[]): void {
+    this.#checkInode(inode)
+    if (this.#type.get(inode) !== FILE) throw badIndex('only a file has content')
+    const first = this.#extentPosition.length
+    if (first + extents.length > MAX_EXTENTS) throw badIndex(`more than ${MAX_EXTENTS} extents`)
+    this.#size.set(inode, size)
+    this.#first.set(inode, first)
+    this.#count.set(inode, extents.length)
+    for (const extent of extents) {
+      checkWords(extent.chunk, extent.count)
+      if (!Number.isSafeInteger(extent.position)) throw badIndex('an extent has a bad position')
+      this.#extentPosition.push(extent.position)
+      this.#extentChunk.push(extent.chunk)
+      this.#extentCount.push(extent.count)
+    }
+  }
+
+  /**
+   * @param block index in the blobs core
+   * @param storedBytes length of that block
+   * @param raw whether the block is the content itself, not a zstd frame of it
+   * @returns the chunk's number, for {@link Extent.chunk}
+   */
+  addChunk(block: number, storedBytes: number, raw: boolean): number {
+    if (this.#block.length >= MAX_CHUNKS) throw badIndex(`more than ${MAX_CHUNKS} chunks`)
+    checkWords(block, storedBytes)
+    this.#block.push(block)
+    this.#storedBytes.push(storedBytes)
+    this.#raw.push(raw ? 1 : 0)
+    return this.#block.length - 1
+  }
+
+  /** Gives `inode` a name. A second name of an inode that is no directory is a hardlink. */
+  link(directory: number, name: Uint8Array, inode: number): void {
+    this.#checkInode(directory)
+    this.#checkInode(inode)
+    if (this.#type.get(directory) !== DIRECTORY) throw badIndex('only a directory has entries')
+    if (this.#entryInode.length >= MAX_ENTRIES) throw badIndex(`more than ${MAX_ENTRIES} entries`)
+    checkName(name, 0, name.length)
+    if (this.#names.length + name.length > MAX_POOL_BYTES) throw badIndex('too many bytes of names')
+    this.#entryDirectory.push(directory)
+    this.#entryInode.push(inode)
+    this.#names.pushAll(name)
+    this.#nameStart.push(this.#names.length)
+  }
+
+  /** Sorts and checks everything. The builder must not be used afterwards. */
+  finish(): ColumnTree {
+    const type = this.#type.view()
+    const first = this.#first.view()
+    const count = this.#count.view()
+    const entries = sortEntries(
+      {
+        directory: this.#entryDirectory.view(),
+        inode: this.#entryInode.view(),
+        nameStart: this.#nameStart.view(),
+        names: buffer(this.#names.view())
+      },
+      { type, first, count }
+    )
+    const columns = {
+      type,
+      first,
+      count,
+      mode: this.#mode.view(),
+      uid: this.#uid.view(),
+      gid: this.#gid.view(),
+      mtimeSeconds: this.#mtimeSeconds.view(),
+      mtimeNanoseconds: this.#mtimeNanoseconds.view(),
+      size: this.#size.view(),
+      xattrSet: this.#xattrSet.view(),
+      xattrSets: this.#xattrSets.sets,
+      devices: this.#devices,
+      entryInode: entries.inode,
+      nameStart: entries.nameStart,
+      names: entries.names,
+      targets: buffer(this.#targets.view()),
+      extentPosition: this.#extentPosition.view(),
+      extentChunk: this.#extentChunk.view(),
+      extentCount: this.#extentCount.view(),
+      chunks: {
+        length: this.#block.length,
+        block: this.#block.view(),
+        storedBytes: this.#storedBytes.view(),
+        raw: this.#raw.view()
+      }
+    }
+    return new ColumnTree(columns, checkTree(columns))
+  }
+
+  #setTarget(inode: number, target: Uint8Array | undefined): void {
+    if (target === undefined) throw badIndex('a symlink needs a target')
+    checkTarget(target, 0, target.length)
+    if (this.#targets.length + target.length > MAX_POOL_BYTES) {
+      throw badIndex('too many bytes of symlinks')
+    }
+    this.#first.set(inode, this.#targets.length)
+    this.#count.set(inode, target.length)
+    this.#targets.pushAll(target)
+  }
+
+  #checkInode(inode: number): void {
+    if (!Number.isInteger(inode) || inode < 0 || inode >= this.#type.length) {
+      throw badIndex(`there is no inode ${inode}`)
+    }
+  }
+}
+
+/** A typed array would wrap such a number silently. */
+function checkWords(...values: number[]): void {
+  for (const value of values) {
+    if (value >>> 0 !== value) throw badIndex(`${value} is no 32-bit number`)
+  }
+}
+
+function buffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+}
