@@ -1,0 +1,205 @@
+import type { Logger } from 'pino'
+import { ContainerError } from '../image/errors.ts'
+import { decodeIndex } from '../image/index-codec.ts'
+import { decodeManifest, encodeManifest } from '../image/manifest-codec.ts'
+import { MAX_INDEX_BYTES, decompressPart } from '../image/part.ts'
+import type { Manifest } from '../image/manifest.ts'
+import type { Tree } from '../image/tree.ts'
+import type { HeldDrive } from '../p2p/held-drive.ts'
+import { formatKey, formatLink } from '../p2p/link.ts'
+import { cancelled } from '../p2p/waiting.ts'
+import type { ImageService, PublishTarget } from './image-service.ts'
+import {
+  METHODS,
+  type DaemonStatus,
+  type FillRequest,
+  type HoldingRequest,
+  type OpenRequest,
+  type OpenResponse,
+  type PublishBeginResponse,
+  type PublishCommitResponse,
+  type StatsResponse
+} from './protocol.ts'
+import type { RpcChannel } from './rpc.ts'
+
+export interface ClientConnectionOptions {
+  readonly channel: RpcChannel
+  readonly service: ImageService
+  readonly status: () => DaemonStatus
+  readonly shutdown: () => void
+  readonly log: Logger
+}
+
+interface OpenHandle {
+  readonly drive: HeldDrive
+  readonly bytesReadBefore: number
+}
+
+/**
+ * One client of the socket. What it opened is closed and what it began is abandoned when it goes
+ * away, so a client that dies leaves nothing behind.
+ */
+export class ClientConnection {
+  readonly ended: Promise<void>
+  readonly #options: ClientConnectionOptions
+  readonly #gone = new AbortController()
+  readonly #handles = new Map<number, OpenHandle>()
+  #nextHandle = 1
+  #publish: PublishTarget | undefined
+
+  constructor(options: ClientConnectionOptions) {
+    this.#options = options
+    const { channel, service } = options
+    channel.respond(METHODS.status, () => options.status())
+    channel.respond(METHODS.shutdown, () => {
+      setImmediate(options.shutdown)
+      return null
+    })
+    channel.respond(METHODS.open, (request) => this.#open(request))
+    channel.respond(METHODS.close, ({ handle }) => this.#close(handle))
+    channel.respond(METHODS.block, ({ handle, block, timeoutMs }) =>
+      this.#fetcher(handle).read(block, {
+        signal: this.#gone.signal,
+        ...(timeoutMs === undefined ? {} : { timeoutMs })
+      })
+    )
+    channel.respond(METHODS.fill, (request) => this.#fill(request))
+    channel.respond(METHODS.stats, ({ handle }) => this.#stats(handle))
+    channel.respond(METHODS.holding, (request) => this.#holding(request))
+    channel.respond(METHODS.publishBegin, ({ update }) => this.#beginPublish(update))
+    channel.respond(METHODS.publishAppend, (blocks) => this.#publishTarget().writer.append(blocks))
+    channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
+    channel.respond(METHODS.images, () => service.list())
+    channel.respond(METHODS.mirror, (request) => service.mirror(request, this.#gone.signal))
+    channel.respond(METHODS.forget, ({ image }) => service.forget(image))
+    this.ended = channel.closed.then(() => this.#cleanUp())
+  }
+
+  close(): void {
+    this.#options.channel.destroy()
+  }
+
+  async #open(request: OpenRequest): Promise<OpenResponse> {
+    const { drive, manifest, link } = await this.#options.service.open(request, this.#gone.signal)
+    if (this.#gone.signal.aborted) {
+      await this.#options.service.close(drive)
+      throw cancelled()
+    }
+    const handle = this.#nextHandle++
+    this.#handles.set(handle, { drive, bytesReadBefore: this.#options.status().bytesRead })
+    return { handle, link, key: formatKey(drive.key), manifest }
+  }
+
+  async #close(handle: number): Promise<null> {
+    const open = this.#handles.get(handle)
+    this.#handles.delete(handle)
+    if (open) await this.#options.service.close(open.drive)
+    return null
+  }
+
+  async #fill({ handle, ranges, wait }: FillRequest): Promise<null> {
+    const ended = this.#fetcher(handle).fill(ranges)
+    if (wait) await Promise.race([ended, this.#options.channel.closed])
+    return null
+  }
+
+  #stats(handle: number): StatsResponse {
+    const { bytesReadBefore } = this.#handle(handle)
+    return {
+      ...this.#fetcher(handle).counters,
+      peers: this.#opened(handle).cores.blobs.peers.length,
+      linkBytes: this.#options.status().bytesRead - bytesReadBefore
+    }
+  }
+
+  #holding({ handle, blocks }: HoldingRequest): Buffer {
+    const fetcher = this.#fetcher(handle)
+    const count = Math.min(blocks, this.#opened(handle).cores.blobs.length)
+    const bits = Buffer.alloc(Math.ceil(blocks / 8))
+    for (let block = 0; block < count; block++) {
+      if (fetcher.has(block)) bits[block >> 3] = (bits[block >> 3] ?? 0) | (1 << (block & 7))
+    }
+    return bits
+  }
+
+  async #beginPublish(update: string | undefined): Promise<PublishBeginResponse> {
+    if (this.#publish) throw new ContainerError('USAGE', 'this connection already publishes')
+    const target = await this.#options.service.beginPublish(update)
+    if (this.#gone.signal.aborted) {
+      await this.#options.service.abandonPublish(target)
+      throw cancelled()
+    }
+    this.#publish = target
+    return { key: formatKey(target.writer.key) }
+  }
+
+  /** Checks what was appended as a reader would, then makes it the image's newest version. */
+  async #commitPublish(unchecked: Manifest): Promise<PublishCommitResponse> {
+    const target = this.#publishTarget()
+    const manifest = decodeManifest(encodeManifest(unchecked))
+    const tree = await readTree(target.writer, manifest)
+    const previous = await this.#previousTree(target, manifest)
+    await target.writer.commit(manifest, tree, previous)
+    this.#publish = undefined
+    const { key, secret } = target.writer
+    await target.writer[Symbol.asyncDispose]()
+    await this.#options.service.completePublish(target.entry, manifest)
+    return {
+      link: formatLink({ key, secret, version: undefined }),
+      mirrorLink: formatLink({ key, secret: undefined, version: undefined }),
+      key: formatKey(key)
+    }
+  }
+
+  async #previousTree(target: PublishTarget, manifest: Manifest): Promise<Tree | undefined> {
+    const record = manifest.versions.at(-2)
+    if (!record) return undefined
+    const previous = decodeManifest(await target.writer.read(record.blocks - 1))
+    return readTree(target.writer, previous)
+  }
+
+  #publishTarget(): PublishTarget {
+    if (!this.#publish) throw new ContainerError('USAGE', 'this connection publishes nothing')
+    return this.#publish
+  }
+
+  #handle(handle: number): OpenHandle {
+    const open = this.#handles.get(handle)
+    if (!open) throw new ContainerError('USAGE', `this connection has no image ${handle} open`)
+    return open
+  }
+
+  #opened(handle: number): NonNullable<HeldDrive['opened']> {
+    const { opened } = this.#handle(handle).drive
+    if (!opened) throw new ContainerError('IO', 'the image was closed')
+    return opened
+  }
+
+  #fetcher(handle: number): NonNullable<HeldDrive['opened']>['fetcher'] {
+    return this.#opened(handle).fetcher
+  }
+
+  async #cleanUp(): Promise<void> {
+    this.#gone.abort(cancelled())
+    const { service, log } = this.#options
+    const publish = this.#publish
+    this.#publish = undefined
+    try {
+      if (publish) await service.abandonPublish(publish)
+      for (const { drive } of this.#handles.values()) await service.close(drive)
+    } catch (err) {
+      log.warn({ err }, 'could not clean up after a client')
+    }
+    this.#handles.clear()
+  }
+}
+
+async function readTree(
+  writer: PublishTarget['writer'],
+  manifest: Manifest
+): Promise<Tree> {
+  const { index } = manifest
+  const blocks: Buffer[] = []
+  for (let n = 0; n < index.blocks; n++) blocks.push(await writer.read(index.block + n))
+  return decodeIndex(decompressPart(blocks, index, MAX_INDEX_BYTES))
+}

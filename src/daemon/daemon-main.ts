@@ -1,0 +1,43 @@
+/**
+ * Entry of a daemon that was started on demand, without a terminal. Descriptor 3 tells the starter
+ * how it went: `ready`, or the error as JSON. The log goes to standard error.
+ */
+import { closeSync, writeSync } from 'node:fs'
+import pino from 'pino'
+import { ContainerError } from '../image/errors.ts'
+import { BOOTSTRAP_VARIABLE, parseBootstrap } from './bootstrap.ts'
+import { defaultHome } from './home.ts'
+import { runDaemon } from './run-daemon.ts'
+
+const STARTER = 3
+const log = pino({ level: process.env['DAT_CONTAINER_LOG_LEVEL'] ?? 'info' }, pino.destination(2))
+
+function tellStarter(message: string): void {
+  try {
+    writeSync(STARTER, message)
+    closeSync(STARTER)
+  } catch {
+    // The starter is gone or there is none: the log has it all.
+  }
+}
+
+process.on('uncaughtException', (err) => {
+  log.fatal({ err }, 'uncaught exception')
+  process.exit(1)
+})
+
+try {
+  await runDaemon({
+    home: defaultHome(),
+    bootstrap: parseBootstrap(process.env[BOOTSTRAP_VARIABLE]),
+    log,
+    onReady: () => tellStarter('ready')
+  })
+  process.exit(0)
+} catch (error) {
+  log.error({ err: error }, 'daemon failed')
+  const { code, message, hint } =
+    error instanceof ContainerError ? error : { code: 'IO', message: String(error), hint: undefined }
+  tellStarter(JSON.stringify({ code, message, hint }))
+  process.exit(1)
+}

@@ -1,0 +1,157 @@
+import { mkdirSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { createServer, type Server, type Socket } from 'node:net'
+import { umask } from 'node:process'
+import type { Logger } from 'pino'
+import { ContainerError } from '../image/errors.ts'
+import { PeerNode } from '../p2p/peer-node.ts'
+import { ClientConnection } from './client-connection.ts'
+import { DrivePool } from './drive-pool.ts'
+import type { HomePaths } from './home.ts'
+import { ImageCatalog } from './image-catalog.ts'
+import { ImageService } from './image-service.ts'
+import { lockHolder, tryProcessLock, type ProcessLock } from './process-lock.ts'
+import type { DaemonStatus } from './protocol.ts'
+import { RpcChannel } from './rpc.ts'
+
+export interface DaemonOptions {
+  readonly paths: HomePaths
+  readonly bootstrap: readonly string[] | undefined
+  readonly release: string
+  readonly log: Logger
+}
+
+/** Owner of one home's store and swarm. Serves the socket until it is disposed. */
+export class Daemon implements AsyncDisposable {
+  /** Resolves when a client has asked the daemon to stop. */
+  readonly stopRequested: Promise<void>
+  readonly #options: DaemonOptions
+  readonly #lock: ProcessLock
+  readonly #node: PeerNode
+  readonly #pool: DrivePool
+  readonly #service: ImageService
+  readonly #server: Server
+  readonly #connections = new Set<ClientConnection>()
+  readonly #startedAt = new Date()
+  #requestStop!: () => void
+
+  private constructor(
+    options: DaemonOptions,
+    lock: ProcessLock,
+    node: PeerNode,
+    pool: DrivePool,
+    service: ImageService
+  ) {
+    this.#options = options
+    this.#lock = lock
+    this.#node = node
+    this.#pool = pool
+    this.#service = service
+    this.stopRequested = new Promise((resolve) => (this.#requestStop = resolve))
+    this.#server = createServer((socket) => this.#accept(socket))
+  }
+
+  /**
+   * Opens the store, reopens every image of the seed list and listens.
+   *
+   * @throws ContainerError `DAEMON_RUNNING` when this home has a daemon; `BUSY`, `IO`
+   */
+  static async start(options: DaemonOptions): Promise<Daemon> {
+    const { paths, bootstrap, log } = options
+    const lock = tryProcessLock(paths.daemonLock)
+    if (!lock) {
+      const pid = lockHolder(paths.daemonLock)
+      throw new ContainerError(
+        'DAEMON_RUNNING',
+        `a daemon already serves ${paths.home}${pid ? ` (process ${pid})` : ''}`,
+        { hint: 'use it as it is, stop it with `dat-container daemon stop`, or use another --home' }
+      )
+    }
+    const opened: AsyncDisposable[] = []
+    try {
+      mkdirSync(paths.store, { recursive: true, mode: 0o700 })
+      const catalog = await ImageCatalog.load(paths.catalog)
+      const node = await PeerNode.open({
+        storage: paths.store,
+        bootstrap,
+        onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')
+      })
+      opened.push(node)
+      const pool = new DrivePool(node)
+      opened.push(pool)
+      const service = new ImageService({ catalog, node, pool, log })
+      await service.resume()
+      const daemon = new Daemon(options, lock, node, pool, service)
+      await daemon.#listen()
+      log.info({ home: paths.home, bootstrap: bootstrap ?? 'public' }, 'daemon started')
+      return daemon
+    } catch (error) {
+      for (const resource of opened.reverse()) {
+        await Promise.allSettled([resource[Symbol.asyncDispose]()])
+      }
+      lock[Symbol.dispose]()
+      throw error
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.close(() => resolve())
+      for (const connection of this.#connections) connection.close()
+    })
+    // Its absence tells clients that the daemon was stopped on purpose and did not die.
+    await rm(this.#options.paths.daemonSocket, { force: true })
+    await Promise.allSettled([...this.#connections].map((connection) => connection.ended))
+    await this.#service[Symbol.asyncDispose]()
+    await this.#pool[Symbol.asyncDispose]()
+    await this.#node[Symbol.asyncDispose]()
+    this.#lock[Symbol.dispose]()
+    this.#options.log.info('daemon stopped')
+  }
+
+  status(): DaemonStatus {
+    const { paths, bootstrap, release } = this.#options
+    return {
+      pid: process.pid,
+      home: paths.home,
+      version: release,
+      startedAt: this.#startedAt.toISOString(),
+      bootstrap: bootstrap ?? null,
+      ...this.#node.traffic(),
+      images: this.#service.count
+    }
+  }
+
+  #accept(socket: Socket): void {
+    const connection = new ClientConnection({
+      channel: new RpcChannel(socket),
+      service: this.#service,
+      status: () => this.status(),
+      shutdown: () => this.#requestStop(),
+      log: this.#options.log
+    })
+    this.#connections.add(connection)
+    void connection.ended.finally(() => {
+      this.#connections.delete(connection)
+      socket.destroy()
+    })
+  }
+
+  async #listen(): Promise<void> {
+    const { daemonSocket } = this.#options.paths
+    // The lock is ours, so a socket that is there belongs to a daemon that died.
+    await rm(daemonSocket, { force: true })
+    const before = umask(0o177)
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#server.once('error', reject)
+        this.#server.listen(daemonSocket, resolve)
+      })
+    } catch (cause) {
+      throw new ContainerError('IO', `cannot listen on ${daemonSocket}`, { cause })
+    } finally {
+      umask(before)
+    }
+  }
+}
+

@@ -1,0 +1,56 @@
+import { HeldDrive } from '../p2p/held-drive.ts'
+import type { PeerNode } from '../p2p/peer-node.ts'
+
+interface Hold {
+  readonly drive: HeldDrive
+  uses: number
+}
+
+/**
+ * The drives that are open in this daemon, one instance a key and secret. A drive stays open while
+ * anybody uses it: the seed list counts as one user, every client session as another.
+ */
+export class DrivePool implements AsyncDisposable {
+  readonly #node: PeerNode
+  readonly #holds = new Map<string, Hold>()
+
+  constructor(node: PeerNode) {
+    this.#node = node
+  }
+
+  /** Opens or shares a drive; each call needs one {@link DrivePool.release}. */
+  acquire(key: Buffer, secret: Buffer | undefined, writable: boolean): HeldDrive {
+    const id = holdId(key, secret)
+    let hold = this.#holds.get(id)
+    if (!hold) {
+      hold = { drive: new HeldDrive({ node: this.#node, key, secret, writable }), uses: 0 }
+      this.#holds.set(id, hold)
+    }
+    hold.uses++
+    return hold.drive
+  }
+
+  /** Gives a drive back; the last to do so closes it. */
+  async release(drive: HeldDrive): Promise<void> {
+    const id = holdId(drive.key, drive.secret)
+    const hold = this.#holds.get(id)
+    if (!hold || --hold.uses > 0) return
+    this.#holds.delete(id)
+    await drive[Symbol.asyncDispose]()
+  }
+
+  /** The open drive of a key, whichever way it is open. */
+  find(key: Buffer, secret: Buffer | undefined): HeldDrive | undefined {
+    return this.#holds.get(holdId(key, secret))?.drive
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const holds = [...this.#holds.values()]
+    this.#holds.clear()
+    await Promise.allSettled(holds.map(({ drive }) => drive[Symbol.asyncDispose]()))
+  }
+}
+
+function holdId(key: Buffer, secret: Buffer | undefined): string {
+  return `${key.toString('hex')}:${secret?.toString('hex') ?? 'blind'}`
+}

@@ -1,0 +1,59 @@
+declare module 'fs-native-extensions' {
+  const fsx: {
+    /** Open-file-description write lock; false when another description holds one. */
+    tryLock(descriptor: number): boolean
+    unlock(descriptor: number): void
+  }
+  export default fsx
+}
+
+declare module 'framed-stream' {
+  import type { Duplex } from 'node:stream'
+  /** Length-prefixed messages over a byte stream. */
+  export default class FramedStream extends Duplex {
+    constructor(raw: Duplex)
+  }
+}
+
+declare module 'compact-encoding' {
+  export interface Encoding<T> {
+    preencode(state: object, value: T): void
+    encode(state: object, value: T): void
+    decode(state: object): T
+  }
+  const encodings: {
+    readonly json: Encoding<unknown>
+    readonly buffer: Encoding<Buffer>
+    readonly raw: Encoding<Buffer>
+    readonly uint: Encoding<number>
+    array<T>(item: Encoding<T>): Encoding<T[]>
+  }
+  export default encodings
+}
+
+declare module 'protomux-rpc' {
+  import type { EventEmitter } from 'node:events'
+  import type { Duplex } from 'node:stream'
+  import type { Encoding } from 'compact-encoding'
+
+  export interface MethodOptions<Request, Response> {
+    requestEncoding?: Encoding<Request>
+    responseEncoding?: Encoding<Response>
+    timeout?: number
+  }
+  export default class ProtomuxRPC extends EventEmitter {
+    constructor(stream: Duplex, options?: { protocol?: string })
+    readonly closed: boolean
+    respond<Request, Response>(
+      method: string,
+      options: MethodOptions<Request, Response>,
+      handler: (value: Request) => Promise<Response> | Response
+    ): this
+    request<Request, Response>(
+      method: string,
+      value: Request,
+      options?: MethodOptions<Request, Response>
+    ): Promise<Response>
+    destroy(error?: Error): void
+  }
+}

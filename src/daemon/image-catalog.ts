@@ -1,0 +1,112 @@
+import { readFile } from 'node:fs/promises'
+import { writeFileAtomically } from '../image/atomic-file.ts'
+import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import type { ImageRole } from './protocol.ts'
+
+/** What the daemon remembers of one image, so that it serves it again after a restart. */
+export interface CatalogEntry {
+  /** Drive key, hex. */
+  readonly key: string
+  /** Encryption key, hex; null for a mirror. */
+  readonly secret: string | null
+  readonly role: ImageRole
+  readonly name: string
+  /** Fetch everything there is and will be, and keep it. */
+  readonly follow: boolean
+  /** Newest version known; null before the first was seen. */
+  readonly version: number | null
+  /** Names the writer's key pair in the store; owners only. */
+  readonly namespace: string | null
+  /** A publish that has not been completed yet. */
+  readonly publishing: boolean
+  readonly createdAt: string
+}
+
+const FORMAT = 1
+
+/** The seed list: a file of the home, 0600 because it holds the secrets, rewritten whole. */
+export class ImageCatalog {
+  readonly #path: string
+  readonly #entries: Map<string, CatalogEntry>
+  #writing: Promise<void> = Promise.resolve()
+
+  private constructor(path: string, entries: Map<string, CatalogEntry>) {
+    this.#path = path
+    this.#entries = entries
+  }
+
+  static async load(path: string): Promise<ImageCatalog> {
+    try {
+      const document = JSON.parse(await readFile(path, 'utf8')) as {
+        format: number
+        images: CatalogEntry[]
+      }
+      if (document.format !== FORMAT) {
+        throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of another release`)
+      }
+      return new ImageCatalog(path, new Map(document.images.map((entry) => [id(entry), entry])))
+    } catch (cause) {
+      if (systemErrorCode(cause) === 'ENOENT') return new ImageCatalog(path, new Map())
+      if (cause instanceof ContainerError) throw cause
+      throw new ContainerError('IO', `cannot read the list of images ${path}`, {
+        hint: 'restore it from a backup, or move it away to start with an empty list',
+        cause
+      })
+    }
+  }
+
+  list(): CatalogEntry[] {
+    return [...this.#entries.values()]
+  }
+
+  /** Entry of a drive key (hex); one with a secret before a mirror's. */
+  find(key: string): CatalogEntry | undefined {
+    return this.#entries.get(`${key}:full`) ?? this.#entries.get(`${key}:blind`)
+  }
+
+  /**
+   * The image of that name or key.
+   *
+   * @throws ContainerError `NOT_FOUND`; `USAGE` when several images have the name
+   */
+  named(name: string): CatalogEntry {
+    const found = this.list().filter((entry) => entry.name === name && !entry.publishing)
+    const [first, second] = found
+    if (!first) {
+      throw new ContainerError('NOT_FOUND', `no image is named ${JSON.stringify(name)} here`, {
+        hint: '`dat-container images` lists what there is; a link works too'
+      })
+    }
+    if (second) {
+      throw new ContainerError('USAGE', `several images are named ${JSON.stringify(name)}`, {
+        hint: 'say which by its link: `dat-container images` lists them'
+      })
+    }
+    return first
+  }
+
+  async put(entry: CatalogEntry): Promise<void> {
+    this.#entries.set(id(entry), entry)
+    await this.#write()
+  }
+
+  async remove(entry: CatalogEntry): Promise<void> {
+    this.#entries.delete(id(entry))
+    await this.#write()
+  }
+
+  #write(): Promise<void> {
+    const next = this.#writing
+      .catch(() => {})
+      .then(() => {
+        const document = { format: FORMAT, images: this.list() }
+        return writeFileAtomically(this.#path, `${JSON.stringify(document, null, 2)}\n`)
+      })
+    this.#writing = next
+    return next
+  }
+}
+
+function id(entry: CatalogEntry): string {
+  return `${entry.key}:${entry.secret === null ? 'blind' : 'full'}`
+}

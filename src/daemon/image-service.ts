@@ -1,0 +1,302 @@
+import { randomBytes } from 'node:crypto'
+import type { Logger } from 'pino'
+import { ContainerError } from '../image/errors.ts'
+import type { Manifest } from '../image/manifest.ts'
+import { BlindMirror } from '../p2p/blind-mirror.ts'
+import { DriveWriter } from '../p2p/drive-writer.ts'
+import type { HeldDrive } from '../p2p/held-drive.ts'
+import { formatKey, formatLink, looksLikeLink, parseFullLink, parseLink } from '../p2p/link.ts'
+import type { PeerNode } from '../p2p/peer-node.ts'
+import { purgeDrive } from '../p2p/purge.ts'
+import { peerDeadline, pause } from '../p2p/waiting.ts'
+import type { DrivePool } from './drive-pool.ts'
+import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
+import type { ImageListing, OpenRequest } from './protocol.ts'
+
+/** Local data answers in milliseconds; with `offline` nothing else is waited for. */
+const OFFLINE_WAIT_MS = 1_500
+/** How long a publish waits to be announced before it hands out its link all the same. */
+const ANNOUNCE_WAIT_MS = 5_000
+
+export interface ImageServiceOptions {
+  readonly catalog: ImageCatalog
+  readonly node: PeerNode
+  readonly pool: DrivePool
+  readonly log: Logger
+}
+
+export interface OpenedImage {
+  readonly drive: HeldDrive
+  readonly manifest: Manifest
+  readonly link: string
+}
+
+/** What the daemon does with images: remembers, opens, publishes, mirrors and forgets them. */
+export class ImageService implements AsyncDisposable {
+  readonly #options: ImageServiceOptions
+  readonly #mirrors = new Map<string, BlindMirror>()
+  /** Drives that the seed list keeps open, by catalog key. */
+  readonly #seeded = new Map<string, HeldDrive>()
+
+  constructor(options: ImageServiceOptions) {
+    this.#options = options
+  }
+
+  get count(): number {
+    return this.#options.catalog.list().length
+  }
+
+  /** Reopens the seed list after a start; clears what a killed first publish left. */
+  async resume(): Promise<void> {
+    const { catalog, node, log } = this.#options
+    for (const entry of catalog.list()) {
+      if (entry.publishing && entry.version === null) {
+        log.warn({ image: entry.name }, 'clearing a publish that was interrupted')
+        await purgeDrive(node.store, Buffer.from(entry.key, 'hex')).catch((err: unknown) =>
+          log.warn({ err }, 'could not clear it')
+        )
+        await catalog.remove(entry)
+      } else {
+        this.#seed(entry)
+      }
+    }
+  }
+
+  /**
+   * Opens an image by link or name; the caller gives the drive back with {@link close}.
+   *
+   * @throws ContainerError everything that opening can say; the signal's reason
+   */
+  async open(request: OpenRequest, signal: AbortSignal): Promise<OpenedImage> {
+    const link = this.#resolve(request.image)
+    const { catalog, pool } = this.#options
+    const known = catalog.find(link.key.toString('hex'))
+    const drive = pool.acquire(link.key, link.secret, known?.role === 'owner')
+    const limit = request.offline ? OFFLINE_WAIT_MS : request.peerTimeoutMs
+    const deadline = peerDeadline(signal, limit, 'this image')
+    try {
+      const manifest = await drive.manifest(link.version, deadline.signal)
+      await this.#remember(link.key, link.secret, manifest, known)
+      return { drive, manifest, link: formatLink({ ...link, version: manifest.version }) }
+    } catch (error) {
+      await pool.release(drive)
+      throw error
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  close(drive: HeldDrive): Promise<void> {
+    return this.#options.pool.release(drive)
+  }
+
+  /** Opens a writer: of a new drive, or of one that this machine owns. */
+  async beginPublish(update: string | undefined): Promise<PublishTarget> {
+    const { catalog, node } = this.#options
+    if (update !== undefined) {
+      const link = this.#resolve(update)
+      const entry = catalog.find(link.key.toString('hex'))
+      if (entry?.role !== 'owner' || !entry.namespace || !entry.secret) {
+        throw new ContainerError('NOT_FOUND', 'this machine is not the owner of that image', {
+          hint: 'only the home that published an image can add versions to it'
+        })
+      }
+      const secret = Buffer.from(entry.secret, 'hex')
+      const writer = await DriveWriter.open({ store: node.store, namespace: entry.namespace, secret })
+      return { writer, entry, firstBlock: writer.length }
+    }
+    const namespace = `publish-${randomBytes(16).toString('hex')}`
+    const secret = DriveWriter.newSecret()
+    const writer = await DriveWriter.open({ store: node.store, namespace, secret })
+    const entry: CatalogEntry = {
+      key: writer.key.toString('hex'),
+      secret: secret.toString('hex'),
+      role: 'owner',
+      follow: false,
+      name: '',
+      version: null,
+      namespace,
+      publishing: true,
+      createdAt: new Date().toISOString()
+    }
+    await catalog.put(entry)
+    return { writer, entry, firstBlock: writer.length }
+  }
+
+  /** Records a completed publish, announces it, and returns its catalog entry. */
+  async completePublish(entry: CatalogEntry, manifest: Manifest): Promise<CatalogEntry> {
+    const { name, version } = manifest
+    const complete = { ...entry, name, version, publishing: false }
+    await this.#options.catalog.put(complete)
+    const drive = this.#seed(complete)
+    await Promise.race([drive?.announced().catch(() => {}), pause(ANNOUNCE_WAIT_MS)])
+    return complete
+  }
+
+  /** Clears a publish that did not complete. A new version's blocks are cleared, the rest stays. */
+  async abandonPublish(target: PublishTarget): Promise<void> {
+    const { catalog, node } = this.#options
+    await target.writer.discardFrom(target.firstBlock)
+    await target.writer[Symbol.asyncDispose]()
+    if (target.entry.version !== null) return
+    await purgeDrive(node.store, Buffer.from(target.entry.key, 'hex'))
+    await catalog.remove(target.entry)
+  }
+
+  /** Mirrors an image without its secret, from now on and after every restart. */
+  async mirror(
+    request: { link: string; name?: string; peerTimeoutMs: number },
+    signal: AbortSignal
+  ): Promise<ImageListing> {
+    const { key } = parseLink(request.link)
+    const { catalog } = this.#options
+    const known = catalog.find(key.toString('hex'))
+    const entry: CatalogEntry = {
+      key: key.toString('hex'),
+      secret: null,
+      role: 'mirror',
+      name: request.name ?? formatKey(key).slice(0, 12),
+      version: null,
+      namespace: null,
+      publishing: false,
+      createdAt: new Date().toISOString(),
+      ...known,
+      follow: true
+    }
+    await catalog.put(entry)
+    const drive = this.#seed(entry)
+    const deadline = peerDeadline(signal, request.peerTimeoutMs, 'this image')
+    try {
+      await drive.open(deadline.signal)
+    } catch (error) {
+      // Kept on the list on purpose: a mirror may well be set up before the publisher is.
+      this.#options.log.warn({ err: error }, 'mirror: nobody has the image yet')
+      throw error
+    } finally {
+      deadline.clear()
+    }
+    this.#follow(entry, drive)
+    return this.#listing(entry)
+  }
+
+  /** Stops serving an image and frees its blocks. */
+  async forget(image: string): Promise<ImageListing> {
+    const { catalog, node, pool } = this.#options
+    const entry = this.#entry(image)
+    const listing = this.#listing(entry)
+    const seeded = this.#seeded.get(entry.key)
+    this.#seeded.delete(entry.key)
+    await this.#mirrors.get(entry.key)?.[Symbol.asyncDispose]()
+    this.#mirrors.delete(entry.key)
+    if (seeded) await pool.release(seeded)
+    await catalog.remove(entry)
+    await purgeDrive(node.store, Buffer.from(entry.key, 'hex'))
+    return listing
+  }
+
+  list(): ImageListing[] {
+    return this.#options.catalog
+      .list()
+      .filter((entry) => !entry.publishing)
+      .map((entry) => this.#listing(entry))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled([...this.#mirrors.values()].map((m) => m[Symbol.asyncDispose]()))
+    this.#mirrors.clear()
+    this.#seeded.clear()
+  }
+
+  #resolve(image: string): ReturnType<typeof parseFullLink> {
+    if (looksLikeLink(image)) return parseFullLink(image)
+    const [name = '', version] = image.split('@')
+    const entry = this.#options.catalog.named(name)
+    const text = formatLink({
+      key: Buffer.from(entry.key, 'hex'),
+      secret: entry.secret ? Buffer.from(entry.secret, 'hex') : undefined,
+      version: undefined
+    })
+    return parseFullLink(version === undefined ? text : text.replace('#', `@${version}#`))
+  }
+
+  #entry(image: string): CatalogEntry {
+    const { catalog } = this.#options
+    if (!looksLikeLink(image)) return catalog.named(image)
+    const found = catalog.find(parseLink(image).key.toString('hex'))
+    if (found) return found
+    throw new ContainerError('NOT_FOUND', 'this machine does not have that image', {
+      hint: '`dat-container images` lists what it has'
+    })
+  }
+
+  async #remember(
+    key: Buffer,
+    secret: Buffer,
+    manifest: Manifest,
+    known: CatalogEntry | undefined
+  ): Promise<void> {
+    if (known?.secret && (known.version ?? 0) >= manifest.version) return
+    const entry: CatalogEntry = {
+      key: key.toString('hex'),
+      secret: secret.toString('hex'),
+      role: known?.role === 'owner' ? 'owner' : 'reader',
+      follow: known?.follow ?? false,
+      name: manifest.name,
+      version: Math.max(manifest.version, known?.version ?? 0),
+      namespace: known?.namespace ?? null,
+      publishing: false,
+      createdAt: known?.createdAt ?? new Date().toISOString()
+    }
+    await this.#options.catalog.put(entry)
+    if (!known) this.#seed(entry)
+  }
+
+  #seed(entry: CatalogEntry): HeldDrive {
+    const already = this.#seeded.get(entry.key)
+    if (already) return already
+    const key = Buffer.from(entry.key, 'hex')
+    const secret = entry.secret ? Buffer.from(entry.secret, 'hex') : undefined
+    const drive = this.#options.pool.acquire(key, secret, entry.role === 'owner')
+    this.#seeded.set(entry.key, drive)
+    // Opening puts the logs in reach of peers that ask for them; without data it waits for a peer.
+    drive
+      .open(new AbortController().signal)
+      .then(() => this.#follow(entry, drive))
+      .catch((err: unknown) => this.#options.log.debug({ err, image: entry.name }, 'not opened'))
+    return drive
+  }
+
+  #follow(entry: CatalogEntry, drive: HeldDrive): void {
+    if (!entry.follow || this.#mirrors.has(entry.key) || !drive.opened) return
+    this.#mirrors.set(entry.key, new BlindMirror(drive.opened.cores))
+  }
+
+  #listing(entry: CatalogEntry): ImageListing {
+    const key = Buffer.from(entry.key, 'hex')
+    const secret = entry.secret ? Buffer.from(entry.secret, 'hex') : undefined
+    const open = this.#seeded.get(entry.key)?.opened
+    let blocksHeld = 0
+    const blocksKnown = open?.cores.blobs.length ?? 0
+    for (let block = 0; block < blocksKnown; block++) if (open?.fetcher.has(block)) blocksHeld++
+    return {
+      key: formatKey(key),
+      name: entry.name,
+      role: entry.role,
+      version: entry.version,
+      link: secret ? formatLink({ key, secret, version: undefined }) : null,
+      mirrorLink: formatLink({ key, secret: undefined, version: undefined }),
+      blocksHeld,
+      blocksKnown,
+      peers: open?.cores.blobs.peers.length ?? 0,
+      storedBytes: open?.cores.blobs.byteLength ?? 0,
+      createdAt: entry.createdAt
+    }
+  }
+}
+
+export interface PublishTarget {
+  readonly writer: DriveWriter
+  readonly entry: CatalogEntry
+  /** Length of the blobs log when the publish began. */
+  readonly firstBlock: number
+}

@@ -1,0 +1,129 @@
+import { chunkBlocks } from '../image/block-ranges.ts'
+import type { ChunkReader } from '../image/chunk-reader.ts'
+import { ContainerError, isContainerError } from '../image/errors.ts'
+import { decodeIndex } from '../image/index-codec.ts'
+import type { Manifest } from '../image/manifest.ts'
+import { MAX_INDEX_BYTES, decompressPart } from '../image/part.ts'
+import type { Tree } from '../image/tree.ts'
+import { formatKey, parseFullLink } from '../p2p/link.ts'
+import { openHome } from './home.ts'
+import { ImageConnection } from './image-connection.ts'
+import type { ImageSession, ImageStats, OpenImageOptions } from './image-session.ts'
+import { METHODS } from './protocol.ts'
+import { StoredChunkReader } from './stored-chunk-reader.ts'
+
+const DEFAULT_PEER_TIMEOUT_MS = 30_000
+
+/**
+ * Opens an image through the home's daemon, which is started when absent: manifest and index are
+ * fetched, verified and decoded in this process; content follows on demand.
+ *
+ * @throws ContainerError `BAD_LINK`, `WRONG_SECRET`, `NOT_AN_IMAGE`, `UNSUPPORTED_VERSION`,
+ *   `BAD_MANIFEST`, `BAD_INDEX`, `PEERS_UNREACHABLE`, `NOT_FOUND`, `CANCELLED`
+ */
+export async function openImage(options: OpenImageOptions): Promise<ImageSession> {
+  const peerTimeoutMs = options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS
+  const connection = await ImageConnection.open({
+    paths: openHome(options.home),
+    image: options.link,
+    peerTimeoutMs,
+    offline: options.offline ?? false,
+    ...(options.signal ? { signal: options.signal } : {})
+  })
+  try {
+    const tree = await readIndex(connection, peerTimeoutMs, options.signal)
+    const session = new RemoteImageSession(connection, tree, {
+      timeoutMs: options.onPeerLoss === 'fail' || options.offline ? peerTimeoutMs : undefined
+    })
+    if (!options.lazyOnly && !options.offline) await session.fetchRest()
+    return session
+  } catch (error) {
+    connection[Symbol.dispose]()
+    throw error
+  }
+}
+
+class RemoteImageSession implements ImageSession {
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly manifest: Manifest
+  readonly tree: Tree
+  readonly chunks: ChunkReader
+  readonly #connection: ImageConnection
+
+  constructor(
+    connection: ImageConnection,
+    tree: Tree,
+    policy: { readonly timeoutMs: number | undefined }
+  ) {
+    this.#connection = connection
+    this.link = connection.link
+    this.key = formatKey(parseFullLink(connection.link).key)
+    this.manifest = connection.manifest
+    this.version = connection.manifest.version
+    this.tree = tree
+    this.chunks = new StoredChunkReader(tree, (block, signal) =>
+      connection.readBlock(block, policy.timeoutMs, signal)
+    )
+  }
+
+  /** Asks the daemon to fetch in the background what is missing. */
+  fetchRest(): Promise<void> {
+    return this.#connection.fill(this.#ranges())
+  }
+
+  async stats(): Promise<ImageStats> {
+    const { index, storedBytes, versions } = this.manifest
+    const known = versions.at(-1)?.blocks ?? 0
+    const [counters, holding] = await Promise.all([
+      this.#connection.request(METHODS.stats, {}),
+      this.#connection.request(METHODS.holding, { blocks: known })
+    ])
+    const has = (block: number): boolean => ((holding[block >> 3] ?? 0) & (1 << (block & 7))) !== 0
+    const { chunks } = this.tree
+    let localBytes = 0
+    let complete = true
+    for (let chunk = 0; chunk < chunks.length; chunk++) {
+      if (has(chunks.block[chunk] ?? 0)) localBytes += chunks.storedBytes[chunk] ?? 0
+      else complete = false
+    }
+    return {
+      ...counters,
+      imageBytes: storedBytes + index.storedBytes,
+      localBytes: localBytes + index.storedBytes,
+      complete
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#connection[Symbol.dispose]()
+  }
+
+  #ranges(): [number, number][] {
+    return chunkBlocks(this.tree.chunks)
+  }
+}
+
+async function readIndex(
+  connection: ImageConnection,
+  timeoutMs: number,
+  signal: AbortSignal | undefined
+): Promise<Tree> {
+  const { index } = connection.manifest
+  if (index.storedBytes > MAX_INDEX_BYTES) {
+    throw new ContainerError('BAD_INDEX', 'the index of this image is larger than any may be')
+  }
+  // One round trip: all of its blocks are asked for at once.
+  const blocks = await Promise.all(
+    Array.from({ length: index.blocks }, (_, n) =>
+      connection.readBlock(index.block + n, timeoutMs, signal)
+    )
+  )
+  try {
+    return decodeIndex(decompressPart(blocks, index, MAX_INDEX_BYTES))
+  } catch (error) {
+    if (isContainerError(error)) throw error
+    throw new ContainerError('BAD_INDEX', 'the index of this image is damaged', { cause: error })
+  }
+}

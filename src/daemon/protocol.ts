@@ -1,0 +1,142 @@
+import c, { type Encoding } from 'compact-encoding'
+import type { Manifest } from '../image/manifest.ts'
+
+/** Raised with every change that an older peer of the socket would not understand. */
+export const PROTOCOL = 'dat-container/daemon/1'
+
+export type ImageRole = 'owner' | 'reader' | 'mirror'
+
+export interface DaemonStatus {
+  readonly pid: number
+  readonly home: string
+  readonly version: string
+  readonly startedAt: string
+  readonly bootstrap: readonly string[] | null
+  readonly connections: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  readonly images: number
+}
+
+export interface OpenRequest {
+  /** A link, or the name of an image that this daemon has. */
+  readonly image: string
+  readonly peerTimeoutMs: number
+  readonly offline: boolean
+}
+
+export interface OpenResponse {
+  /** Names the image in later requests on this connection. */
+  readonly handle: number
+  /** Canonical, with version and secret. */
+  readonly link: string
+  readonly key: string
+  readonly manifest: Manifest
+}
+
+export interface BlockRequest {
+  readonly handle: number
+  readonly block: number
+  /** Undefined waits for ever. */
+  readonly timeoutMs?: number
+}
+
+export interface FillRequest {
+  readonly handle: number
+  readonly ranges: readonly (readonly [number, number])[]
+  /** Answer only when the fill has ended. */
+  readonly wait: boolean
+}
+
+export interface StatsResponse {
+  readonly fetchedBytes: number
+  readonly demandBytes: number
+  readonly prefetchBytes: number
+  readonly demandReads: number
+  readonly stallMs: number
+  readonly peers: number
+  /** Bytes read from all peers of the daemon since the image was opened, protocol included. */
+  readonly linkBytes: number
+}
+
+export interface HoldingRequest {
+  readonly handle: number
+  /** How many blocks from block 0 to tell of. */
+  readonly blocks: number
+}
+
+export interface PublishBeginRequest {
+  /** Publish a new version of this image (link or name); undefined makes a new drive. */
+  readonly update?: string
+}
+
+export interface PublishBeginResponse {
+  readonly key: string
+}
+
+export interface PublishCommitResponse {
+  readonly link: string
+  readonly mirrorLink: string
+  readonly key: string
+}
+
+export interface ImageListing {
+  readonly key: string
+  readonly name: string
+  readonly role: ImageRole
+  readonly version: number | null
+  readonly link: string | null
+  readonly mirrorLink: string
+  readonly blocksHeld: number
+  readonly blocksKnown: number
+  readonly peers: number
+  readonly storedBytes: number
+  readonly createdAt: string
+}
+
+/** A method of the daemon's socket: its name and how its two messages are encoded. */
+export interface Method<Request, Response> {
+  readonly name: string
+  readonly request: Encoding<Request>
+  readonly response: Encoding<Response>
+}
+
+function json<Request, Response>(name: string): Method<Request, Response> {
+  return {
+    name,
+    request: c.json as Encoding<Request>,
+    response: c.json as Encoding<Response>
+  }
+}
+
+export const METHODS = {
+  status: json<null, DaemonStatus>('status'),
+  shutdown: json<null, null>('shutdown'),
+  open: json<OpenRequest, OpenResponse>('open'),
+  close: json<{ handle: number }, null>('close'),
+  fill: json<FillRequest, null>('fill'),
+  stats: json<{ handle: number }, StatsResponse>('stats'),
+  /** Stored bytes of one block, decrypted. */
+  block: {
+    name: 'block',
+    request: c.json as Encoding<BlockRequest>,
+    response: c.raw
+  },
+  /** One bit a block, lowest bit first: whether this machine has it. */
+  holding: {
+    name: 'holding',
+    request: c.json as Encoding<HoldingRequest>,
+    response: c.raw
+  },
+  publishBegin: json<PublishBeginRequest, PublishBeginResponse>('publish.begin'),
+  /** Answers with the index of the first block appended. */
+  publishAppend: {
+    name: 'publish.append',
+    request: c.array(c.buffer),
+    response: c.uint
+  },
+  publishCommit: json<Manifest, PublishCommitResponse>('publish.commit'),
+  images: json<null, ImageListing[]>('images'),
+  mirror: json<{ link: string; name?: string; peerTimeoutMs: number }, ImageListing>('mirror'),
+  forget: json<{ image: string }, ImageListing>('forget')
+} as const

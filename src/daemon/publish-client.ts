@@ -1,0 +1,36 @@
+import type { DaemonClient } from './client.ts'
+import { METHODS, type PublishBeginResponse, type PublishCommitResponse } from './protocol.ts'
+import type { Manifest } from '../image/manifest.ts'
+
+/**
+ * A publish over the daemon's socket. Blocks are produced in the calling process, which may read the
+ * source, and appended by the daemon, which owns the store. Closing the client before the commit
+ * abandons it.
+ */
+export class RemotePublish {
+  readonly key: string
+  readonly #client: DaemonClient
+
+  private constructor(client: DaemonClient, begun: PublishBeginResponse) {
+    this.#client = client
+    this.key = begun.key
+  }
+
+  /** @param update link or name of the image to add a version to; undefined for a new one */
+  static async begin(client: DaemonClient, update?: string): Promise<RemotePublish> {
+    const request = update === undefined ? {} : { update }
+    return new RemotePublish(client, await client.request(METHODS.publishBegin, request))
+  }
+
+  /** Appends blocks in order; returns the index of the first in the blobs log. */
+  append(blocks: readonly Uint8Array[]): Promise<number> {
+    const copies = blocks.map((block) =>
+      Buffer.from(block.buffer, block.byteOffset, block.byteLength)
+    )
+    return this.#client.request(METHODS.publishAppend, copies)
+  }
+
+  commit(manifest: Manifest): Promise<PublishCommitResponse> {
+    return this.#client.request(METHODS.publishCommit, manifest)
+  }
+}

@@ -1,0 +1,31 @@
+import type { Logger } from 'pino'
+import { Daemon } from './daemon.ts'
+import { openHome } from './home.ts'
+import { RELEASE } from './release.ts'
+
+export interface RunDaemonOptions {
+  readonly home: string
+  readonly bootstrap: readonly string[] | undefined
+  readonly log: Logger
+  /** Called once the socket answers. */
+  readonly onReady?: (daemon: Daemon) => void
+}
+
+/**
+ * Runs a daemon in this process until it is asked to stop: by SIGINT, SIGTERM or `daemon stop`.
+ *
+ * @throws ContainerError `DAEMON_RUNNING`, `BUSY`, `IO`
+ */
+export async function runDaemon(options: RunDaemonOptions): Promise<void> {
+  const paths = openHome(options.home)
+  const { bootstrap, log } = options
+  await using daemon = await Daemon.start({ paths, bootstrap, release: RELEASE, log })
+  options.onReady?.(daemon)
+  await Promise.race([daemon.stopRequested, signalled()])
+}
+
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+  })
+}

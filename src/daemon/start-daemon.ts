@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { ContainerError, isContainerError, type ErrorCode } from '../image/errors.ts'
+import type { HomePaths } from './home.ts'
+
+/**
+ * Starts a daemon for a home in a session of its own and waits until its socket answers. When
+ * another process started one at the same moment, that one is as good.
+ *
+ * @throws ContainerError what kept the daemon from starting
+ */
+export async function startDaemon(paths: HomePaths): Promise<void> {
+  const main = fileURLToPath(new URL(`./daemon-main.js`, import.meta.url))
+  const logFile = openSync(paths.daemonLog, 'a', 0o600)
+  try {
+    const child = spawn(process.execPath, [main], {
+      detached: true,
+      cwd: '/',
+      stdio: ['ignore', logFile, logFile, 'pipe'],
+      env: { ...process.env, DAT_CONTAINER_HOME: paths.home }
+    })
+    child.unref()
+    const told = await firstWords(child.stdio[3] as Readable)
+    if (told === 'ready') return
+    throw startError(told, paths)
+  } catch (error) {
+    if (isContainerError(error, 'DAEMON_RUNNING')) return
+    throw error
+  } finally {
+    closeSync(logFile)
+  }
+}
+
+async function firstWords(pipe: Readable): Promise<string> {
+  let text = ''
+  for await (const part of pipe) text += String(part)
+  return text
+}
+
+function startError(told: string, paths: HomePaths): ContainerError {
+  try {
+    const { code, message, hint } = JSON.parse(told) as {
+      code: ErrorCode
+      message: string
+      hint?: string
+    }
+    return new ContainerError(code, message, hint === undefined ? {} : { hint })
+  } catch (cause) {
+    return new ContainerError('DAEMON_UNREACHABLE', 'the daemon died while it started', {
+      hint: `its log says why: ${paths.daemonLog}`,
+      cause
+    })
+  }
+}

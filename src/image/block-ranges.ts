@@ -1,0 +1,16 @@
+import type { ChunkTable } from './tree.ts'
+
+/**
+ * The blocks of all chunks as `[first, count]` runs in ascending order: what must be fetched for an
+ * image to be whole.
+ */
+export function chunkBlocks(chunks: ChunkTable): [number, number][] {
+  const sorted = chunks.block.slice(0, chunks.length).sort()
+  const runs: [number, number][] = []
+  for (const block of sorted) {
+    const last = runs.at(-1)
+    if (last && block === last[0] + last[1]) last[1]++
+    else if (!last || block >= last[0] + last[1]) runs.push([block, 1])
+  }
+  return runs
+}

@@ -1,0 +1,212 @@
+import type Hypercore from 'hypercore'
+import { ContainerError, isContainerError } from '../image/errors.ts'
+import { pause, peerDeadline, untilAborted } from './waiting.ts'
+
+/** One try of one block; a silent peer is given up after this and the block asked for anew. */
+const ATTEMPT_MS = 8_000
+/** Background requests in flight while reads wait for peers: head-of-line blocking is what a miss pays. */
+const FILL_WINDOW_BUSY = 2
+/** … and when nobody waits. */
+const FILL_WINDOW_IDLE = 48
+/** A fetch counts as busy for so long after its last miss. */
+const BUSY_AFTER_MISS_MS = 250
+const READ_AHEAD_FIRST = 2
+const READ_AHEAD_MOST = 16
+const RETRY_PAUSE_MS = 100
+
+/** `[first block, count]`, in the order in which they shall be fetched. */
+export type BlockRange = readonly [number, number]
+
+export interface FetchCounters {
+  readonly fetchedBytes: number
+  readonly demandBytes: number
+  readonly prefetchBytes: number
+  readonly demandReads: number
+  readonly stallMs: number
+}
+
+export interface ReadBlockOptions {
+  readonly signal?: AbortSignal
+  /** Give up with `PEERS_UNREACHABLE` after this; undefined waits for ever. */
+  readonly timeoutMs?: number
+}
+
+/**
+ * Gets blocks of one log: those a reader waits for at once, a window ahead of sequential reads, and
+ * the rest in the background in a window that shrinks while anybody waits.
+ */
+export class BlockFetcher {
+  readonly #core: Hypercore
+  readonly #demanded = new Set<number>()
+  readonly #ahead = new Set<number>()
+  /** End of each sequential run of reads → its read-ahead window, newest last. */
+  readonly #runs = new Map<number, number>()
+  readonly #closed = new AbortController()
+  #counters = { fetchedBytes: 0, demandBytes: 0, prefetchBytes: 0, demandReads: 0, stallMs: 0 }
+  #waiting = 0
+  #lastMiss = 0
+  #fill: Iterator<number> | undefined
+  #filling = 0
+  #fillTimer: NodeJS.Timeout | undefined
+  #fillEnd: (() => void)[] = []
+
+  constructor(core: Hypercore) {
+    this.#core = core
+    core.on('download', this.#onDownload)
+  }
+
+  get counters(): FetchCounters {
+    return this.#counters
+  }
+
+  /** Reads that wait for peers right now. */
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  has(block: number): boolean {
+    return this.#core.core.bitfield.get(block)
+  }
+
+  /**
+   * One decrypted block, from this machine or from peers.
+   *
+   * @throws ContainerError `PEERS_UNREACHABLE` after `timeoutMs`; the signal's reason
+   */
+  async read(block: number, options: ReadBlockOptions = {}): Promise<Buffer> {
+    this.#readAhead(block)
+    if (this.has(block)) {
+      const local = await this.#core.get(block, { wait: false })
+      if (local) return local
+    }
+    return this.#demand(block, options)
+  }
+
+  /**
+   * Fetches blocks in the background, in the order given, replacing what was asked for before.
+   * Resolves when all have been fetched, or when replaced or closed.
+   */
+  fill(ranges: readonly BlockRange[]): Promise<void> {
+    this.stopFill()
+    this.#fill = this.#missing(ranges)
+    const ended = new Promise<void>((resolve) => this.#fillEnd.push(resolve))
+    this.#pump()
+    return ended
+  }
+
+  stopFill(): void {
+    this.#fill = undefined
+    clearTimeout(this.#fillTimer)
+    this.#fillTimer = undefined
+    for (const resolve of this.#fillEnd.splice(0)) resolve()
+  }
+
+  close(): void {
+    this.stopFill()
+    this.#core.off('download', this.#onDownload)
+    this.#closed.abort(new ContainerError('CANCELLED', 'the image was closed'))
+  }
+
+  readonly #onDownload = (index: number, bytes: number): void => {
+    this.#counters.fetchedBytes += bytes
+    if (this.#demanded.has(index)) this.#counters.demandBytes += bytes
+    else this.#counters.prefetchBytes += bytes
+  }
+
+  async #demand(block: number, options: ReadBlockOptions): Promise<Buffer> {
+    const started = performance.now()
+    const parent = options.signal
+      ? AbortSignal.any([options.signal, this.#closed.signal])
+      : this.#closed.signal
+    const limit =
+      options.timeoutMs === undefined
+        ? { signal: parent, clear: () => {} }
+        : peerDeadline(parent, options.timeoutMs, `block ${block}`)
+    this.#waiting++
+    this.#counters.demandReads++
+    this.#demanded.add(block)
+    try {
+      return await this.#untilFetched(block, limit.signal)
+    } finally {
+      limit.clear()
+      this.#demanded.delete(block)
+      this.#waiting--
+      this.#lastMiss = performance.now()
+      this.#counters.stallMs += this.#lastMiss - started
+    }
+  }
+
+  async #untilFetched(block: number, signal: AbortSignal): Promise<Buffer> {
+    for (;;) {
+      signal.throwIfAborted()
+      try {
+        const found = await untilAborted(this.#core.get(block, { timeout: ATTEMPT_MS }), signal)
+        if (found) return found
+      } catch (error) {
+        signal.throwIfAborted()
+        if (isContainerError(error) || !isTransient(error)) throw error
+      }
+      await pause(RETRY_PAUSE_MS, signal)
+    }
+  }
+
+  #readAhead(block: number): void {
+    const window = this.#runs.get(block) ?? 0
+    this.#runs.delete(block)
+    const next = window === 0 ? READ_AHEAD_FIRST : Math.min(window * 2, READ_AHEAD_MOST)
+    this.#runs.set(block + 1, next)
+    if (this.#runs.size > 32) this.#runs.delete(this.#runs.keys().next().value ?? -1)
+    if (window === 0) return
+    const end = Math.min(block + 1 + window, this.#core.length)
+    for (let ahead = block + 1; ahead < end; ahead++) {
+      if (this.has(ahead) || this.#ahead.has(ahead) || this.#demanded.has(ahead)) continue
+      this.#ahead.add(ahead)
+      void this.#quietly(ahead).finally(() => this.#ahead.delete(ahead))
+    }
+  }
+
+  #pump(): void {
+    const fill = this.#fill
+    if (!fill) return
+    const busy = this.#waiting > 0 || performance.now() - this.#lastMiss < BUSY_AFTER_MISS_MS
+    const window = busy ? FILL_WINDOW_BUSY : FILL_WINDOW_IDLE
+    while (this.#filling < window) {
+      const next = fill.next()
+      if (next.done) {
+        if (this.#filling === 0) this.stopFill()
+        return
+      }
+      this.#filling++
+      void this.#untilFetched(next.value, this.#closed.signal)
+        .catch(() => {})
+        .finally(() => {
+          this.#filling--
+          this.#pump()
+        })
+    }
+    if (busy && !this.#fillTimer) {
+      this.#fillTimer = setTimeout(() => {
+        this.#fillTimer = undefined
+        this.#pump()
+      }, BUSY_AFTER_MISS_MS)
+    }
+  }
+
+  *#missing(ranges: readonly BlockRange[]): Generator<number> {
+    for (const [first, count] of ranges) {
+      for (let block = first; block < first + count; block++) {
+        if (!this.has(block)) yield block
+      }
+    }
+  }
+
+  async #quietly(block: number): Promise<void> {
+    await this.#core.get(block, { timeout: ATTEMPT_MS }).catch(() => null)
+  }
+}
+
+/** A request that timed out or lost its peer is asked again; a closed or damaged log is not. */
+function isTransient(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === 'REQUEST_TIMEOUT' || code === 'REQUEST_CANCELLED'
+}

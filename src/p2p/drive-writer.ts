@@ -1,0 +1,138 @@
+import { randomBytes } from 'node:crypto'
+import type Corestore from 'corestore'
+import type Hypercore from 'hypercore'
+import Hyperdrive from 'hyperdrive'
+import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { encodeManifest } from '../image/manifest-codec.ts'
+import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
+import type { Tree } from '../image/tree.ts'
+import { driveEntries } from './drive-entries.ts'
+import { KEY_BYTES } from './link.ts'
+
+export interface WriterOptions {
+  readonly store: Corestore
+  /** Names the drive's key pair within the store; the same name opens the same drive again. */
+  readonly namespace: string
+  readonly secret: Buffer
+}
+
+/**
+ * The one writer of one drive. Blocks are appended first; {@link DriveWriter.commit} then adds the
+ * manifest's block and all entries, the entries in one append, so that a reader sees the old version
+ * or the new one and never a part.
+ */
+export class DriveWriter implements AsyncDisposable {
+  readonly key: Buffer
+  readonly secret: Buffer
+  readonly #drive: Hyperdrive
+  readonly #blobs: Hypercore
+
+  private constructor(drive: Hyperdrive, blobs: Hypercore, secret: Buffer) {
+    this.#drive = drive
+    this.#blobs = blobs
+    this.key = drive.key
+    this.secret = secret
+  }
+
+  static newSecret(): Buffer {
+    return randomBytes(KEY_BYTES)
+  }
+
+  static async open(options: WriterOptions): Promise<DriveWriter> {
+    const { store, namespace, secret } = options
+    // The drive closes the store that it is given: it gets a session of its own.
+    const drive = new Hyperdrive(store.namespace(namespace), { encryptionKey: secret })
+    try {
+      await drive.ready()
+      const { core } = await drive.getBlobs()
+      return new DriveWriter(drive, core, secret)
+    } catch (error) {
+      await drive.close().catch(() => {})
+      throw error
+    }
+  }
+
+  get discoveryKey(): Buffer {
+    return this.#drive.discoveryKey
+  }
+
+  /** Blocks in the blobs log. */
+  get length(): number {
+    return this.#blobs.length
+  }
+
+  /**
+   * Appends blocks in order; returns the index of the first. Calls may overlap: each is a run.
+   *
+   * @throws ContainerError `DISK_FULL`
+   */
+  async append(blocks: readonly Uint8Array[]): Promise<number> {
+    try {
+      const { length } = await this.#blobs.append(blocks.map((block) => Buffer.from(block)))
+      return length - blocks.length
+    } catch (cause) {
+      throw storeError(cause)
+    }
+  }
+
+  /**
+   * Completes a version: the manifest's block, then the entries that differ from the previous
+   * version's, then `/container.json`.
+   *
+   * @returns the manifest as published, with its own version record completed
+   */
+  async commit(manifest: Manifest, tree: Tree, previous: Tree | undefined): Promise<void> {
+    const block = encodeManifest(manifest)
+    const byteOffset = this.#blobs.byteLength
+    const blockOffset = await this.append([block])
+    const batch = this.#drive.batch()
+    try {
+      const stale = new Map<string, string>()
+      if (previous) {
+        for (const [name, value] of driveEntries(previous)) stale.set(name, JSON.stringify(value))
+      }
+      for (const [name, value] of driveEntries(tree)) {
+        const before = stale.get(name)
+        stale.delete(name)
+        if (before !== JSON.stringify(value)) await batch.putEntry(name, value)
+      }
+      for (const name of stale.keys()) await batch.del(name)
+      await batch.putEntry(MANIFEST_PATH, {
+        blob: { byteOffset, blockOffset, blockLength: 1, byteLength: block.byteLength },
+        metadata: { version: manifest.version }
+      })
+      await batch.flush()
+    } catch (cause) {
+      await batch.close().catch(() => {})
+      throw storeError(cause)
+    }
+  }
+
+  /** One block that was appended, decrypted. */
+  async read(block: number): Promise<Buffer> {
+    const found = await this.#blobs.get(block, { wait: false })
+    if (!found) throw new ContainerError('BAD_MANIFEST', `block ${block} is not in this drive`)
+    return found
+  }
+
+  /** Frees the content of blocks that no version will refer to. */
+  async discardFrom(block: number): Promise<void> {
+    if (block < this.length) await this.#blobs.clear(block, this.length)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#drive.close()
+  }
+}
+
+/** Puts a store's write error into the user's terms. */
+function storeError(cause: unknown): ContainerError {
+  const text = cause instanceof Error ? cause.message : String(cause)
+  if (systemErrorCode(cause) === 'ENOSPC' || /no space left/i.test(text)) {
+    return new ContainerError('DISK_FULL', 'the disk that holds the store is full', {
+      hint: 'free some space (`dat-container images`, `rm`), or use another --home',
+      cause
+    })
+  }
+  return new ContainerError('IO', `cannot write to the store: ${text}`, { cause })
+}

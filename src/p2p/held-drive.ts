@@ -1,0 +1,123 @@
+import { discoveryKey } from 'hypercore-crypto'
+import type { PeerDiscovery } from 'hyperswarm'
+import type { Manifest } from '../image/manifest.ts'
+import { BlockFetcher } from './block-fetcher.ts'
+import { closeDriveCores, openDriveCores, type DriveCores } from './drive-cores.ts'
+import { readManifest } from './image-manifest.ts'
+import type { PeerNode } from './peer-node.ts'
+import { pause, untilAborted } from './waiting.ts'
+
+/** How often the DHT is asked again while nobody who has the drive is connected. */
+const LOOK_UP_PAUSES_MS = [500, 1_000, 2_000, 5_000]
+/** With a peer at hand, how long the newest version is waited for before the local one serves. */
+const FRESHNESS_WAIT_MS = 1_500
+
+export interface HeldDriveOptions {
+  readonly node: PeerNode
+  readonly key: Buffer
+  /** Undefined holds the drive blind: it can be fetched and served, not read. */
+  readonly secret: Buffer | undefined
+  /** Owners announce only; everybody else looks for peers too. */
+  readonly writable: boolean
+}
+
+/** One drive that this machine holds: announced, replicated, and read when there is a secret. */
+export class HeldDrive implements AsyncDisposable {
+  readonly key: Buffer
+  readonly secret: Buffer | undefined
+  readonly #node: PeerNode
+  readonly #discovery: PeerDiscovery
+  readonly #closed = new AbortController()
+  readonly #lookingUp: Promise<void>
+  #opening: Promise<OpenDrive> | undefined
+  #open: OpenDrive | undefined
+
+  constructor(options: HeldDriveOptions) {
+    this.key = options.key
+    this.secret = options.secret
+    this.#node = options.node
+    this.#discovery = options.node.join(discoveryKey(options.key), {
+      server: true,
+      client: !options.writable
+    })
+    this.#lookingUp = options.writable ? Promise.resolve() : this.#lookUp()
+  }
+
+  /** Resolves when peers can find this machine by the drive's topic. */
+  announced(): Promise<void> {
+    return this.#discovery.flushed()
+  }
+
+  /** Both logs and the fetcher, once something of each is known. Keeps looking after `signal`. */
+  async open(signal: AbortSignal): Promise<OpenDrive> {
+    if (!this.#opening) {
+      const opening = this.#openCores()
+      this.#opening = opening
+      opening.catch(() => {
+        if (this.#opening === opening) this.#opening = undefined
+      })
+    }
+    return untilAborted(this.#opening, signal)
+  }
+
+  /** The open logs, or undefined while nothing is known of the drive. */
+  get opened(): OpenDrive | undefined {
+    return this.#open
+  }
+
+  /** The manifest of a version, or of the newest that is known now. */
+  async manifest(version: number | undefined, signal: AbortSignal): Promise<Manifest> {
+    const hadIt = this.#open !== undefined
+    const { cores, fetcher } = await this.open(signal)
+    if (version === undefined && cores.blobs.peers.length > 0 && (hadIt || this.#startedLocal)) {
+      await Promise.race([
+        cores.blobs.update({ wait: true }).catch(() => false),
+        pause(FRESHNESS_WAIT_MS, signal)
+      ])
+    }
+    return readManifest(cores, fetcher, version, signal)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort(new Error('the drive was closed'))
+    await this.#lookingUp
+    this.#open?.fetcher.close()
+    await this.#opening?.catch(() => {})
+    if (this.#open) await closeDriveCores(this.#open.cores)
+    await this.#discovery.destroy()
+  }
+
+  /** Whether the logs were known before any peer was asked. */
+  #startedLocal = false
+
+  async #openCores(): Promise<OpenDrive> {
+    const cores = await openDriveCores({
+      store: this.#node.store,
+      key: this.key,
+      secret: this.secret,
+      signal: this.#closed.signal
+    })
+    this.#startedLocal = cores.blobs.peers.length === 0
+    this.#open = { cores, fetcher: new BlockFetcher(cores.blobs) }
+    return this.#open
+  }
+
+  /** hyperswarm looks again every ten minutes; somebody who waits wants it sooner. */
+  async #lookUp(): Promise<void> {
+    const { signal } = this.#closed
+    for (let round = 0; !signal.aborted; round++) {
+      await pause(LOOK_UP_PAUSES_MS[Math.min(round, LOOK_UP_PAUSES_MS.length - 1)] ?? 0, signal)
+      const open = this.#open
+      const wanted = !open || (open.cores.blobs.peers.length === 0 && open.fetcher.waiting > 0)
+      if (!wanted) round = -1
+      else if (!signal.aborted) {
+        await this.#discovery.refresh({ client: true, server: true }).catch(() => {})
+      }
+    }
+  }
+}
+
+export interface OpenDrive {
+  readonly cores: DriveCores
+  readonly fetcher: BlockFetcher
+}

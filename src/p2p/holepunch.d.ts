@@ -1,0 +1,195 @@
+/** The parts of the untyped Holepunch modules that this project uses, as read from their sources. */
+
+declare module 'hypercore' {
+  import type { EventEmitter } from 'node:events'
+
+  export interface CoreManifest {
+    readonly version: number
+  }
+  export interface GetOptions {
+    wait?: boolean
+    timeout?: number
+  }
+  export interface CorePeer {
+    remotePublicKey: Buffer
+  }
+  /** A session of one append-only log. Blocks handed out are decrypted copies. */
+  export default class Hypercore extends EventEmitter {
+    readonly key: Buffer
+    readonly discoveryKey: Buffer
+    readonly manifest: CoreManifest | null
+    readonly length: number
+    readonly byteLength: number
+    readonly contiguousLength: number
+    readonly writable: boolean
+    readonly peers: readonly CorePeer[]
+    readonly closing: Promise<void> | null
+    readonly core: {
+      readonly bitfield: { get(index: number): boolean }
+      readonly replicator: { setInflightRange(low: number, high: number): void }
+    }
+    ready(): Promise<void>
+    close(): Promise<void>
+    update(options?: { wait?: boolean }): Promise<boolean>
+    session(options?: object): Hypercore
+    has(start: number, end?: number): Promise<boolean>
+    get(index: number, options?: GetOptions): Promise<Buffer | null>
+    append(blocks: readonly Uint8Array[]): Promise<{ length: number; byteLength: number }>
+    clear(start: number, end: number): Promise<unknown>
+    compact(): Promise<void>
+    treeHash(length?: number): Promise<Buffer>
+    download(range: { start: number; end: number }): { done(): Promise<void>; destroy(): void }
+    findingPeers(): () => void
+    static key(manifest: CoreManifest): Buffer
+  }
+}
+
+declare module 'corestore' {
+  import type Hypercore from 'hypercore'
+  import type { Duplex } from 'node:stream'
+
+  export interface CoreOptions {
+    key?: Buffer
+    name?: string
+    encryptionKey?: Buffer | null
+    inflightRange?: [number, number]
+  }
+  export default class Corestore {
+    constructor(directory: string, options?: { allowBackup?: boolean; wait?: boolean })
+    readonly storage: { deleteCore(pointer: unknown): Promise<void> }
+    ready(): Promise<void>
+    close(): Promise<void>
+    get(options: CoreOptions): Hypercore
+    namespace(name: string): Corestore
+    replicate(stream: Duplex): Duplex
+  }
+}
+
+declare module 'hyperbee' {
+  import type Hypercore from 'hypercore'
+  import type { EntryValue } from 'hyperdrive'
+
+  export default class Hyperbee {
+    constructor(core: Hypercore, options?: object)
+    ready(): Promise<void>
+    close(): Promise<void>
+    getHeader(options?: { timeout?: number; wait?: boolean }): Promise<object | null>
+    sub(name: string): {
+      get(key: string): Promise<{ value: EntryValue } | null>
+    }
+  }
+}
+
+declare module 'hyperdrive' {
+  import type Hypercore from 'hypercore'
+  import type { CoreManifest } from 'hypercore'
+  import type Corestore from 'corestore'
+
+  export interface BlobId {
+    byteOffset: number
+    blockOffset: number
+    blockLength: number
+    byteLength: number
+  }
+  export interface EntryValue {
+    executable?: boolean
+    linkname?: string | null
+    blob?: BlobId | null
+    metadata?: object | null
+  }
+  export default class Hyperdrive {
+    constructor(store: Corestore, options: { encryptionKey?: Buffer | null })
+    constructor(store: Corestore, key: Buffer, options: { encryptionKey?: Buffer | null })
+    readonly key: Buffer
+    readonly core: Hypercore
+    readonly version: number
+    readonly discoveryKey: Buffer
+    ready(): Promise<void>
+    close(): Promise<void>
+    getBlobs(): Promise<{ readonly core: Hypercore }>
+    batch(): Hyperdrive
+    flush(): Promise<void>
+    putEntry(name: string, entry: EntryValue): Promise<void>
+    del(name: string): Promise<void>
+    entry(
+      name: string,
+      options?: { wait?: boolean; timeout?: number }
+    ): Promise<{ key: string; value: EntryValue } | null>
+    list(folder?: string): AsyncIterable<{ key: string; value: EntryValue }>
+    static getContentKey(manifest: CoreManifest, key: Buffer): Buffer | null
+  }
+}
+
+declare module 'hyperdht' {
+  import type { EventEmitter } from 'node:events'
+
+  export interface DHTOptions {
+    bootstrap?: readonly (string | { host: string; port: number })[]
+    host?: string
+    port?: number
+    firewalled?: boolean
+    ephemeral?: boolean
+  }
+  export interface KeyPair {
+    publicKey: Buffer
+    secretKey: Buffer
+  }
+  export default class DHT extends EventEmitter {
+    constructor(options?: DHTOptions)
+    readonly destroyed: boolean
+    fullyBootstrapped(): Promise<void>
+    address(): { host: string; port: number }
+    destroy(options?: { force?: boolean }): Promise<void>
+    static bootstrapper(port: number, host: string, options?: DHTOptions): DHT
+    static keyPair(seed?: Buffer): KeyPair
+  }
+}
+
+declare module 'hyperswarm' {
+  import type { EventEmitter } from 'node:events'
+  import type { Duplex } from 'node:stream'
+  import type DHT from 'hyperdht'
+  import type { KeyPair } from 'hyperdht'
+
+  export interface PeerDiscovery {
+    flushed(): Promise<void>
+    refresh(options?: { client?: boolean; server?: boolean }): Promise<void>
+    destroy(): Promise<void>
+  }
+  export interface SwarmConnection extends Duplex {
+    readonly remotePublicKey: Buffer
+    readonly rawBytesRead: number
+    readonly rawBytesWritten: number
+  }
+  export default class Hyperswarm extends EventEmitter {
+    constructor(options: { dht: DHT; keyPair?: KeyPair })
+    readonly connections: Set<SwarmConnection>
+    readonly connecting: number
+    readonly dht: DHT
+    join(topic: Buffer, options?: { client?: boolean; server?: boolean }): PeerDiscovery
+    leave(topic: Buffer): Promise<void>
+    flush(): Promise<boolean>
+    destroy(options?: { force?: boolean }): Promise<void>
+  }
+}
+
+declare module 'hyperdht/testnet.js' {
+  import type DHT from 'hyperdht'
+
+  export interface Testnet {
+    readonly bootstrap: { host: string; port: number }[]
+    readonly nodes: DHT[]
+    destroy(): Promise<void>
+  }
+  export default function createTestnet(size?: number, options?: object): Promise<Testnet>
+}
+
+declare module 'z32' {
+  const z32: { encode(bytes: Uint8Array): string; decode(text: string): Buffer }
+  export default z32
+}
+
+declare module 'hypercore-crypto' {
+  /** The topic under which a log is announced; tells nothing of its key. */
+  export function discoveryKey(key: Buffer): Buffer
+}

@@ -1,0 +1,105 @@
+import type { EventEmitter } from 'node:events'
+import type { Duplex } from 'node:stream'
+import Corestore from 'corestore'
+import DHT, { type KeyPair } from 'hyperdht'
+import Hyperswarm, { type PeerDiscovery, type SwarmConnection } from 'hyperswarm'
+import { ContainerError } from '../image/errors.ts'
+
+export interface PeerNodeOptions {
+  /** Directory of the corestore; created when absent. */
+  readonly storage: string
+  /** `host:port` of a private DHT's bootstrap nodes; undefined for the public DHT. */
+  readonly bootstrap: readonly string[] | undefined
+  /** Called for errors of single connections, which are normal and end nothing. */
+  readonly onConnectionError?: (error: Error) => void
+}
+
+export interface SwarmTraffic {
+  readonly connections: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+}
+
+/**
+ * One machine's corestore and its place in the swarm. Everything that is in the store is replicated
+ * to any peer that proves to know its key.
+ */
+export class PeerNode implements AsyncDisposable {
+  readonly store: Corestore
+  readonly #swarm: Hyperswarm
+  readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0 }
+
+  private constructor(store: Corestore, swarm: Hyperswarm, options: PeerNodeOptions) {
+    this.store = store
+    this.#swarm = swarm
+    swarm.on('connection', (connection: SwarmConnection) => {
+      this.#replicate(connection, options.onConnectionError)
+    })
+  }
+
+  /**
+   * Opens the store and joins the DHT; returns before the DHT has answered.
+   *
+   * @throws ContainerError `BUSY` when another process has the store open
+   */
+  static async open(options: PeerNodeOptions): Promise<PeerNode> {
+    // A store that was copied or moved with its home is as good as before: every block is verified.
+    const store = new Corestore(options.storage, { allowBackup: true, wait: false })
+    try {
+      await store.ready()
+    } catch (cause) {
+      throw new ContainerError('BUSY', `cannot open the store ${options.storage}: ${text(cause)}`, {
+        hint: 'another process may have it open; stop it, or use another --home',
+        cause
+      })
+    }
+    const { bootstrap } = options
+    // On a private network nobody is behind a NAT and every peer can answer for the DHT. Left to
+    // guess, peers on a flat network go
+    // half-open; hyperswarm does not forward `firewalled`, so the DHT is made here.
+    const dht = bootstrap
+      ? new DHT({ bootstrap, firewalled: false, ephemeral: false })
+      : new DHT()
+    const keyPair: KeyPair = DHT.keyPair()
+    return new PeerNode(store, new Hyperswarm({ dht, keyPair }), options)
+  }
+
+  /** Announces (`server`) and looks up (`client`) a topic until the discovery is destroyed. */
+  join(topic: Buffer, roles: { server: boolean; client: boolean }): PeerDiscovery {
+    return this.#swarm.join(topic, roles)
+  }
+
+  leave(topic: Buffer): Promise<void> {
+    return this.#swarm.leave(topic)
+  }
+
+  /** Bytes on the wire over all connections, open and closed. */
+  traffic(): SwarmTraffic {
+    let { bytesRead, bytesWritten } = this.#closedTraffic
+    for (const connection of this.#swarm.connections) {
+      bytesRead += connection.rawBytesRead
+      bytesWritten += connection.rawBytesWritten
+    }
+    return { connections: this.#swarm.connections.size, bytesRead, bytesWritten }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#swarm.destroy()
+    await this.store.close()
+  }
+
+  #replicate(connection: SwarmConnection, onError: PeerNodeOptions['onConnectionError']): void {
+    const ignore = (error: Error): void => onError?.(error)
+    connection.on('error', ignore)
+    connection.on('close', () => {
+      this.#closedTraffic.bytesRead += connection.rawBytesRead
+      this.#closedTraffic.bytesWritten += connection.rawBytesWritten
+    })
+    const stream: Duplex & EventEmitter = this.store.replicate(connection)
+    stream.on('error', ignore)
+  }
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
