@@ -1,4 +1,5 @@
 import type { ChunkReader } from '../image/chunk-reader.ts'
+import type { ContainerError } from '../image/errors.ts'
 import type { Tree } from '../image/tree.ts'
 
 /** `erofs`: the kernel serves the tree from a metadata image. `fuse`: fuse-native serves it all. */
@@ -11,6 +12,8 @@ export interface MountImageOptions {
   readonly directory: string
   /** `auto` takes `erofs` where the kernel has it. @default 'auto' */
   readonly mode?: MountMode | 'auto'
+  /** How EROFS reaches its files: as they are, or through loop devices. @default 'auto' */
+  readonly erofsBacking?: 'file' | 'loop' | 'auto'
   readonly signal?: AbortSignal
 }
 
@@ -18,4 +21,6 @@ export interface MountImageOptions {
 export interface MountedImage extends AsyncDisposable {
   readonly rootfs: string
   readonly mode: MountMode
+  /** Why `auto` did not take `erofs`. */
+  readonly fallbackReason?: ContainerError
 }

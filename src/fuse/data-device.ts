@@ -1,0 +1,116 @@
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import { segmentAt, BLOCK_BYTES, type DataLayout } from './data-layout.ts'
+import type { FileReader } from './file-reader.ts'
+import type { FuseOperations, FuseStat } from './fuse-native-types.ts'
+import { answerRead, serveFuse } from './fuse-server.ts'
+
+const { ENOENT, EROFS } = constants.errno
+const FILE_NAME = 'data'
+const DIRECTORY_MODE = 0o40_500
+const FILE_MODE = 0o100_400
+/** Of open(2): the access mode, 0 for reading only. */
+const O_ACCMODE = 3
+
+/**
+ * The data device: one big virtual file that holds every regular file's content at a block boundary,
+ * as `planDataLayout` lays it out. EROFS takes it for its data device.
+ */
+export interface DataDevice extends AsyncDisposable {
+  /** Path of the virtual file. */
+  readonly path: string
+}
+
+/**
+ * Fills `target` with the device's bytes from `offset` on: content, and zeros between files.
+ *
+ * @param offset any byte, aligned or not
+ * @throws what {@link FileReader.read} throws
+ */
+export async function readDevice(
+  layout: DataLayout,
+  files: FileReader,
+  offset: number,
+  target: Uint8Array
+): Promise<void> {
+  const end = offset + target.length
+  const reads: Promise<void>[] = []
+  let filled = offset
+  let segment = Math.max(0, segmentAt(layout, Math.floor(offset / BLOCK_BYTES)))
+  for (; segment < layout.segmentCount; segment++) {
+    const start = (layout.block[segment] ?? 0) * BLOCK_BYTES
+    if (start >= end) break
+    const from = Math.max(start, offset)
+    const to = Math.min(start + (layout.bytes[segment] ?? 0), end)
+    if (to <= from) continue
+    target.fill(0, filled - offset, from - offset)
+    const position = (layout.position[segment] ?? 0) + (from - start)
+    const piece = target.subarray(from - offset, to - offset)
+    reads.push(files.read(layout.inode[segment] ?? 0, position, piece))
+    filled = to
+  }
+  target.fill(0, filled - offset)
+  await Promise.all(reads)
+}
+
+/**
+ * Serves the data device at `directory`/data from this thread.
+ *
+ * @param directory existing, empty, writable by nobody else
+ * @throws ContainerError `MISSING_TOOL`, `MOUNT_FAILED`
+ */
+export async function serveDataDevice(
+  directory: string,
+  layout: DataLayout,
+  files: FileReader
+): Promise<DataDevice> {
+  const server = await serveFuse({
+    mountPoint: directory,
+    operations: deviceOperations(layout, files),
+    name: 'dat-container-data',
+    extra: ['max_background=64']
+  })
+  return {
+    path: join(directory, FILE_NAME),
+    [Symbol.asyncDispose]: async () => server[Symbol.asyncDispose]()
+  }
+}
+
+function deviceOperations(layout: DataLayout, files: FileReader): FuseOperations {
+  const bytes = layout.blocks * BLOCK_BYTES
+  return {
+    getattr(path, done) {
+      if (path === '/') done(0, stat(DIRECTORY_MODE, 0))
+      else if (path === `/${FILE_NAME}`) done(0, stat(FILE_MODE, bytes))
+      else done(-ENOENT)
+    },
+    readdir(_path, done) {
+      done(0, ['.', '..', FILE_NAME])
+    },
+    open(_path, flags, done) {
+      if ((flags & O_ACCMODE) !== 0) done(-EROFS)
+      else done(0, 1)
+    },
+    read(_path, _handle, buffer, length, position, done) {
+      const count = Math.max(0, Math.min(length, bytes - position))
+      void answerRead(readDevice(layout, files, position, buffer.subarray(0, count)), count, done)
+    }
+  }
+}
+
+function stat(mode: number, size: number): FuseStat {
+  return {
+    mode,
+    size,
+    uid: 0,
+    gid: 0,
+    nlink: 1,
+    ino: mode === FILE_MODE ? 2 : 1,
+    rdev: 0,
+    blksize: BLOCK_BYTES,
+    blocks: size / 512,
+    mtime: 0,
+    atime: 0,
+    ctime: 0
+  }
+}

@@ -1,0 +1,93 @@
+import { mkdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { ContainerError, isContainerError } from '../image/errors.ts'
+import { CleanUpList } from './clean-up-list.ts'
+import { serveDataDevice } from './data-device.ts'
+import { planDataLayout } from './data-layout.ts'
+import { writeErofsImage } from './erofs-image.ts'
+import { planErofsMount } from './erofs-mount-plan.ts'
+import { mountErofs } from './erofs-mount.ts'
+import { FileReader } from './file-reader.ts'
+import { readKernelFacts } from './kernel-facts.ts'
+import type { MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
+import { servePlainTree } from './plain-tree.ts'
+
+export type { MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
+
+/**
+ * Mounts a tree at `directory`/rootfs and serves it from this thread, which must not read it by
+ * synchronous calls. Needs root.
+ *
+ * On disposal reads in flight fail with EIO at once, and everything is taken down in reverse order.
+ *
+ * @throws ContainerError `MISSING_TOOL` (mode `erofs` on a kernel without it, no FUSE), `NEEDS_ROOT`,
+ *   `MOUNT_FAILED`, `DISK_FULL`, `CANCELLED`; nothing is left mounted then
+ */
+export async function mountImage(options: MountImageOptions): Promise<MountedImage> {
+  const mode = options.mode ?? 'auto'
+  if (mode === 'fuse') return mountAs('fuse', options)
+  try {
+    return await mountAs('erofs', options)
+  } catch (error) {
+    if (mode === 'erofs' || !isContainerError(error, 'MISSING_TOOL', 'MOUNT_FAILED')) throw error
+    const mounted = await mountAs('fuse', options)
+    return { ...mounted, fallbackReason: error }
+  }
+}
+
+async function mountAs(mode: MountMode, options: MountImageOptions): Promise<MountedImage> {
+  const directory = await realpath(options.directory)
+  const rootfs = join(directory, 'rootfs')
+  const files = new FileReader(options.tree, options.chunks)
+  const cleanUp = new CleanUpList()
+  const checkCancelled = (): void => {
+    if (options.signal?.aborted === true) {
+      throw new ContainerError('CANCELLED', 'mounting was cancelled')
+    }
+  }
+  try {
+    checkCancelled()
+    await makeMountPoint(rootfs, cleanUp)
+    if (mode === 'fuse') {
+      cleanUp.hold(await servePlainTree(rootfs, options.tree, files))
+    } else {
+      await mountOverDevice(options, directory, rootfs, files, cleanUp, checkCancelled)
+    }
+    // Asynchronous, so this thread can answer it.
+    await stat(rootfs)
+    checkCancelled()
+    // Last in, so first to go: nothing that is taken down may wait for content.
+    cleanUp.push(async () => files.close())
+  } catch (error) {
+    files.close()
+    throw await cleanUp.after(error)
+  }
+  return { rootfs, mode, [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]() }
+}
+
+async function mountOverDevice(
+  { tree, erofsBacking }: MountImageOptions,
+  directory: string,
+  rootfs: string,
+  files: FileReader,
+  cleanUp: CleanUpList,
+  checkCancelled: () => void
+): Promise<void> {
+  const meta = join(directory, 'meta.erofs')
+  const deviceDirectory = join(directory, 'data')
+  const paths = { meta, data: join(deviceDirectory, 'data'), target: rootfs }
+  // Fails here on a kernel that cannot, before anything is written.
+  const steps = planErofsMount(await readKernelFacts(), paths, erofsBacking)
+  const layout = planDataLayout(tree)
+  cleanUp.push(async () => rm(meta, { force: true }))
+  await writeErofsImage(tree, layout, meta)
+  checkCancelled()
+  await makeMountPoint(deviceDirectory, cleanUp)
+  cleanUp.hold(await serveDataDevice(deviceDirectory, layout, files))
+  cleanUp.hold(await mountErofs(steps))
+}
+
+async function makeMountPoint(path: string, cleanUp: CleanUpList): Promise<void> {
+  await mkdir(path, { mode: 0o700 })
+  cleanUp.push(async () => rmdir(path))
+}

@@ -1,0 +1,39 @@
+/**
+ * Serves an image of a directory in a process of its own, as users have it: reading a mount from the
+ * process that serves it by synchronous calls would deadlock.
+ *
+ * Arguments: the options as JSON. Talks over the IPC channel.
+ */
+import { mountImage } from '../../src/fuse/mount-image.ts'
+import type { ServerCommand, ServerOptions, ServerReply } from './served-image.ts'
+import { scanDirectory } from './scanned-image.ts'
+
+const options = JSON.parse(process.argv[2] ?? '{}') as ServerOptions
+
+function reply(message: ServerReply): void {
+  process.send?.(message)
+}
+
+async function main(): Promise<void> {
+  const { tree, chunks } = scanDirectory(options.source)
+  const { directory, mode, erofsBacking } = options
+  const mounted = await mountImage({ tree, chunks, directory, mode, erofsBacking })
+  process.on('message', (command: ServerCommand) => {
+    if (command === 'dispose') {
+      mounted[Symbol.asyncDispose]().then(
+        () => process.disconnect(),
+        (error: unknown) => reply({ error: String(error) })
+      )
+      return
+    }
+    if (command === 'forget') chunks.reads.length = 0
+    else if (command !== 'reads') chunks.state = command
+    reply({ reads: chunks.reads.length, chunks: chunks.contents.length })
+  })
+  reply({ rootfs: mounted.rootfs, mode: mounted.mode })
+}
+
+main().catch((error: unknown) => {
+  reply({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+  process.disconnect()
+})

@@ -1,0 +1,98 @@
+import { fork, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { MountMode } from '../../src/fuse/mounted-image.ts'
+
+export interface ServerOptions {
+  readonly source: string
+  readonly directory: string
+  readonly mode: MountMode | 'auto'
+  readonly erofsBacking: 'file' | 'loop' | 'auto'
+}
+
+/** `reads` asks for counts, `forget` sets them to 0, the rest say how the chunk reader behaves. */
+export type ServerCommand = 'reads' | 'forget' | 'working' | 'failing' | 'silent' | 'dispose'
+
+export interface ServerCounts {
+  /** Reads that reached the chunk reader. */
+  readonly reads: number
+  /** Chunks of the image. */
+  readonly chunks: number
+}
+
+export type ServerReply =
+  { readonly rootfs: string; readonly mode: MountMode } | ServerCounts | { readonly error: string }
+
+/** An image of a directory, mounted by a child process. Disposing unmounts and ends the child. */
+export class ServedImage implements AsyncDisposable {
+  readonly rootfs: string
+  readonly mode: MountMode
+  readonly directory: string
+  readonly #child: ChildProcess
+
+  private constructor(child: ChildProcess, directory: string, rootfs: string, mode: MountMode) {
+    this.#child = child
+    this.directory = directory
+    this.rootfs = rootfs
+    this.mode = mode
+  }
+
+  static async start(
+    source: string,
+    mode: MountMode | 'auto',
+    erofsBacking: 'file' | 'loop' | 'auto' = 'auto',
+    environment: NodeJS.ProcessEnv = {}
+  ): Promise<ServedImage> {
+    const directory = await mkdtemp(join(tmpdir(), 'dat-container-mount-'))
+    const options: ServerOptions = { source, directory, mode, erofsBacking }
+    const script = fileURLToPath(new URL('./mount-server.js', import.meta.url))
+    const child = fork(script, [JSON.stringify(options)], {
+      env: { ...process.env, ...environment }
+    })
+    const reply = await nextReply(child)
+    if (!('rootfs' in reply)) {
+      await rm(directory, { recursive: true, force: true })
+      throw new Error('error' in reply ? reply.error : 'unexpected reply')
+    }
+    return new ServedImage(child, directory, reply.rootfs, reply.mode)
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
+  async command(command: Exclude<ServerCommand, 'dispose'>): Promise<ServerCounts> {
+    const reply = nextReply(this.#child)
+    this.#child.send(command)
+    const counts = await reply
+    if (!('reads' in counts)) throw new Error('unexpected reply')
+    return counts
+  }
+
+  /** Ends the server the hard way, and leaves what it leaves. */
+  async kill(): Promise<void> {
+    const exited = once(this.#child, 'exit')
+    this.#child.kill('SIGKILL')
+    await exited
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const exited = once(this.#child, 'exit')
+      this.#child.send('dispose')
+      await exited
+    }
+    await rm(this.directory, { recursive: true })
+  }
+}
+
+async function nextReply(child: ChildProcess): Promise<ServerReply> {
+  const exited = once(child, 'exit').then(([code, signal]) => ({
+    error: `the server ended: ${String(code)} ${String(signal)}`
+  }))
+  const replied = once(child, 'message').then(([message]) => message as ServerReply)
+  return Promise.race([replied, exited])
+}
