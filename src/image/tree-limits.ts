@@ -30,6 +30,8 @@ export const MAX_ID = 0xffff_fffe
 export const MAX_DEVICE_MAJOR = 0xfff
 export const MAX_DEVICE_MINOR = 0xf_ffff
 
+/** 70 million years either way; beyond it a difference of two times would not fit 53 bits. */
+const MAX_SECONDS = 2 ** 51
 const NANOSECONDS = 1_000_000_000
 const SLASH = 0x2f
 const DOT = 0x2e
@@ -64,7 +66,7 @@ export function checkAttributes(attributes: InodeAttributes): void {
 }
 
 export function checkTime(seconds: number, nanoseconds: number): void {
-  if (!Number.isSafeInteger(seconds) || !isCount(nanoseconds, NANOSECONDS - 1)) {
+  if (!isCount(Math.abs(seconds), MAX_SECONDS) || !isCount(nanoseconds, NANOSECONDS - 1)) {
     throw badIndex(`time ${seconds}s ${nanoseconds}ns is out of range`)
   }
 }

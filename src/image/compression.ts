@@ -1,0 +1,92 @@
+import zstd from 'zstd-napi/binding.js'
+import { ContainerError } from './errors.ts'
+import { CHUNK_BYTES } from './tree.ts'
+
+/** Chosen by measuring a Debian tree: docs/decisions/0001-compression.md. */
+export const CHUNK_LEVEL = 6
+
+/** How one chunk is stored. */
+export interface StoredChunk {
+  /** Block content before the drive's encryption; a buffer of its own. */
+  readonly stored: Uint8Array
+  /** Whether `stored` is the content itself because a frame would not be smaller. */
+  readonly raw: boolean
+}
+
+const { CCtx, CParameter, DCtx, compressBound, findFrameCompressedSize, getFrameContentSize } = zstd
+
+// The contexts and the scratch buffer are reused: making them costs more than a small chunk does.
+// Calls are synchronous, so within one thread nothing can interleave.
+const compressor = new CCtx()
+compressor.setParameter(CParameter.compressionLevel, CHUNK_LEVEL)
+const decompressor = new DCtx()
+const scratch = Buffer.allocUnsafeSlow(compressBound(CHUNK_BYTES))
+
+/**
+ * Compresses one chunk of at most {@link CHUNK_BYTES}, synchronously.
+ *
+ * @returns a zstd frame with its content size, or the content itself when that is not larger
+ */
+export function compressChunk(content: Uint8Array): StoredChunk {
+  if (content.length > CHUNK_BYTES) throw new RangeError(`a chunk of ${content.length} bytes`)
+  const length = compressor.compress2(scratch, content)
+  const raw = length >= content.length
+  // A copy: the caller may reuse its buffer, and a pooled slice would keep 64 KiB alive for a few.
+  return { stored: new Uint8Array(raw ? content : scratch.subarray(0, length)), raw }
+}
+
+/**
+ * The content of a stored chunk. A raw chunk is returned as it came, without a copy.
+ *
+ * @param expectedBytes the content's length as the index promises; never more is produced
+ * @throws ContainerError `BAD_BLOCK` when the block does not decode to exactly that
+ */
+export function decompressChunk(
+  stored: Uint8Array,
+  raw: boolean,
+  expectedBytes: number
+): Uint8Array {
+  if (raw) {
+    if (stored.length !== expectedBytes) throw badBlock(`${stored.length} raw bytes`, expectedBytes)
+    return stored
+  }
+  if (expectedBytes > CHUNK_BYTES) throw badBlock('a chunk', expectedBytes)
+  return decompressFrame(stored, expectedBytes)
+}
+
+/**
+ * Decodes exactly one zstd frame that fills `expectedBytes`. The frame's own claims are compared
+ * before anything is allocated.
+ *
+ * @throws ContainerError `BAD_BLOCK`
+ */
+export function decompressFrame(frame: Uint8Array, expectedBytes: number): Buffer {
+  let length: number
+  let content: Buffer
+  try {
+    const claimed = getFrameContentSize(frame)
+    if (claimed !== expectedBytes) throw badBlock(`a frame of ${claimed} bytes`, expectedBytes)
+    if (findFrameCompressedSize(frame) !== frame.length) throw badBlock('two frames', expectedBytes)
+    content = Buffer.allocUnsafeSlow(expectedBytes)
+    length = decompressor.decompress(content, frame)
+  } catch (error) {
+    if (error instanceof ContainerError) throw error
+    throw badBlock('no zstd frame', expectedBytes, error)
+  }
+  if (length !== expectedBytes) throw badBlock(`${length} bytes`, expectedBytes)
+  return content
+}
+
+/** Compresses anything in one call, for the parts of an image that are written once. */
+export function compressFrame(content: Uint8Array, level: number): Buffer {
+  const frame = Buffer.allocUnsafeSlow(compressBound(content.length))
+  return frame.subarray(0, new CCtx().compress(frame, content, level))
+}
+
+function badBlock(found: string, expectedBytes: number, cause?: unknown): ContainerError {
+  return new ContainerError(
+    'BAD_BLOCK',
+    `a stored block is damaged: it holds ${found} where ${expectedBytes} bytes belong`,
+    { hint: 'the image is damaged; ask its publisher to share it again', cause }
+  )
+}
