@@ -1,0 +1,88 @@
+import { ContainerError } from './errors.ts'
+
+export function badManifest(message: string, cause?: unknown): ContainerError {
+  return new ContainerError('BAD_MANIFEST', `bad image manifest: ${message}`, {
+    hint: 'the image is damaged or hostile; ask its publisher to share it again',
+    ...(cause === undefined ? {} : { cause })
+  })
+}
+
+/**
+ * Typed access to the fields of an object that came as JSON from someone else. Every method throws
+ * ContainerError `BAD_MANIFEST`, naming the field.
+ */
+export class JsonFields {
+  readonly #value: Readonly<Record<string, unknown>>
+  readonly #path: string
+
+  constructor(value: unknown, path = '') {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw badManifest(`${path === '' ? 'it' : path} is no object`)
+    }
+    this.#value = value as Record<string, unknown>
+    this.#path = path
+  }
+
+  has(name: string): boolean {
+    // Not inherited ones: a manifest may not bring a "constructor".
+    return Object.hasOwn(this.#value, name) && this.#value[name] !== undefined
+  }
+
+  get(name: string): unknown {
+    return this.has(name) ? this.#value[name] : undefined
+  }
+
+  /** An integer from 0 to `limit`. */
+  count(name: string, limit = Number.MAX_SAFE_INTEGER): number {
+    const value = this.get(name)
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0 || value > limit) {
+      throw this.#bad(name, 'is no number in its range')
+    }
+    return value
+  }
+
+  /** Text that may be printed: no control characters, at most `limit` UTF-16 units. */
+  line(name: string, limit: number): string {
+    const text = this.#text(name, this.get(name), limit)
+    if (/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(text)) {
+      throw this.#bad(name, 'contains control characters')
+    }
+    return text
+  }
+
+  /** Text handed to a program: anything but NUL. */
+  texts(name: string, limits: { items: number; length: number }): string[] {
+    const value = this.get(name)
+    if (!Array.isArray(value) || value.length > limits.items) {
+      throw this.#bad(name, 'is no list of a sensible length')
+    }
+    return value.map((item: unknown) => this.#text(name, item, limits.length))
+  }
+
+  object(name: string): JsonFields {
+    return new JsonFields(this.get(name), this.#field(name))
+  }
+
+  objects(name: string, limit: number): JsonFields[] {
+    const value = this.get(name)
+    if (!Array.isArray(value) || value.length > limit) {
+      throw this.#bad(name, 'is no list of a sensible length')
+    }
+    return value.map((item: unknown, i) => new JsonFields(item, `${this.#field(name)}[${i}]`))
+  }
+
+  #text(name: string, value: unknown, limit: number): string {
+    if (typeof value !== 'string' || value.length > limit || value.includes('\0')) {
+      throw this.#bad(name, 'is no text of a sensible length')
+    }
+    return value
+  }
+
+  #field(name: string): string {
+    return this.#path === '' ? name : `${this.#path}.${name}`
+  }
+
+  #bad(name: string, problem: string): ContainerError {
+    return badManifest(`${this.#field(name)} ${problem}`)
+  }
+}
