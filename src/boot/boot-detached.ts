@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { ContainerError } from '../image/errors.ts'
+import type { ContainerOptions } from './boot-options.ts'
+import type { ContainerState } from './container-record.ts'
+import type { DetachedEvent, DetachedRequest } from './detached-protocol.ts'
+import { fromRecord } from './error-record.ts'
+import { readJsonLines, writeJsonLine } from './json-lines.ts'
+import { requireRoot } from './require-root.ts'
+import { spawnService } from './service-process.ts'
+
+export interface BootDetachedOptions {
+  readonly container: ContainerOptions
+  /** `running`: its PID 1 runs. `ready`: systemd inside says so too. @default 'running' */
+  readonly wait?: 'running' | 'ready'
+  readonly onState?: (state: ContainerState) => void
+  /** Aborting before the wait is over stops and undoes the container. */
+  readonly signal?: AbortSignal
+}
+
+const RUNNER_SCRIPT = fileURLToPath(new URL('runner-main.js', import.meta.url))
+const STATUS_DESCRIPTOR = 3
+
+/**
+ * Starts a container with a runner process of its own and waits until it runs. Its console goes to
+ * the log.
+ *
+ * @throws ContainerError whatever kept it from running; nothing is left then. `BOOT_FAILED` also
+ *   when it ended before it was ready
+ */
+export async function bootDetached(options: BootDetachedOptions): Promise<ContainerState> {
+  requireRoot('run a container')
+  const { container, wait = 'running', onState, signal } = options
+  if (isAborted(signal)) throw cancelled()
+  const unit = `dat-container-run-${randomBytes(4).toString('hex')}`
+  const child = spawnService(unit, RUNNER_SCRIPT, ['pipe', 'ignore', 'ignore', 'pipe'])
+  const exited = new Promise<void>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('exit', () => resolve())
+  })
+  exited.catch(() => {})
+  const abort = (): void => void child.kill('SIGTERM')
+  signal?.addEventListener('abort', abort, { once: true })
+  const status = child.stdio[STATUS_DESCRIPTOR] as Readable
+  try {
+    child.stdin?.on('error', () => {})
+    const request: DetachedRequest = { container }
+    if (child.stdin) writeJsonLine(child.stdin, request)
+    const state = await waitFor(status, wait, onState)
+    return state
+  } catch (error) {
+    // The runner cleans up after what it told of; then it is gone.
+    await exited
+    throw isAborted(signal) ? cancelled() : error
+  } finally {
+    signal?.removeEventListener('abort', abort)
+    child.stdin?.destroy()
+    status.destroy()
+    child.unref()
+  }
+}
+
+async function waitFor(
+  status: Readable,
+  wait: 'running' | 'ready',
+  onState: BootDetachedOptions['onState']
+): Promise<ContainerState> {
+  let last: ContainerState | undefined
+  for await (const line of readJsonLines(status)) {
+    const event = line as DetachedEvent
+    switch (event.event) {
+      case 'error':
+        throw fromRecord(event.error)
+      case 'ready':
+        return event.state
+      case 'exit':
+        if (wait === 'running' && last?.leader !== undefined) return last
+        throw new ContainerError(
+          'BOOT_FAILED',
+          `the container ended before it was ready (exit code ${event.exitCode})`
+        )
+      case 'state':
+        last = event.state
+        onState?.(event.state)
+        if (wait === 'running' && event.state.state === 'running') return event.state
+    }
+  }
+  throw new ContainerError('BOOT_FAILED', 'the process that runs the container has died', {
+    hint: 'see what this machine lacks: dat-container doctor'
+  })
+}
+
+/** Asked of a function, as the answer changes while we wait. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true
+}
+
+function cancelled(): ContainerError {
+  return new ContainerError('CANCELLED', 'cancelled before the container ran')
+}

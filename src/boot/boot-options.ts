@@ -1,0 +1,43 @@
+import type { OpenImageOptions } from '../daemon/image-session.ts'
+import type { MountMode } from '../fuse/mounted-image.ts'
+import type { Bind, NetworkMode } from './nspawn-plan.ts'
+
+/** What to run of an image, and how. All of it fits JSON, so it can go to a detached runner. */
+export interface ContainerOptions extends Omit<OpenImageOptions, 'signal'> {
+  /** Letters, digits, dashes. @default made up from the image's name */
+  readonly name?: string
+  /** @default 'auto' */
+  readonly mountMode?: MountMode | 'auto'
+  /** One command to run. @default the image's own command, or its init */
+  readonly command?: readonly string[]
+  /** Boot the image's init even when the image names a command. @default false */
+  readonly forceBoot?: boolean
+  /** `NAME=value`. */
+  readonly env?: readonly string[]
+  /** Working directory, process mode. */
+  readonly cwd?: string
+  /** A user of the container, process mode. @default the image's, or root */
+  readonly user?: string
+  /** @default the container's name */
+  readonly hostname?: string
+  /** Keep writes in memory and forget them with the container. @default false */
+  readonly ephemeral?: boolean
+  /** The root cannot be written to. @default false */
+  readonly readOnly?: boolean
+  /** Remove the container when it ends. Implied by `ephemeral`. @default false */
+  readonly remove?: boolean
+  /** @default 'host' */
+  readonly network?: NetworkMode
+  readonly binds?: readonly Bind[]
+  readonly capAdd?: readonly string[]
+  readonly capDrop?: readonly string[]
+  /** @default false */
+  readonly privateUsers?: boolean
+  readonly nspawnArgs?: readonly string[]
+  /** How long an orderly stop may take before the container is killed. @default 30000 */
+  readonly stopTimeoutMs?: number
+  /** The program that mounts; for tests of this folder. */
+  readonly mounterScript?: string
+}
+
+export const DEFAULT_STOP_TIMEOUT_MS = 30_000

@@ -1,0 +1,150 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdir, rmdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { systemErrorCode } from '../image/errors.ts'
+import { readProcFile } from './process-table.ts'
+
+/**
+ * The cgroup hierarchies that systemd-nspawn cares for: the unified one and, on hosts that still
+ * have it, version 1's `name=systemd`. Without systemd on the host nobody gives a container a cgroup
+ * of its own, and two containers that share one would each take the other's for theirs.
+ */
+export interface CgroupHierarchy {
+  readonly mountPoint: string
+  readonly version: 1 | 2
+}
+
+const REMOVE_ATTEMPTS = 50
+const RETRY_MS = 20
+const ROOT_NAME = 'dat-container'
+
+/** The hierarchies in the text of a mountinfo file. */
+export function parseHierarchies(mountInfo: string): CgroupHierarchy[] {
+  const found: CgroupHierarchy[] = []
+  for (const line of mountInfo.split('\n')) {
+    const [front = '', back = ''] = line.split(' - ')
+    const mountPoint = front.split(' ')[4] ?? ''
+    const [type, , options = ''] = back.split(' ')
+    if (type === 'cgroup2') found.push({ mountPoint, version: 2 })
+    if (type === 'cgroup' && options.split(',').includes('name=systemd')) {
+      found.push({ mountPoint, version: 1 })
+    }
+  }
+  return found.filter(
+    ({ mountPoint }, index) => found.findIndex((other) => other.mountPoint === mountPoint) === index
+  )
+}
+
+/** The hierarchies of this machine. */
+export function readHierarchies(): CgroupHierarchy[] {
+  return parseHierarchies(readFileSync('/proc/self/mountinfo', 'utf8'))
+}
+
+/** Directories of a container's own cgroup, one a hierarchy, for hosts without systemd. */
+export function ownCgroups(
+  homeId: string,
+  name: string,
+  hierarchies = readHierarchies()
+): string[] {
+  return hierarchies.map(({ mountPoint }) => join(mountPoint, ROOT_NAME, homeId, name))
+}
+
+/** The cgroup directories that a process is in, without nspawn's `supervisor` part. */
+export function cgroupsOf(pid: number, hierarchies = readHierarchies()): string[] {
+  const text = readProcFile(`/proc/${pid}/cgroup`) ?? ''
+  return hierarchies.flatMap(({ mountPoint, version }) => {
+    const pattern = version === 2 ? /^0::(.*)$/m : /^\d+:name=systemd:(.*)$/m
+    const path = pattern.exec(text)?.[1]?.replace(/\/supervisor$/, '')
+    return path === undefined || path === '/' ? [] : [join(mountPoint, path)]
+  })
+}
+
+/** A command that puts itself into `directories` and then is `command`. */
+export function inCgroups(directories: readonly string[], command: readonly string[]): string[] {
+  if (directories.length === 0) return [...command]
+  const script =
+    'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1/cgroup.procs" 2>/dev/null || :; shift; n=$((n-1)); done; exec "$@"'
+  return ['sh', '-c', script, 'sh', String(directories.length), ...directories, ...command]
+}
+
+/** Makes cgroups; a hierarchy that does not let us is left out. @returns those there are */
+export async function makeCgroups(directories: readonly string[]): Promise<string[]> {
+  const made: string[] = []
+  for (const directory of directories) {
+    try {
+      await mkdir(directory, { recursive: true })
+      made.push(directory)
+    } catch (error) {
+      if (!['EROFS', 'EACCES', 'EPERM', 'ENOENT'].includes(systemErrorCode(error) ?? ''))
+        throw error
+    }
+  }
+  return made
+}
+
+/** Ids of all processes in the cgroups and those below. */
+export function cgroupPids(directories: readonly string[]): number[] {
+  const pids = new Set<number>()
+  for (const directory of directories.flatMap(withDescendants)) {
+    for (const line of (readProcFile(join(directory, 'cgroup.procs')) ?? '').split('\n')) {
+      // 0 stands for a process of a PID namespace that we do not see into.
+      if (Number(line) > 0) pids.add(Number(line))
+    }
+  }
+  return [...pids]
+}
+
+/** Kills whatever is in the cgroups, and waits until they are empty. */
+export async function killCgroups(directories: readonly string[]): Promise<void> {
+  for (let attempt = 0; attempt < REMOVE_ATTEMPTS; attempt++) {
+    const pids = cgroupPids(directories).filter((pid) => pid !== process.pid)
+    if (pids.length === 0) return
+    for (const directory of directories) {
+      // cgroup.kill (Linux 5.14) catches forks that a walk over ids misses.
+      await writeFile(join(directory, 'cgroup.kill'), '1').catch(() => {})
+    }
+    for (const pid of pids) {
+      try {
+        process.kill(pid, 'SIGKILL')
+      } catch (error) {
+        if (systemErrorCode(error) !== 'ESRCH') throw error
+      }
+    }
+    await sleep(RETRY_MS)
+  }
+}
+
+/**
+ * Removes cgroups of ours and all below them.
+ *
+ * @param options.parents how many directories above to remove too, where nobody else uses them
+ */
+export async function removeCgroups(
+  directories: readonly string[],
+  options: { parents: number }
+): Promise<void> {
+  for (const directory of directories) {
+    for (let attempt = 0; attempt < REMOVE_ATTEMPTS && existsSync(directory); attempt++) {
+      for (const path of withDescendants(directory).toReversed()) await rmdir(path).catch(() => {})
+      // A cgroup stays busy for a moment after its last process is gone.
+      if (existsSync(directory)) await sleep(RETRY_MS)
+    }
+    let parent = directory
+    for (let level = 0; level < options.parents; level++) {
+      parent = dirname(parent)
+      await rmdir(parent).catch(() => {})
+    }
+  }
+}
+
+/** A directory and all below it, parents first. */
+function withDescendants(directory: string): string[] {
+  try {
+    const below = readdirSync(directory, { withFileTypes: true }).filter((e) => e.isDirectory())
+    return [directory, ...below.flatMap(({ name }) => withDescendants(join(directory, name)))]
+  } catch (error) {
+    if (['ENOENT', 'ENODEV'].includes(systemErrorCode(error) ?? '')) return []
+    throw error
+  }
+}

@@ -1,0 +1,88 @@
+import { mkdir } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { ContainerError } from '../image/errors.ts'
+import { formatLink, parseFullLink } from '../p2p/link.ts'
+import type { ContainerOptions } from './boot-options.ts'
+import { readLiveState, type ContainerConfig } from './container-record.ts'
+import { takeLock, type FileLock } from './file-lock.ts'
+import { readJsonFile } from './json-file.ts'
+import { containerPaths, generateName, type BootPaths, type ContainerPaths } from './paths.ts'
+
+/** A sweep of another command may hold a dead container's lock for as long as it cleans up. */
+const LOCK_WAIT_MS = 10_000
+const SHORT_WAIT_MS = 200
+
+/** A container's name, held by this process. */
+export interface ContainerClaim {
+  readonly places: ContainerPaths
+  readonly lock: FileLock
+  /** What is kept of it from earlier, or undefined for a new one. */
+  readonly config: ContainerConfig | undefined
+}
+
+/**
+ * Takes the container's name for this process.
+ *
+ * @throws ContainerError `NAME_IN_USE` when it runs, `USAGE` for a name that is none
+ */
+export async function claimName(paths: BootPaths, name: string): Promise<ContainerClaim> {
+  const places = containerPaths(paths, name)
+  let lock = await takeLock(places.lock, SHORT_WAIT_MS)
+  if (lock === undefined && (await readLiveState(places)) === undefined) {
+    lock = await takeLock(places.lock, LOCK_WAIT_MS)
+  }
+  if (lock === undefined) {
+    throw new ContainerError('NAME_IN_USE', `container ${name} is running already`, {
+      hint: `stop it first (dat-container stop ${name}), or choose another name with -n`
+    })
+  }
+  return { places, lock, config: await readJsonFile<ContainerConfig>(places.config) }
+}
+
+/** Takes a made-up name that nobody has. */
+export async function claimNewName(paths: BootPaths, imageName: string): Promise<ContainerClaim> {
+  for (;;) {
+    const places = containerPaths(paths, generateName(imageName))
+    if (existsSync(places.directory) || existsSync(places.runtime)) continue
+    const lock = await takeLock(places.lock)
+    if (lock !== undefined) return { places, lock, config: undefined }
+  }
+}
+
+/**
+ * The link to boot a claimed container from: a container that has files of its own stays with the
+ * version they were written over.
+ *
+ * @throws ContainerError `NAME_IN_USE` when the container is of another image or version
+ */
+export function linkFor(claim: ContainerClaim, options: ContainerOptions): string {
+  const { config, places } = claim
+  if (config === undefined) return options.link
+  const asked = parseFullLink(options.link)
+  const kept = parseFullLink(config.link)
+  const hint = `choose another name with -n, or remove it: dat-container rm ${places.name}`
+  if (options.ephemeral === true) {
+    throw new ContainerError('NAME_IN_USE', `container ${places.name} exists and keeps its files`, {
+      hint
+    })
+  }
+  if (!asked.key.equals(kept.key)) {
+    throw new ContainerError('NAME_IN_USE', `container ${places.name} is of another image`, {
+      hint
+    })
+  }
+  if (asked.version !== undefined && asked.version !== kept.version) {
+    throw new ContainerError(
+      'NAME_IN_USE',
+      `container ${places.name} is of version ${kept.version} of this image`,
+      { hint }
+    )
+  }
+  return formatLink({ ...asked, version: kept.version })
+}
+
+/** Makes the container's directories, persistent and runtime. */
+export async function makeDirectories(places: ContainerPaths): Promise<void> {
+  await mkdir(places.directory, { recursive: true, mode: 0o700 })
+  await mkdir(places.runtime, { recursive: true, mode: 0o700 })
+}

@@ -1,0 +1,53 @@
+import { stat } from 'node:fs/promises'
+import { posix } from 'node:path'
+import { ContainerError } from '../image/errors.ts'
+import { resolveInRoot } from './rootfs-path.ts'
+
+/** What a process in a container gets as PATH when nobody says otherwise. */
+export const CONTAINER_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** Where the kernel looks for init, then where systemd is. */
+const INIT_PATHS = ['/sbin/init', '/usr/lib/systemd/systemd', '/lib/systemd/systemd', '/init']
+const ANY_EXECUTE_BIT = 0o111
+
+/**
+ * Looks a command up in the tree at `root` as execvp(3) will.
+ *
+ * @param path the value of PATH in the container
+ * @param cwd the working directory in the container
+ * @returns its path in the container
+ * @throws ContainerError `COMMAND_NOT_FOUND`, `COMMAND_NOT_EXECUTABLE`
+ */
+export async function findCommand(
+  root: string,
+  command: string,
+  { path = CONTAINER_PATH, cwd = '/' }: { path?: string; cwd?: string } = {}
+): Promise<string> {
+  const candidates = command.includes('/')
+    ? [posix.resolve(cwd, command)]
+    : path.split(':').map((directory) => posix.resolve(cwd, directory || '.', command))
+  let refused: string | undefined
+  for (const candidate of candidates) {
+    const found = await resolveInRoot(root, candidate)
+    if (found === undefined || command === '') continue
+    const stats = await stat(found)
+    if (stats.isFile() && (stats.mode & ANY_EXECUTE_BIT) !== 0) return candidate
+    refused ??= stats.isDirectory() ? 'it is a directory' : 'it is not executable'
+  }
+  const what = JSON.stringify(command)
+  if (refused !== undefined) {
+    throw new ContainerError('COMMAND_NOT_EXECUTABLE', `cannot execute ${what}: ${refused}`)
+  }
+  throw new ContainerError('COMMAND_NOT_FOUND', `${what} is not in the container`, {
+    hint: command.includes('/') ? 'check its path' : `these were searched: ${path}`
+  })
+}
+
+/** @throws ContainerError `BOOT_FAILED` when the tree has nothing to boot */
+export async function requireInit(root: string): Promise<void> {
+  for (const path of INIT_PATHS) {
+    if ((await resolveInRoot(root, path)) !== undefined) return
+  }
+  throw new ContainerError('BOOT_FAILED', 'the image has no init to boot', {
+    hint: 'run a command of it instead: dat-container boot LINK -- COMMAND'
+  })
+}

@@ -1,0 +1,154 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import type { MountMode } from '../fuse/mounted-image.ts'
+import { ContainerError } from '../image/errors.ts'
+import { readJsonFile } from './json-file.ts'
+import { containerPaths, type BootPaths, type ContainerPaths } from './paths.ts'
+import { isAlive, type ProcessIdentity } from './process-table.ts'
+
+export const CONFIG_FORMAT_VERSION = 1
+
+/** What is remembered of a container as long as it exists: `config.json`. */
+export interface ContainerConfig {
+  readonly formatVersion: typeof CONFIG_FORMAT_VERSION
+  readonly name: string
+  /** ISO 8601, UTC. */
+  readonly createdAt: string
+  /** Canonical full link, pinned to the version whose files the upper layer goes with. */
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly image: string
+  readonly ephemeral: boolean
+  readonly lastExit?: { readonly code: number; readonly at: string }
+}
+
+/** Milliseconds from the start of the boot. */
+export interface BootTimings {
+  readonly mountedMs?: number
+  readonly startedMs?: number
+  /** systemd inside says that it is up; for a process: when it was started. */
+  readonly readyMs?: number
+}
+
+/** What is known of a container while it runs: `state.json`. */
+export interface ContainerState {
+  readonly name: string
+  readonly state: 'starting' | 'running' | 'stopping'
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly image: string
+  readonly mode: 'boot' | 'process'
+  readonly ephemeral: boolean
+  readonly readOnly: boolean
+  readonly mountMode: MountMode
+  /** Merged root on the host. */
+  readonly rootfs: string
+  /** Socket of the mounter that has the image. */
+  readonly mounterSocket: string
+  /** Whether systemd inside has come up, and how: `running`, `degraded`. */
+  readonly ready?: string
+  readonly startedAt: string
+  readonly timings: BootTimings
+  readonly runner: ProcessIdentity
+  readonly nspawn?: ProcessIdentity
+  /** PID 1 of the container, as the host numbers it. */
+  readonly leader?: ProcessIdentity
+  /** Cgroup directories of the container. */
+  readonly cgroups: readonly string[]
+}
+
+/** One container as `ps` and `inspect` show it. */
+export interface ContainerSummary {
+  readonly name: string
+  readonly state: ContainerState['state'] | 'stopped'
+  readonly image: string
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly ephemeral: boolean
+  readonly createdAt: string
+  readonly startedAt: string | null
+  /** Process ids of the runner and of the container's PID 1 on the host. */
+  readonly pid: number | null
+  readonly leader: number | null
+  readonly rootfs: string | null
+  readonly mountMode: MountMode | null
+  readonly mode: 'boot' | 'process' | null
+  readonly ready: string | null
+  readonly exitCode: number | null
+  readonly timings: BootTimings
+}
+
+/** The state of a container whose runner lives, or undefined. */
+export async function readLiveState(places: ContainerPaths): Promise<ContainerState | undefined> {
+  const state = await readJsonFile<ContainerState>(places.state)
+  return isAlive(state?.runner) ? state : undefined
+}
+
+/** @throws ContainerError `NOT_FOUND`, `NOT_RUNNING` */
+export async function requireRunning(
+  places: ContainerPaths
+): Promise<ContainerState & { leader: ProcessIdentity }> {
+  const state = await readLiveState(places)
+  if (state === undefined) {
+    requireKnown(places)
+    throw new ContainerError('NOT_RUNNING', `container ${places.name} is not running`, {
+      hint: `start it: dat-container boot LINK -n ${places.name}`
+    })
+  }
+  if (state.leader === undefined || state.state === 'starting') {
+    throw new ContainerError('NOT_RUNNING', `container ${places.name} is ${state.state}`, {
+      hint: 'wait a moment, then try again'
+    })
+  }
+  return { ...state, leader: state.leader }
+}
+
+/** @throws ContainerError `NOT_FOUND` */
+export function requireKnown(places: ContainerPaths): void {
+  if (existsSync(places.config) || existsSync(places.state)) return
+  throw new ContainerError('NOT_FOUND', `there is no container ${places.name}`, {
+    hint: 'see which there are: dat-container ps --all'
+  })
+}
+
+/** Names of all containers of a home, running or not, sorted. */
+export async function containerNames(paths: BootPaths): Promise<string[]> {
+  const [kept, running] = await Promise.all([readdir(paths.containers), readdir(paths.running)])
+  return [...new Set([...kept, ...running])].sort()
+}
+
+/** What is known of one container, or undefined when nothing is. */
+export async function summarize(
+  paths: BootPaths,
+  name: string
+): Promise<ContainerSummary | undefined> {
+  const places = containerPaths(paths, name)
+  const [config, state] = await Promise.all([
+    readJsonFile<ContainerConfig>(places.config),
+    readLiveState(places)
+  ])
+  const known = state ?? config
+  if (known === undefined) return undefined
+  return {
+    name,
+    state: state?.state ?? 'stopped',
+    image: known.image,
+    link: known.link,
+    key: known.key,
+    version: known.version,
+    ephemeral: known.ephemeral,
+    createdAt: config?.createdAt ?? state?.startedAt ?? '',
+    startedAt: state?.startedAt ?? null,
+    pid: state?.runner.pid ?? null,
+    leader: state?.leader?.pid ?? null,
+    rootfs: state?.rootfs ?? null,
+    mountMode: state?.mountMode ?? null,
+    mode: state?.mode ?? null,
+    ready: state?.ready ?? null,
+    exitCode: state === undefined ? (config?.lastExit?.code ?? null) : null,
+    timings: state?.timings ?? {}
+  }
+}

@@ -1,0 +1,161 @@
+import { rm } from 'node:fs/promises'
+import { ContainerError } from '../image/errors.ts'
+import { DEFAULT_STOP_TIMEOUT_MS } from './boot-options.ts'
+import {
+  containerNames,
+  readLiveState,
+  requireKnown,
+  requireRunning,
+  summarize,
+  type ContainerConfig,
+  type ContainerState,
+  type ContainerSummary
+} from './container-record.ts'
+import { takeLock } from './file-lock.ts'
+import { readJsonFile, writeJsonFile } from './json-file.ts'
+import { currentLeader } from './leader.ts'
+import { bootPaths, containerPaths, type ContainerPaths } from './paths.ts'
+import { signalProcess, waitForExit } from './process-table.ts'
+import { requireRoot } from './require-root.ts'
+import { sweep } from './sweep.ts'
+
+/** What `inspect` shows on top of what `ps` does. */
+export interface ContainerDetails extends ContainerSummary {
+  readonly config: ContainerConfig | null
+  readonly current: ContainerState | null
+  readonly directory: string
+  readonly consoleLog: string
+}
+
+/** A runner has this long to clean up once its container has ended. */
+const CLEANUP_TIMEOUT_MS = 30_000
+const LOCK_WAIT_MS = 2000
+
+/**
+ * Containers of a home, by name. Clears away what dead ones left first (as root).
+ *
+ * @param options.all the stopped ones too
+ */
+export async function listContainers(
+  home: string,
+  options: { all?: boolean } = {}
+): Promise<ContainerSummary[]> {
+  if (process.getuid?.() === 0) await sweep({ home })
+  const paths = bootPaths(home)
+  const found: ContainerSummary[] = []
+  for (const name of await containerNames(paths)) {
+    const summary = await summarize(paths, name)
+    if (summary !== undefined && (options.all === true || summary.state !== 'stopped')) {
+      found.push(summary)
+    }
+  }
+  return found
+}
+
+/** @throws ContainerError `NOT_FOUND` */
+export async function inspectContainer(home: string, name: string): Promise<ContainerDetails> {
+  const paths = bootPaths(home)
+  const places = containerPaths(paths, name)
+  requireKnown(places)
+  const summary = await summarize(paths, name)
+  if (summary === undefined) {
+    throw new ContainerError('NOT_FOUND', `there is no container ${name}`)
+  }
+  const [config, current] = await Promise.all([
+    readJsonFile<ContainerConfig>(places.config),
+    readLiveState(places)
+  ])
+  return {
+    ...summary,
+    config: config ?? null,
+    current: current ?? null,
+    directory: places.directory,
+    consoleLog: places.consoleLog
+  }
+}
+
+export interface StopOptions {
+  readonly home: string
+  readonly name: string
+  /** For an orderly end; then it is killed. 0 kills at once. @default 30000 */
+  readonly timeoutMs?: number
+}
+
+/**
+ * Stops a container and waits until its runner has cleaned up.
+ *
+ * @returns whether it ended in order (and was not killed)
+ * @throws ContainerError `NOT_FOUND`, `NOT_RUNNING`, `NEEDS_ROOT`, `TIMEOUT` when the runner does
+ *   not finish cleaning up
+ */
+export async function stopContainer(options: StopOptions): Promise<{ orderly: boolean }> {
+  requireRoot('stop a container')
+  const { home, name, timeoutMs = DEFAULT_STOP_TIMEOUT_MS } = options
+  const places = containerPaths(bootPaths(home), name)
+  const state = await readLiveState(places)
+  // Starting counts: the runner then undoes what it has.
+  if (state === undefined) {
+    await sweep({ home })
+    await requireRunning(places)
+    return { orderly: false }
+  }
+  await writeJsonFile(places.stopRequest, { timeoutMs })
+  signalProcess(state.runner, 'SIGTERM')
+  let orderly = true
+  if (!(await waitForExit(state.leader ?? state.runner, timeoutMs))) {
+    orderly = false
+    const now = (await readLiveState(places)) ?? state
+    if (now.leader !== undefined) {
+      signalProcess(currentLeader({ ...now, leader: now.leader }), 'SIGKILL')
+    }
+  }
+  await waitForRunner(places, state)
+  return { orderly }
+}
+
+async function waitForRunner(places: ContainerPaths, state: ContainerState): Promise<void> {
+  const deadline = performance.now() + CLEANUP_TIMEOUT_MS
+  while (performance.now() < deadline) {
+    // A foreground runner's process may go on; its lock tells that it is done with the container.
+    const lock = await takeLock(places.lock, LOCK_WAIT_MS)
+    if (lock !== undefined) return lock[Symbol.asyncDispose]()
+  }
+  throw new ContainerError('TIMEOUT', `the runner of ${places.name} does not finish cleaning up`, {
+    hint: `end it: kill -9 ${state.runner.pid}; the next command clears up after it`
+  })
+}
+
+/**
+ * Forgets a container and its files.
+ *
+ * @param options.force stop it first when it runs
+ * @throws ContainerError `NOT_FOUND`, `BUSY` when it runs, `NEEDS_ROOT`
+ */
+export async function removeContainer(options: {
+  home: string
+  name: string
+  force?: boolean
+}): Promise<void> {
+  requireRoot('remove a container')
+  const { home, name, force = false } = options
+  await sweep({ home })
+  const places = containerPaths(bootPaths(home), name)
+  requireKnown(places)
+  if ((await readLiveState(places)) !== undefined) {
+    if (!force) {
+      throw new ContainerError('BUSY', `container ${name} is running`, {
+        hint: `stop it first (dat-container stop ${name}), or remove it with --force`
+      })
+    }
+    await stopContainer({ home, name, timeoutMs: 0 })
+  }
+  const lock = await takeLock(places.lock, LOCK_WAIT_MS)
+  if (lock === undefined) {
+    throw new ContainerError('BUSY', `container ${name} is just being started`)
+  }
+  try {
+    await rm(places.directory, { recursive: true, force: true })
+  } finally {
+    await lock[Symbol.asyncDispose]()
+  }
+}

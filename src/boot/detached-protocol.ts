@@ -1,0 +1,15 @@
+import type { ContainerOptions } from './boot-options.ts'
+import type { ContainerState } from './container-record.ts'
+import type { ErrorRecord } from './error-record.ts'
+
+/** What a detached runner is told; links are secrets and must not be in an argument list. */
+export interface DetachedRequest {
+  readonly container: ContainerOptions
+}
+
+/** What a detached runner tells its starter. */
+export type DetachedEvent =
+  | { readonly event: 'state'; readonly state: ContainerState }
+  | { readonly event: 'ready'; readonly state: ContainerState }
+  | { readonly event: 'exit'; readonly exitCode: number }
+  | { readonly event: 'error'; readonly error: ErrorRecord }

@@ -1,0 +1,45 @@
+import { execa, type Options } from 'execa'
+import { ContainerError } from '../image/errors.ts'
+import { HOST_PATH, installCommand } from './package-manager.ts'
+
+export interface CommandResult {
+  readonly exitCode: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/**
+ * Runs a host program to its end and captures what it prints.
+ *
+ * @param timeoutMs after which it is killed; the exit code is then 124, as timeout(1) has it
+ * @throws ContainerError `MISSING_TOOL`, `CANCELLED`
+ */
+export async function runCommand(
+  file: string,
+  args: readonly string[],
+  options: { timeoutMs?: number; signal?: AbortSignal; input?: string } = {}
+): Promise<CommandResult> {
+  const settings: Options = {
+    reject: false,
+    env: { PATH: HOST_PATH, LC_ALL: 'C' },
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
+    forceKillAfterDelay: 1000
+  }
+  const result = await execa(file, args, settings)
+  if (result.code === 'ENOENT') throw await missingTool(file)
+  if (result.isCanceled) throw new ContainerError('CANCELLED', `${file} was cancelled`)
+  return {
+    exitCode: result.timedOut ? 124 : (result.exitCode ?? 128),
+    stdout: String(result.stdout ?? ''),
+    stderr: String(result.stderr ?? '')
+  }
+}
+
+/** The error for a program that is not installed, with the command that installs it. */
+export async function missingTool(file: string): Promise<ContainerError> {
+  return new ContainerError('MISSING_TOOL', `${file} is not installed`, {
+    hint: `install it: ${installCommand(file)}`
+  })
+}

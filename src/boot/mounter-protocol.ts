@@ -1,0 +1,58 @@
+import type { ImageStats, OpenImageOptions } from '../daemon/image-session.ts'
+import type { MountMode } from '../fuse/mounted-image.ts'
+import type { StartCommand } from '../image/manifest.ts'
+import type { ErrorRecord } from './error-record.ts'
+
+/** What a mounter is told on its standard input; the link must appear in no argument list. */
+export type MounterRequest = Omit<OpenImageOptions, 'signal'> & {
+  readonly mode: MountMode | 'auto'
+}
+
+/** One image version, mounted. */
+export interface MountFacts {
+  /** Canonical full link, with version. */
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly rootfs: string
+  readonly mode: MountMode
+  /** The image's name, architecture and how it starts, from its manifest. */
+  readonly image: string
+  readonly arch: string
+  readonly start: StartCommand
+  /** The mounter's process id. */
+  readonly pid: number
+}
+
+/**
+ * What a mounter says on its standard output, one line: which socket to lease from (its own, or that
+ * of the mounter which already has this image version), or why there is none.
+ */
+export type MounterGreeting = { readonly socket: string } | { readonly error: ErrorRecord }
+
+/** Requests on a mounter's socket. A connection is a lease from its first byte to its end. */
+export interface MounterMethods {
+  /** Answered once the image is mounted. */
+  mount: { params: null; result: MountFacts }
+  stats: { params: null; result: ImageStats }
+  /** Shows the image read-only at `target` until unbound or unmounted by hand. */
+  bind: { params: { target: string }; result: null }
+  unbind: { params: { target: string }; result: null }
+}
+
+export interface WireRequest {
+  readonly id: number
+  readonly method: keyof MounterMethods
+  readonly params: unknown
+}
+
+export type WireResponse =
+  | { readonly id: number; readonly result: unknown }
+  | { readonly id: number; readonly error: ErrorRecord }
+
+/** What a mounter leaves in its directory for `sweep` and for listing. */
+export interface MounterState extends MountFacts {
+  /** `major:minor` of the mounted filesystem: tells our binds from a stranger's mounts. */
+  readonly device: string
+  readonly binds: readonly string[]
+}

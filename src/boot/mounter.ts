@@ -1,0 +1,235 @@
+import { mkdir } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ImageSession, OpenImage } from '../daemon/image-session.ts'
+import { bindMount, unmount } from '../fuse/bind-mount.ts'
+import { readMountTable } from '../fuse/mount-table.ts'
+import type { MountedImage, MountImageOptions, MountMode } from '../fuse/mounted-image.ts'
+import { ContainerError } from '../image/errors.ts'
+import { takeLock, type FileLock } from './file-lock.ts'
+import { ImageServer } from './image-server.ts'
+import { writeJsonFile } from './json-file.ts'
+import type { MounterRequest, MounterState, MountFacts } from './mounter-protocol.ts'
+import { removeUnmounted } from './mount-cleanup.ts'
+import { bootPaths, mounterPaths, type MounterPaths } from './paths.ts'
+
+/** The layers below that a mounter puts together. */
+export interface MounterParts {
+  readonly openImage: OpenImage
+  readonly mountImage: (options: MountImageOptions) => Promise<MountedImage>
+  /** Clears what a killed mounter left in its directory. */
+  readonly unmountStale: (directory: string) => Promise<void>
+}
+
+/** How long an image stays mounted with nobody using it: saves the remount between two commands. */
+const GRACE_MS = 2000
+/** A starter that dies between greeting and lease leaves the mounter to this. */
+const FIRST_LEASE_MS = 15_000
+/** How often binds are checked for having been unmounted by hand. */
+const BIND_CHECK_MS = 1000
+/** A dying mounter of the same image gets this long to unmount before its successor gives up. */
+const TAKEOVER_MS = 30_000
+const RETRY_MS = 50
+
+/**
+ * Opens, mounts and serves one image version until nobody uses it or `signal` aborts. When another
+ * mounter has that version, greets with its socket and returns.
+ *
+ * @param greet called once with the socket to lease from
+ * @throws ContainerError whatever opening or mounting threw, when that came before the greeting
+ */
+export async function runMounter(
+  request: MounterRequest,
+  parts: MounterParts,
+  greet: (socket: string) => void,
+  signal: AbortSignal
+): Promise<void> {
+  const { mode, ...open } = request
+  await using session = await parts.openImage({ ...open, signal })
+  const places = placesOf(request, session)
+  const lock = await lockOrFindOther(places, signal)
+  if (lock === undefined) {
+    greet(places.socket)
+    return
+  }
+  await using _held = lock
+  const mounter = new Mounter(session, places, parts, mode, signal)
+  await mounter.run(greet)
+}
+
+/** The directory is named after the mode that was asked for: what `auto` comes to is one answer. */
+function placesOf(request: MounterRequest, session: ImageSession): MounterPaths {
+  return mounterPaths(bootPaths(request.home), session.key, session.version, request.mode)
+}
+
+/** The lock, or undefined when a mounter that answers has it. */
+async function lockOrFindOther(
+  places: MounterPaths,
+  signal: AbortSignal
+): Promise<FileLock | undefined> {
+  const deadline = performance.now() + TAKEOVER_MS
+  for (;;) {
+    const lock = await takeLock(places.lock)
+    if (lock !== undefined) return lock
+    if (await answers(places.socket)) return undefined
+    if (performance.now() > deadline) {
+      throw new ContainerError('BUSY', 'another process has held this image for 30 s unanswering', {
+        hint: `find the process that has ${places.lock} open, and end it`
+      })
+    }
+    await sleep(RETRY_MS, undefined, { signal })
+  }
+}
+
+async function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}
+
+class Mounter {
+  readonly #session: ImageSession
+  readonly #places: MounterPaths
+  readonly #parts: MounterParts
+  readonly #mode: MountMode | 'auto'
+  readonly #signal: AbortSignal
+  readonly #binds = new Set<string>()
+  #leases = 0
+  #idleSince = performance.now()
+  #hadLease = false
+
+  constructor(
+    session: ImageSession,
+    places: MounterPaths,
+    parts: MounterParts,
+    mode: MountMode | 'auto',
+    signal: AbortSignal
+  ) {
+    this.#session = session
+    this.#places = places
+    this.#parts = parts
+    this.#mode = mode
+    this.#signal = signal
+  }
+
+  async run(greet: (socket: string) => void): Promise<void> {
+    const { directory, image, socket } = this.#places
+    await clearMounterDirectory(this.#places, this.#parts.unmountStale)
+    await mkdir(image, { recursive: true, mode: 0o700 })
+    try {
+      const mounting = this.#mount()
+      // Its failure is told to whoever asks for the mount; nobody may have asked yet.
+      mounting.catch(() => {})
+      const server = await ImageServer.listen(
+        socket,
+        {
+          mount: async () => (await mounting).facts,
+          stats: () => this.#session.stats(),
+          bind: async ({ target }) => this.#bind((await mounting).state, target),
+          unbind: async ({ target }) => this.#unbind((await mounting).state, target)
+        },
+        (leases) => this.#leasesAre(leases)
+      )
+      greet(socket)
+      try {
+        await mounting
+        await this.#untilUnused()
+      } catch {
+        // Mounting failed: the greeted ones get to ask and be told why.
+        await this.#untilUnused()
+      } finally {
+        await server[Symbol.asyncDispose]()
+        for (const target of this.#binds) await unmount(target, { lazy: 'if-busy' })
+        await (await mounting.catch(() => undefined))?.mounted[Symbol.asyncDispose]()
+      }
+    } finally {
+      await removeUnmounted(directory)
+    }
+  }
+
+  async #mount(): Promise<{ mounted: MountedImage; facts: MountFacts; state: MounterState }> {
+    const { manifest, link, key, version, tree, chunks } = this.#session
+    const mounted = await this.#parts.mountImage({
+      tree,
+      chunks,
+      directory: this.#places.image,
+      mode: this.#mode,
+      signal: this.#signal
+    })
+    const facts: MountFacts = {
+      link,
+      key,
+      version,
+      rootfs: mounted.rootfs,
+      mode: mounted.mode,
+      image: manifest.name,
+      arch: manifest.arch,
+      start: manifest.start,
+      pid: process.pid
+    }
+    const entry = (await readMountTable()).find(({ mountPoint }) => mountPoint === mounted.rootfs)
+    const state: MounterState = { ...facts, device: entry?.device ?? '', binds: [] }
+    await writeJsonFile(this.#places.state, state)
+    return { mounted, facts, state }
+  }
+
+  async #bind(state: MounterState, target: string): Promise<null> {
+    await bindMount(state.rootfs, target, { readOnly: true })
+    this.#binds.add(target)
+    await this.#writeBinds(state)
+    return null
+  }
+
+  async #unbind(state: MounterState, target: string): Promise<null> {
+    if (!this.#binds.has(target)) {
+      throw new ContainerError('NOT_FOUND', `${target} is no mount of this image`)
+    }
+    await unmount(target)
+    this.#binds.delete(target)
+    await this.#writeBinds(state)
+    return null
+  }
+
+  async #writeBinds(state: MounterState): Promise<void> {
+    await writeJsonFile(this.#places.state, { ...state, binds: [...this.#binds] })
+  }
+
+  #leasesAre(leases: number): void {
+    this.#leases = leases
+    if (leases > 0) this.#hadLease = true
+    else this.#idleSince = performance.now()
+  }
+
+  async #untilUnused(): Promise<void> {
+    let checkedAt = performance.now()
+    while (!this.#signal.aborted) {
+      if (this.#binds.size > 0 && performance.now() - checkedAt >= BIND_CHECK_MS) {
+        checkedAt = performance.now()
+        await this.#forgetUnmountedBinds()
+      }
+      const grace = this.#hadLease ? GRACE_MS : FIRST_LEASE_MS
+      if (this.#leases > 0 || this.#binds.size > 0) this.#idleSince = performance.now()
+      else if (performance.now() - this.#idleSince >= grace) return
+      await sleep(RETRY_MS * 2, undefined, { signal: this.#signal }).catch(() => {})
+    }
+  }
+
+  async #forgetUnmountedBinds(): Promise<void> {
+    const mounted = new Set((await readMountTable()).map(({ mountPoint }) => mountPoint))
+    for (const target of this.#binds) if (!mounted.has(target)) this.#binds.delete(target)
+  }
+}
+
+/** Empties a mounter's directory after a predecessor that died; the caller holds the lock. */
+export async function clearMounterDirectory(
+  places: MounterPaths,
+  unmountStale: (directory: string) => Promise<void>
+): Promise<void> {
+  await unmountStale(places.image)
+  await removeUnmounted(places.directory)
+}

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto'
+
+export type NetworkMode = 'host' | 'none' | 'private'
+
+/** A host file or directory shown in the container. Both paths are absolute. */
+export interface Bind {
+  readonly source: string
+  readonly target: string
+  readonly readOnly: boolean
+}
+
+/** What runs in the container. */
+export type Payload =
+  | { readonly mode: 'boot' }
+  | {
+      readonly mode: 'process'
+      readonly argv: readonly string[]
+      readonly cwd?: string
+      /** A name of the container's /etc/passwd: systemd-nspawn takes no number. */
+      readonly user?: string
+    }
+
+export interface NspawnOptions {
+  /** Host path of the container's root. */
+  readonly root: string
+  readonly machine: string
+  readonly hostname: string
+  readonly payload: Payload
+  /**
+   * `interactive`: a terminal on both ends. `read-only`: output alone. `pipe`: the three standard
+   * streams as they are, byte for byte.
+   */
+  readonly console: 'interactive' | 'read-only' | 'pipe'
+  /** `NAME=value`. */
+  readonly env?: readonly string[]
+  /** @default 'host' */
+  readonly network?: NetworkMode
+  readonly binds?: readonly Bind[]
+  /** With or without `CAP_`; `all` is understood. */
+  readonly capAdd?: readonly string[]
+  readonly capDrop?: readonly string[]
+  readonly readOnly?: boolean
+  /** Shift user and group ids into a range of the container's own. */
+  readonly privateUsers?: boolean
+  readonly extraArgs?: readonly string[]
+}
+
+/** Longest machine name systemd accepts. */
+const HIGHEST_MACHINE_LENGTH = 64
+/** What systemd as PID 1 takes for an orderly power-off. */
+export const POWEROFF_SIGNAL = 'SIGRTMIN+3'
+
+/**
+ * The command line of systemd-nspawn for one container; pure. The caller puts it in a cgroup of its
+ * own (`--keep-unit` stays in it) and does not tell systemd-machined (`--register=no`): both work
+ * the same whether systemd is the host's PID 1 or not.
+ */
+export function planNspawn(options: NspawnOptions): string[] {
+  const { payload, network = 'host', extraArgs = [] } = options
+  return [
+    'systemd-nspawn',
+    '--quiet',
+    '--settings=no',
+    '--register=no',
+    '--keep-unit',
+    '--link-journal=no',
+    '--timezone=off',
+    `--directory=${options.root}`,
+    `--machine=${options.machine}`,
+    `--hostname=${options.hostname}`,
+    `--console=${options.console}`,
+    ...(options.readOnly === true ? ['--read-only'] : []),
+    ...(network === 'host' ? [] : ['--private-network']),
+    ...(options.privateUsers === true
+      ? ['--private-users=pick', '--private-users-ownership=chown']
+      : []),
+    ...(options.binds ?? []).map(bindArgument),
+    ...(options.env ?? []).map((variable) => `--setenv=${variable}`),
+    ...capabilities('--capability', options.capAdd),
+    ...capabilities('--drop-capability', options.capDrop),
+    ...payloadArguments(payload, extraArgs)
+  ]
+}
+
+function payloadArguments(payload: Payload, extraArgs: readonly string[]): string[] {
+  if (payload.mode === 'boot') {
+    return ['--boot', `--kill-signal=${POWEROFF_SIGNAL}`, ...extraArgs]
+  }
+  return [
+    // PID 1 is nspawn's own little init: it reaps, and signals have their usual meaning for PID 2.
+    '--as-pid2',
+    ...(payload.cwd === undefined ? [] : [`--chdir=${payload.cwd}`]),
+    ...(payload.user === undefined ? [] : [`--user=${payload.user}`]),
+    ...extraArgs,
+    '--',
+    ...payload.argv
+  ]
+}
+
+function bindArgument({ source, target, readOnly }: Bind): string {
+  const escape = (path: string): string => path.replace(/[\\:]/g, (character) => `\\${character}`)
+  return `--bind${readOnly ? '-ro' : ''}=${escape(source)}:${escape(target)}`
+}
+
+function capabilities(flag: string, names: readonly string[] = []): string[] {
+  if (names.length === 0) return []
+  const full = names.map((name) => {
+    const upper = name.toUpperCase()
+    return upper === 'ALL' ? 'all' : upper.startsWith('CAP_') ? upper : `CAP_${upper}`
+  })
+  return [`${flag}=${full.join(',')}`]
+}
+
+/** A machine name that no other home's container has, within the length systemd allows. */
+export function machineName(name: string, homeId: string): string {
+  const full = `${name}-${homeId}`
+  if (full.length <= HIGHEST_MACHINE_LENGTH) return full
+  return `${createHash('sha256').update(name).digest('hex').slice(0, 20)}-${homeId}`
+}

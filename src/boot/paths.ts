@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, realpathSync } from 'node:fs'
+import { join } from 'node:path'
+import { openHome } from '../daemon/home.ts'
+import { ContainerError } from '../image/errors.ts'
+import type { MountMode } from '../fuse/mounted-image.ts'
+
+/** Where containers and mounts of one home keep their state. All directories are 0700. */
+export interface BootPaths {
+  /** Real path of the home. */
+  readonly home: string
+  /** Cleared by a reboot. */
+  readonly runtime: string
+  /** A short name of the home that is unique on this machine; part of machine and unit names. */
+  readonly homeId: string
+  /** Persistent: one directory a container. */
+  readonly containers: string
+  /** Runtime: one directory a running container. */
+  readonly running: string
+  /** Runtime: one directory a mounter. */
+  readonly mounts: string
+  /** Runtime: lock files; kept apart so that removing a container's directory races with nobody. */
+  readonly locks: string
+}
+
+/** Files of one container. */
+export interface ContainerPaths {
+  readonly name: string
+  /** Persistent part. */
+  readonly directory: string
+  readonly config: string
+  readonly upper: string
+  readonly work: string
+  readonly consoleLog: string
+  /** Runtime part. */
+  readonly runtime: string
+  readonly state: string
+  /** How `stopContainer` tells the runner its time-out. */
+  readonly stopRequest: string
+  readonly merged: string
+  /** Mount point of the tmpfs that holds upper and work of an ephemeral container. */
+  readonly scratch: string
+  readonly lock: string
+}
+
+/** Files of one mounter, known once key and version are. */
+export interface MounterPaths {
+  readonly directory: string
+  readonly state: string
+  readonly socket: string
+  /** What `mountImage` may fill. */
+  readonly image: string
+  readonly lock: string
+}
+
+/** 80 bits tell drives apart and keep the socket's path within the 107 bytes Linux allows. */
+const KEY_CHARACTERS = 16
+const SOCKET_PATH_BYTES = 107
+const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/
+
+/**
+ * The state layout of a home; makes what is missing.
+ *
+ * @throws ContainerError `IO`, `USAGE` when the runtime directory cannot be used in a mount option
+ */
+export function bootPaths(home: string): BootPaths {
+  const opened = openHome(home)
+  const real = opened.home
+  // The mount table knows real paths alone.
+  const runtime = realpathSync(opened.runtime)
+  if (/[\s,:\\"]/.test(runtime)) {
+    throw new ContainerError(
+      'USAGE',
+      `the runtime directory ${runtime} has a character it may not`,
+      {
+        hint: 'set DAT_CONTAINER_RUNTIME_DIR to a path without space, comma, colon, quote, backslash'
+      }
+    )
+  }
+  const paths = {
+    home: real,
+    runtime,
+    homeId: runtime.slice(runtime.lastIndexOf('/') + 1),
+    containers: join(real, 'containers'),
+    running: join(runtime, 'containers'),
+    mounts: join(runtime, 'mounts'),
+    locks: join(runtime, 'locks')
+  }
+  for (const directory of [paths.containers, paths.running, paths.mounts, paths.locks]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+  }
+  return paths
+}
+
+/** @throws ContainerError `USAGE` for a name that is none */
+export function containerPaths(paths: BootPaths, name: string): ContainerPaths {
+  checkName(name)
+  const directory = join(paths.containers, name)
+  const runtime = join(paths.running, name)
+  return {
+    name,
+    directory,
+    config: join(directory, 'config.json'),
+    upper: join(directory, 'upper'),
+    work: join(directory, 'work'),
+    consoleLog: join(directory, 'console.log'),
+    runtime,
+    state: join(runtime, 'state.json'),
+    stopRequest: join(runtime, 'stop.json'),
+    merged: join(runtime, 'merged'),
+    scratch: join(runtime, 'scratch'),
+    lock: join(paths.locks, `container-${name}`)
+  }
+}
+
+/** @throws ContainerError `USAGE` when the runtime directory is too deep for a unix socket */
+export function mounterPaths(
+  paths: BootPaths,
+  key: string,
+  version: number,
+  mode: MountMode | 'auto'
+): MounterPaths {
+  return mounterPathsOf(paths, `${key.slice(0, KEY_CHARACTERS)}-${version}-${mode}`)
+}
+
+/** Like {@link mounterPaths}, from the name of the directory. */
+export function mounterPathsOf(paths: BootPaths, directoryName: string): MounterPaths {
+  const directory = join(paths.mounts, directoryName)
+  const socket = join(directory, 'socket')
+  if (Buffer.byteLength(socket) > SOCKET_PATH_BYTES) {
+    throw new ContainerError('USAGE', `the runtime directory ${paths.runtime} is too deep`, {
+      hint: 'set DAT_CONTAINER_RUNTIME_DIR to a shorter path'
+    })
+  }
+  return {
+    directory,
+    state: join(directory, 'state.json'),
+    socket,
+    image: join(directory, 'image'),
+    lock: join(paths.locks, `mount-${directoryName}`)
+  }
+}
+
+/** @throws ContainerError `USAGE` */
+export function checkName(name: string): void {
+  if (NAME_PATTERN.test(name)) return
+  throw new ContainerError('USAGE', `${JSON.stringify(name)} cannot be a container's name`, {
+    hint: 'use 1 to 63 lower-case letters, digits and dashes, and no dash first'
+  })
+}
+
+/** A name for a container of the image `imageName` that nobody chose one for. */
+export function generateName(imageName: string): string {
+  const base = imageName
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 40)
+  return `${base || 'container'}-${randomBytes(2).toString('hex')}`
+}

@@ -1,0 +1,38 @@
+/**
+ * A detached runner: `node runner-main.js`, with a `DetachedRequest` as one line of JSON on its
+ * standard input. Tells of states, of readiness and of errors on descriptor 3, one line each; then
+ * lives as long as its container.
+ */
+import { createWriteStream } from 'node:fs'
+import type { DetachedEvent, DetachedRequest } from './detached-protocol.ts'
+import { toRecord } from './error-record.ts'
+import { readJsonLines, writeJsonLine } from './json-lines.ts'
+import { runContainer } from './runner.ts'
+
+const STATUS_DESCRIPTOR = 3
+
+const status = createWriteStream('', { fd: STATUS_DESCRIPTOR })
+// The caller closes its end as soon as it knows enough.
+status.on('error', () => {})
+function tell(event: DetachedEvent): void {
+  writeJsonLine(status, event)
+}
+
+const first = await readJsonLines(process.stdin).next()
+const { container } = first.value as DetachedRequest
+
+try {
+  const { exitCode } = await runContainer({
+    container,
+    console: 'log',
+    events: {
+      onState: (state) => tell({ event: 'state', state }),
+      onReady: (state) => tell({ event: 'ready', state })
+    }
+  })
+  tell({ event: 'exit', exitCode })
+} catch (error) {
+  tell({ event: 'error', error: toRecord(error) })
+  process.exitCode = 1
+}
+status.end(() => process.exit())

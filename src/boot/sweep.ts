@@ -1,0 +1,97 @@
+import { existsSync } from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { unmount } from '../fuse/bind-mount.ts'
+import { readMountTable } from '../fuse/mount-table.ts'
+import { unmountStale } from '../fuse/stale-mounts.ts'
+import { killCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
+import type { ContainerConfig, ContainerState } from './container-record.ts'
+import { takeLock } from './file-lock.ts'
+import { readJsonFile } from './json-file.ts'
+import { removeUnmounted, unmountAllUnder } from './mount-cleanup.ts'
+import type { MounterState } from './mounter-protocol.ts'
+import { clearMounterDirectory } from './mounter.ts'
+import { machineName } from './nspawn-plan.ts'
+import { removePropagation } from './nspawn-process.ts'
+import { bootPaths, containerPaths, mounterPathsOf, type BootPaths } from './paths.ts'
+import { signalProcess, waitForExit } from './process-table.ts'
+
+/** What a sweep found dead and removed. */
+export interface SweepResult {
+  readonly containers: readonly string[]
+  readonly mounters: readonly string[]
+  /** What could not be cleared away, and why; the next sweep tries again. */
+  readonly failed: readonly { readonly name: string; readonly error: unknown }[]
+}
+
+const EXIT_TIMEOUT_MS = 5000
+
+/**
+ * Clears away what runners and mounters that died left in one home: processes, mounts, loop devices,
+ * cgroups, runtime directories. Whoever lives holds a lock and is left alone; doing it again does
+ * nothing. Cheap when there is nothing to do: two directory listings.
+ */
+export async function sweep({ home }: { home: string }): Promise<SweepResult> {
+  const paths = bootPaths(home)
+  const failed: { name: string; error: unknown }[] = []
+  const sweepAll = async (
+    names: readonly string[],
+    sweepOne: (paths: BootPaths, name: string) => Promise<boolean>
+  ): Promise<string[]> => {
+    const swept: string[] = []
+    for (const name of names) {
+      try {
+        if (await sweepOne(paths, name)) swept.push(name)
+      } catch (error) {
+        // One that resists must not keep the rest, or the next boot, from going on.
+        failed.push({ name, error })
+      }
+    }
+    return swept
+  }
+  const containers = await sweepAll(await readdir(paths.running), sweepContainer)
+  const mounters = await sweepAll(await readdir(paths.mounts), sweepMounter)
+  return { containers, mounters, failed }
+}
+
+async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> {
+  const places = containerPaths(paths, name)
+  await using lock = await takeLock(places.lock)
+  if (lock === undefined || !existsSync(places.runtime)) return false
+  const state = await readJsonFile<ContainerState>(places.state)
+  const own = ownCgroups(paths.homeId, name)
+  // A scope of systemd's carries our unit's name; anything else in the state is not ours to kill.
+  const unit = `dat-container-${paths.homeId}-${name}.scope`
+  const cgroups = [...own, ...(state?.cgroups ?? []).filter((path) => basename(path) === unit)]
+  for (const identity of [state?.leader, state?.nspawn]) {
+    signalProcess(identity, 'SIGKILL')
+    await waitForExit(identity, EXIT_TIMEOUT_MS)
+  }
+  await killCgroups(cgroups)
+  await removeCgroups(own, { parents: 2 })
+  await unmountAllUnder(places.runtime)
+  await removePropagation(machineName(name, paths.homeId))
+  await removeUnmounted(places.runtime)
+  const config = await readJsonFile<ContainerConfig>(places.config)
+  // Its files were in the tmpfs that is gone now, or it never got as far as having any.
+  if (config === undefined || config.ephemeral) {
+    await rm(places.directory, { recursive: true, force: true })
+  }
+  return true
+}
+
+async function sweepMounter(paths: BootPaths, name: string): Promise<boolean> {
+  const places = mounterPathsOf(paths, name)
+  await using lock = await takeLock(places.lock)
+  if (lock === undefined || !existsSync(places.directory)) return false
+  const state = await readJsonFile<MounterState>(places.state)
+  for (const target of state?.binds ?? []) {
+    const mounted = (await readMountTable()).findLast(({ mountPoint }) => mountPoint === target)
+    if (mounted !== undefined && mounted.device === state?.device) {
+      await unmount(target, { lazy: 'if-busy' })
+    }
+  }
+  await unmountAllUnder(places.directory)
+  await clearMounterDirectory(places, unmountStale)
+  return true
+}

@@ -1,0 +1,68 @@
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { tmpdir } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import type { ContainerOptions } from '../../src/boot/boot-options.ts'
+import { bootPaths } from '../../src/boot/paths.ts'
+import { listContainers, removeContainer } from '../../src/boot/containers.ts'
+import { sweep } from '../../src/boot/sweep.ts'
+import { formatLink } from '../../src/p2p/link.ts'
+import { leftAfter, snapshot } from './leftovers.ts'
+
+/** One Debian tree serves all tests of a machine; DAT_CONTAINER_TEST_DEBIAN names one there is. */
+const CACHE =
+  process.env['DAT_CONTAINER_TEST_DEBIAN'] ?? join(tmpdir(), 'dat-container-test-debian')
+const MOUNTER = fileURLToPath(new URL('stand-in-mounter.js', import.meta.url))
+
+/** The root of a real Debian with systemd; made with mmdebstrap the first time. */
+export function debianRootfs(): string {
+  if (existsSync(join(CACHE, 'etc/debian_version'))) return CACHE
+  const unfinished = `${CACHE}.${process.pid}`
+  mkdirSync(unfinished)
+  const include = '--include=systemd,systemd-sysv,dbus'
+  execFileSync('mmdebstrap', ['--variant=minbase', include, 'bookworm', unfinished])
+  renameSync(unfinished, CACHE)
+  return CACHE
+}
+
+/** What is used here of the `t` of a test; brittle's types do not name it. */
+export interface TestInstance {
+  teardown(undo: () => Promise<void>): void
+}
+
+/** A home of a test, and the link of a stand-in image. */
+export interface BootFixture {
+  readonly home: string
+  readonly link: string
+  /** What `container` needs beside the test's own options. */
+  readonly base: Pick<ContainerOptions, 'home' | 'link' | 'mounterScript' | 'stopTimeoutMs'>
+}
+
+/** A home of its own; when the test ends, everything is stopped and nothing may be left. */
+export function bootFixture(t: TestInstance, suffix = ''): BootFixture {
+  const before = snapshot()
+  const directory = mkdtempSync(join(tmpdir(), 'dc-boot-'))
+  const home = join(directory, `home${suffix}`)
+  process.env['DAT_CONTAINER_TEST_ROOTFS'] = debianRootfs()
+  const { homeId } = bootPaths(home)
+  const link = formatLink({ key: randomBytes(32), secret: randomBytes(32), version: 1 })
+  t.teardown(async () => {
+    for (const { name } of await listContainers(home, { all: true })) {
+      await removeContainer({ home, name, force: true })
+    }
+    await sweep({ home })
+    // brittle takes no assertion here; an error fails the run all the same.
+    const left = await leftAfter(before, homeId)
+    if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`)
+    const { runtime } = bootPaths(home)
+    rmSync(directory, { recursive: true })
+    rmSync(runtime, { recursive: true })
+  })
+  return {
+    home,
+    link,
+    base: { home, link, mounterScript: MOUNTER, stopTimeoutMs: 15_000 }
+  }
+}

@@ -1,0 +1,105 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** What a test may leave behind on a machine. */
+export interface Snapshot {
+  /** `device type mountPoint` of each mount. */
+  readonly mounts: readonly string[]
+  /** `device: backing file`. */
+  readonly loopDevices: readonly string[]
+  /** `pid: command line` of processes that are ours or a container's. */
+  readonly processes: readonly string[]
+  /** Network namespaces that processes are in. */
+  readonly networkNamespaces: readonly string[]
+  readonly cgroups: readonly string[]
+}
+
+const OURS = /dat-container|systemd-nspawn|mounter|runner-main|\/build\/(src|test)\//
+
+/** Looks at mounts, loop devices, processes, network namespaces and cgroups of this machine. */
+export function snapshot(): Snapshot {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  return {
+    mounts: readFileSync('/proc/self/mountinfo', 'utf8')
+      .trim()
+      .split('\n')
+      .map(describeMount)
+      .sort(),
+    loopDevices: execFileSync('losetup', ['--noheadings', '--list', '--output', 'NAME,BACK-FILE'])
+      .toString()
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.replace(/\s+/, ': '))
+      .sort(),
+    processes: pids.flatMap(describeProcess).sort(),
+    networkNamespaces: [...new Set(pids.flatMap((pid) => link(`/proc/${pid}/ns/net`)))].sort(),
+    cgroups: readdirSafely('/sys/fs/cgroup')
+      .flatMap((name) => [`/sys/fs/cgroup/${name}`, `/sys/fs/cgroup/${name}/dat-container`])
+      .flatMap((path) => readdirSafely(path).map((name) => `${path}/${name}`))
+      .filter((path) => path.includes('dat-container'))
+      .sort()
+  }
+}
+
+/**
+ * What is there after that was not before, one line each; empty when nothing is left. Tests of
+ * others that run at the same time leave their own: `onlyWith` keeps to what contains a text.
+ */
+export function compare(before: Snapshot, after: Snapshot, onlyWith = ''): string[] {
+  const kinds = Object.keys(before) as (keyof Snapshot)[]
+  return kinds.flatMap((kind) => {
+    const known = new Set(before[kind])
+    return after[kind]
+      .filter((item) => !known.has(item) && item.includes(onlyWith))
+      .map((item) => `${kind}: ${item}`)
+  })
+}
+
+/** Compares again and again until nothing is left or `timeoutMs` is over. @returns what is left */
+export async function leftAfter(
+  before: Snapshot,
+  onlyWith = '',
+  timeoutMs = 8000
+): Promise<string[]> {
+  const deadline = performance.now() + timeoutMs
+  for (;;) {
+    const left = compare(before, snapshot(), onlyWith)
+    if (left.length === 0 || performance.now() > deadline) return left
+    await sleep(100)
+  }
+}
+
+function describeMount(line: string): string {
+  const fields = line.split(' ')
+  const [type] = (line.split(' - ')[1] ?? '').split(' ')
+  return `${fields[2]} ${type} ${fields[4]}`
+}
+
+function describeProcess(pid: string): string[] {
+  try {
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
+    const inContainer = link(`/proc/${pid}/ns/pid`)[0] !== link('/proc/self/ns/pid')[0]
+    return Number(pid) !== process.pid && (inContainer || OURS.test(command))
+      ? [`${pid}: ${command}`]
+      : []
+  } catch {
+    return []
+  }
+}
+
+function link(path: string): string[] {
+  try {
+    return [readlinkSync(path)]
+  } catch {
+    return []
+  }
+}
+
+function readdirSafely(path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * A mounter whose "image" is a directory of this machine, bind-mounted read-only: the tests of this
+ * folder are about what stands on a mounted image, so they need neither peers nor a daemon. The
+ * directory comes in DAT_CONTAINER_TEST_ROOTFS. All else is the real mounter.
+ */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ImageSession, OpenImageOptions } from '../../src/daemon/image-session.ts'
+import { serveMounter } from '../../src/boot/mounter-process.ts'
+import { bindMount, unmount } from '../../src/fuse/bind-mount.ts'
+import type { MountedImage, MountImageOptions } from '../../src/fuse/mounted-image.ts'
+import { unmountStale } from '../../src/fuse/stale-mounts.ts'
+import { ContainerError } from '../../src/image/errors.ts'
+import { formatKey, formatLink, parseFullLink } from '../../src/p2p/link.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const environment = process.env
+
+async function openImage({ link, signal }: OpenImageOptions): Promise<ImageSession> {
+  if (environment['DAT_CONTAINER_TEST_FAIL'] === 'open') {
+    throw new ContainerError('PEERS_UNREACHABLE', 'nobody answered', { hint: 'try later' })
+  }
+  const delayMs = Number(environment['DAT_CONTAINER_TEST_OPEN_MS'] ?? 0)
+  await sleep(delayMs, undefined, signal === undefined ? {} : { signal })
+  const parsed = parseFullLink(link)
+  const version = parsed.version ?? 1
+  const start = JSON.parse(environment['DAT_CONTAINER_TEST_START'] ?? '{"mode":"boot"}')
+  return {
+    link: formatLink({ ...parsed, version }),
+    key: formatKey(parsed.key),
+    version,
+    manifest: { name: 'Test image', arch: 'amd64', start } as ImageSession['manifest'],
+    tree: undefined as unknown as ImageSession['tree'],
+    chunks: undefined as unknown as ImageSession['chunks'],
+    async stats() {
+      return {
+        imageBytes: 1,
+        linkBytes: 2,
+        fetchedBytes: 3,
+        demandBytes: 4,
+        prefetchBytes: 5,
+        demandReads: 6,
+        stallMs: 7,
+        peers: 8,
+        complete: true,
+        localBytes: 9
+      }
+    },
+    async fetchAll() {},
+    async [Symbol.asyncDispose]() {}
+  }
+}
+
+async function mountImage({ directory }: MountImageOptions): Promise<MountedImage> {
+  if (environment['DAT_CONTAINER_TEST_FAIL'] === 'mount') {
+    throw new ContainerError('MOUNT_FAILED', 'the mount failed', { hint: 'mend it' })
+  }
+  const rootfs = join(directory, 'rootfs')
+  await mkdir(rootfs)
+  await bindMount(environment['DAT_CONTAINER_TEST_ROOTFS'] ?? '', rootfs, { readOnly: true })
+  return {
+    rootfs,
+    mode: 'fuse',
+    [Symbol.asyncDispose]: () => unmount(rootfs, { lazy: 'if-busy' })
+  }
+}
+
+await serveMounter({ openImage, mountImage, unmountStale })
