@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { BOOTSTRAP_VARIABLE, parseBootstrap } from '../daemon/bootstrap.ts'
 import { defaultHome } from '../daemon/home.ts'
 import { createOutput, type Output } from './output.ts'
@@ -9,12 +9,24 @@ export interface Globals {
   readonly output: Output
 }
 
-export function addGlobalOptions(program: Command): Command {
-  return program
-    .option('--json', 'print one JSON document on stdout')
-    .option('--home <dir>', 'where images, containers and the daemon keep their state')
-    .option('--bootstrap <host:port,…>', 'use a private DHT (see `dht`)')
-    .option('--log-level <level>', 'of a daemon that this command starts')
+const GLOBAL_OPTIONS: readonly (readonly [flags: string, description: string])[] = [
+  ['--json', 'print one JSON document on stdout'],
+  ['--home <dir>', 'where images, containers and the daemon keep their state'],
+  ['--bootstrap <host:port,…>', 'use a private DHT (see `dht`)'],
+  ['--log-level <level>', 'of a daemon that this command starts']
+]
+
+/** Adds the options that every command takes, before its name or after it. */
+export function addGlobalOptions(program: Command): void {
+  for (const [flags, description] of GLOBAL_OPTIONS) program.option(flags, description)
+  for (const command of program.commands) addHiddenGlobals(command)
+}
+
+function addHiddenGlobals(command: Command): void {
+  for (const [flags, description] of GLOBAL_OPTIONS) {
+    command.addOption(new Option(flags, description).hideHelp())
+  }
+  for (const inner of command.commands) addHiddenGlobals(inner)
 }
 
 /** Reads the global options. Processes that this one starts get them through the environment. */

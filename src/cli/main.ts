@@ -7,14 +7,16 @@ import { addGlobalOptions } from './globals.ts'
 import { printError } from './output.ts'
 import { VERBS } from './verbs.ts'
 
-const program = addGlobalOptions(new Command('dat-container'))
+const program = new Command('dat-container')
   .description('Share machine images peer to peer, and boot them before they have arrived.')
   .version(RELEASE)
   .showHelpAfterError('(dat-container help COMMAND tells more)')
   .enablePositionalOptions()
+  .configureHelp({ showGlobalOptions: true })
   .exitOverride()
 
 for (const add of VERBS) add(program)
+addGlobalOptions(program)
 
 try {
   await program.parseAsync()

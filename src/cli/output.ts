@@ -60,7 +60,7 @@ export function table(rows: readonly (readonly string[])[]): string[] {
 
 function writeAll(descriptor: number, text: string): void {
   const bytes = Buffer.from(text)
-  for (let offset = 0; offset < bytes.length; ) {
+  for (let offset = 0; offset < bytes.length;) {
     try {
       offset += writeSync(descriptor, bytes, offset)
     } catch (error) {

@@ -1,8 +1,7 @@
 import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
-import { decodeIndex } from '../image/index-codec.ts'
+import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
 import { decodeManifest, encodeManifest } from '../image/manifest-codec.ts'
-import { MAX_INDEX_BYTES, decompressPart } from '../image/part.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
@@ -194,10 +193,7 @@ export class ClientConnection {
   }
 }
 
-async function readTree(
-  writer: PublishTarget['writer'],
-  manifest: Manifest
-): Promise<Tree> {
+async function readTree(writer: PublishTarget['writer'], manifest: Manifest): Promise<Tree> {
   const { index } = manifest
   const blocks: Buffer[] = []
   for (let n = 0; n < index.blocks; n++) blocks.push(await writer.read(index.block + n))

@@ -96,7 +96,12 @@ function open(path: string): Promise<Socket | Absence> {
       const code = systemErrorCode(error)
       if (code === 'ENOENT') resolve('stopped')
       else if (code === 'ECONNREFUSED') resolve('died')
-      else reject(new ContainerError('DAEMON_UNREACHABLE', `cannot reach ${path}: ${code}`, { cause: error }))
+      else
+        reject(
+          new ContainerError('DAEMON_UNREACHABLE', `cannot reach ${path}: ${code}`, {
+            cause: error
+          })
+        )
     }
     socket.once('error', onError)
   })

@@ -37,7 +37,9 @@ try {
 } catch (error) {
   log.error({ err: error }, 'daemon failed')
   const { code, message, hint } =
-    error instanceof ContainerError ? error : { code: 'IO', message: String(error), hint: undefined }
+    error instanceof ContainerError
+      ? error
+      : { code: 'IO', message: String(error), hint: undefined }
   tellStarter(JSON.stringify({ code, message, hint }))
   process.exit(1)
 }

@@ -154,4 +154,3 @@ export class Daemon implements AsyncDisposable {
     }
   }
 }
-

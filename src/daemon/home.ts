@@ -60,5 +60,8 @@ function runtimeRoot(): string {
   const override = process.env['DAT_CONTAINER_RUNTIME_DIR']
   if (override) return override
   if (process.getuid?.() === 0) return '/run/dat-container'
-  return join(process.env['XDG_RUNTIME_DIR'] ?? `/tmp/dat-container-${userInfo().uid}`, 'dat-container')
+  return join(
+    process.env['XDG_RUNTIME_DIR'] ?? `/tmp/dat-container-${userInfo().uid}`,
+    'dat-container'
+  )
 }

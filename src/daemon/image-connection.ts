@@ -62,19 +62,17 @@ export class ImageConnection implements Disposable {
   }
 
   /** Calls a method of the opened image, again on every new daemon until one answers. */
-  async request<Request extends object, Response>(
-    method: Method<Request & { readonly handle: number }, Response>,
-    request: Request,
+  async request<Request extends { readonly handle: number }, Response>(
+    method: Method<Request, Response>,
+    request: Omit<Request, 'handle'>,
     signal?: AbortSignal
   ): Promise<Response> {
-    const until = signal
-      ? AbortSignal.any([signal, this.#closed.signal])
-      : this.#closed.signal
+    const until = signal ? AbortSignal.any([signal, this.#closed.signal]) : this.#closed.signal
     for (;;) {
       until.throwIfAborted()
       const { client, handle } = await untilAborted(this.#attach(), until)
       try {
-        return await untilAborted(client.request(method, { ...request, handle }), until)
+        return await untilAborted(client.request(method, { ...request, handle } as Request), until)
       } catch (error) {
         until.throwIfAborted()
         if (!isContainerError(error, 'DAEMON_UNREACHABLE') || !client.isClosed) throw error

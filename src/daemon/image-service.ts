@@ -102,7 +102,11 @@ export class ImageService implements AsyncDisposable {
         })
       }
       const secret = Buffer.from(entry.secret, 'hex')
-      const writer = await DriveWriter.open({ store: node.store, namespace: entry.namespace, secret })
+      const writer = await DriveWriter.open({
+        store: node.store,
+        namespace: entry.namespace,
+        secret
+      })
       return { writer, entry, firstBlock: writer.length }
     }
     const namespace = `publish-${randomBytes(16).toString('hex')}`

@@ -49,6 +49,8 @@ export interface ImageSession extends AsyncDisposable {
   readonly tree: Tree
   readonly chunks: ChunkReader
   stats(): Promise<ImageStats>
+  /** Fetches everything that is missing; resolves when the image is whole. */
+  fetchAll(signal?: AbortSignal): Promise<void>
 }
 
 export type OpenImage = (options: OpenImageOptions) => Promise<ImageSession>

@@ -1,9 +1,8 @@
 import { chunkBlocks } from '../image/block-ranges.ts'
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
-import { decodeIndex } from '../image/index-codec.ts'
+import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
-import { MAX_INDEX_BYTES, decompressPart } from '../image/part.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
 import { openHome } from './home.ts'
@@ -71,6 +70,13 @@ class RemoteImageSession implements ImageSession {
   /** Asks the daemon to fetch in the background what is missing. */
   fetchRest(): Promise<void> {
     return this.#connection.fill(this.#ranges())
+  }
+
+  async fetchAll(signal?: AbortSignal): Promise<void> {
+    // Another session of the image may replace what is being fetched: ask again until it is whole.
+    do {
+      await this.#connection.request(METHODS.fill, { ranges: this.#ranges(), wait: true }, signal)
+    } while (!(await this.stats()).complete)
   }
 
   async stats(): Promise<ImageStats> {

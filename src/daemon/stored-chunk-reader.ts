@@ -24,7 +24,10 @@ export class StoredChunkReader implements ChunkReader {
     if (chunk < 0 || chunk >= length) throw new RangeError(`no chunk ${chunk}`)
     const stored = await this.#readBlock(block[chunk] ?? 0, signal)
     if (stored.byteLength !== storedBytes[chunk]) {
-      throw new ContainerError('BAD_BLOCK', `block ${block[chunk]} is not as long as the index says`)
+      throw new ContainerError(
+        'BAD_BLOCK',
+        `block ${block[chunk]} is not as long as the index says`
+      )
     }
     return decompressChunk(stored, raw[chunk] === 1, this.#lengths[chunk] ?? 0)
   }

@@ -109,6 +109,7 @@ declare module 'hyperdrive' {
     getBlobs(): Promise<{ readonly core: Hypercore }>
     batch(): Hyperdrive
     flush(): Promise<void>
+    put(name: string, content: Buffer): Promise<void>
     putEntry(name: string, entry: EntryValue): Promise<void>
     del(name: string): Promise<void>
     entry(

@@ -4,6 +4,9 @@ import Corestore from 'corestore'
 import DHT, { type KeyPair } from 'hyperdht'
 import Hyperswarm, { type PeerDiscovery, type SwarmConnection } from 'hyperswarm'
 import { ContainerError } from '../image/errors.ts'
+import { pause } from './waiting.ts'
+
+const UNANNOUNCE_WAIT_MS = 1_000
 
 export interface PeerNodeOptions {
   /** Directory of the corestore; created when absent. */
@@ -57,9 +60,7 @@ export class PeerNode implements AsyncDisposable {
     // On a private network nobody is behind a NAT and every peer can answer for the DHT. Left to
     // guess, peers on a flat network go
     // half-open; hyperswarm does not forward `firewalled`, so the DHT is made here.
-    const dht = bootstrap
-      ? new DHT({ bootstrap, firewalled: false, ephemeral: false })
-      : new DHT()
+    const dht = bootstrap ? new DHT({ bootstrap, firewalled: false, ephemeral: false }) : new DHT()
     const keyPair: KeyPair = DHT.keyPair()
     return new PeerNode(store, new Hyperswarm({ dht, keyPair }), options)
   }
@@ -84,7 +85,9 @@ export class PeerNode implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#swarm.destroy()
+    // Taking announcements back waits for DHT nodes that may be gone; they expire by themselves.
+    await Promise.race([this.#swarm.destroy().catch(() => {}), pause(UNANNOUNCE_WAIT_MS)])
+    await this.#swarm.dht.destroy({ force: true })
     await this.store.close()
   }
 

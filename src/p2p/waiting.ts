@@ -45,7 +45,8 @@ export function peerDeadline(
   const onParent = (): void => controller.abort(parent?.reason ?? cancelled())
   if (parent?.aborted) onParent()
   parent?.addEventListener('abort', onParent, { once: true })
-  const timer = setTimeout(() => controller.abort(unreachable(what, timeoutMs)), timeoutMs)
+  // What is waited for keeps the process alive; its deadline alone must not.
+  const timer = setTimeout(() => controller.abort(unreachable(what, timeoutMs)), timeoutMs).unref()
   const clear = (): void => {
     clearTimeout(timer)
     parent?.removeEventListener('abort', onParent)

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Everything the tests need, then all of them. Files run one after another: they mount and boot.
+# Usage: scripts/test.sh [PATH …]  (built test files; default: all)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/setup.sh erofs-utils attr acl >&2
+npm run --silent lint
+npm run --silent format:check
+DAT_CONTAINER_TEST_ROOTFS=$(scripts/rootfs.sh)
+export DAT_CONTAINER_TEST_ROOTFS
+
+files=("$@")
+if [ "${#files[@]}" = 0 ]; then
+  mapfile -t files < <(find build/test -name '*.test.js' | sort)
+fi
+exec node build/scripts/run-tests.js "${files[@]}"

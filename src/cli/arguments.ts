@@ -1,0 +1,32 @@
+import { InvalidArgumentError } from 'commander'
+
+const DURATION_UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000
+}
+
+/** Reads a duration such as `30`, `1.5s`, `500ms` or `2m`; a bare number is seconds. */
+export function durationMs(text: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text)
+  const factor = DURATION_UNITS[match?.[2] ?? 's']
+  if (!match || factor === undefined) {
+    throw new InvalidArgumentError('give seconds, or a number with ms, s, m or h.')
+  }
+  return Math.round(Number(match[1]) * factor)
+}
+
+/** Collects an option that may be given several times. */
+export function collect(value: string, before: readonly string[] | undefined): string[] {
+  return [...(before ?? []), value]
+}
+
+/** Reads one of a few words. */
+export function oneOf<const T extends string>(...words: T[]): (text: string) => T {
+  return (text) => {
+    const found = words.find((word) => word === text)
+    if (found === undefined) throw new InvalidArgumentError(`give one of ${words.join(', ')}.`)
+    return found
+  }
+}

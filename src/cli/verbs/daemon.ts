@@ -1,0 +1,110 @@
+import type { Command } from 'commander'
+import { readGlobals, type Globals } from '../globals.ts'
+import { table } from '../output.ts'
+
+const STOP_TIMEOUT_MS = 15_000
+
+export function addDaemon(program: Command): void {
+  const daemon = program
+    .command('daemon')
+    .description('the service that stores, seeds and fetches images')
+    .addHelpText('after', '\nExample:\n  dat-container daemon status')
+  daemon
+    .command('run')
+    .description('serve in the foreground until SIGTERM or Ctrl-C')
+    .action(async (_flags: object, command: Command) => run(readGlobals(command)))
+  daemon
+    .command('start')
+    .description('start it in the background, unless it runs')
+    .action(async (_flags: object, command: Command) => start(readGlobals(command)))
+  daemon
+    .command('stop')
+    .description('stop it; containers wait until it is back')
+    .action(async (_flags: object, command: Command) => stop(readGlobals(command)))
+  daemon
+    .command('status')
+    .description('tell whether it runs; exit status 3 when it does not')
+    .action(async (_flags: object, command: Command) => status(readGlobals(command)))
+}
+
+async function run({ home, output }: Globals): Promise<void> {
+  const { default: pino } = await import('pino')
+  const { runDaemon } = await import('../../daemon/run-daemon.ts')
+  const { BOOTSTRAP_VARIABLE, parseBootstrap } = await import('../../daemon/bootstrap.ts')
+  const log = pino(
+    { level: process.env['DAT_CONTAINER_LOG_LEVEL'] ?? 'info' },
+    pino.destination({ dest: 2, sync: true })
+  )
+  const bootstrap = parseBootstrap(process.env[BOOTSTRAP_VARIABLE])
+  await runDaemon({
+    home,
+    bootstrap,
+    log,
+    onReady: (daemon) => output.note(`serving ${daemon.status().home}; Ctrl-C stops`)
+  })
+  // Sockets of the DHT that are still closing must not keep a stopped daemon alive.
+  process.exit(0)
+}
+
+async function start(globals: Globals): Promise<void> {
+  const { DaemonClient } = await import('../../daemon/client.ts')
+  const { openHome } = await import('../../daemon/home.ts')
+  const { METHODS } = await import('../../daemon/protocol.ts')
+  using client = await DaemonClient.connect(openHome(globals.home))
+  const state = await client.request(METHODS.status, null)
+  globals.output.result(state, () => [`the daemon runs as process ${state.pid}`])
+}
+
+async function stop(globals: Globals): Promise<void> {
+  const { DaemonClient } = await import('../../daemon/client.ts')
+  const { openHome } = await import('../../daemon/home.ts')
+  const { METHODS } = await import('../../daemon/protocol.ts')
+  const { ContainerError } = await import('../../image/errors.ts')
+  const { lockHolder, tryProcessLock } = await import('../../daemon/process-lock.ts')
+  const paths = openHome(globals.home)
+  using client = await DaemonClient.connectRunning(paths)
+  if (!client) {
+    globals.output.result({ stopped: false }, () => ['no daemon runs'])
+    return
+  }
+  await client.request(METHODS.shutdown, null)
+  const deadline = Date.now() + STOP_TIMEOUT_MS
+  for (;;) {
+    const lock = tryProcessLock(paths.daemonLock)
+    if (lock) {
+      lock[Symbol.dispose]()
+      break
+    }
+    if (Date.now() > deadline) {
+      throw new ContainerError('TIMEOUT', 'the daemon did not stop in time', {
+        hint: `end process ${lockHolder(paths.daemonLock)} by hand`
+      })
+    }
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  globals.output.result({ stopped: true }, () => ['the daemon has stopped'])
+}
+
+async function status(globals: Globals): Promise<void> {
+  const { DaemonClient } = await import('../../daemon/client.ts')
+  const { openHome } = await import('../../daemon/home.ts')
+  const { METHODS } = await import('../../daemon/protocol.ts')
+  using client = await DaemonClient.connectRunning(openHome(globals.home))
+  if (!client) {
+    globals.output.result({ running: false }, () => ['no daemon runs'])
+    process.exitCode = 3
+    return
+  }
+  const state = await client.request(METHODS.status, null)
+  globals.output.result({ running: true, ...state }, () =>
+    table([
+      ['process', String(state.pid)],
+      ['home', state.home],
+      ['release', state.version],
+      ['since', state.startedAt],
+      ['DHT', state.bootstrap ? `private: ${state.bootstrap.join(', ')}` : 'public'],
+      ['images', String(state.images)],
+      ['peers', String(state.connections)]
+    ])
+  )
+}

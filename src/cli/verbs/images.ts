@@ -1,0 +1,105 @@
+import type { Command } from 'commander'
+import { readGlobals, type Globals } from '../globals.ts'
+import { printable, table } from '../output.ts'
+import { durationMs } from '../arguments.ts'
+import { interruptible } from '../interrupt.ts'
+
+export function addImages(program: Command): void {
+  program
+    .command('images')
+    .description('list the images that this machine has and serves')
+    .option('--links', 'print the full links, with their secrets')
+    .addHelpText('after', '\nExample:\n  dat-container images --json')
+    .action(async (flags: { links?: boolean }, command: Command) => {
+      await images(flags.links ?? false, readGlobals(command))
+    })
+  program
+    .command('unseed')
+    .alias('rmi')
+    .description('stop serving an image and free its blocks')
+    .argument('<image>', 'its name, link or mirror link')
+    .addHelpText('after', '\nExample:\n  dat-container unseed debian')
+    .action(async (image: string, _flags: object, command: Command) => {
+      await unseed(image, readGlobals(command))
+    })
+  program
+    .command('mirror')
+    .description('keep a copy of an image available, without being able to read it')
+    .argument('<mirror-link>', 'a link; its secret, if it has one, is not used')
+    .option('-n, --name <name>', 'what to call it here')
+    .option('--wait', 'return when the copy is complete')
+    .option('--peer-timeout <duration>', 'how long to look for peers', durationMs, 30_000)
+    .addHelpText('after', "\nExample:\n  dat-container mirror 'dat://KEY'")
+    .action(
+      async (
+        link: string,
+        flags: { name?: string; wait?: boolean; peerTimeout: number },
+        command: Command
+      ) => {
+        await mirror(link, flags, readGlobals(command))
+      }
+    )
+}
+
+async function images(links: boolean, globals: Globals): Promise<void> {
+  const { default: prettyBytes } = await import('pretty-bytes')
+  const { METHODS } = await import('../../daemon/protocol.ts')
+  using client = await connect(globals)
+  const list = await client.request(METHODS.images, null)
+  globals.output.result(list, () =>
+    table([
+      ['NAME', 'ROLE', 'VERSION', 'HELD', 'STORED', 'PEERS', links ? 'LINK' : 'KEY'],
+      ...list.map((image) => [
+        printable(image.name),
+        image.role,
+        image.version === null ? '-' : String(image.version),
+        `${image.blocksHeld}/${image.blocksKnown}`,
+        prettyBytes(image.storedBytes),
+        String(image.peers),
+        links ? (image.link ?? image.mirrorLink) : image.key
+      ])
+    ])
+  )
+}
+
+async function unseed(image: string, globals: Globals): Promise<void> {
+  const { METHODS } = await import('../../daemon/protocol.ts')
+  using client = await connect(globals)
+  const gone = await client.request(METHODS.forget, { image })
+  globals.output.result(gone, () => [`${printable(gone.name)} is no longer on this machine`])
+}
+
+async function mirror(
+  link: string,
+  flags: { name?: string; wait?: boolean; peerTimeout: number },
+  globals: Globals
+): Promise<void> {
+  const { METHODS } = await import('../../daemon/protocol.ts')
+  const { progressBar } = await import('../progress.ts')
+  using client = await connect(globals)
+  await interruptible(async (signal) => {
+    const request = { link, peerTimeoutMs: flags.peerTimeout }
+    let state = await client.request(
+      METHODS.mirror,
+      flags.name === undefined ? request : { ...request, name: flags.name }
+    )
+    using bar = progressBar('mirroring', globals.output.json)
+    while (flags.wait && (state.blocksKnown === 0 || state.blocksHeld < state.blocksKnown)) {
+      signal.throwIfAborted()
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      const { key } = state
+      state = (await client.request(METHODS.images, null)).find((it) => it.key === key) ?? state
+      const share = state.blocksKnown === 0 ? 0 : state.blocksHeld / state.blocksKnown
+      bar.update(Math.round(share * state.storedBytes), state.storedBytes, `${state.peers} peers`)
+    }
+    globals.output.result(state, () => [
+      `mirroring ${state.key}: ${state.blocksHeld} of ${state.blocksKnown} blocks here`
+    ])
+  })
+}
+
+async function connect(globals: Globals) {
+  const { DaemonClient } = await import('../../daemon/client.ts')
+  const { openHome } = await import('../../daemon/home.ts')
+  return DaemonClient.connect(openHome(globals.home))
+}

@@ -1,0 +1,60 @@
+import type { Command } from 'commander'
+import { readGlobals, type Globals } from '../globals.ts'
+import { interruptible } from '../interrupt.ts'
+import { printable, table } from '../output.ts'
+import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+
+export function addInfo(program: Command): void {
+  addOpenOptions(
+    program
+      .command('info')
+      .description('tell what an image is, its versions and how much of it is here')
+      .argument('<image>', 'a link, or the name of an image that is on this machine')
+  )
+    .addHelpText('after', "\nExample:\n  dat-container info 'dat://KEY#SECRET'")
+    .action(async (link: string, flags: OpenFlags, command: Command) => {
+      await info(link, flags, readGlobals(command))
+    })
+}
+
+async function info(link: string, flags: OpenFlags, globals: Globals): Promise<void> {
+  const { default: prettyBytes } = await import('pretty-bytes')
+  await interruptible(async (signal) => {
+    await using image = await openToLook(link, flags, globals, signal)
+    const { manifest } = image
+    const stats = await image.stats()
+    const { localBytes, imageBytes, peers, complete } = stats
+    const document = { ...manifest, link: image.link, key: image.key, localBytes, peers, complete }
+    const start =
+      manifest.start.mode === 'boot' ? 'its init' : (manifest.start.argv ?? []).join(' ')
+    globals.output.result(document, () => [
+      ...table([
+        ['name', printable(manifest.name)],
+        ...(manifest.description ? [['description', printable(manifest.description)]] : []),
+        ['key', image.key],
+        ['version', `${manifest.version}, of ${manifest.created}`],
+        ['platform', `${manifest.os}/${manifest.arch}`],
+        ['starts', printable(start)],
+        [
+          'content',
+          `${manifest.entries} entries, ${manifest.files} files, ${prettyBytes(manifest.bytes)}`
+        ],
+        ['stored', `${prettyBytes(imageBytes)} in ${manifest.chunks} chunks`],
+        ['here', `${prettyBytes(localBytes)}${complete ? ', complete' : ''}`],
+        ['peers', String(peers)]
+      ]),
+      '',
+      ...table([
+        ['VERSION', 'CREATED', 'FILES', 'SIZE', 'NEW', 'MESSAGE'],
+        ...manifest.versions.map((record) => [
+          String(record.version),
+          record.created,
+          String(record.files),
+          prettyBytes(record.bytes),
+          prettyBytes(record.newBytes),
+          printable(record.message ?? '')
+        ])
+      ])
+    ])
+  })
+}

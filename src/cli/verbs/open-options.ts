@@ -1,0 +1,39 @@
+import type { Command } from 'commander'
+import type { ImageSession, OpenImageOptions } from '../../daemon/image-session.ts'
+import { durationMs } from '../arguments.ts'
+import type { Globals } from '../globals.ts'
+
+/** Flags of every verb that opens an image. */
+export interface OpenFlags {
+  readonly peerTimeout?: number
+  readonly offline?: boolean
+}
+
+export function addOpenOptions(command: Command): Command {
+  return command
+    .option('--peer-timeout <duration>', 'how long to look for peers', durationMs, 30_000)
+    .option('--offline', 'use only what is on this machine')
+}
+
+/**
+ * Opens an image to look at it: reads fail after the peer time-out, and nothing is fetched that is
+ * not asked for.
+ */
+export async function openToLook(
+  link: string,
+  flags: OpenFlags,
+  globals: Globals,
+  signal: AbortSignal
+): Promise<ImageSession> {
+  const { openImage } = await import('../../daemon/open-image.ts')
+  const options: OpenImageOptions = {
+    home: globals.home,
+    link,
+    lazyOnly: true,
+    onPeerLoss: 'fail',
+    offline: flags.offline ?? false,
+    signal,
+    ...(flags.peerTimeout === undefined ? {} : { peerTimeoutMs: flags.peerTimeout })
+  }
+  return openImage(options)
+}

@@ -1,0 +1,43 @@
+import type { Command } from 'commander'
+import { readGlobals, type Globals } from '../globals.ts'
+import { interruptible } from '../interrupt.ts'
+import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+
+const PROGRESS_EVERY_MS = 200
+
+export function addPull(program: Command): void {
+  addOpenOptions(
+    program
+      .command('pull')
+      .description('fetch a whole image, so that it boots with no network')
+      .argument('<image>', 'a link, or the name of an image that is on this machine')
+  )
+    .addHelpText('after', "\nExample:\n  dat-container pull 'dat://KEY#SECRET'")
+    .action(async (link: string, flags: OpenFlags, command: Command) => {
+      await pull(link, flags, readGlobals(command))
+    })
+}
+
+async function pull(link: string, flags: OpenFlags, globals: Globals): Promise<void> {
+  const { default: prettyBytes } = await import('pretty-bytes')
+  const { progressBar } = await import('../progress.ts')
+  const { output } = globals
+  await interruptible(async (signal) => {
+    await using image = await openToLook(link, flags, globals, signal)
+    using bar = progressBar('pulling', output.json)
+    const done = { value: false }
+    const fetched = image.fetchAll(signal).finally(() => (done.value = true))
+    while (!done.value) {
+      const { localBytes, imageBytes, peers } = await image.stats()
+      bar.update(localBytes, imageBytes, `${peers} peers`)
+      await Promise.race([fetched, new Promise((r) => setTimeout(r, PROGRESS_EVERY_MS))])
+    }
+    await fetched
+    const stats = await image.stats()
+    const { link: canonical, key, version } = image
+    output.result({ link: canonical, key, version, ...stats }, () => [
+      `version ${version} is all here: ${prettyBytes(stats.imageBytes)}, ` +
+        `${prettyBytes(stats.fetchedBytes)} of them fetched now`
+    ])
+  })
+}

@@ -1,0 +1,60 @@
+import type { Command } from 'commander'
+import { isContainerError } from '../../image/errors.ts'
+import { readGlobals, type Globals } from '../globals.ts'
+import { interruptible } from '../interrupt.ts'
+import { printError } from '../output.ts'
+import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+
+/** Chunks asked for side by side. */
+const IN_FLIGHT = 32
+
+export function addVerify(program: Command): void {
+  addOpenOptions(
+    program
+      .command('verify')
+      .description('read and check every chunk of an image, fetching what is missing')
+      .argument('<image>', 'a link, or the name of an image that is on this machine')
+  )
+    .addHelpText('after', "\nExample:\n  dat-container verify 'dat://KEY#SECRET' --offline")
+    .action(async (link: string, flags: OpenFlags, command: Command) => {
+      await verify(link, flags, readGlobals(command))
+    })
+}
+
+async function verify(link: string, flags: OpenFlags, globals: Globals): Promise<void> {
+  const { progressBar } = await import('../progress.ts')
+  const { output } = globals
+  await interruptible(async (signal) => {
+    await using image = await openToLook(link, flags, globals, signal)
+    const { chunks: table } = image.tree
+    using bar = progressBar('verifying', output.json)
+    let next = 0
+    let checked = 0
+    let storedBytes = 0
+    const damaged: number[] = []
+    const worker = async (): Promise<void> => {
+      while (next < table.length) {
+        const chunk = next++
+        try {
+          await image.chunks.read(chunk, signal)
+        } catch (error) {
+          if (!isContainerError(error, 'BAD_BLOCK')) throw error
+          if (damaged.length === 0) printError(error, output.json)
+          damaged.push(chunk)
+        }
+        checked++
+        storedBytes += table.storedBytes[chunk] ?? 0
+        bar.update(storedBytes, image.manifest.storedBytes, `${checked}/${table.length} chunks`)
+      }
+    }
+    await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
+    const { key, version } = image
+    const result = { key, version, chunks: checked, storedBytes, damaged: damaged.length }
+    output.result(result, () => [
+      damaged.length === 0
+        ? `version ${version}: all ${checked} chunks are whole`
+        : `version ${version}: ${damaged.length} of ${checked} chunks are damaged`
+    ])
+    if (damaged.length > 0) process.exitCode = 5
+  })
+}

@@ -1,0 +1,94 @@
+import { mkdtempSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { execa, type Options, type Result } from 'execa'
+import createTestnet, { type Testnet } from 'hyperdht/testnet.js'
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+
+export type Ran = Result<{ encoding: 'utf8'; reject: false }>
+
+/** A machine as a user has it: the installed command, with a home of its own. */
+export class Machine {
+  readonly home: string
+  readonly #environment: Record<string, string>
+  readonly #prefix: readonly string[]
+
+  constructor(home: string, environment: Record<string, string>, prefix: readonly string[] = []) {
+    this.home = home
+    this.#environment = { ...environment, DAT_CONTAINER_HOME: home }
+    this.#prefix = prefix
+  }
+
+  /** Program and arguments that run `dat-container` here. */
+  argv(...args: string[]): [string, string[]] {
+    const [program = process.execPath, ...rest] = [...this.#prefix, process.execPath, MAIN, ...args]
+    return [program, rest]
+  }
+
+  /** Starts a command without waiting for it. */
+  start(args: string[], options: Options = {}) {
+    const [program, argv] = this.argv(...args)
+    return execa(program, argv, {
+      env: this.#environment,
+      reject: false,
+      stdin: 'ignore',
+      ...options
+    })
+  }
+
+  async run(...args: string[]): Promise<Ran> {
+    return (await this.start(args)) as unknown as Ran
+  }
+
+  /** Runs a command that must succeed; returns its stdout. */
+  async ok(...args: string[]): Promise<string> {
+    const ran = await this.run(...args)
+    if (ran.exitCode !== 0) {
+      throw new Error(`${args.join(' ')} ended with ${ran.exitCode}: ${ran.stderr}`)
+    }
+    return ran.stdout
+  }
+
+  /** Like {@link ok} with `--json`, parsed. */
+  async json<T>(...args: string[]): Promise<T> {
+    return JSON.parse(await this.ok('--json', ...args)) as T
+  }
+}
+
+/** Machines on one private DHT, all of it on loopback. Disposing stops every daemon. */
+export class Sandbox implements AsyncDisposable {
+  readonly directory: string
+  readonly bootstrap: string
+  readonly #testnet: Testnet
+  readonly #machines: Machine[] = []
+
+  private constructor(directory: string, testnet: Testnet) {
+    this.directory = directory
+    this.#testnet = testnet
+    this.bootstrap = testnet.bootstrap.map(({ host, port }) => `${host}:${port}`).join(',')
+  }
+
+  static async open(): Promise<Sandbox> {
+    return new Sandbox(mkdtempSync(join(tmpdir(), 'dat-e2e-')), await createTestnet(3))
+  }
+
+  async machine(name: string): Promise<Machine> {
+    const home = join(this.directory, name)
+    await mkdir(home, { recursive: true })
+    const machine = new Machine(home, {
+      DAT_CONTAINER_BOOTSTRAP: this.bootstrap,
+      DAT_CONTAINER_RUNTIME_DIR: join(this.directory, 'run')
+    })
+    this.#machines.push(machine)
+    return machine
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const machine of this.#machines) await machine.run('daemon', 'stop')
+    await this.#testnet.destroy()
+    await rm(this.directory, { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,179 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'brittle'
+import Hyperdrive from 'hyperdrive'
+import createTestnet from 'hyperdht/testnet.js'
+import { isContainerError } from '../../src/image/errors.ts'
+import { BlindMirror } from '../../src/p2p/blind-mirror.ts'
+import { DriveWriter } from '../../src/p2p/drive-writer.ts'
+import { HeldDrive } from '../../src/p2p/held-drive.ts'
+import { PeerNode } from '../../src/p2p/peer-node.ts'
+import { pause, peerDeadline } from '../../src/p2p/waiting.ts'
+import { writeTinyImage } from './tiny-image.ts'
+
+interface Peers extends AsyncDisposable {
+  node(name: string): Promise<PeerNode>
+  directory: string
+}
+
+async function openPeers(): Promise<Peers> {
+  const testnet = await createTestnet(3)
+  const bootstrap = testnet.bootstrap.map(({ host, port }) => `${host}:${port}`)
+  const directory = mkdtempSync(join(tmpdir(), 'dat-p2p-'))
+  const nodes: PeerNode[] = []
+  return {
+    directory,
+    async node(name) {
+      const node = await PeerNode.open({ storage: join(directory, name), bootstrap })
+      nodes.push(node)
+      return node
+    },
+    async [Symbol.asyncDispose]() {
+      for (const node of nodes) await node[Symbol.asyncDispose]()
+      await testnet.destroy()
+      rmSync(directory, { recursive: true, force: true })
+    }
+  }
+}
+
+const soon = (): AbortSignal => peerDeadline(undefined, 20_000, 'it').signal
+const FILES = { 'hello.txt': 'hello, peers', secret: 'the content nobody else may read' }
+
+test('a drive is read by link from another peer, and the last block is its manifest', async (t) => {
+  await using peers = await openPeers()
+  const owner = await peers.node('owner')
+  const secret = DriveWriter.newSecret()
+  const writer = await DriveWriter.open({ store: owner.store, namespace: 'one', secret })
+  const { manifest, tree } = await writeTinyImage(writer, FILES)
+  await writer.commit(manifest, tree, undefined)
+  const { key } = writer
+  await writer[Symbol.asyncDispose]()
+  await using seeded = new HeldDrive({ node: owner, key, secret, writable: true })
+  await seeded.open(soon())
+  await seeded.announced()
+
+  const reader = await peers.node('reader')
+  await using drive = new HeldDrive({ node: reader, key, secret, writable: false })
+  t.alike(await drive.manifest(undefined, soon()), manifest)
+  const { fetcher, cores } = await drive.open(soon())
+  t.is(cores.blobs.length, manifest.versions[0]?.blocks)
+  t.is(fetcher.counters.demandReads, 1, 'one block told everything')
+  const block = await fetcher.read(tree.chunks.block[0] ?? 0, { signal: soon() })
+  t.is(block.length, tree.chunks.storedBytes[0])
+  await fetcher.fill([[0, cores.blobs.length]])
+  t.ok(
+    Array.from({ length: cores.blobs.length }, (_, n) => fetcher.has(n)).every(Boolean),
+    'filled'
+  )
+})
+
+test('an update leaves the old version readable and an abandoned one is never seen', async (t) => {
+  await using peers = await openPeers()
+  const owner = await peers.node('owner')
+  const secret = DriveWriter.newSecret()
+  const open = () => DriveWriter.open({ store: owner.store, namespace: 'one', secret })
+  const first = await open()
+  const one = await writeTinyImage(first, { a: 'one' })
+  await first.commit(one.manifest, one.tree, undefined)
+  const { key } = first
+  await first[Symbol.asyncDispose]()
+  await using seeded = new HeldDrive({ node: owner, key, secret, writable: true })
+  await seeded.open(soon())
+
+  const second = await open()
+  const two = await writeTinyImage(second, { a: 'two' }, one.manifest.versions)
+  await second.commit(two.manifest, two.tree, one.tree)
+  await second[Symbol.asyncDispose]()
+  const abandoned = await open()
+  await writeTinyImage(abandoned, { a: 'three' }, two.manifest.versions)
+  await abandoned[Symbol.asyncDispose]()
+
+  const reader = await peers.node('reader')
+  await using drive = new HeldDrive({ node: reader, key, secret, writable: false })
+  t.alike(await drive.manifest(undefined, soon()), two.manifest, 'the newest that was committed')
+  t.alike(await drive.manifest(1, soon()), one.manifest, 'an older one by its number')
+  t.is(await code(drive.manifest(3, soon())), 'NOT_FOUND')
+})
+
+test('a wrong secret, a drive without an image and absent peers are told apart', async (t) => {
+  await using peers = await openPeers()
+  const owner = await peers.node('owner')
+  const secret = DriveWriter.newSecret()
+  const writer = await DriveWriter.open({ store: owner.store, namespace: 'one', secret })
+  const { manifest, tree } = await writeTinyImage(writer, FILES)
+  await writer.commit(manifest, tree, undefined)
+  const { key } = writer
+  await writer[Symbol.asyncDispose]()
+  await using seeded = new HeldDrive({ node: owner, key, secret, writable: true })
+  await seeded.open(soon())
+  const other = new Hyperdrive(owner.store.namespace('two'), { encryptionKey: secret })
+  await other.put('/readme', Buffer.from('no image'))
+  await using seededOther = new HeldDrive({ node: owner, key: other.key, secret, writable: true })
+  await seededOther.open(soon())
+
+  const reader = await peers.node('reader')
+  const attempt = async (tried: Buffer, trySecret: Buffer, timeoutMs = 20_000): Promise<string> => {
+    await using drive = new HeldDrive({
+      node: reader,
+      key: tried,
+      secret: trySecret,
+      writable: false
+    })
+    return await code(drive.manifest(undefined, peerDeadline(undefined, timeoutMs, 'it').signal))
+  }
+  t.is(await attempt(key, randomBytes(32)), 'WRONG_SECRET')
+  t.is(await attempt(other.key, secret), 'NOT_AN_IMAGE')
+  t.is(await attempt(randomBytes(32), secret, 1_000), 'PEERS_UNREACHABLE')
+  t.is(await attempt(key, secret), 'no error', 'and the right one still opens')
+  await other.close()
+})
+
+test('a blind mirror serves an image alone and holds nothing in the clear', async (t) => {
+  await using peers = await openPeers()
+  const owner = await peers.node('owner')
+  const secret = DriveWriter.newSecret()
+  const writer = await DriveWriter.open({ store: owner.store, namespace: 'one', secret })
+  const { manifest, tree } = await writeTinyImage(writer, FILES)
+  await writer.commit(manifest, tree, undefined)
+  const { key } = writer
+  await writer[Symbol.asyncDispose]()
+  const seeded = new HeldDrive({ node: owner, key, secret, writable: true })
+  await seeded.open(soon())
+
+  const mirror = await peers.node('mirror')
+  await using blind = new HeldDrive({ node: mirror, key, secret: undefined, writable: false })
+  const { cores, fetcher } = await blind.open(soon())
+  await using _following = new BlindMirror(cores)
+  while (!Array.from({ length: cores.blobs.length }, (_, n) => fetcher.has(n)).every(Boolean)) {
+    await pause(20)
+  }
+  while (cores.db.contiguousLength < cores.db.length) await pause(20)
+  await seeded[Symbol.asyncDispose]()
+  await owner[Symbol.asyncDispose]()
+  await blind.announced()
+
+  const reader = await peers.node('reader')
+  await using drive = new HeldDrive({ node: reader, key, secret, writable: false })
+  t.alike(await drive.manifest(undefined, soon()), manifest, 'read with the publisher gone')
+  const bytes = Buffer.concat(allFiles(join(peers.directory, 'mirror')).map((f) => readFileSync(f)))
+  for (const plain of ['hello.txt', FILES.secret, 'tiny', secret]) {
+    t.absent(bytes.includes(plain), `no ${plain.toString('hex').slice(0, 12)}`)
+  }
+})
+
+function allFiles(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, encoding: 'utf8' })
+    .map((name) => join(directory, name))
+    .filter((path) => statSync(path).isFile())
+}
+
+async function code(work: Promise<unknown>): Promise<string> {
+  try {
+    await work
+    return 'no error'
+  } catch (error) {
+    return isContainerError(error) ? error.code : String(error)
+  }
+}

@@ -1,0 +1,75 @@
+import test from 'brittle'
+import { isContainerError } from '../../src/image/errors.ts'
+import { formatLink, looksLikeLink, parseFullLink, parseLink } from '../../src/p2p/link.ts'
+
+const key = Buffer.alloc(32, 7)
+const secret = Buffer.alloc(32, 200)
+
+test('a link survives being written and read, in every accepted form', (t) => {
+  const link = formatLink({ key, secret, version: 3 })
+  const bare = link.replace('dat://', '')
+  const hex = `${key.toString('hex')}@3#${secret.toString('hex')}`
+  for (const form of [link, bare, hex, ` ${link}\n`, `${link}?peer=10.0.0.1:1`]) {
+    const parsed = parseLink(form)
+    t.alike(parsed.key, key, 'key')
+    t.alike(parsed.secret, secret, 'secret')
+    t.is(parsed.version, 3, 'version')
+  }
+})
+
+test('a mirror link has no secret and does not read', (t) => {
+  const link = formatLink({ key, secret: undefined, version: undefined })
+  t.is(parseLink(link).secret, undefined)
+  t.is(
+    code(() => parseFullLink(link)),
+    'BAD_LINK'
+  )
+})
+
+test('a link that is truncated or altered anywhere is refused', (t) => {
+  const link = formatLink({ key, secret, version: undefined })
+  const missed: number[] = []
+  for (let length = 0; length < link.length; length++) {
+    if (length === link.indexOf('#')) continue
+    if (code(() => parseLink(link.slice(0, length))) !== 'BAD_LINK') missed.push(length)
+  }
+  t.alike(missed, [], 'every truncation is noticed, but the one that is a mirror link')
+  for (const bad of [
+    '',
+    'dat://',
+    '#',
+    `${link}#x`,
+    link.replace('#', '@1@1#'),
+    `${link}x`,
+    'dat://é'
+  ]) {
+    t.is(
+      code(() => parseFullLink(bad)),
+      'BAD_LINK',
+      JSON.stringify(bad).slice(0, 20)
+    )
+  }
+  for (const version of ['0', '-1', '1.5', 'x', '99999999999', '']) {
+    t.is(
+      code(() => parseLink(link.replace('#', `@${version}#`))),
+      'BAD_LINK',
+      `@${version}`
+    )
+  }
+})
+
+test('names are told from links', (t) => {
+  t.ok(looksLikeLink(formatLink({ key, secret: undefined, version: undefined })))
+  t.ok(looksLikeLink(formatLink({ key, secret, version: 2 }).slice(6)))
+  t.absent(looksLikeLink('debian'))
+  t.absent(looksLikeLink('debian@2'))
+})
+
+function code(work: () => unknown): string {
+  try {
+    work()
+    return 'no error'
+  } catch (error) {
+    return isContainerError(error) ? error.code : String(error)
+  }
+}

@@ -1,0 +1,77 @@
+import { compressChunk } from '../../src/image/compression.ts'
+import { compressPart, encodeIndex, pointerTo } from '../../src/image/index-codec.ts'
+import type { Manifest } from '../../src/image/manifest.ts'
+import { TreeBuilder } from '../../src/image/tree-builder.ts'
+import type { InodeAttributes, Tree } from '../../src/image/tree.ts'
+import type { DriveWriter } from '../../src/p2p/drive-writer.ts'
+
+const OWNED_BY_ROOT = {
+  uid: 0,
+  gid: 0,
+  mtimeSeconds: 1_700_000_000,
+  mtimeNanoseconds: 0,
+  deviceMajor: 0,
+  deviceMinor: 0
+}
+
+/** Publishes an image of a few small files, block by block, as a publisher does. */
+export async function writeTinyImage(
+  writer: DriveWriter,
+  files: Readonly<Record<string, string>>,
+  versions: Manifest['versions'] = []
+): Promise<{ manifest: Manifest; tree: Tree }> {
+  const builder = new TreeBuilder()
+  for (const [name, content] of Object.entries(files)) {
+    const { stored, raw } = compressChunk(Buffer.from(content))
+    const chunk = builder.addChunk(await writer.append([stored]), stored.length, raw)
+    const attributes: InodeAttributes = { ...OWNED_BY_ROOT, type: 'file', mode: 0o644 }
+    const extents = [{ position: 0, chunk, count: 1 }]
+    const inode = builder.addInode(attributes, { size: Buffer.byteLength(content), extents })
+    builder.link(0, Buffer.from(name), inode)
+  }
+  const tree = builder.finish()
+  const packed = encodeIndex(tree)
+  const blocks = compressPart(packed)
+  const index = pointerTo(blocks, await writer.append(blocks), packed.length)
+  const hashBlocks = compressPart(Buffer.alloc(16 * tree.chunks.length))
+  const chunkHashes = pointerTo(
+    hashBlocks,
+    await writer.append(hashBlocks),
+    16 * tree.chunks.length
+  )
+  const bytes = Object.values(files).reduce((sum, content) => sum + Buffer.byteLength(content), 0)
+  const storedBytes = tree.chunks.storedBytes
+    .slice(0, tree.chunks.length)
+    .reduce((a, b) => a + b, 0)
+  const version = versions.length + 1
+  const created = new Date(1_700_000_000_000).toISOString()
+  const count = Object.keys(files).length
+  const record = {
+    version,
+    blocks: writer.length + 1,
+    created,
+    files: count,
+    bytes,
+    newBytes: storedBytes
+  }
+  const manifest: Manifest = {
+    format: 'dat-container',
+    formatVersion: 1,
+    version,
+    name: 'tiny',
+    arch: 'amd64',
+    os: 'linux',
+    created,
+    source: { kind: 'directory' },
+    start: { mode: 'process', argv: ['/bin/sh'] },
+    files: count,
+    entries: count,
+    bytes,
+    storedBytes,
+    chunks: tree.chunks.length,
+    index,
+    chunkHashes,
+    versions: [...versions, record]
+  }
+  return { manifest, tree }
+}
