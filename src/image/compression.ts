@@ -28,11 +28,31 @@ const scratch = Buffer.allocUnsafeSlow(compressBound(CHUNK_BYTES))
  * @returns a zstd frame with its content size, or the content itself when that is not larger
  */
 export function compressChunk(content: Uint8Array): StoredChunk {
+  const { bytes, raw } = compressed(content)
+  // A copy: the caller may reuse its buffer, and a pooled slice would keep 64 KiB alive for a few.
+  return { stored: new Uint8Array(bytes), raw }
+}
+
+/**
+ * {@link compressChunk} into a buffer at hand. `content` may lie in the same buffer at `offset` or
+ * behind, so a batch of chunks can be compressed in place, front to back.
+ */
+export function compressChunkInto(
+  target: Uint8Array,
+  offset: number,
+  content: Uint8Array
+): { storedBytes: number; raw: boolean } {
+  const { bytes, raw } = compressed(content)
+  target.set(bytes, offset)
+  return { storedBytes: bytes.length, raw }
+}
+
+/** What to store: a view of the scratch buffer, or the content. */
+function compressed(content: Uint8Array): { bytes: Uint8Array; raw: boolean } {
   if (content.length > CHUNK_BYTES) throw new RangeError(`a chunk of ${content.length} bytes`)
   const length = compressor.compress2(scratch, content)
   const raw = length >= content.length
-  // A copy: the caller may reuse its buffer, and a pooled slice would keep 64 KiB alive for a few.
-  return { stored: new Uint8Array(raw ? content : scratch.subarray(0, length)), raw }
+  return { bytes: raw ? content : scratch.subarray(0, length), raw }
 }
 
 /**

@@ -11,9 +11,15 @@ const SMALL_PART_LEVEL = 19
 const SMALL_PART_BYTES = 8 * 1024 * 1024
 const LARGE_PART_LEVEL = 9
 
-/** One zstd frame of `bytes`, cut into blocks of 64 KiB. Synchronous; 2 to 4 MB/s when small. */
-export function compressPart(bytes: Uint8Array): Buffer[] {
-  const level = bytes.length <= SMALL_PART_BYTES ? SMALL_PART_LEVEL : LARGE_PART_LEVEL
+/**
+ * One zstd frame of `bytes`, cut into blocks of 64 KiB. Synchronous.
+ *
+ * @param level of zstd. @default a high one, lower for parts so large that it would take long
+ */
+export function compressPart(
+  bytes: Uint8Array,
+  level = bytes.length <= SMALL_PART_BYTES ? SMALL_PART_LEVEL : LARGE_PART_LEVEL
+): Buffer[] {
   const frame = compressFrame(bytes, level)
   const blocks: Buffer[] = []
   for (let start = 0; start < frame.length; start += PART_BLOCK_BYTES) {

@@ -1,0 +1,60 @@
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { ContainerError } from './errors.ts'
+import { workerScript } from './worker-script.ts'
+import type { CompressRequest, CompressedBatch } from './compress-worker.ts'
+
+const MAX_THREADS = 8
+
+interface Task {
+  readonly resolve: (batch: CompressedBatch) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** One thread and what it has been given, oldest first. */
+interface Thread {
+  readonly worker: Worker
+  readonly tasks: Task[]
+}
+
+/** Threads that compress chunks; zstd-napi has no calls that leave the caller's thread. */
+export class ChunkCompressors implements AsyncDisposable {
+  readonly threads: number
+  readonly #threads: Thread[] = []
+  #failure: unknown
+
+  /** @param threads @default one a processor, at most 8 */
+  constructor(threads = Math.min(MAX_THREADS, availableParallelism())) {
+    this.threads = threads
+    for (let i = 0; i < threads; i++) this.#threads.push(this.#start())
+  }
+
+  /** Takes `request.bytes`' buffer for good; the batch that comes back holds it. */
+  async compress(request: CompressRequest): Promise<CompressedBatch> {
+    if (this.#failure !== undefined) throw this.#failure
+    const thread = this.#threads.reduce((a, b) => (b.tasks.length < a.tasks.length ? b : a))
+    return await new Promise((resolve, reject) => {
+      thread.tasks.push({ resolve, reject })
+      thread.worker.postMessage(request, [request.bytes.buffer as ArrayBuffer])
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#fail(new ContainerError('CANCELLED', 'compression was stopped'))
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()))
+  }
+
+  #start(): Thread {
+    const thread: Thread = { worker: new Worker(workerScript('compress-worker')), tasks: [] }
+    thread.worker.on('message', (batch: CompressedBatch) => thread.tasks.shift()!.resolve(batch))
+    thread.worker.on('error', (error) => this.#fail(error))
+    return thread
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error
+    for (const { tasks } of this.#threads) {
+      for (const { reject } of tasks.splice(0)) reject(error)
+    }
+  }
+}

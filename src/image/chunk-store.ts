@@ -1,0 +1,78 @@
+import { ChunkHashTable } from './chunk-hash-table.ts'
+import { bytesColumn, wordColumn } from './growing-column.ts'
+import { CHUNK_HASH_BYTES } from './content-batch.ts'
+import { badIndex } from './tree-limits.ts'
+import type { TreeBuilder } from './tree-builder.ts'
+import type { Tree } from './tree.ts'
+
+/** A published version whose blocks may be used again. */
+export interface PreviousVersion {
+  readonly tree: Tree
+  /** Decompressed `chunkHashes` part of its manifest. */
+  readonly chunkHashes: Uint8Array
+}
+
+/** Numbers the distinct chunks of a version and remembers where each is stored. */
+export class ChunkStore {
+  /** Stored bytes of all chunks whose place is known. */
+  storedBytes = 0
+  readonly #table = new ChunkHashTable()
+  readonly #previous: PreviousVersion | undefined
+  readonly #previousTable = new ChunkHashTable()
+  readonly #block = wordColumn()
+  readonly #storedBytes = wordColumn()
+  readonly #raw = bytesColumn()
+
+  /** @throws ContainerError `BAD_INDEX` when the previous version's hashes are not its chunks' */
+  constructor(previous: PreviousVersion | undefined) {
+    this.#previous = previous
+    if (previous === undefined) return
+    const { chunkHashes, tree } = previous
+    if (chunkHashes.length !== tree.chunks.length * CHUNK_HASH_BYTES) {
+      throw badIndex('the previous version has another number of chunk hashes than of chunks')
+    }
+    for (let start = 0; start < chunkHashes.length; start += CHUNK_HASH_BYTES) {
+      this.#previousTable.add(chunkHashes.subarray(start, start + CHUNK_HASH_BYTES))
+    }
+  }
+
+  get length(): number {
+    return this.#table.length
+  }
+
+  /** {@link CHUNK_HASH_BYTES} a chunk, in order of number. */
+  hashes(): Uint8Array {
+    return this.#table.hashes()
+  }
+
+  /** @returns the number of the chunk with this content hash, and whether it is still to be stored */
+  number(hash: Uint8Array): { chunk: number; isNew: boolean } {
+    const known = this.#table.find(hash)
+    if (known !== undefined) return { chunk: known, isNew: false }
+    const chunk = this.#table.add(hash)
+    for (const column of [this.#block, this.#storedBytes]) column.push(0)
+    this.#raw.push(0)
+    const reused = this.#previousTable.find(hash)
+    if (reused === undefined || this.#previous === undefined) return { chunk, isNew: true }
+    const { block, storedBytes, raw } = this.#previous.tree.chunks
+    this.place(chunk, block[reused]!, storedBytes[reused]!, raw[reused] === 1)
+    return { chunk, isNew: false }
+  }
+
+  place(chunk: number, block: number, storedBytes: number, raw: boolean): void {
+    this.#block.set(chunk, block)
+    this.#storedBytes.set(chunk, storedBytes)
+    this.#raw.set(chunk, raw ? 1 : 0)
+    this.storedBytes += storedBytes
+  }
+
+  addTo(builder: TreeBuilder): void {
+    for (let chunk = 0; chunk < this.length; chunk++) {
+      builder.addChunk(
+        this.#block.get(chunk),
+        this.#storedBytes.get(chunk),
+        this.#raw.get(chunk) === 1
+      )
+    }
+  }
+}

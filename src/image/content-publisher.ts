@@ -1,0 +1,125 @@
+import { elfArch } from './detect-system.ts'
+import { CHUNK_HASH_BYTES } from './content-batch.ts'
+import type { ChunkCompressors } from './chunk-compressors.ts'
+import type { ChunkStore } from './chunk-store.ts'
+import type { CompressedBatch } from './compress-worker.ts'
+import type { ContentBatch } from './content-batch.ts'
+import type { BlockSink } from './publish.ts'
+import type { TreeBuilder } from './tree-builder.ts'
+import type { Extent } from './tree.ts'
+
+/** What became of a batch so far: its new chunks' numbers, in order. */
+interface NumberedBatch {
+  readonly newChunks: readonly number[]
+  readonly wanted: Uint8Array
+}
+
+/**
+ * Takes batches of content in order: numbers their chunks and gives files their extents at once,
+ * then compresses and appends what is new, again in order.
+ */
+export class ContentPublisher {
+  /** Stored bytes appended. */
+  newBytes = 0
+  /** Content bytes of the files that are complete. */
+  bytes = 0
+  files = 0
+  /** Architectures of the programs that went by, by inode. */
+  readonly archs = new Map<number, string>()
+  readonly #builder: TreeBuilder
+  readonly #store: ChunkStore
+  readonly #compressors: ChunkCompressors
+  readonly #sink: BlockSink
+  #extents: Extent[] = []
+
+  constructor(
+    builder: TreeBuilder,
+    store: ChunkStore,
+    compressors: ChunkCompressors,
+    sink: BlockSink
+  ) {
+    this.#builder = builder
+    this.#store = store
+    this.#compressors = compressors
+    this.#sink = sink
+  }
+
+  /**
+   * Numbers the batch's chunks before it returns. Compression runs beside; the promise is that of
+   * the append, which waits for `before`.
+   *
+   * @returns the batch's buffer, free again
+   */
+  async add(batch: ContentBatch, before: Promise<unknown>): Promise<ArrayBuffer> {
+    const { newChunks, wanted } = this.#number(batch)
+    if (newChunks.length === 0) {
+      await before
+      return batch.bytes.buffer as ArrayBuffer
+    }
+    const { bytes, lengths } = batch
+    const compressing = this.#compressors.compress({ bytes, lengths, wanted })
+    const [compressed] = await Promise.all([compressing, before])
+    await this.#append(compressed, newChunks)
+    return compressed.bytes.buffer as ArrayBuffer
+  }
+
+  #number(batch: ContentBatch): NumberedBatch {
+    const newChunks: number[] = []
+    const wanted = new Uint8Array(batch.lengths.length)
+    let next = 0
+    let offset = 0
+    for (const piece of batch.pieces) {
+      if (piece.kind === 'end') {
+        this.#builder.setContent(piece.inode, piece.size, this.#extents)
+        this.#extents = []
+        this.files++
+        this.bytes += piece.size
+        continue
+      }
+      if (piece.position === 0) this.#noteArch(piece.inode, batch.bytes.subarray(offset))
+      for (let i = 0; i < piece.count; i++) {
+        const start = next * CHUNK_HASH_BYTES
+        const hash = batch.hashes.subarray(start, start + CHUNK_HASH_BYTES)
+        const { chunk, isNew } = this.#store.number(hash)
+        if (isNew) {
+          newChunks.push(chunk)
+          wanted[next] = 1
+        }
+        this.#addToExtents(piece.position + i, chunk)
+        offset += batch.lengths[next]!
+        next++
+      }
+    }
+    return { newChunks, wanted }
+  }
+
+  #noteArch(inode: number, content: Uint8Array): void {
+    const arch = elfArch(content)
+    if (arch !== undefined) this.archs.set(inode, arch)
+  }
+
+  #addToExtents(position: number, chunk: number): void {
+    const last = this.#extents.at(-1)
+    const continues =
+      last !== undefined &&
+      last.position + last.count === position &&
+      last.chunk + last.count === chunk
+    if (continues) this.#extents[this.#extents.length - 1] = { ...last, count: last.count + 1 }
+    else this.#extents.push({ position, chunk, count: 1 })
+  }
+
+  async #append(compressed: CompressedBatch, newChunks: readonly number[]): Promise<void> {
+    const blocks: Uint8Array[] = []
+    let offset = 0
+    for (const length of compressed.storedBytes) {
+      // Copies, for the sink to keep: the batch's buffer is filled again.
+      blocks.push(compressed.bytes.slice(offset, offset + length))
+      offset += length
+    }
+    const first = await this.#sink.append(blocks)
+    for (const [i, chunk] of newChunks.entries()) {
+      this.#store.place(chunk, first + i, compressed.storedBytes[i]!, compressed.raw[i]!)
+    }
+    this.newBytes += offset
+  }
+}

@@ -1,0 +1,46 @@
+import { realpath, stat } from 'node:fs/promises'
+import { scanTree } from './directory-scan.ts'
+import { ContainerError, systemErrorCode } from './errors.ts'
+import { FileContents } from './file-contents.ts'
+import { ioError } from './source-reader.ts'
+import type { ScanOptions } from './directory-scan.ts'
+import type { PublishSource } from './publish.ts'
+
+/**
+ * A directory as something to publish: its metadata is read now, its content while publishing.
+ *
+ * @throws ContainerError `NOT_FOUND`, `BAD_SOURCE` when it is no directory, `SOURCE_CHANGED`, `IO`,
+ *   `CANCELLED`
+ */
+export async function scanDirectory(
+  path: string,
+  options: ScanOptions = {}
+): Promise<PublishSource> {
+  const root = await openRoot(path)
+  const { builder, files, bytes } = await scanTree(root, options)
+  return {
+    kind: 'directory',
+    builder,
+    totalFiles: files.length,
+    totalBytes: bytes,
+    contents: new FileContents(files)
+  }
+}
+
+async function openRoot(path: string): Promise<Buffer> {
+  try {
+    const root = await realpath(path, 'buffer')
+    if ((await stat(root)).isDirectory()) return root
+  } catch (error) {
+    if (!['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) {
+      throw ioError(Buffer.from(path), error)
+    }
+    throw new ContainerError('NOT_FOUND', `there is no ${path}`, {
+      hint: 'give the path of a directory that holds a root filesystem',
+      cause: error
+    })
+  }
+  throw new ContainerError('BAD_SOURCE', `${path} is no directory`, {
+    hint: 'give the path of a directory that holds a root filesystem'
+  })
+}

@@ -1,0 +1,31 @@
+import koffi from 'koffi'
+
+/** System calls that Node has no binding for. Negative results come with {@link errno}. */
+export interface LibC {
+  /** Names of a path's extended attributes, each ended by NUL; the path must end in NUL. */
+  llistxattr(path: Uint8Array, list: Uint8Array, bytes: number): number
+  lgetxattr(path: Uint8Array, name: Uint8Array, value: Uint8Array, bytes: number): number
+  lseek(fd: number, offset: number, whence: number): number
+}
+
+let libc: LibC | undefined
+
+/** The C library of this process, whichever it is. */
+export function loadLibC(): LibC {
+  if (libc === undefined) {
+    const self = koffi.load(null)
+    libc = {
+      llistxattr: self.func('intptr_t llistxattr(const uint8_t *, _Out_ uint8_t *, size_t)'),
+      lgetxattr: self.func(
+        'intptr_t lgetxattr(const uint8_t *, const uint8_t *, _Out_ uint8_t *, size_t)'
+      ),
+      lseek: self.func('int64_t lseek(int, int64_t, int)')
+    } as unknown as LibC
+  }
+  return libc
+}
+
+/** The error number of the last call on this thread. */
+export function errno(): number {
+  return koffi.errno()
+}

@@ -1,0 +1,189 @@
+import { throwIfCancelled } from './cancel.ts'
+import { ChunkCompressors } from './chunk-compressors.ts'
+import { ChunkStore } from './chunk-store.ts'
+import { ContentPublisher } from './content-publisher.ts'
+import { detectArch, detectStart } from './detect-system.ts'
+import { compressPart, encodeIndex, pointerTo } from './index-codec.ts'
+import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from './manifest.ts'
+import type { PreviousVersion } from './chunk-store.ts'
+import type { ColumnTree } from './column-tree.ts'
+import type { ContentBatch, ContentSource } from './content-batch.ts'
+import type { Manifest, PartPointer, StartCommand } from './manifest.ts'
+import type { TreeBuilder } from './tree-builder.ts'
+
+/** Something to publish: metadata at hand, content still to come. */
+export interface PublishSource {
+  /** For the manifest: `directory`, `tar`, `oci`, … */
+  readonly kind: string
+  /** Everything but the content of files. */
+  readonly builder: TreeBuilder
+  readonly contents: ContentSource
+  /** Estimates for progress, exact for directories. */
+  readonly totalFiles: number
+  readonly totalBytes: number
+  /** What the source itself says of these, as OCI images do; otherwise they are detected. */
+  readonly arch?: string
+  readonly start?: StartCommand
+}
+
+/** Where blocks go: the drive's blobs core. */
+export interface BlockSink {
+  /**
+   * Appends blocks, which become the sink's own. Never called again before the promise has settled.
+   *
+   * @returns the index of the first one; the others follow
+   */
+  append(blocks: readonly Uint8Array[]): Promise<number>
+}
+
+export interface PublishProgress {
+  readonly files: number
+  readonly totalFiles: number
+  /** Content bytes. */
+  readonly bytes: number
+  readonly totalBytes: number
+  /** Stored bytes of this version's distinct chunks so far. */
+  readonly storedBytes: number
+  /** Stored bytes appended so far; the rest was there already. */
+  readonly newBytes: number
+}
+
+export interface PublishOptions {
+  readonly name: string
+  readonly description?: string
+  /** Kept in the version's record. */
+  readonly message?: string
+  /** Overrides what the source says or what is detected. */
+  readonly arch?: string
+  readonly start?: StartCommand
+  /** @default now */
+  readonly created?: Date
+  /** A version in the same core, whose equal chunks are used again. */
+  readonly previous?: PreviousVersion
+  /** Its manifest, whose history is continued. */
+  readonly previousManifest?: Manifest
+  /** Compression threads. @default one a processor, at most 8 */
+  readonly threads?: number
+  readonly onProgress?: (progress: PublishProgress) => void
+  readonly signal?: AbortSignal
+}
+
+export interface PublishedImage {
+  readonly tree: ColumnTree
+  /** Complete; its block must be the next one the caller appends. */
+  readonly manifest: Manifest
+}
+
+/** Batches between reader and sink, over those that are being compressed. */
+const QUEUED_BATCHES = 2
+/** Hashes do not compress. */
+const HASHES_LEVEL = 1
+/** Older ones leave the history, so that a manifest stays a small block. */
+const MAX_KEPT_VERSIONS = 1000
+
+/**
+ * Publishes a source: content first, then the packed index, then the chunk hashes. Memory does not
+ * grow with the size of files, only by some tens of bytes a file and a chunk.
+ *
+ * @throws ContainerError `SOURCE_CHANGED`, `IO`, `CANCELLED`, `BAD_INDEX`, and what the sink throws.
+ *   No append is under way any more then; what was appended is nobody's and can be truncated.
+ */
+export async function publishTree(
+  source: PublishSource,
+  sink: BlockSink,
+  options: PublishOptions
+): Promise<PublishedImage> {
+  const store = new ChunkStore(options.previous)
+  const content = await publishContent(source, sink, store, options)
+  throwIfCancelled(options.signal)
+  store.addTo(source.builder)
+  const tree = source.builder.finish()
+  const index = await appendPart(sink, encodeIndex(tree))
+  throwIfCancelled(options.signal)
+  const chunkHashes = await appendPart(sink, store.hashes(), HASHES_LEVEL)
+
+  const { previousManifest } = options
+  const created = (options.created ?? new Date()).toISOString()
+  const version = (previousManifest?.version ?? 0) + 1
+  const sums = { files: content.files, bytes: content.bytes }
+  const record = {
+    version,
+    // The manifest's own block comes next.
+    blocks: chunkHashes.block + chunkHashes.blocks + 1,
+    created,
+    ...(options.message === undefined ? {} : { message: options.message }),
+    ...sums,
+    newBytes: content.newBytes + index.storedBytes + chunkHashes.storedBytes
+  }
+  const history = previousManifest?.versions ?? []
+  const manifest: Manifest = {
+    format: MANIFEST_FORMAT,
+    formatVersion: MANIFEST_FORMAT_VERSION,
+    version,
+    name: options.name,
+    ...(options.description === undefined ? {} : { description: options.description }),
+    arch: options.arch ?? source.arch ?? detectArch(tree, content.archs),
+    os: 'linux',
+    created,
+    source: { kind: source.kind },
+    start: options.start ?? source.start ?? detectStart(tree),
+    ...sums,
+    entries: tree.entryCount,
+    storedBytes: store.storedBytes,
+    chunks: store.length,
+    index,
+    chunkHashes,
+    versions: [...history, record].slice(-MAX_KEPT_VERSIONS)
+  }
+  return { tree, manifest }
+}
+
+async function publishContent(
+  source: PublishSource,
+  sink: BlockSink,
+  store: ChunkStore,
+  { threads, signal, onProgress }: PublishOptions
+): Promise<ContentPublisher> {
+  await using compressors = new ChunkCompressors(threads)
+  const content = new ContentPublisher(source.builder, store, compressors, sink)
+  const pending: Promise<void>[] = []
+  let last: Promise<unknown> = Promise.resolve()
+  const report = (): void =>
+    onProgress?.({
+      files: content.files,
+      totalFiles: source.totalFiles,
+      bytes: content.bytes,
+      totalBytes: source.totalBytes,
+      storedBytes: store.storedBytes,
+      newBytes: content.newBytes
+    })
+  const publishBatch = async (batch: ContentBatch, before: Promise<unknown>): Promise<void> => {
+    source.contents.recycle(await content.add(batch, before))
+    report()
+    throwIfCancelled(signal)
+  }
+  try {
+    for await (const batch of source.contents.batches(signal)) {
+      const done = publishBatch(batch, last)
+      // Awaited below or by the next batch; a rejection meanwhile is not unhandled.
+      done.catch(() => {})
+      last = done
+      pending.push(done)
+      if (pending.length >= compressors.threads + QUEUED_BATCHES) await pending.shift()
+    }
+    await last
+  } finally {
+    await Promise.allSettled(pending)
+  }
+  report()
+  return content
+}
+
+async function appendPart(
+  sink: BlockSink,
+  bytes: Uint8Array,
+  level?: number
+): Promise<PartPointer> {
+  const blocks = compressPart(bytes, level)
+  return pointerTo(blocks, await sink.append(blocks), bytes.length)
+}

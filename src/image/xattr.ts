@@ -1,0 +1,66 @@
+import { constants } from 'node:os'
+import { ContainerError } from './errors.ts'
+import { errno, loadLibC } from './libc.ts'
+import { MAX_XATTR_LIST_BYTES, MAX_XATTR_VALUE_BYTES } from './tree-limits.ts'
+import type { Xattr } from './tree.ts'
+
+const NUL = Buffer.alloc(1)
+/** A set that changes between two calls is asked for again; one that never rests is an error. */
+const ATTEMPTS = 5
+// Scratch of the kernel's own limits: no attribute is longer, so no call is made just for a size.
+const listBytes = Buffer.allocUnsafeSlow(MAX_XATTR_LIST_BYTES)
+const valueBytes = Buffer.allocUnsafeSlow(MAX_XATTR_VALUE_BYTES)
+
+/**
+ * Extended attributes of a path, symlinks not followed. None where the filesystem has none.
+ *
+ * @throws ContainerError `IO`, or `SOURCE_CHANGED` when the path vanished
+ */
+export function readXattrs(path: Uint8Array): Xattr[] {
+  const libc = loadLibC()
+  const cPath = Buffer.concat([path, NUL])
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const length = libc.llistxattr(cPath, listBytes, listBytes.length)
+    if (length === 0) return []
+    if (length < 0) {
+      if (errno() === constants.errno.EOPNOTSUPP) return []
+      throw xattrError(path)
+    }
+    const xattrs = readValues(cPath, Buffer.from(listBytes.subarray(0, length)))
+    if (xattrs !== undefined) return xattrs
+  }
+  throw new ContainerError(
+    'SOURCE_CHANGED',
+    `attributes keep changing: ${Buffer.from(path).toString()}`
+  )
+}
+
+/** @returns undefined when an attribute of the list is gone */
+function readValues(cPath: Buffer, list: Buffer): Xattr[] | undefined {
+  const xattrs: Xattr[] = []
+  let start = 0
+  while (start < list.length) {
+    const end = list.indexOf(0, start)
+    const cName = list.subarray(start, end + 1)
+    const length = loadLibC().lgetxattr(cPath, cName, valueBytes, valueBytes.length)
+    if (length < 0) {
+      if (errno() === constants.errno.ENODATA) return undefined
+      // Listed, but not for this process to read: some security modules do that.
+      if (errno() !== constants.errno.EOPNOTSUPP) throw xattrError(cPath.subarray(0, -1))
+    } else {
+      const value = Buffer.from(valueBytes.subarray(0, length))
+      xattrs.push({ name: list.subarray(start, end), value })
+    }
+    start = end + 1
+  }
+  return xattrs
+}
+
+function xattrError(path: Uint8Array): ContainerError {
+  const code = errno()
+  const text = Buffer.from(path).toString()
+  if (code === constants.errno.ENOENT) {
+    return new ContainerError('SOURCE_CHANGED', `vanished while it was read: ${text}`)
+  }
+  return new ContainerError('IO', `cannot read extended attributes (error ${code}): ${text}`)
+}
