@@ -1,17 +1,31 @@
 import type { Command } from 'commander'
+import { addBoot } from './verbs/boot.ts'
 import { addCat } from './verbs/cat.ts'
+import { addCompletion } from './verbs/completion.ts'
+import { addContainers } from './verbs/containers.ts'
 import { addDaemon } from './verbs/daemon.ts'
 import { addDht } from './verbs/dht.ts'
+import { addDoctor } from './verbs/doctor.ts'
+import { addExec } from './verbs/exec.ts'
 import { addImages } from './verbs/images.ts'
 import { addInfo } from './verbs/info.ts'
+import { addLogs } from './verbs/logs.ts'
 import { addLs } from './verbs/ls.ts'
+import { addMount } from './verbs/mount.ts'
 import { addPull } from './verbs/pull.ts'
 import { addShare } from './verbs/share.ts'
+import { addStats } from './verbs/stats.ts'
 import { addVerify } from './verbs/verify.ts'
 
 /** Every verb, in the order in which help lists them. */
 export const VERBS: readonly ((program: Command) => void)[] = [
   addShare,
+  addBoot,
+  addContainers,
+  addExec,
+  addLogs,
+  addStats,
+  addMount,
   addInfo,
   addLs,
   addCat,
@@ -19,5 +33,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addPull,
   addImages,
   addDaemon,
-  addDht
+  addDht,
+  addDoctor,
+  addCompletion
 ]

@@ -1,0 +1,154 @@
+import { resolve } from 'node:path'
+import { Option, type Command } from 'commander'
+import type { ContainerOptions } from '../../boot/boot-options.ts'
+import { ContainerError } from '../../image/errors.ts'
+import { collect, durationMs, oneOf } from '../arguments.ts'
+import { readGlobals, type Globals } from '../globals.ts'
+import { interruptible } from '../interrupt.ts'
+
+interface BootFlags {
+  readonly name?: string
+  readonly detach?: boolean
+  readonly wait: 'running' | 'ready'
+  readonly ephemeral?: boolean
+  readonly readOnly?: boolean
+  readonly rm?: boolean
+  readonly boot?: boolean
+  readonly env?: string[]
+  readonly workdir?: string
+  readonly user?: string
+  readonly hostname?: string
+  readonly volume?: string[]
+  readonly network?: 'host' | 'none' | 'private'
+  readonly capAdd?: string[]
+  readonly capDrop?: string[]
+  readonly nspawnArg?: string[]
+  readonly mount: 'auto' | 'erofs' | 'fuse'
+  readonly lazyOnly?: boolean
+  readonly offline?: boolean
+  readonly onPeerLoss: 'wait' | 'fail'
+  readonly peerTimeout: number
+}
+
+export function addBoot(program: Command): void {
+  program
+    .command('boot')
+    .description('run a container of an image, fetching of it what is touched')
+    .argument('<image>', 'a link, or the name of an image that is on this machine')
+    .argument('[command...]', 'after --: run this instead of booting the image’s init')
+    .option('-n, --name <name>', 'name of the container')
+    .option('-d, --detach', 'return when the container runs')
+    .addOption(
+      new Option('--wait <state>', 'with --detach: wait until running or ready')
+        .argParser(oneOf('running', 'ready'))
+        .default('running')
+    )
+    .option('--ephemeral', 'keep writes in memory and forget the container when it ends')
+    .option('--read-only', 'allow no writes')
+    .option('--rm', 'remove the container when it ends')
+    .option('--boot', 'boot the init even if the image names a command')
+    .option('-e, --env <name=value>', 'set a variable (repeatable)', collect)
+    .option('-w, --workdir <dir>', 'where the command runs')
+    .option('-u, --user <user>', 'as whom the command runs')
+    .option('--hostname <name>', 'host name in the container')
+    .option('-v, --volume <src:dst[:ro]>', 'show a directory of this machine (repeatable)', collect)
+    .addOption(
+      new Option('--network <mode>', 'host, none or private (loopback only)').argParser(
+        oneOf('host', 'none', 'private')
+      )
+    )
+    .option('--cap-add <capability>', 'grant a capability (repeatable)', collect)
+    .option('--cap-drop <capability>', 'take a capability away (repeatable)', collect)
+    .option('--nspawn-arg <argument>', 'pass on to systemd-nspawn (repeatable)', collect)
+    .addOption(
+      new Option('--mount <mode>', 'how the image is mounted: auto, erofs or fuse')
+        .argParser(oneOf('auto', 'erofs', 'fuse'))
+        .default('auto')
+    )
+    .option('--lazy-only', 'never fetch what is not touched')
+    .option('--offline', 'use only what is on this machine')
+    .addOption(
+      new Option('--on-peer-loss <policy>', 'what reads do without peers: wait or fail')
+        .argParser(oneOf('wait', 'fail'))
+        .default('wait')
+    )
+    .option('--peer-timeout <duration>', 'how long to look for peers', durationMs, 30_000)
+    .addHelpText(
+      'after',
+      "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready\n" +
+        "  dat-container boot 'dat://KEY#SECRET' --ephemeral -- sh -c 'uname -a'"
+    )
+    .action(async (image: string, argv: string[], flags: BootFlags, command: Command) => {
+      await boot(image, argv, flags, readGlobals(command))
+    })
+}
+
+async function boot(
+  image: string,
+  argv: readonly string[],
+  flags: BootFlags,
+  globals: Globals
+): Promise<void> {
+  const container = containerOptions(image, argv, flags, globals)
+  if (!flags.detach) {
+    const { runContainer } = await import('../../boot/runner.ts')
+    const { exitCode } = await runContainer({ container, console: 'inherit' })
+    process.exitCode = exitCode
+    return
+  }
+  const { bootDetached } = await import('../../boot/boot-detached.ts')
+  const { inspectContainer } = await import('../../boot/containers.ts')
+  await interruptible(async (signal) => {
+    const state = await bootDetached({ container, wait: flags.wait, signal })
+    const summary = await inspectContainer(globals.home, state.name)
+    globals.output.result({ ...summary, config: undefined, current: undefined }, () => [state.name])
+  })
+}
+
+function containerOptions(
+  image: string,
+  argv: readonly string[],
+  flags: BootFlags,
+  { home }: Globals
+): ContainerOptions {
+  const optional = {
+    name: flags.name,
+    command: argv.length > 0 ? argv : undefined,
+    forceBoot: flags.boot,
+    ephemeral: flags.ephemeral,
+    readOnly: flags.readOnly,
+    remove: flags.rm,
+    env: flags.env,
+    cwd: flags.workdir,
+    user: flags.user,
+    hostname: flags.hostname,
+    binds: flags.volume?.map(parseVolume),
+    network: flags.network,
+    capAdd: flags.capAdd,
+    capDrop: flags.capDrop,
+    nspawnArgs: flags.nspawnArg,
+    lazyOnly: flags.lazyOnly,
+    offline: flags.offline
+  }
+  const given = Object.entries(optional).filter(([, value]) => value !== undefined)
+  return {
+    ...(Object.fromEntries(given) as { [K in keyof typeof optional]: never }),
+    home,
+    link: image,
+    mountMode: flags.mount,
+    onPeerLoss: flags.onPeerLoss,
+    peerTimeoutMs: flags.peerTimeout
+  }
+}
+
+/** Reads `src:dst[:ro|rw]`; a relative source is of the working directory. */
+function parseVolume(text: string): { source: string; target: string; readOnly: boolean } {
+  const [source, target, mode = 'rw', ...rest] = text.split(':')
+  const modes = ['ro', 'rw']
+  if (!source || !target?.startsWith('/') || !modes.includes(mode) || rest.length > 0) {
+    throw new ContainerError('USAGE', `not a volume: ${JSON.stringify(text)}`, {
+      hint: 'give SOURCE:TARGET or SOURCE:TARGET:ro, the target absolute'
+    })
+  }
+  return { source: resolve(source), target, readOnly: mode === 'ro' }
+}

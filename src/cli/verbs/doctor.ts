@@ -1,0 +1,23 @@
+import type { Command } from 'commander'
+import { readGlobals } from '../globals.ts'
+
+const MARKS = { yes: 'ok      ', partly: 'partly  ', no: 'missing ' } as const
+
+export function addDoctor(program: Command): void {
+  program
+    .command('doctor')
+    .description('tell what this machine has and lacks, and what mends it')
+    .addHelpText('after', '\nExample:\n  dat-container doctor')
+    .action(async (_flags: object, command: Command) => {
+      const { examine } = await import('../../boot/doctor.ts')
+      const { home, output } = readGlobals(command)
+      const checks = await examine({ home })
+      output.result(checks, () =>
+        checks.flatMap(({ name, ok, detail, remedy }) => [
+          `${MARKS[ok]}${name}: ${detail}`,
+          ...(remedy === '' ? [] : [`          mend it: ${remedy}`])
+        ])
+      )
+      if (checks.some(({ ok }) => ok === 'no')) process.exitCode = 1
+    })
+}

@@ -1,0 +1,40 @@
+import type { Command } from 'commander'
+import { collect } from '../arguments.ts'
+import { readGlobals } from '../globals.ts'
+
+interface ExecFlags {
+  readonly interactive?: boolean
+  readonly tty?: boolean
+  readonly env?: string[]
+  readonly workdir?: string
+  readonly user?: string
+}
+
+export function addExec(program: Command): void {
+  program
+    .command('exec')
+    .description('run a command in a running container')
+    .argument('<name>', 'the container')
+    .argument('<command...>', 'what to run; put -- before it')
+    .option('-i, --interactive', 'pass stdin on to the command')
+    .option('-t, --tty', 'give it a terminal')
+    .option('-e, --env <name=value>', 'set a variable (repeatable)', collect)
+    .option('-w, --workdir <dir>', 'where it runs')
+    .option('-u, --user <user>', 'as whom it runs')
+    .passThroughOptions()
+    .addHelpText('after', '\nExample:\n  dat-container exec -it web -- bash')
+    .action(async (name: string, argv: string[], flags: ExecFlags, command: Command) => {
+      const { execInContainer } = await import('../../boot/exec.ts')
+      process.exitCode = await execInContainer({
+        home: readGlobals(command).home,
+        name,
+        // What follows the name is passed through untouched, the -- before it too.
+        argv: argv[0] === '--' ? argv.slice(1) : argv,
+        tty: flags.tty ?? false,
+        stdio: [flags.interactive || flags.tty ? 'inherit' : 'ignore', 'inherit', 'inherit'],
+        ...(flags.env === undefined ? {} : { env: flags.env }),
+        ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
+        ...(flags.user === undefined ? {} : { user: flags.user })
+      })
+    })
+}
