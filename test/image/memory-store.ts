@@ -1,0 +1,31 @@
+import { decompressChunk } from '../../src/image/compression.ts'
+import type { ChunkReader } from '../../src/image/chunk-reader.ts'
+import type { ColumnTree } from '../../src/image/column-tree.ts'
+import type { PartPointer } from '../../src/image/manifest.ts'
+import type { BlockSink } from '../../src/image/publish.ts'
+
+/** The blobs core of a drive, as an array. */
+export class MemoryStore implements BlockSink {
+  readonly blocks: Uint8Array[] = []
+  #appending = false
+
+  async append(blocks: readonly Uint8Array[]): Promise<number> {
+    if (this.#appending) throw new Error('appended twice at once')
+    this.#appending = true
+    await new Promise((resolve) => setImmediate(resolve))
+    this.#appending = false
+    return this.blocks.push(...blocks) - blocks.length
+  }
+
+  part({ block, blocks }: PartPointer): Uint8Array[] {
+    return this.blocks.slice(block, block + blocks)
+  }
+
+  reader(tree: ColumnTree): ChunkReader {
+    const { block, raw } = tree.chunks
+    return {
+      read: async (chunk) =>
+        decompressChunk(this.blocks[block[chunk]!]!, raw[chunk] === 1, tree.chunkBytes[chunk]!)
+    }
+  }
+}
