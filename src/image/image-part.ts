@@ -6,7 +6,7 @@ import type { PartPointer } from './manifest.ts'
 /** Bytes of one block of a part; the last may be shorter. */
 const PART_BLOCK_BYTES = 64 * 1024
 /** A part is written once and read by everyone, on the way to the first read. */
-const SMALL_PART_LEVEL = 19
+const SMALL_PART_LEVEL = 15
 /** Beyond this size the high level would take the publisher more than a few seconds. */
 const SMALL_PART_BYTES = 8 * 1024 * 1024
 const LARGE_PART_LEVEL = 9
