@@ -1,11 +1,12 @@
 import { mkdir } from 'node:fs/promises'
 import { existsSync } from 'node:fs'
 import { ContainerError } from '../image/errors.ts'
-import { formatLink, parseFullLink } from '../p2p/link.ts'
+import { formatLink, looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { readLiveState, type ContainerConfig } from './container-record.ts'
 import { takeLock, type FileLock } from './file-lock.ts'
 import { readJsonFile } from './json-file.ts'
+import type { MountFacts } from './mounter-protocol.ts'
 import { containerPaths, generateName, type BootPaths, type ContainerPaths } from './paths.ts'
 
 /** A sweep of another command may hold a dead container's lock for as long as it cleans up. */
@@ -58,14 +59,16 @@ export async function claimNewName(paths: BootPaths, imageName: string): Promise
 export function linkFor(claim: ContainerClaim, options: ContainerOptions): string {
   const { config, places } = claim
   if (config === undefined) return options.link
-  const asked = parseFullLink(options.link)
-  const kept = parseFullLink(config.link)
-  const hint = `choose another name with -n, or remove it: dat-container rm ${places.name}`
+  const hint = hintFor(places)
   if (options.ephemeral === true) {
     throw new ContainerError('NAME_IN_USE', `container ${places.name} exists and keeps its files`, {
       hint
     })
   }
+  // The name of an image; that it is this one shows when it is open.
+  if (!looksLikeLink(options.link)) return options.link === config.image ? config.link : options.link
+  const asked = parseFullLink(options.link)
+  const kept = parseFullLink(config.link)
   if (!asked.key.equals(kept.key)) {
     throw new ContainerError('NAME_IN_USE', `container ${places.name} is of another image`, {
       hint
@@ -79,6 +82,20 @@ export function linkFor(claim: ContainerClaim, options: ContainerOptions): strin
     )
   }
   return formatLink({ ...asked, version: kept.version })
+}
+
+/** @throws ContainerError `NAME_IN_USE` when what was opened is not what the container is of */
+export function checkImage({ config, places }: ContainerClaim, opened: MountFacts): void {
+  if (config === undefined) return
+  if (config.key === opened.key && config.version === opened.version) return
+  const other = config.key === opened.key ? `version ${config.version} of this` : 'another'
+  throw new ContainerError('NAME_IN_USE', `container ${places.name} is of ${other} image`, {
+    hint: hintFor(places)
+  })
+}
+
+function hintFor({ name }: ContainerPaths): string {
+  return `choose another name with -n, or remove it: dat-container rm ${name}`
 }
 
 /** Makes the container's directories, persistent and runtime. */

@@ -8,6 +8,7 @@ import { requireRunning } from './container-record.ts'
 import { resolveUser, type ContainerUser } from './container-user.ts'
 import { missingTool } from './host-command.ts'
 import { planNsenter } from './nsenter-plan.ts'
+import { keepNsenterGoing } from './nsenter-watch.ts'
 import { currentLeader } from './leader.ts'
 import { hostProgram, isOnHost } from './package-manager.ts'
 import { bootPaths, containerPaths } from './paths.ts'
@@ -121,6 +122,7 @@ async function runForwarding(
     }
   }
   const abort = (): void => forward('SIGTERM')
+  const endWatch = keepNsenterGoing(child.pid ?? 0)
   for (const name of FORWARDED) process.on(name, forward)
   signal?.addEventListener('abort', abort, { once: true })
   try {
@@ -131,6 +133,7 @@ async function runForwarding(
       })
     })
   } finally {
+    endWatch()
     for (const name of FORWARDED) process.off(name, forward)
     signal?.removeEventListener('abort', abort)
   }

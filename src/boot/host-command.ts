@@ -11,23 +11,31 @@ export interface CommandResult {
 /**
  * Runs a host program to its end and captures what it prints.
  *
- * @param timeoutMs after which it is killed; the exit code is then 124, as timeout(1) has it
+ * @param options.timeoutMs after which it is killed; the exit code is then 124, as timeout(1) has it
  * @throws ContainerError `MISSING_TOOL`, `CANCELLED`
  */
 export async function runCommand(
   file: string,
   args: readonly string[],
-  options: { timeoutMs?: number; signal?: AbortSignal; input?: string } = {}
+  options: {
+    timeoutMs?: number
+    signal?: AbortSignal
+    cwd?: string
+    onStart?: (pid: number) => void
+  } = {}
 ): Promise<CommandResult> {
   const settings: Options = {
     reject: false,
     env: { PATH: HOST_PATH, LC_ALL: 'C' },
-    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    stdin: 'ignore',
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),
     forceKillAfterDelay: 1000
   }
-  const result = await execa(file, args, settings)
+  const running = execa(file, args, settings)
+  if (running.pid !== undefined) options.onStart?.(running.pid)
+  const result = await running
   if (result.code === 'ENOENT') throw await missingTool(file)
   if (result.isCanceled) throw new ContainerError('CANCELLED', `${file} was cancelled`)
   return {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { ImageStats, OpenImageOptions } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
-import { parseFullLink } from '../p2p/link.ts'
+import { looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import { fromRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import type {
@@ -147,8 +147,8 @@ export class MountLease implements AsyncDisposable {
  * @throws ContainerError whatever opening and mounting throw, `CANCELLED`
  */
 export async function acquireMount(options: AcquireMountOptions): Promise<MountLease> {
-  // Refused before a process is started for it.
-  parseFullLink(options.link)
+  // Refused before a process is started for it. What is no link is the name of an image.
+  if (looksLikeLink(options.link)) parseFullLink(options.link)
   bootPaths(options.home)
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const socketPath = await startMounter(options)

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
+import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemErrorCode } from '../image/errors.ts'
 
@@ -53,6 +54,16 @@ export function isAlive(identity: ProcessIdentity | undefined): identity is Proc
     figures.state !== 'Z' &&
     figures.state !== 'X'
   )
+}
+
+/** File name of the program that a process runs; '' when it is gone. */
+export function executableOf({ pid }: ProcessIdentity): string {
+  try {
+    return basename(readlinkSync(`/proc/${pid}/exe`))
+  } catch (error) {
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes(systemErrorCode(error) ?? '')) return ''
+    throw error
+  }
 }
 
 /** Sends a signal to this very process. @returns whether it was there to get it */

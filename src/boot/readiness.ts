@@ -1,10 +1,12 @@
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { runCommand } from './host-command.ts'
+import { keepNsenterGoing } from './nsenter-watch.ts'
 import { planNsenter } from './nsenter-plan.ts'
-import { isAlive, type ProcessIdentity } from './process-table.ts'
+import { executableOf, isAlive, type ProcessIdentity } from './process-table.ts'
 
-const POLL_MS = 40
+const FIRST_PAUSE_MS = 20
+const LONGEST_PAUSE_MS = 1000
 /** One call of systemctl; it is asked again as long as the container lives. */
 const CALL_TIMEOUT_MS = 120_000
 
@@ -20,12 +22,16 @@ export async function waitUntilReady(
 ): Promise<string | undefined> {
   // Looked at through the leader's root; systemd makes this socket before it starts any unit.
   const socket = `/proc/${leader.pid}/root/run/systemd/private`
-  while (isAlive(leader) && !signal.aborted) {
+  let pauseMs = FIRST_PAUSE_MS
+  // PID 1 becomes systemd-shutdown at the end, which waits until nobody else is there: asking on and
+  // on would keep the container from ever stopping.
+  while (isAlive(leader) && !signal.aborted && executableOf(leader) !== 'systemd-shutdown') {
     if (existsSync(socket)) {
       const word = await askSystemd(leader, signal)
       if (word !== undefined) return word
+      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
     }
-    await sleep(POLL_MS, undefined, { signal }).catch(() => {})
+    await sleep(pauseMs, undefined, { signal }).catch(() => {})
   }
   return undefined
 }
@@ -39,11 +45,18 @@ async function askSystemd(
     argv: ['systemctl', 'is-system-running', '--wait'],
     cwd: '/'
   })
+  let endWatch: (() => void) | undefined
   try {
-    const { stdout } = await runCommand(file, args, { timeoutMs: CALL_TIMEOUT_MS, signal })
+    const { stdout } = await runCommand(file, args, {
+      timeoutMs: CALL_TIMEOUT_MS,
+      signal,
+      onStart: (pid) => (endWatch = keepNsenterGoing(pid))
+    })
     const word = stdout.trim()
     return word === 'running' || word === 'degraded' ? word : undefined
   } catch {
     return undefined
+  } finally {
+    endWatch?.()
   }
 }

@@ -15,6 +15,7 @@ import { bootStdio, commandStdio, logStdio, type ConsoleStdio } from './console-
 import {
   claimName,
   claimNewName,
+  checkImage,
   linkFor,
   makeDirectories,
   type ContainerClaim
@@ -84,6 +85,7 @@ export class Runner {
   readonly #console: 'inherit' | 'log'
   readonly #events: RunnerEvents
   readonly #starting = new AbortController()
+  readonly #readiness = new AbortController()
   readonly #began = performance.now()
   #state: ContainerState | undefined
   #stop: StopTarget | undefined
@@ -124,6 +126,7 @@ export class Runner {
       signal: this.#starting.signal
     })
     cleanup.defer(() => lease[Symbol.asyncDispose]())
+    if (named !== undefined) checkImage(named, lease.facts)
     const claim = named ?? (await this.#hold(claimNewName(paths, lease.facts.image), cleanup))
     const exitCode = await this.#runClaimed(paths, claim, lease, cleanup)
     return { name: claim.places.name, exitCode }
@@ -134,11 +137,12 @@ export class Runner {
     const again = this.#stopping
     this.#stopping = true
     this.#starting.abort()
+    this.#readiness.abort()
     const target = this.#currentTarget()
     if (target === undefined) return
     await this.#update({ state: 'stopping' })
     if (!again) {
-      requestStop(target)
+      await requestStop(target)
       const limitMs = timeoutMs ?? this.#options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS
       if (await waitForExit(target.leader, limitMs)) return
     }
@@ -248,7 +252,7 @@ export class Runner {
   }
 
   async #watch(nspawn: NspawnProcess, log: string, cleanup: CleanupStack): Promise<number> {
-    const ending = new AbortController()
+    const ending = this.#readiness
     const timer = setInterval(() => void this.#noticeReboot(nspawn).catch(() => {}), WATCH_MS)
     cleanup.defer(() => clearInterval(timer))
     const ready = this.#noticeReady(ending.signal)

@@ -1,11 +1,15 @@
 import { POWEROFF_SIGNAL } from './nspawn-plan.ts'
 import { findCommandProcess } from './nspawn-process.ts'
 import { existsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { killCgroups } from './cgroup.ts'
-import { signalProcess, waitForExit, type ProcessIdentity } from './process-table.ts'
+import { executableOf, isAlive, signalProcess, waitForExit, type ProcessIdentity } from './process-table.ts'
 
 /** SIGRTMIN+3 as glibc numbers it; Node.js knows no real-time signal by name. */
 const POWEROFF_SIGNAL_NUMBER = 37
+/** systemd handles signals a moment before it makes its socket; one that hangs is asked blindly. */
+const LISTEN_TIMEOUT_MS = 3000
+const POLL_MS = 20
 
 /** What of a running container a stop is about. */
 export interface StopTarget {
@@ -16,14 +20,30 @@ export interface StopTarget {
   readonly stopSignal?: string
 }
 
-/** Asks the container to end, as its init or its command understands it. */
-export function requestStop({ mode, leader, stopSignal }: StopTarget): void {
+/**
+ * Asks the container to end, as its init or its command understands it. systemd that has just been
+ * started may not listen yet, so it is asked again once it does.
+ */
+export async function requestStop({ mode, leader, stopSignal }: StopTarget): Promise<void> {
   if (mode === 'process') {
     signalProcess(findCommandProcess(leader) ?? leader, signalOf(stopSignal) ?? 'SIGTERM')
     return
   }
-  const isSystemd = existsSync(`/proc/${leader.pid}/root/run/systemd/private`)
-  signalProcess(leader, signalOf(stopSignal) ?? (isSystemd ? POWEROFF_SIGNAL_NUMBER : 'SIGTERM'))
+  const deadline = performance.now() + LISTEN_TIMEOUT_MS
+  const stillWaits = (): boolean => isAlive(leader) && performance.now() < deadline
+  // For its first moments PID 1 is nspawn itself, which has yet to execute the init.
+  while (stillWaits() && executableOf(leader) === 'systemd-nspawn') await sleep(POLL_MS)
+  // SIGTERM, which ends other inits, makes systemd re-execute itself; so it matters who it is.
+  if (stopSignal !== undefined || executableOf(leader) !== 'systemd') {
+    signalProcess(leader, signalOf(stopSignal) ?? 'SIGTERM')
+    return
+  }
+  while (stillWaits() && !listens(leader)) await sleep(POLL_MS)
+  signalProcess(leader, POWEROFF_SIGNAL_NUMBER)
+}
+
+function listens(leader: ProcessIdentity): boolean {
+  return existsSync(`/proc/${leader.pid}/root/run/systemd/private`)
 }
 
 /** Gives the command of a process-mode container a signal of its own. */
