@@ -66,7 +66,8 @@ export function linkFor(claim: ContainerClaim, options: ContainerOptions): strin
     })
   }
   // The name of an image; that it is this one shows when it is open.
-  if (!looksLikeLink(options.link)) return options.link === config.image ? config.link : options.link
+  if (!looksLikeLink(options.link))
+    return options.link === config.image ? config.link : options.link
   const asked = parseFullLink(options.link)
   const kept = parseFullLink(config.link)
   if (!asked.key.equals(kept.key)) {

@@ -77,7 +77,11 @@ export async function checkKvm(): Promise<Check> {
   } catch {
     return existsSync('/dev/kvm')
       ? partly('kvm', `/dev/kvm cannot be opened: ${slow}`, 'run with sudo, or join the group kvm')
-      : partly('kvm', `there is no /dev/kvm: ${slow}`, 'turn virtualization on in the firmware, or nested virtualization on the host; then modprobe kvm_intel or kvm_amd')
+      : partly(
+          'kvm',
+          `there is no /dev/kvm: ${slow}`,
+          'turn virtualization on in the firmware, or nested virtualization on the host; then modprobe kvm_intel or kvm_amd'
+        )
   }
   if (!isOnHost('qemu-system-x86_64')) {
     const detail = '/dev/kvm opens; whether guests run on it can only be told with QEMU'
@@ -86,9 +90,14 @@ export async function checkKvm(): Promise<Check> {
   try {
     const { verdict, detail } = await probeGuest('kvm')
     if (verdict === 'works') return pass('kvm', detail)
-    const remedy = 'use -accel tcg; on a virtual machine, ask its provider for nested virtualization'
+    const remedy =
+      'use -accel tcg; on a virtual machine, ask its provider for nested virtualization'
     return partly('kvm', `/dev/kvm opens but ${detail}: ${slow}`, remedy)
   } catch (error) {
-    return partly('kvm', `QEMU could not be tried: ${reasonOf(error)}`, installCommand('qemu-system-x86_64'))
+    return partly(
+      'kvm',
+      `QEMU could not be tried: ${reasonOf(error)}`,
+      installCommand('qemu-system-x86_64')
+    )
   }
 }

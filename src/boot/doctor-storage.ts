@@ -18,7 +18,11 @@ export async function checkRoot(): Promise<Check> {
   const uid = process.getuid?.()
   return uid === 0
     ? pass('root', 'running as root')
-    : partly('root', `running as user ${uid}: sharing works, mounting and booting do not`, 'run with sudo')
+    : partly(
+        'root',
+        `running as user ${uid}: sharing works, mounting and booting do not`,
+        'run with sudo'
+      )
 }
 
 export async function checkFuse(): Promise<Check> {
@@ -26,14 +30,22 @@ export async function checkFuse(): Promise<Check> {
     await access('/dev/fuse', constants.R_OK | constants.W_OK)
   } catch (error) {
     return systemErrorCode(error) === 'ENOENT'
-      ? fail('fuse', 'there is no /dev/fuse', 'modprobe fuse (in a container: give it --device /dev/fuse)')
+      ? fail(
+          'fuse',
+          'there is no /dev/fuse',
+          'modprobe fuse (in a container: give it --device /dev/fuse)'
+        )
       : fail('fuse', '/dev/fuse cannot be opened', 'run with sudo')
   }
   try {
     loadFuse()
     return pass('fuse', '/dev/fuse is there and the FUSE library loads')
   } catch (error) {
-    return fail('fuse', `the FUSE library does not load: ${reasonOf(error)}`, installCommand('libfuse'))
+    return fail(
+      'fuse',
+      `the FUSE library does not load: ${reasonOf(error)}`,
+      installCommand('libfuse')
+    )
   }
 }
 
@@ -49,15 +61,22 @@ export async function checkKernelFilesystems(): Promise<Check> {
     return partly('erofs', `${kernel} has no EROFS: ${slower}`, remedy)
   }
   if (!atLeast(5, 16)) {
-    return partly('erofs', `EROFS of ${kernel} knows no second device: ${slower}`, 'use Linux 5.16 or newer')
+    return partly(
+      'erofs',
+      `EROFS of ${kernel} knows no second device: ${slower}`,
+      'use Linux 5.16 or newer'
+    )
   }
-  const how = atLeast(6, 12) ? 'straight from files' : 'through loop devices (from files since 6.12)'
+  const how = atLeast(6, 12)
+    ? 'straight from files'
+    : 'through loop devices (from files since 6.12)'
   return pass('erofs', `${kernel} mounts EROFS ${how}`)
 }
 
 /** Mounts one in a private directory, with the options that containers use. */
 export async function checkOverlay(): Promise<Check> {
-  if (process.getuid?.() !== 0) return partly('overlay', 'cannot be tried without root', 'run with sudo')
+  if (process.getuid?.() !== 0)
+    return partly('overlay', 'cannot be tried without root', 'run with sudo')
   const directory = await mkdtemp(join(tmpdir(), 'dat-container-doctor-'))
   try {
     await mount({ source: 'tmpfs', target: directory, type: 'tmpfs', flags: 0, data: 'mode=700' })
@@ -71,7 +90,11 @@ export async function checkOverlay(): Promise<Check> {
     await unmount(merged ?? '')
     return pass('overlay', 'an overlay was mounted and written to')
   } catch (error) {
-    return fail('overlay', reasonOf(error), 'modprobe overlay; if that fails, use a kernel that has CONFIG_OVERLAY_FS')
+    return fail(
+      'overlay',
+      reasonOf(error),
+      'modprobe overlay; if that fails, use a kernel that has CONFIG_OVERLAY_FS'
+    )
   } finally {
     await unmount(directory, { lazy: 'if-busy' }).catch(() => {})
     await rm(directory, { recursive: true, force: true }).catch(() => {})
@@ -85,7 +108,11 @@ export async function checkZstd(): Promise<Check> {
     if (!decompress(compress(text)).equals(text)) throw new Error('what it decompresses is wrong')
     return pass('zstd', 'the compression library works')
   } catch (error) {
-    return fail('zstd', `the compression library does not load: ${reasonOf(error)}`, 'npm rebuild zstd-napi')
+    return fail(
+      'zstd',
+      `the compression library does not load: ${reasonOf(error)}`,
+      'npm rebuild zstd-napi'
+    )
   }
 }
 

@@ -20,22 +20,26 @@ const TIMEOUT_MS = 5000
 /** A boot sector that waits for some timer interrupts, then tells QEMU to exit. */
 export function exitingBootSector(): Uint8Array {
   const sector = new Uint8Array(SECTOR_BYTES)
-  sector.set([
-    ...[0x31, 0xc0], // xor ax, ax
-    ...[0x8e, 0xd8], // mov ds, ax
-    ...[0x8a, 0x1e, 0x6c, 0x04], // mov bl, [0x46c]: the BIOS counts timer interrupts there
-    0xfb, // sti
-    0xf4, // wait: hlt
-    ...[0xa0, 0x6c, 0x04], // mov al, [0x46c]
-    ...[0x28, 0xd8], // sub al, bl
-    ...[0x3c, TIMER_TICKS], // cmp al, TIMER_TICKS
-    ...[0x72, 0xf6], // jb wait
-    ...[0xb0, EXIT_VALUE], // mov al, EXIT_VALUE
-    ...[0xe6, EXIT_PORT], // out EXIT_PORT, al
-    ...[0xfa, 0xf4] // cli; hlt
-  ])
+  const code = [
+    '31c0 8ed8', // xor ax, ax; mov ds, ax
+    '8a1e 6c04', // mov bl, [0x46c]: the BIOS counts timer interrupts there
+    'fb', // sti
+    'f4', // wait: hlt
+    'a06c 04', // mov al, [0x46c]
+    '28d8', // sub al, bl
+    `3c${hexByte(TIMER_TICKS)}`, // cmp al, TIMER_TICKS
+    '72f6', // jb wait
+    `b0${hexByte(EXIT_VALUE)}`, // mov al, EXIT_VALUE
+    `e6${hexByte(EXIT_PORT)}`, // out EXIT_PORT, al
+    'fa f4' // cli; hlt
+  ]
+  sector.set(Buffer.from(code.join('').replaceAll(' ', ''), 'hex'))
   sector.set(SIGNATURE, SECTOR_BYTES - SIGNATURE.length)
   return sector
+}
+
+function hexByte(value: number): string {
+  return value.toString(16).padStart(2, '0')
 }
 
 /**
@@ -52,10 +56,14 @@ export async function probeGuest(
   try {
     const image = join(directory, 'boot.img')
     await writeFile(image, exitingBootSector())
-    const { exitCode, stderr } = await runCommand('qemu-system-x86_64', guestArguments(accelerator), {
-      timeoutMs: TIMEOUT_MS,
-      cwd: directory
-    })
+    const { exitCode, stderr } = await runCommand(
+      'qemu-system-x86_64',
+      guestArguments(accelerator),
+      {
+        timeoutMs: TIMEOUT_MS,
+        cwd: directory
+      }
+    )
     const detail = stderr.trim().split('\n').at(-1) ?? ''
     if (exitCode === EXPECTED_EXIT_CODE) return { verdict: 'works', detail: 'a test guest ran' }
     if (exitCode === TIMED_OUT) return { verdict: 'hangs', detail: 'a test guest hung for 5 s' }
@@ -67,15 +75,21 @@ export async function probeGuest(
 
 function guestArguments(accelerator: 'kvm' | 'tcg'): string[] {
   return [
-    ...['-accel', accelerator],
-    ...['-machine', 'pc'],
-    ...['-m', '16'],
-    ...['-display', 'none'],
+    '-accel',
+    accelerator,
+    '-machine',
+    'pc',
+    '-m',
+    '16',
+    '-display',
+    'none',
     '-nodefaults',
     '-no-user-config',
     '-no-reboot',
-    ...['-device', `isa-debug-exit,iobase=0x${EXIT_PORT.toString(16)},iosize=0x04`],
+    '-device',
+    `isa-debug-exit,iobase=0x${hexByte(EXIT_PORT)},iosize=0x04`,
+    '-drive',
     // Named relative to the working directory: a comma in the path would end the option.
-    ...['-drive', 'file=boot.img,format=raw,if=ide,snapshot=on']
+    'file=boot.img,format=raw,if=ide,snapshot=on'
   ]
 }

@@ -35,7 +35,12 @@ export async function* readLogs(options: ReadLogsOptions): AsyncGenerator<Buffer
       // Looked at before reading: what the container wrote last is still read after it has ended.
       const lives = follow && signal?.aborted !== true && (await isLive(places))
       for (;;) {
-        const { buffer, bytesRead } = await file.read(Buffer.alloc(READ_BYTES), 0, READ_BYTES, position)
+        const { buffer, bytesRead } = await file.read(
+          Buffer.alloc(READ_BYTES),
+          0,
+          READ_BYTES,
+          position
+        )
         if (bytesRead === 0) break
         position += bytesRead
         yield buffer.subarray(0, bytesRead)

@@ -3,7 +3,13 @@ import { findCommandProcess } from './nspawn-process.ts'
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { killCgroups } from './cgroup.ts'
-import { executableOf, isAlive, signalProcess, waitForExit, type ProcessIdentity } from './process-table.ts'
+import {
+  executableOf,
+  isAlive,
+  signalProcess,
+  waitForExit,
+  type ProcessIdentity
+} from './process-table.ts'
 
 /** SIGRTMIN+3 as glibc numbers it; Node.js knows no real-time signal by name. */
 const POWEROFF_SIGNAL_NUMBER = 37

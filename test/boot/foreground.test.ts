@@ -91,7 +91,10 @@ void test('a command on a terminal has one of its own', async (t) => {
   const container = { ...base, ephemeral: true, command: ['sh', '-c', 'test -t 0 && tty; exit 5'] }
   const command = [process.execPath, MAIN].map(quoteForShell).join(' ')
   const env = { ...process.env, DAT_CONTAINER_TEST_OPTIONS: JSON.stringify(container) }
-  const child = spawn('script', ['-qec', command, '/dev/null'], { env, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn('script', ['-qec', command, '/dev/null'], {
+    env,
+    stdio: ['pipe', 'pipe', 'pipe']
+  })
   const { code, stdout } = await finish(child)
   t.is(code, 5)
   t.ok(/\/dev\/(pts\/\d+|console)/.test(stdout.toString()), stdout.toString())

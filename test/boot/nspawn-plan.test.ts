@@ -1,0 +1,167 @@
+import test from 'brittle'
+import { machineName, planNspawn, type NspawnOptions } from '../../src/boot/nspawn-plan.ts'
+import { planOverlay } from '../../src/boot/overlay.ts'
+import { planNsenter } from '../../src/boot/nsenter-plan.ts'
+import { inCgroups, parseHierarchies } from '../../src/boot/cgroup.ts'
+import { inOwnScope } from '../../src/boot/service-process.ts'
+
+const BASE: NspawnOptions = {
+  root: '/merged',
+  machine: 'm',
+  hostname: 'h',
+  payload: { mode: 'boot' },
+  console: 'read-only'
+}
+const ALWAYS = [
+  'systemd-nspawn',
+  '--quiet',
+  '--settings=no',
+  '--register=no',
+  '--keep-unit',
+  '--link-journal=no',
+  '--timezone=off',
+  '--directory=/merged',
+  '--machine=m',
+  '--hostname=h'
+]
+const BOOT = ['--boot', '--kill-signal=SIGRTMIN+3']
+
+void test('nspawn argument lists', (t) => {
+  const table: [string, Partial<NspawnOptions>, string[]][] = [
+    ['boot', {}, ['--console=read-only', ...BOOT]],
+    [
+      'a command',
+      { payload: { mode: 'process', argv: ['sh', '-c', 'a b'] }, console: 'pipe' },
+      ['--console=pipe', '--as-pid2', '--', 'sh', '-c', 'a b']
+    ],
+    [
+      'a command with user, directory, environment',
+      {
+        payload: { mode: 'process', argv: ['-x'], cwd: '/var', user: 'daemon' },
+        console: 'interactive',
+        env: ['A=1 2']
+      },
+      [
+        '--console=interactive',
+        '--setenv=A=1 2',
+        '--as-pid2',
+        '--chdir=/var',
+        '--user=daemon',
+        '--',
+        '-x'
+      ]
+    ],
+    ['no network', { network: 'none' }, ['--console=read-only', '--private-network', ...BOOT]],
+    [
+      'private network',
+      { network: 'private' },
+      ['--console=read-only', '--private-network', ...BOOT]
+    ],
+    ['read-only', { readOnly: true }, ['--console=read-only', '--read-only', ...BOOT]],
+    [
+      'binds',
+      {
+        binds: [
+          { source: '/a:b', target: '/c', readOnly: false },
+          { source: '/d', target: '/e\\f', readOnly: true }
+        ]
+      },
+      ['--console=read-only', '--bind=/a\\:b:/c', '--bind-ro=/d:/e\\\\f', ...BOOT]
+    ],
+    [
+      'capabilities',
+      { capAdd: ['net_admin', 'CAP_SYS_TIME'], capDrop: ['all'] },
+      [
+        '--console=read-only',
+        '--capability=CAP_NET_ADMIN,CAP_SYS_TIME',
+        '--drop-capability=all',
+        ...BOOT
+      ]
+    ],
+    [
+      'private users and further arguments',
+      { privateUsers: true, extraArgs: ['--tmpfs=/x'] },
+      [
+        '--console=read-only',
+        '--private-users=pick',
+        '--private-users-ownership=chown',
+        ...BOOT,
+        '--tmpfs=/x'
+      ]
+    ]
+  ]
+  for (const [name, change, expected] of table) {
+    t.alike(planNspawn({ ...BASE, ...change }), [...ALWAYS, ...expected], name)
+  }
+})
+
+void test('machine names are short enough and differ', (t) => {
+  t.is(machineName('web', '0123456789ab'), 'web-0123456789ab')
+  const long = machineName('a'.repeat(63), '0123456789ab')
+  t.ok(long.length <= 64)
+  t.not(long, machineName(`${'a'.repeat(62)}b`, '0123456789ab'))
+})
+
+void test('overlay plans', (t) => {
+  const places = { upper: '/h,x/upper', work: '/h,x/work', merged: '/r/merged', scratch: '/r/s' }
+  const kept = planOverlay({ lower: '/l:1', places, ephemeral: false })
+  t.is(kept.scratch, undefined)
+  t.is(kept.data[1], 'lowerdir=/l\\:1,upperdir=/h\\,x/upper,workdir=/h\\,x/work')
+  t.is(kept.data[0], `${kept.data[1]},metacopy=on,redirect_dir=on`)
+  const brief = planOverlay({ lower: '/l', places, ephemeral: true })
+  t.is(brief.scratch, '/r/s')
+  t.is(brief.data[1], 'lowerdir=/l,upperdir=/r/s/upper,workdir=/r/s/work')
+})
+
+void test('nsenter argument lists', (t) => {
+  const plan = planNsenter({
+    leaderPid: 7,
+    argv: ['id'],
+    cwd: '/var',
+    user: { uid: 6, gid: 8, groups: [8, 27] },
+    capabilityBound: '0000000000240000'
+  })
+  t.alike(plan.slice(1, 5), [
+    '--regid=8',
+    '--groups=8,27',
+    '--bounding-set=-all,+cap_18,+cap_21',
+    '--'
+  ])
+  t.alike(plan.slice(-4), ['--wdns=/var', '--setuid=6', '--', 'id'])
+  const shifted = planNsenter({ leaderPid: 7, argv: ['id'], cwd: '/', userNamespace: true })
+  t.ok(shifted.includes('--user') && shifted.includes('--setgid=0'))
+  const bound = planNsenter({ leaderPid: 7, argv: ['id'], cwd: '/', capabilityBound: '0' })
+  t.absent(
+    bound.some((argument) => argument.startsWith('--bounding-set')),
+    'nsenter needs two'
+  )
+})
+
+void test('cgroup hierarchies, and getting into them', (t) => {
+  const hybrid = `31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw
+32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu
+40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd
+41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw`
+  t.alike(parseHierarchies(hybrid), [
+    { mountPoint: '/sys/fs/cgroup/systemd', version: 1 },
+    { mountPoint: '/sys/fs/cgroup/unified', version: 2 }
+  ])
+  t.alike(parseHierarchies('1 2 0:3 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw'), [
+    { mountPoint: '/sys/fs/cgroup', version: 2 }
+  ])
+  t.alike(inCgroups([], ['a']), ['a'])
+  t.alike(inCgroups(['/x', '/y'], ['a', 'b']).slice(3), ['sh', '2', '/x', '/y', 'a', 'b'])
+  t.alike(inOwnScope('u', ['a'], { systemd: false, delegate: true }), ['a'])
+  t.alike(inOwnScope('u', ['a', '-b'], { systemd: true, delegate: true, slice: 'machine.slice' }), [
+    'systemd-run',
+    '--scope',
+    '--quiet',
+    '--collect',
+    '--unit=u',
+    '--slice=machine.slice',
+    '--property=Delegate=yes',
+    '--',
+    'a',
+    '-b'
+  ])
+})
