@@ -1,4 +1,3 @@
-import { chunkLengths } from '../image/chunk-lengths.ts'
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import { decompressChunk } from '../image/compression.ts'
 import { ContainerError } from '../image/errors.ts'
@@ -10,12 +9,10 @@ export type ReadBlock = (block: number, signal?: AbortSignal) => Promise<Uint8Ar
 /** Decodes chunks in this process, so that the daemon only passes stored blocks on. */
 export class StoredChunkReader implements ChunkReader {
   readonly #tree: Tree
-  readonly #lengths: Uint32Array
   readonly #readBlock: ReadBlock
 
   constructor(tree: Tree, readBlock: ReadBlock) {
     this.#tree = tree
-    this.#lengths = chunkLengths(tree)
     this.#readBlock = readBlock
   }
 
@@ -29,6 +26,6 @@ export class StoredChunkReader implements ChunkReader {
         `block ${block[chunk]} is not as long as the index says`
       )
     }
-    return decompressChunk(stored, raw[chunk] === 1, this.#lengths[chunk] ?? 0)
+    return decompressChunk(stored, raw[chunk] === 1, this.#tree.chunkBytes[chunk] ?? 0)
   }
 }

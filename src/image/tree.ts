@@ -73,6 +73,8 @@ export interface Tree {
   /** Directory entries in all, the root not counted. */
   readonly entryCount: number
   readonly chunks: ChunkTable
+  /** Content bytes of each chunk; 0 for one that no file uses. */
+  readonly chunkBytes: Uint32Array
 
   attributes(inode: number): InodeAttributes
   type(inode: number): FileType

@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -34,7 +34,7 @@ export class Machine {
     return execa(program, argv, {
       env: this.#environment,
       reject: false,
-      stdin: 'ignore',
+      ...('input' in options ? {} : { stdin: 'ignore' as const }),
       ...options
     })
   }
@@ -52,11 +52,23 @@ export class Machine {
     return ran.stdout
   }
 
+  /** Ends everything that this machine runs, however a test left it. */
+  async shutDown(): Promise<void> {
+    const containers = await this.json<{ name: string }[]>('ps', '--all')
+    for (const { name } of containers) await this.run('rm', '--force', name)
+    await this.run('daemon', 'stop')
+  }
+
   /** Like {@link ok} with `--json`, parsed. */
   async json<T>(...args: string[]): Promise<T> {
     return JSON.parse(await this.ok('--json', ...args)) as T
   }
 }
+
+/** Tests that boot take longer than the runner’s usual limit; it only ends what hangs. */
+export const LONG = { timeout: 300_000 }
+
+const UNMOUNT_WAIT_MS = 15_000
 
 /** Machines on one private DHT, all of it on loopback. Disposing stops every daemon. */
 export class Sandbox implements AsyncDisposable {
@@ -87,8 +99,17 @@ export class Sandbox implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const machine of this.#machines) await machine.run('daemon', 'stop')
+    for (const machine of this.#machines) await machine.shutDown()
     await this.#testnet.destroy()
+    await this.#unmounted()
     await rm(this.directory, { recursive: true, force: true })
+  }
+  /** A mounter lingers a moment after its last lease. Nothing is removed below a live mount. */
+  async #unmounted(): Promise<void> {
+    const deadline = Date.now() + UNMOUNT_WAIT_MS
+    while (readFileSync('/proc/self/mountinfo', 'utf8').includes(this.directory)) {
+      if (Date.now() > deadline) throw new Error(`something is still mounted in ${this.directory}`)
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
   }
 }

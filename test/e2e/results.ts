@@ -1,0 +1,45 @@
+/** The parts of the commands' JSON documents that the tests look at. */
+export interface Shared {
+  readonly link: string
+  readonly mirrorLink: string
+  readonly key: string
+  readonly version: number
+  readonly files: number
+  readonly bytes: number
+  readonly storedBytes: number
+  readonly newBytes: number
+}
+
+export interface Container {
+  readonly name: string
+  readonly state: string
+  readonly leader: number
+  readonly rootfs: string
+  readonly mountMode: 'erofs' | 'fuse'
+  readonly link: string
+  readonly version: number
+}
+
+export interface Stats {
+  readonly imageBytes: number
+  readonly fetchedBytes: number
+  readonly localBytes: number
+  readonly demandBytes: number
+  readonly demandReads: number
+  readonly prefetchBytes: number
+  readonly stallMs: number
+  readonly peers: number
+  readonly complete: boolean
+}
+
+export interface Listed {
+  readonly name: string
+  readonly key: string
+  readonly role: string
+  readonly blocksHeld: number
+  readonly blocksKnown: number
+}
+
+export interface Failure {
+  readonly error: { readonly code: string; readonly message: string; readonly hint: string | null }
+}
