@@ -11,16 +11,23 @@ const SIGNATURE = Uint8Array.of(0x55, 0xaa)
 /** 55 ms each. A KVM that delivers no interrupts runs the first instructions of a guest all the same. */
 const TIMER_TICKS = 3
 const EXIT_PORT = 0xf4
+/** Where a BIOS loads the sector. */
+const LOAD_ADDRESS = 0x7c00
+/** Offset of the segment descriptors in the sector. */
+const DESCRIPTORS = 0x100
 const EXIT_VALUE = 0x10
 /** What QEMU's isa-debug-exit device makes of the value. */
 const EXPECTED_EXIT_CODE = (EXIT_VALUE << 1) | 1
 const TIMED_OUT = 124
 const TIMEOUT_MS = 5000
 
-/** A boot sector that waits for some timer interrupts, then tells QEMU to exit. */
+/**
+ * A boot sector that waits for some timer interrupts, switches to long mode with paging, as every
+ * kernel does, and there tells QEMU to exit. A KVM that is broken may well run the first of these.
+ */
 export function exitingBootSector(): Uint8Array {
-  const sector = new Uint8Array(SECTOR_BYTES)
-  const code = [
+  const sector = Buffer.alloc(SECTOR_BYTES)
+  const realMode = [
     '31c0 8ed8', // xor ax, ax; mov ds, ax
     '8a1e 6c04', // mov bl, [0x46c]: the BIOS counts timer interrupts there
     'fb', // sti
@@ -29,13 +36,33 @@ export function exitingBootSector(): Uint8Array {
     '28d8', // sub al, bl
     `3c${hexByte(TIMER_TICKS)}`, // cmp al, TIMER_TICKS
     '72f6', // jb wait
-    `b0${hexByte(EXIT_VALUE)}`, // mov al, EXIT_VALUE
-    `e6${hexByte(EXIT_PORT)}`, // out EXIT_PORT, al
-    'fa f4' // cli; hlt
-  ]
-  sector.set(Buffer.from(code.join('').replaceAll(' ', ''), 'hex'))
+    'fa', // cli
+    // Page tables at 0x1000, 0x2000 and 0x3000: one page of 2 MiB, mapped to itself.
+    '66c706 0010 03200000 66c706 0410 00000000',
+    '66c706 0020 03300000 66c706 0420 00000000',
+    '66c706 0030 83000000 66c706 0430 00000000',
+    '66b8 a0000000 0f22e0', // cr4 = PAE, PGE
+    '66b8 00100000 0f22d8', // cr3 = 0x1000
+    '66b9 800000c0 0f32 660d 00010000 0f30', // EFER: long mode
+    '0f20c0 660d 01000080 0f22c0', // cr0: protection and paging
+    `0f0116 ${hexAddress(DESCRIPTORS + 0x10)}` // lgdt
+  ].join('')
+  const start = Buffer.from(realMode.replaceAll(' ', ''), 'hex')
+  const farJump = Buffer.from([0xea, 0, 0, 0x08, 0])
+  farJump.writeUInt16LE(LOAD_ADDRESS + start.length + farJump.length, 1)
+  const exit = [0xb0, EXIT_VALUE, 0xe6, EXIT_PORT, 0xf4] // mov al, …; out …, al; hlt
+  sector.set([...start, ...farJump, ...exit])
+  // A null descriptor, 64-bit code, then what lgdt reads: the table's last byte and its address.
+  sector.write(`${'00'.repeat(8)}00000000009a2000`, DESCRIPTORS, 'hex')
+  sector.write(`0f00${hexAddress(DESCRIPTORS)}0000`, DESCRIPTORS + 0x10, 'hex')
   sector.set(SIGNATURE, SECTOR_BYTES - SIGNATURE.length)
   return sector
+}
+
+/** The address that an offset in the sector is loaded to, as two little-endian bytes. */
+function hexAddress(offset: number): string {
+  const address = LOAD_ADDRESS + offset
+  return hexByte(address & 0xff) + hexByte(address >> 8)
 }
 
 function hexByte(value: number): string {
@@ -77,6 +104,8 @@ function guestArguments(accelerator: 'kvm' | 'tcg'): string[] {
   return [
     '-accel',
     accelerator,
+    '-cpu',
+    accelerator === 'kvm' ? 'host' : 'max',
     '-machine',
     'pc',
     '-m',

@@ -1,0 +1,33 @@
+import test from 'brittle'
+import { examine } from '../../src/boot/doctor.ts'
+import { exitingBootSector } from '../../src/boot/kvm-probe.ts'
+import { installCommand } from '../../src/boot/package-manager.ts'
+import { leftAfter, snapshot } from './leftovers.ts'
+
+void test('doctor says what there is, how to mend what is not, and leaves nothing', async (t) => {
+  const before = snapshot()
+  const checks = await examine({ home: '/nowhere/yet' })
+  for (const { name, ok, detail, remedy } of checks) {
+    t.ok(detail !== '' && (ok === 'yes') === (remedy === ''), `${name}: ${ok}: ${detail} ${remedy}`)
+  }
+  for (const needed of ['fuse', 'overlay', 'systemd-nspawn', 'tools']) {
+    t.is(checks.find(({ name }) => name === needed)?.ok, 'yes', needed)
+  }
+  t.alike(await leftAfter(before, 'dat-container-doctor'), [])
+})
+
+void test('install commands name the package of each distribution', (t) => {
+  t.is(installCommand('systemd-nspawn', 'apt'), 'apt-get install -y systemd-container')
+  t.is(installCommand('nsenter', 'dnf'), 'dnf install -y util-linux')
+  t.is(installCommand('libfuse', 'pacman'), 'pacman -S --noconfirm fuse2')
+})
+
+void test('the boot sector is one, and its parts do not run into each other', (t) => {
+  const sector = exitingBootSector()
+  t.is(sector.length, 512)
+  t.alike([...sector.subarray(510)], [0x55, 0xaa])
+  t.alike(
+    [...sector.subarray(0xf0, 0x100)],
+    Array.from({ length: 16 }, () => 0)
+  )
+})

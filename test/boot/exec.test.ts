@@ -1,0 +1,99 @@
+import test from 'brittle'
+import { execFile, spawnSync } from 'node:child_process'
+import {
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+  mkdirSync
+} from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { bootDetached } from '../../src/boot/boot-detached.ts'
+import { containerStats } from '../../src/boot/container-stats.ts'
+import { resolveUser } from '../../src/boot/container-user.ts'
+import { stopContainer } from '../../src/boot/containers.ts'
+import { execInContainer, type ExecOptions } from '../../src/boot/exec.ts'
+import { readLogs } from '../../src/boot/logs.ts'
+import { readTextInRoot, resolveInRoot } from '../../src/boot/rootfs-path.ts'
+import { quoteForShell } from '../../src/boot/shell-quote.ts'
+import { bootFixture } from './boot-fixture.ts'
+
+const MAIN = fileURLToPath(new URL('exec-main.js', import.meta.url))
+
+void test('exec: user, groups, environment, directory, terminal, stop with one running', async (t) => {
+  const { base, home } = bootFixture(t)
+  await bootDetached({ container: { ...base, name: 'box' }, wait: 'ready' })
+  const output = `${home}/output`
+  const run = async (argv: string[], more: Partial<ExecOptions> = {}): Promise<string> => {
+    const descriptor = openSync(output, 'w')
+    await execInContainer({ home, name: 'box', argv, stdio: ['ignore', descriptor, 2], ...more })
+    return readFileSync(output, 'utf8').trim()
+  }
+  t.is(await run(['id']), 'uid=0(root) gid=0(root) groups=0(root)')
+  t.is(await run(['id', '-u'], { user: '4242' }), '4242')
+  t.is(
+    await run(['sh', '-c', 'echo $A $HOME $container; pwd'], { env: ['A=1 2'], cwd: '/var' }),
+    '1 2 /root systemd-nspawn\n/var'
+  )
+  t.is(await run(['sh', '-c', 'kill -0 1 && cat /proc/1/comm']), 'systemd')
+  const bound = await run(['grep', 'CapBnd', '/proc/self/status'])
+  t.is(
+    bound,
+    await run(['grep', 'CapBnd', '/proc/1/status']),
+    'no more capabilities than the container'
+  )
+
+  const terminal = JSON.stringify({
+    home,
+    name: 'box',
+    argv: ['sh', '-c', 'test -t 0 && exit 9'],
+    tty: true
+  })
+  const command = [process.execPath, MAIN].map(quoteForShell).join(' ')
+  const onTerminal = spawnSync('script', ['-qec', command, '/dev/null'], {
+    env: { ...process.env, DAT_CONTAINER_TEST_OPTIONS: terminal }
+  })
+  t.is(onTerminal.status, 9)
+
+  const stats = await containerStats({ home, name: 'box' })
+  t.ok(stats.pids >= 3 && stats.rssBytes > 1e6 && stats.cpuMs > 0 && stats.complete)
+  const chunks: Buffer[] = []
+  for await (const chunk of readLogs({ home, name: 'box', tail: 2 })) chunks.push(chunk)
+  t.is(Buffer.concat(chunks).toString().split('\n').length, 2)
+
+  const waiting = execInContainer({ home, name: 'box', argv: ['sleep', '1000'], stdio: 'ignore' })
+  t.alike(await stopContainer({ home, name: 'box' }), { orderly: true }, 'not held up by the exec')
+  t.not(await waiting, 0)
+  await t.exception(execInContainer({ home, name: 'box', argv: ['true'] }), /not running/)
+  await t.exception(execInContainer({ home, name: 'other', argv: ['true'] }), /no container/)
+})
+
+void test('paths of a tree never lead out of it', async (t) => {
+  const root = mkdtempSync(join(tmpdir(), 'dc-root-'))
+  t.teardown(() => rmSync(root, { recursive: true }))
+  mkdirSync(`${root}/etc`)
+  writeFileSync(`${root}/etc/passwd`, 'app:x:7:8::/srv:/bin/sh\nother:x:9:9:::\n')
+  writeFileSync(`${root}/etc/group`, 'app:x:8:\nextra:x:70:app,other\n')
+  symlinkSync('/etc/passwd', `${root}/absolute`)
+  symlinkSync('../../../../etc/passwd', `${root}/etc/climbing`)
+  symlinkSync('loop', `${root}/loop`)
+  t.is(await resolveInRoot(root, '/absolute'), `${root}/etc/passwd`)
+  t.is(await resolveInRoot(root, '/etc/climbing'), `${root}/etc/passwd`)
+  t.is(await resolveInRoot(root, '../../etc/passwd'), `${root}/etc/passwd`)
+  t.is(await resolveInRoot(root, '/loop'), undefined)
+  t.is(await resolveInRoot(root, '/etc/absent'), undefined)
+  await new Promise((resolve) => {
+    execFile('mkfifo', [`${root}/fifo`], resolve)
+  })
+  t.is(await readTextInRoot(root, '/fifo'), undefined, 'waits on no fifo')
+
+  const user = await resolveUser(root, 'app')
+  t.alike([user.uid, user.gid, user.groups, user.homeDirectory], [7, 8, [8, 70], '/srv'])
+  t.alike((await resolveUser(root, '9:extra')).groups, [70])
+  t.is((await resolveUser(root, '1234')).uid, 1234)
+  await t.exception(resolveUser(root, 'nobody'), /no user/)
+})
