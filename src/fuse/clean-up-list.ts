@@ -26,9 +26,9 @@ export class CleanUpList implements AsyncDisposable {
     if (errors.length > 0) throw errors[0]
   }
 
-  /** Undoes everything because of `error`, which stays the one to throw. */
-  async after(error: unknown): Promise<unknown> {
+  /** Undoes everything because of `reason`, which stays the one to throw. */
+  async after(reason: unknown): Promise<unknown> {
     await this[Symbol.asyncDispose]().catch(() => undefined)
-    return error
+    return reason
   }
 }

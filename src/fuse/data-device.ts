@@ -1,9 +1,11 @@
 import { constants } from 'node:os'
 import { join } from 'node:path'
+import { CleanUpList } from './clean-up-list.ts'
 import { segmentAt, BLOCK_BYTES, type DataLayout } from './data-layout.ts'
 import type { FileReader } from './file-reader.ts'
 import type { FuseOperations, FuseStat } from './fuse-native-types.ts'
 import { answerRead, serveFuse } from './fuse-server.ts'
+import { PageCacheTrim } from './page-cache-trim.ts'
 
 const { ENOENT, EROFS } = constants.errno
 const FILE_NAME = 'data'
@@ -64,19 +66,30 @@ export async function serveDataDevice(
   layout: DataLayout,
   files: FileReader
 ): Promise<DataDevice> {
-  const server = await serveFuse({
-    mountPoint: directory,
-    operations: deviceOperations(layout, files),
-    name: 'dat-container-data',
-    extra: ['max_background=64']
-  })
-  return {
-    path: join(directory, FILE_NAME),
-    [Symbol.asyncDispose]: async () => server[Symbol.asyncDispose]()
+  const path = join(directory, FILE_NAME)
+  const cleanUp = new CleanUpList()
+  let trim: PageCacheTrim | undefined
+  try {
+    const server = await serveFuse({
+      mountPoint: directory,
+      operations: deviceOperations(layout, files, (bytes) => trim?.served(bytes)),
+      name: 'dat-container-data',
+      extra: ['nosuid', 'nodev', 'max_background=64']
+    })
+    cleanUp.hold(server)
+    trim = await PageCacheTrim.open(path)
+    cleanUp.hold(trim)
+  } catch (error) {
+    throw await cleanUp.after(error)
   }
+  return { path, [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]() }
 }
 
-function deviceOperations(layout: DataLayout, files: FileReader): FuseOperations {
+function deviceOperations(
+  layout: DataLayout,
+  files: FileReader,
+  served: (bytes: number) => void
+): FuseOperations {
   const bytes = layout.blocks * BLOCK_BYTES
   return {
     getattr(path, done) {
@@ -93,6 +106,7 @@ function deviceOperations(layout: DataLayout, files: FileReader): FuseOperations
     },
     read(_path, _handle, buffer, length, position, done) {
       const count = Math.max(0, Math.min(length, bytes - position))
+      served(count)
       void answerRead(readDevice(layout, files, position, buffer.subarray(0, count)), count, done)
     }
   }

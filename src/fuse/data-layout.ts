@@ -2,6 +2,15 @@ import { CHUNK_BYTES, type Tree } from '../image/tree.ts'
 
 /** Block size of the data device and of the EROFS image over it. */
 export const BLOCK_BYTES = 4096
+/**
+ * Zeros after every segment. The kernel reads the device ahead without knowing where files end: up to
+ * two windows of 128 KiB past what was asked for. With the gap that costs a few pages of zeros; without
+ * it, every small file drags its neighbours' chunks over the network. The device is virtual, so the
+ * gap takes no room.
+ */
+const GAP_BLOCKS = (256 * 1024) / BLOCK_BYTES
+/** Bound of the device's size, gaps included; a larger one goes without gaps. */
+const MAX_BLOCKS_WITH_GAPS = 2 ** 31
 /** A sparse file has at most this many granules, so its map stays below 8 MiB. */
 const MAX_GRANULES = 2 ** 20
 
@@ -58,21 +67,27 @@ export function planDataLayout(tree: Tree): DataLayout {
     }
   }
   firstSegment[tree.inodeCount] = inodes.length
-  const block = new Float64Array(inodes.length)
-  let blocks = 0
-  for (const [segment, bytes] of lengths.entries()) {
-    block[segment] = blocks
-    blocks += Math.ceil(bytes / BLOCK_BYTES)
-  }
   return {
     segmentCount: inodes.length,
-    block,
+    ...place(lengths),
     inode: Uint32Array.from(inodes),
     position: Float64Array.from(positions),
     bytes: Float64Array.from(lengths),
-    firstSegment,
-    blocks
+    firstSegment
   }
+}
+
+/** One after the other, with gaps if the device stays small enough. */
+function place(lengths: readonly number[]): Pick<DataLayout, 'block' | 'blocks'> {
+  const block = new Float64Array(lengths.length)
+  const total = lengths.reduce((sum, bytes) => sum + Math.ceil(bytes / BLOCK_BYTES), 0)
+  const gap = total + lengths.length * GAP_BLOCKS <= MAX_BLOCKS_WITH_GAPS ? GAP_BLOCKS : 0
+  let next = 0
+  for (const [segment, bytes] of lengths.entries()) {
+    block[segment] = next
+    next += Math.ceil(bytes / BLOCK_BYTES) + gap
+  }
+  return { block, blocks: next }
 }
 
 interface Segment {

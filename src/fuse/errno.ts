@@ -43,6 +43,8 @@ export function fuseErrno(error: unknown): number {
 }
 
 const NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]))
+// Node.js has no name for it; mount(2) says it of a file that wants a loop device.
+NAMES.set(15, 'ENOTBLK')
 
 /** `ENODEV` for 19; `errno 999` for a number that has no name here. */
 export function errnoName(errno: number): string {

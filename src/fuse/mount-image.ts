@@ -76,15 +76,22 @@ async function mountOverDevice(
   const meta = join(directory, 'meta.erofs')
   const deviceDirectory = join(directory, 'data')
   const paths = { meta, data: join(deviceDirectory, 'data'), target: rootfs }
+  const kernel = await readKernelFacts()
   // Fails here on a kernel that cannot, before anything is written.
-  const steps = planErofsMount(await readKernelFacts(), paths, erofsBacking)
+  const steps = planErofsMount(kernel, paths, erofsBacking)
   const layout = planDataLayout(tree)
   cleanUp.push(async () => rm(meta, { force: true }))
   await writeErofsImage(tree, layout, meta)
   checkCancelled()
   await makeMountPoint(deviceDirectory, cleanUp)
   cleanUp.hold(await serveDataDevice(deviceDirectory, layout, files))
-  cleanUp.hold(await mountErofs(steps))
+  try {
+    cleanUp.hold(await mountErofs(steps))
+  } catch (error) {
+    // Linux takes no metadata image that lies on tmpfs or overlayfs, except through a loop device.
+    if (erofsBacking === 'file' || !isContainerError(error, 'MOUNT_FAILED')) throw error
+    cleanUp.hold(await mountErofs(planErofsMount(kernel, paths, 'loop')))
+  }
 }
 
 async function makeMountPoint(path: string, cleanUp: CleanUpList): Promise<void> {

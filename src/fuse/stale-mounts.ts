@@ -18,12 +18,14 @@ export async function unmountStale(directory: string): Promise<void> {
     throw error
   })
   if (path === undefined) return
+  // Before unmounting: a loop device over a file of a detached mount has lost the path of it.
+  const loops = (await listLoopDevices()).filter((device) =>
+    device.backingFile.startsWith(`${path}/`)
+  )
   for (const { mountPoint } of mountsUnder(await readMountTable(), path)) {
     await unmount(mountPoint, { lazy: true })
   }
-  for (const device of await listLoopDevices()) {
-    if (device.backingFile.startsWith(`${path}/`)) await detachLoop(device.path)
-  }
+  for (const device of loops) await detachLoop(device.path)
   for (const name of ['meta.erofs', 'meta.erofs.unfinished']) {
     await rm(join(path, name), { force: true })
   }

@@ -19,16 +19,14 @@ async function main(): Promise<void> {
   const { directory, mode, erofsBacking } = options
   const mounted = await mountImage({ tree, chunks, directory, mode, erofsBacking })
   process.on('message', (command: ServerCommand) => {
-    if (command === 'dispose') {
-      mounted[Symbol.asyncDispose]().then(
-        () => process.disconnect(),
-        (error: unknown) => reply({ error: String(error) })
-      )
-      return
-    }
+    if (command === 'dispose') return process.disconnect()
     if (command === 'forget') chunks.reads.length = 0
     else if (command !== 'reads') chunks.state = command
     reply({ reads: chunks.reads.length, chunks: chunks.contents.length })
+  })
+  // Also when the test that started this has died.
+  process.once('disconnect', () => {
+    void Promise.resolve(mounted[Symbol.asyncDispose]()).finally(() => process.exit())
   })
   reply({ rootfs: mounted.rootfs, mode: mounted.mode })
 }

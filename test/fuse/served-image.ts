@@ -44,14 +44,12 @@ export class ServedImage implements AsyncDisposable {
     source: string,
     mode: MountMode | 'auto',
     erofsBacking: 'file' | 'loop' | 'auto' = 'auto',
-    environment: NodeJS.ProcessEnv = {}
+    parent = tmpdir()
   ): Promise<ServedImage> {
-    const directory = await mkdtemp(join(tmpdir(), 'dat-container-mount-'))
+    const directory = await mkdtemp(join(parent, 'dat-container-mount-'))
     const options: ServerOptions = { source, directory, mode, erofsBacking }
     const script = fileURLToPath(new URL('./mount-server.js', import.meta.url))
-    const child = fork(script, [JSON.stringify(options)], {
-      env: { ...process.env, ...environment }
-    })
+    const child = fork(script, [JSON.stringify(options)])
     const reply = await nextReply(child)
     if (!('rootfs' in reply)) {
       await rm(directory, { recursive: true, force: true })
