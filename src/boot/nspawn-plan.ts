@@ -75,11 +75,37 @@ export function planNspawn(options: NspawnOptions): string[] {
       ? ['--private-users=pick', '--private-users-ownership=chown']
       : []),
     ...(options.binds ?? []).map(bindArgument),
-    ...(options.env ?? []).map((variable) => `--setenv=${variable}`),
+    ...(options.env ?? []).map((variable) => `--setenv=${argumentFor(variable)}`),
     ...capabilities('--capability', options.capAdd),
     ...capabilities('--drop-capability', options.capDrop),
     ...payloadArguments(payload, extraArgs)
   ]
+}
+
+/** Names that mean something to nspawn itself or to what starts it. */
+const OWN_VARIABLE = /^(PATH|TERM|LANG|LC_.*|LD_.*|HOME|ENV|IFS|PS[124]|SYSTEMD_.*|NOTIFY_SOCKET)$/
+const IDENTIFIER = /^[A-Za-z_]\w*$/
+
+/**
+ * The variables that go to the container through nspawn's own environment: an argument list is read
+ * by every user of the machine. For these the list has the name alone.
+ */
+export function passedEnvironment(env: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    env.filter(isPassed).map((variable) => {
+      const equals = variable.indexOf('=')
+      return [variable.slice(0, equals), variable.slice(equals + 1)]
+    })
+  )
+}
+
+function argumentFor(variable: string): string {
+  return isPassed(variable) ? variable.slice(0, variable.indexOf('=')) : variable
+}
+
+function isPassed(variable: string): boolean {
+  const name = variable.slice(0, variable.indexOf('='))
+  return IDENTIFIER.test(name) && !OWN_VARIABLE.test(name)
 }
 
 function payloadArguments(payload: Payload, extraArgs: readonly string[]): string[] {

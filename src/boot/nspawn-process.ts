@@ -25,11 +25,13 @@ export interface NspawnProcess {
  * terminal's Ctrl-C reaches it through us alone. If this process dies, nspawn gets SIGTERM and stops
  * the container in order.
  *
+ * @param environment variables that `--setenv=NAME` arguments refer to
  * @throws ContainerError `MISSING_TOOL`
  */
 export async function startNspawn(
   command: readonly string[],
-  stdio: StdioOptions
+  stdio: StdioOptions,
+  environment: Readonly<Record<string, string>>
 ): Promise<NspawnProcess> {
   for (const tool of ['systemd-nspawn', 'setpriv']) {
     if (!isOnHost(tool)) throw await missingTool(tool)
@@ -38,7 +40,7 @@ export async function startNspawn(
     stdio,
     detached: true,
     cwd: '/',
-    env: nspawnEnvironment()
+    env: { ...environment, ...nspawnEnvironment() }
   })
   const exited = new Promise<number>((resolve) => {
     child.once('close', (code, signal) => resolve(code ?? (signal === null ? 1 : 128)))

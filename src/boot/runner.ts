@@ -30,7 +30,7 @@ import { missingTool } from './host-command.ts'
 import { readJsonFile, writeJsonFile } from './json-file.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
 import { acquireMount, type MountLease } from './mount-lease.ts'
-import { machineName, planNspawn } from './nspawn-plan.ts'
+import { machineName, passedEnvironment, planNspawn } from './nspawn-plan.ts'
 import {
   findLeader,
   preparePropagation,
@@ -225,7 +225,7 @@ export class Runner {
       ? inOwnScope(unit, nspawnArgv, { systemd, delegate: true, slice: 'machine.slice' })
       : inCgroups(cgroups, nspawnArgv)
     this.#checkCancelled()
-    const nspawn = await startNspawn(command, io.stdio)
+    const nspawn = await startNspawn(command, io.stdio, passedEnvironment(env))
     this.#nspawn = nspawn
     cleanup.defer(io.attach(nspawn.child))
     cleanup.defer(() => this.#endAll(nspawn))

@@ -23,6 +23,7 @@ export function inOwnScope(
     '--quiet',
     '--collect',
     `--unit=${unit}`,
+    `--description=${unit}`,
     ...(options.slice === undefined ? [] : [`--slice=${options.slice}`]),
     ...(options.delegate === true ? ['--property=Delegate=yes'] : []),
     '--',

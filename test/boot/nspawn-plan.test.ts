@@ -1,5 +1,10 @@
 import test from 'brittle'
-import { machineName, planNspawn, type NspawnOptions } from '../../src/boot/nspawn-plan.ts'
+import {
+  machineName,
+  passedEnvironment,
+  planNspawn,
+  type NspawnOptions
+} from '../../src/boot/nspawn-plan.ts'
 import { planOverlay } from '../../src/boot/overlay.ts'
 import { planNsenter } from '../../src/boot/nsenter-plan.ts'
 import { inCgroups, parseHierarchies } from '../../src/boot/cgroup.ts'
@@ -39,11 +44,12 @@ void test('nspawn argument lists', (t) => {
       {
         payload: { mode: 'process', argv: ['-x'], cwd: '/var', user: 'daemon' },
         console: 'interactive',
-        env: ['A=1 2']
+        env: ['A=1 2', 'PATH=/bin']
       },
       [
         '--console=interactive',
-        '--setenv=A=1 2',
+        '--setenv=A',
+        '--setenv=PATH=/bin',
         '--as-pid2',
         '--chdir=/var',
         '--user=daemon',
@@ -93,6 +99,10 @@ void test('nspawn argument lists', (t) => {
   for (const [name, change, expected] of table) {
     t.alike(planNspawn({ ...BASE, ...change }), [...ALWAYS, ...expected], name)
   }
+})
+
+void test('variables go by the environment, not by arguments', (t) => {
+  t.alike(passedEnvironment(['A=1=2', 'PATH=/bin', 'LD_PRELOAD=/x', 'a.b=c']), { A: '1=2' })
 })
 
 void test('machine names are short enough and differ', (t) => {
@@ -158,6 +168,7 @@ void test('cgroup hierarchies, and getting into them', (t) => {
     '--quiet',
     '--collect',
     '--unit=u',
+    '--description=u',
     '--slice=machine.slice',
     '--property=Delegate=yes',
     '--',
