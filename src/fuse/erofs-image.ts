@@ -15,6 +15,7 @@ import { encodeDevice, encodeInode } from './erofs-inode.ts'
 import { planErofsImage, type ErofsPlan } from './erofs-plan.ts'
 import { encodeSuperblock } from './erofs-superblock.ts'
 import { RegionWriter } from './region-writer.ts'
+import { visibleXattrs } from './visible-xattrs.ts'
 
 const CHUNK_FORMAT_INDEXES = 0x20
 /** Number of the data device in chunk indexes. */
@@ -83,7 +84,7 @@ function writeInode(
 ): void {
   const attributes = tree.attributes(inode)
   const layout = (plan.layouts[inode] ?? 0) as InodeLayout
-  const xattrs = tree.xattrs(inode).length === 0 ? undefined : plan.xattrs.area(inode)
+  const xattrs = visibleXattrs(tree, inode).length === 0 ? undefined : plan.xattrs.area(inode)
   const isDirectory = attributes.type === 'directory'
   encodeInode(inodes.take(INODE_BYTES), {
     attributes,

@@ -13,6 +13,7 @@ import {
   type InodeLayout
 } from './erofs-format.ts'
 import { XattrTable } from './erofs-xattr.ts'
+import { visibleXattrs } from './visible-xattrs.ts'
 
 /**
  * Where everything of a metadata image goes: block 0 with the superblock, then the inodes with what
@@ -57,7 +58,7 @@ export function planErofsImage(tree: Tree, data: DataLayout): ErofsPlan {
   let position = BLOCK_BYTES
   let ownBlocks = 0
   for (let inode = 0; inode < inodeCount; inode++) {
-    const xattrBytes = tree.xattrs(inode).length === 0 ? 0 : xattrs.area(inode).length
+    const xattrBytes = visibleXattrs(tree, inode).length === 0 ? 0 : xattrs.area(inode).length
     const footprint = measure(tree, inode, INODE_BYTES + xattrBytes, directoryBytes)
     position = place(position, footprint)
     nids[inode] = position / SLOT_BYTES

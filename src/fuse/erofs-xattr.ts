@@ -1,5 +1,6 @@
 import { ContainerError } from '../image/errors.ts'
 import type { Tree, Xattr } from '../image/tree.ts'
+import { visibleXattrs } from './visible-xattrs.ts'
 import { alignUp, XATTR_ENTRY_BYTES, XATTR_HEADER_BYTES } from './erofs-format.ts'
 
 /** Namespaces the format knows; the rest of the name is stored, the namespace is a number. */
@@ -58,7 +59,7 @@ export class XattrTable {
     this.#tree = tree
     const seen = new Set<string>()
     for (let inode = 0; inode < tree.inodeCount; inode++) {
-      for (const xattr of tree.xattrs(inode)) this.#count(xattr, seen)
+      for (const xattr of visibleXattrs(tree, inode)) this.#count(xattr, seen)
     }
   }
 
@@ -86,7 +87,7 @@ export class XattrTable {
    * @throws ContainerError `MISSING_TOOL` when the format cannot hold them
    */
   area(inode: number): Buffer {
-    const xattrs = this.#tree.xattrs(inode)
+    const xattrs = visibleXattrs(this.#tree, inode)
     const shared: number[] = []
     const inline: Buffer[] = []
     for (const xattr of xattrs) {

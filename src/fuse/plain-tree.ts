@@ -7,6 +7,7 @@ import type { FileReader } from './file-reader.ts'
 import type { FuseCallback, FuseOperations, FuseStat } from './fuse-native-types.ts'
 import { answerRead, serveFuse } from './fuse-server.ts'
 import { decodeName, TreePaths } from './tree-path.ts'
+import { visibleXattrs } from './visible-xattrs.ts'
 
 const { ENOENT, ENOTDIR, EINVAL, EROFS, ENODATA } = constants.errno
 const O_ACCMODE = 3
@@ -70,12 +71,12 @@ function treeOperations(tree: Tree, files: FileReader): FuseOperations {
     },
     getxattr(path, name, _position, done) {
       at(path, done, (inode) => {
-        const found = tree.xattrs(inode).find((xattr) => decodeName(xattr.name) === name)
+        const found = visibleXattrs(tree, inode).find((xattr) => decodeName(xattr.name) === name)
         return found === undefined ? -ENODATA : Buffer.from(found.value)
       })
     },
     listxattr(path, done) {
-      at(path, done, (inode) => tree.xattrs(inode).map(({ name }) => decodeName(name)))
+      at(path, done, (inode) => visibleXattrs(tree, inode).map(({ name }) => decodeName(name)))
     },
     statfs: (_path, done) => done(0, statfsOf(tree))
   }

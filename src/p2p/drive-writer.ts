@@ -2,15 +2,18 @@ import { randomBytes } from 'node:crypto'
 import type Corestore from 'corestore'
 import type Hypercore from 'hypercore'
 import Hyperdrive from 'hyperdrive'
-import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { ContainerError } from '../image/errors.ts'
 import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { driveEntries } from './drive-entries.ts'
 import { KEY_BYTES } from './link.ts'
+import { storeError } from './store-error.ts'
 
 export interface WriterOptions {
   readonly store: Corestore
+  /** Directory of the store. */
+  readonly storage: string
   /** Names the drive's key pair within the store; the same name opens the same drive again. */
   readonly namespace: string
   readonly secret: Buffer
@@ -26,12 +29,14 @@ export class DriveWriter implements AsyncDisposable {
   readonly secret: Buffer
   readonly #drive: Hyperdrive
   readonly #blobs: Hypercore
+  readonly #storage: string
 
-  private constructor(drive: Hyperdrive, blobs: Hypercore, secret: Buffer) {
+  private constructor(drive: Hyperdrive, blobs: Hypercore, options: WriterOptions) {
     this.#drive = drive
     this.#blobs = blobs
+    this.#storage = options.storage
     this.key = drive.key
-    this.secret = secret
+    this.secret = options.secret
   }
 
   static newSecret(): Buffer {
@@ -45,7 +50,7 @@ export class DriveWriter implements AsyncDisposable {
     try {
       await drive.ready()
       const { core } = await drive.getBlobs()
-      return new DriveWriter(drive, core, secret)
+      return new DriveWriter(drive, core, options)
     } catch (error) {
       await drive.close().catch(() => {})
       throw error
@@ -71,7 +76,7 @@ export class DriveWriter implements AsyncDisposable {
       const { length } = await this.#blobs.append(blocks.map((block) => Buffer.from(block)))
       return length - blocks.length
     } catch (cause) {
-      throw storeError(cause)
+      throw storeError(this.#storage, cause)
     }
   }
 
@@ -104,7 +109,7 @@ export class DriveWriter implements AsyncDisposable {
       await batch.flush()
     } catch (cause) {
       await batch.close().catch(() => {})
-      throw storeError(cause)
+      throw storeError(this.#storage, cause)
     }
   }
 
@@ -123,16 +128,4 @@ export class DriveWriter implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#drive.close()
   }
-}
-
-/** Puts a store's write error into the user's terms. */
-function storeError(cause: unknown): ContainerError {
-  const text = cause instanceof Error ? cause.message : String(cause)
-  if (systemErrorCode(cause) === 'ENOSPC' || /no space left/i.test(text)) {
-    return new ContainerError('DISK_FULL', 'the disk that holds the store is full', {
-      hint: 'free some space (`dat-container images`, `rm`), or use another --home',
-      cause
-    })
-  }
-  return new ContainerError('IO', `cannot write to the store: ${text}`, { cause })
 }

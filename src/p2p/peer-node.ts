@@ -29,11 +29,14 @@ export interface SwarmTraffic {
  */
 export class PeerNode implements AsyncDisposable {
   readonly store: Corestore
+  /** Directory of the store. */
+  readonly storage: string
   readonly #swarm: Hyperswarm
   readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0 }
 
   private constructor(store: Corestore, swarm: Hyperswarm, options: PeerNodeOptions) {
     this.store = store
+    this.storage = options.storage
     this.#swarm = swarm
     swarm.on('connection', (connection: SwarmConnection) => {
       this.#replicate(connection, options.onConnectionError)

@@ -21,7 +21,10 @@ test('share, boot, exec, stop, and boot again with no network', LONG, async (t) 
     )
     t.is(booted.state, 'running')
     const stats = await reader.json<Stats>('stats', 'one')
-    t.ok(stats.fetchedBytes > 0 && stats.localBytes < stats.imageBytes / 2, 'ready before half was here')
+    t.ok(
+      stats.fetchedBytes > 0 && stats.localBytes < stats.imageBytes / 2,
+      'ready before half was here'
+    )
     t.comment(`${stats.localBytes} of ${stats.imageBytes} stored bytes were here when it was ready`)
     t.absent(stats.complete)
 
@@ -31,9 +34,14 @@ test('share, boot, exec, stop, and boot again with no network', LONG, async (t) 
     t.is((await reader.run('exec', 'one', '--', 'no-such-command')).exitCode, 127)
     t.is((await reader.run('exec', 'one', '--', '/etc/passwd')).exitCode, 126)
     t.is((await reader.run('exec', 'other', '--', 'true')).exitCode, 3, 'no such container')
-    const passed = await reader.start(['exec', '-i', 'one', '--', 'cat'], { input: 'through stdin' })
+    const passed = await reader.start(['exec', '-i', 'one', '--', 'cat'], {
+      input: 'through stdin'
+    })
     t.is(passed.stdout, 'through stdin')
-    t.alike((await reader.json<Container[]>('ps')).map(({ name }) => name), ['one'])
+    t.alike(
+      (await reader.json<Container[]>('ps')).map(({ name }) => name),
+      ['one']
+    )
 
     await reader.ok('exec', 'one', '--', 'sh', '-c', 'echo kept > /root/written && rm /etc/motd')
     await reader.ok('stop', 'one')
@@ -49,7 +57,11 @@ test('share, boot, exec, stop, and boot again with no network', LONG, async (t) 
     )
     t.is(again.state, 'running', 'with nobody else there')
     t.is(await reader.ok('exec', 'one', '--', 'cat', '/root/written'), 'kept', 'writes persist')
-    t.is((await reader.run('exec', 'one', '--', 'test', '-e', '/etc/motd')).exitCode, 1, 'deletions too')
+    t.is(
+      (await reader.run('exec', 'one', '--', 'test', '-e', '/etc/motd')).exitCode,
+      1,
+      'deletions too'
+    )
     await reader.ok('rm', '--force', 'one')
     t.absent(existsSync(join(reader.home, 'containers/one')), 'removed with what it wrote')
   }
@@ -109,7 +121,10 @@ test('one command: its streams and its exit status pass through', LONG, async (t
     t.is((await machine.run(...boot, '--', 'no-such-command')).exitCode, 127)
     t.is((await machine.run(...boot, '--', '/etc/passwd')).exitCode, 126)
     t.is((await machine.run(...boot, '--nspawn-arg', '--nonsense', '--', 'true')).exitCode, 125)
-    t.is(await machine.ok(...boot, '-e', 'A=b', '-w', '/etc', '--', 'sh', '-c', 'echo $A; pwd'), 'b\n/etc')
+    t.is(
+      await machine.ok(...boot, '-e', 'A=b', '-w', '/etc', '--', 'sh', '-c', 'echo $A; pwd'),
+      'b\n/etc'
+    )
     const ro = await machine.run('boot', link, '--read-only', '--', 'touch', '/x')
     t.ok(ro.exitCode !== 0 && ro.stderr.includes('Read-only'))
   }

@@ -7,7 +7,8 @@ import { join } from 'node:path'
  * @throws Error when there is none: no test is skipped for it
  */
 export function debianRootfs(): string {
-  const path = process.env['DAT_CONTAINER_TEST_ROOTFS'] ?? join(process.cwd(), '.cache/debian-rootfs')
+  const path =
+    process.env['DAT_CONTAINER_TEST_ROOTFS'] ?? join(process.cwd(), '.cache/debian-rootfs')
   if (existsSync(join(path, 'etc/os-release'))) return path
   throw new Error(`no root filesystem at ${path}: run scripts/rootfs.sh`)
 }

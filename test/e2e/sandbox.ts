@@ -87,13 +87,17 @@ export class Sandbox implements AsyncDisposable {
     return new Sandbox(mkdtempSync(join(tmpdir(), 'dat-e2e-')), await createTestnet(3))
   }
 
+  get sandboxEnvironment(): Record<string, string> {
+    return {
+      DAT_CONTAINER_BOOTSTRAP: this.bootstrap,
+      DAT_CONTAINER_RUNTIME_DIR: join(this.directory, 'run')
+    }
+  }
+
   async machine(name: string): Promise<Machine> {
     const home = join(this.directory, name)
     await mkdir(home, { recursive: true })
-    const machine = new Machine(home, {
-      DAT_CONTAINER_BOOTSTRAP: this.bootstrap,
-      DAT_CONTAINER_RUNTIME_DIR: join(this.directory, 'run')
-    })
+    const machine = new Machine(home, this.sandboxEnvironment)
     this.#machines.push(machine)
     return machine
   }

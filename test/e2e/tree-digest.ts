@@ -7,10 +7,7 @@ import { execa } from 'execa'
  * @param options.exactTimes times to the nanosecond, else to the millisecond @default true
  * @returns lines in order of path, for comparing two trees
  */
-export async function treeDigest(
-  directory: string,
-  { exactTimes = true } = {}
-): Promise<string[]> {
+export async function treeDigest(directory: string, { exactTimes = true } = {}): Promise<string[]> {
   const line = '%P %y %m %U %G %n %T@'
   const files = ['-type', 'f', '-printf', `${line} %s\\n`]
   const listing = await execa('find', ['.', ...files, '-o', '-printf', `${line} %l\\n`], {

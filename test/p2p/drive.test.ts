@@ -45,7 +45,12 @@ test('a drive is read by link from another peer, and the last block is its manif
   await using peers = await openPeers()
   const owner = await peers.node('owner')
   const secret = DriveWriter.newSecret()
-  const writer = await DriveWriter.open({ store: owner.store, namespace: 'one', secret })
+  const writer = await DriveWriter.open({
+    store: owner.store,
+    storage: owner.storage,
+    namespace: 'one',
+    secret
+  })
   const { manifest, tree } = await writeTinyImage(writer, FILES)
   await writer.commit(manifest, tree, undefined)
   const { key } = writer
@@ -73,7 +78,8 @@ test('an update leaves the old version readable and an abandoned one is never se
   await using peers = await openPeers()
   const owner = await peers.node('owner')
   const secret = DriveWriter.newSecret()
-  const open = () => DriveWriter.open({ store: owner.store, namespace: 'one', secret })
+  const open = () =>
+    DriveWriter.open({ store: owner.store, storage: owner.storage, namespace: 'one', secret })
   const first = await open()
   const one = await writeTinyImage(first, { a: 'one' })
   await first.commit(one.manifest, one.tree, undefined)
@@ -101,7 +107,12 @@ test('a wrong secret, a drive without an image and absent peers are told apart',
   await using peers = await openPeers()
   const owner = await peers.node('owner')
   const secret = DriveWriter.newSecret()
-  const writer = await DriveWriter.open({ store: owner.store, namespace: 'one', secret })
+  const writer = await DriveWriter.open({
+    store: owner.store,
+    storage: owner.storage,
+    namespace: 'one',
+    secret
+  })
   const { manifest, tree } = await writeTinyImage(writer, FILES)
   await writer.commit(manifest, tree, undefined)
   const { key } = writer
@@ -134,7 +145,12 @@ test('a blind mirror serves an image alone and holds nothing in the clear', asyn
   await using peers = await openPeers()
   const owner = await peers.node('owner')
   const secret = DriveWriter.newSecret()
-  const writer = await DriveWriter.open({ store: owner.store, namespace: 'one', secret })
+  const writer = await DriveWriter.open({
+    store: owner.store,
+    storage: owner.storage,
+    namespace: 'one',
+    secret
+  })
   const { manifest, tree } = await writeTinyImage(writer, FILES)
   await writer.commit(manifest, tree, undefined)
   const { key } = writer
