@@ -86,7 +86,7 @@ export class Daemon implements AsyncDisposable {
       log.info({ home: paths.home, bootstrap: bootstrap ?? 'public' }, 'daemon started')
       return daemon
     } catch (error) {
-      for (const resource of opened.reverse()) {
+      for (const resource of opened.toReversed()) {
         await Promise.allSettled([resource[Symbol.asyncDispose]()])
       }
       lock[Symbol.dispose]()

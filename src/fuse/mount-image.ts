@@ -12,8 +12,6 @@ import { readKernelFacts } from './kernel-facts.ts'
 import type { MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
 import { servePlainTree } from './plain-tree.ts'
 
-export type { MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
-
 /**
  * Mounts a tree at `directory`/rootfs and serves it from this thread, which must not read it by
  * synchronous calls. Needs root.

@@ -43,14 +43,6 @@ export async function readMountTable(): Promise<MountEntry[]> {
   return parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'))
 }
 
-/**
- * Whether something is mounted on `path`, which must be absolute and free of symlinks and `..`.
- * Asks the mount table, not the filesystem.
- */
-export async function isMountPoint(path: string): Promise<boolean> {
-  return (await readMountTable()).some((entry) => entry.mountPoint === path)
-}
-
 /** Mounts at or below `directory` (absolute, free of symlinks), the last mounted first. */
 export function mountsUnder(table: readonly MountEntry[], directory: string): MountEntry[] {
   const below = directory.endsWith('/') ? directory : `${directory}/`

@@ -16,7 +16,6 @@ test('bad links, absent peers and missing things each say so in one line', LONG,
     const machine = await sandbox.machine('reader')
     const { link } = await publisher.json<Shared>('share', source, '--name', 'greeting')
     const [, secret = ''] = link.split('#')
-    const wrong = link.replace(secret, [...secret].toReversed().join(''))
     const elsewhere = link.replace(/\/\/[^#]+/, `//${secret}`)
 
     const cases: [string, number, string, string[]][] = [
@@ -41,7 +40,6 @@ test('bad links, absent peers and missing things each say so in one line', LONG,
         ['mirror', elsewhere, '--peer-timeout', '1']
       ]
     ]
-    t.ok(wrong !== link)
     for (const [title, status, code, args] of cases) {
       const plain = await machine.run(...args)
       t.is(plain.exitCode, status, `${title}: exit status`)
@@ -152,7 +150,7 @@ test('a publish that fails or is killed leaves nothing, and can be run again', L
   t.is(second.version, 2)
   t.ok(second.newBytes < 100_000, `an update stores what is new: ${second.newBytes} bytes`)
   t.is(await machine.ok('cat', 'source', '/greeting'), 'goodbye')
-  t.is(await machine.ok('cat', `${shared.link.replace('#', '@1#')}`, '/greeting'), 'hello')
+  t.is(await machine.ok('cat', shared.link.replace('#', '@1#'), '/greeting'), 'hello')
 })
 
 test('a source that changes while it is read is refused', LONG, async (t) => {

@@ -6,6 +6,7 @@ import test from 'brittle'
 import Hyperdrive from 'hyperdrive'
 import createTestnet from 'hyperdht/testnet.js'
 import { isContainerError } from '../../src/image/errors.ts'
+import type { BlockRange } from '../../src/p2p/block-fetcher.ts'
 import { BlindMirror } from '../../src/p2p/blind-mirror.ts'
 import { DriveWriter } from '../../src/p2p/drive-writer.ts'
 import { HeldDrive } from '../../src/p2p/held-drive.ts'
@@ -67,7 +68,9 @@ test('a drive is read by link from another peer, and the last block is its manif
   t.is(fetcher.counters.demandReads, 1, 'one block told everything')
   const block = await fetcher.read(tree.chunks.block[0] ?? 0, { signal: soon() })
   t.is(block.length, tree.chunks.storedBytes[0])
-  await fetcher.fill([[0, cores.blobs.length]])
+  const everything: BlockRange[] = [[0, cores.blobs.length]]
+  // oxlint-disable-next-line no-array-fill-with-reference-type -- not an array's fill
+  await fetcher.fill(everything)
   t.ok(
     Array.from({ length: cores.blobs.length }, (_, n) => fetcher.has(n)).every(Boolean),
     'filled'
