@@ -93,7 +93,6 @@ export class ImageService implements AsyncDisposable {
   /** Opens a writer: of a new drive, or of one that this machine owns. */
   async beginPublish(update: string | undefined): Promise<PublishTarget> {
     const { catalog, node } = this.#options
-    const stores = { store: node.store, storage: node.storage }
     if (update !== undefined) {
       const link = this.#resolve(update)
       const entry = catalog.find(link.key.toString('hex'))
@@ -103,12 +102,12 @@ export class ImageService implements AsyncDisposable {
         })
       }
       const secret = Buffer.from(entry.secret, 'hex')
-      const writer = await DriveWriter.open({ ...stores, namespace: entry.namespace, secret })
+      const writer = await DriveWriter.open({ node, namespace: entry.namespace, secret })
       return { writer, entry, firstBlock: writer.length }
     }
     const namespace = `publish-${randomBytes(16).toString('hex')}`
     const secret = DriveWriter.newSecret()
-    const writer = await DriveWriter.open({ ...stores, namespace, secret })
+    const writer = await DriveWriter.open({ node, namespace, secret })
     const entry: CatalogEntry = {
       key: writer.key.toString('hex'),
       secret: secret.toString('hex'),

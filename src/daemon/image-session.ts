@@ -1,20 +1,11 @@
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
+import type { StatsResponse } from './protocol.ts'
 
-export interface ImageStats {
+export interface ImageStats extends StatsResponse {
   /** Stored bytes of the whole image. */
   readonly imageBytes: number
-  /** Bytes received from peers for this image since it was opened, protocol included where known. */
-  readonly linkBytes: number
-  /** Stored bytes received from peers, all causes. */
-  readonly fetchedBytes: number
-  readonly demandBytes: number
-  readonly prefetchBytes: number
-  readonly demandReads: number
-  /** Time reads spent waiting for peers, summed over reads. */
-  readonly stallMs: number
-  readonly peers: number
   readonly complete: boolean
   /** Stored bytes present on this machine, whenever they came. */
   readonly localBytes: number

@@ -1,5 +1,6 @@
 import c, { type Encoding } from 'compact-encoding'
 import type { Manifest } from '../image/manifest.ts'
+import type { FetchCounters } from '../p2p/block-fetcher.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
 export const PROTOCOL = 'dat-container/daemon/1'
@@ -48,12 +49,7 @@ export interface FillRequest {
   readonly wait: boolean
 }
 
-export interface StatsResponse {
-  readonly fetchedBytes: number
-  readonly demandBytes: number
-  readonly prefetchBytes: number
-  readonly demandReads: number
-  readonly stallMs: number
+export interface StatsResponse extends FetchCounters {
   readonly peers: number
   /** Bytes read from all peers of the daemon since the image was opened, protocol included. */
   readonly linkBytes: number

@@ -4,7 +4,7 @@ import type { ChunkCompressors } from './chunk-compressors.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { CompressedBatch } from './compress-worker.ts'
 import type { ContentBatch } from './content-batch.ts'
-import type { BlockSink } from './publish.ts'
+import type { BlockSink } from './block-sink.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 import type { Extent } from './tree.ts'
 

@@ -7,6 +7,7 @@ import { compressPart, encodeIndex, pointerTo } from './index-codec.ts'
 import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from './manifest.ts'
 import type { PreviousVersion } from './chunk-store.ts'
 import type { ColumnTree } from './column-tree.ts'
+import type { BlockSink } from './block-sink.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
 import type { Manifest, PartPointer, StartCommand } from './manifest.ts'
 import type { TreeBuilder } from './tree-builder.ts'
@@ -24,16 +25,6 @@ export interface PublishSource {
   /** What the source itself says of these, as OCI images do; otherwise they are detected. */
   readonly arch?: string
   readonly start?: StartCommand
-}
-
-/** Where blocks go: the drive's blobs core. */
-export interface BlockSink {
-  /**
-   * Appends blocks, which become the sink's own. Never called again before the promise has settled.
-   *
-   * @returns the index of the first one; the others follow
-   */
-  append(blocks: readonly Uint8Array[]): Promise<number>
 }
 
 export interface PublishProgress {

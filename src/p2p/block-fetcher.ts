@@ -17,11 +17,14 @@ const RETRY_PAUSE_MS = 100
 /** `[first block, count]`, in the order in which they shall be fetched. */
 export type BlockRange = readonly [number, number]
 
+/** What was got from peers since the log was opened here. */
 export interface FetchCounters {
+  /** Stored bytes, all causes. */
   readonly fetchedBytes: number
   readonly demandBytes: number
   readonly prefetchBytes: number
   readonly demandReads: number
+  /** Time that reads waited for peers, summed over reads. */
   readonly stallMs: number
 }
 

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import type Corestore from 'corestore'
 import type Hypercore from 'hypercore'
 import Hyperdrive from 'hyperdrive'
 import { ContainerError } from '../image/errors.ts'
@@ -8,12 +7,11 @@ import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { driveEntries } from './drive-entries.ts'
 import { KEY_BYTES } from './link.ts'
+import type { PeerNode } from './peer-node.ts'
 import { storeError } from './store-error.ts'
 
 export interface WriterOptions {
-  readonly store: Corestore
-  /** Directory of the store. */
-  readonly storage: string
+  readonly node: PeerNode
   /** Names the drive's key pair within the store; the same name opens the same drive again. */
   readonly namespace: string
   readonly secret: Buffer
@@ -34,7 +32,7 @@ export class DriveWriter implements AsyncDisposable {
   private constructor(drive: Hyperdrive, blobs: Hypercore, options: WriterOptions) {
     this.#drive = drive
     this.#blobs = blobs
-    this.#storage = options.storage
+    this.#storage = options.node.storage
     this.key = drive.key
     this.secret = options.secret
   }
@@ -44,9 +42,9 @@ export class DriveWriter implements AsyncDisposable {
   }
 
   static async open(options: WriterOptions): Promise<DriveWriter> {
-    const { store, namespace, secret } = options
+    const { node, namespace, secret } = options
     // The drive closes the store that it is given: it gets a session of its own.
-    const drive = new Hyperdrive(store.namespace(namespace), { encryptionKey: secret })
+    const drive = new Hyperdrive(node.store.namespace(namespace), { encryptionKey: secret })
     try {
       await drive.ready()
       const { core } = await drive.getBlobs()

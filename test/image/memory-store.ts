@@ -2,7 +2,7 @@ import { decompressChunk } from '../../src/image/compression.ts'
 import type { ChunkReader } from '../../src/image/chunk-reader.ts'
 import type { ColumnTree } from '../../src/image/column-tree.ts'
 import type { PartPointer } from '../../src/image/manifest.ts'
-import type { BlockSink } from '../../src/image/publish.ts'
+import type { BlockSink } from '../../src/image/block-sink.ts'
 
 /** The blobs core of a drive, as an array. */
 export class MemoryStore implements BlockSink {

@@ -42,23 +42,25 @@ async function openPeers(): Promise<Peers> {
 const soon = (): AbortSignal => peerDeadline(undefined, 20_000, 'it').signal
 const FILES = { 'hello.txt': 'hello, peers', secret: 'the content nobody else may read' }
 
-test('a drive is read by link from another peer, and the last block is its manifest', async (t) => {
-  await using peers = await openPeers()
-  const owner = await peers.node('owner')
+/** Publishes {@link FILES} and announces them. */
+async function seedTinyImage(owner: PeerNode) {
   const secret = DriveWriter.newSecret()
-  const writer = await DriveWriter.open({
-    store: owner.store,
-    storage: owner.storage,
-    namespace: 'one',
-    secret
-  })
+  const writer = await DriveWriter.open({ node: owner, namespace: 'one', secret })
   const { manifest, tree } = await writeTinyImage(writer, FILES)
   await writer.commit(manifest, tree, undefined)
   const { key } = writer
   await writer[Symbol.asyncDispose]()
-  await using seeded = new HeldDrive({ node: owner, key, secret, writable: true })
+  const seeded = new HeldDrive({ node: owner, key, secret, writable: true })
   await seeded.open(soon())
   await seeded.announced()
+  return { key, secret, manifest, tree, seeded }
+}
+
+test('a drive is read by link from another peer, and the last block is its manifest', async (t) => {
+  await using peers = await openPeers()
+  const owner = await peers.node('owner')
+  const { key, secret, manifest, tree, seeded } = await seedTinyImage(owner)
+  await using _seeding = seeded
 
   const reader = await peers.node('reader')
   await using drive = new HeldDrive({ node: reader, key, secret, writable: false })
@@ -81,8 +83,7 @@ test('an update leaves the old version readable and an abandoned one is never se
   await using peers = await openPeers()
   const owner = await peers.node('owner')
   const secret = DriveWriter.newSecret()
-  const open = () =>
-    DriveWriter.open({ store: owner.store, storage: owner.storage, namespace: 'one', secret })
+  const open = () => DriveWriter.open({ node: owner, namespace: 'one', secret })
   const first = await open()
   const one = await writeTinyImage(first, { a: 'one' })
   await first.commit(one.manifest, one.tree, undefined)
@@ -109,19 +110,8 @@ test('an update leaves the old version readable and an abandoned one is never se
 test('a wrong secret, a drive without an image and absent peers are told apart', async (t) => {
   await using peers = await openPeers()
   const owner = await peers.node('owner')
-  const secret = DriveWriter.newSecret()
-  const writer = await DriveWriter.open({
-    store: owner.store,
-    storage: owner.storage,
-    namespace: 'one',
-    secret
-  })
-  const { manifest, tree } = await writeTinyImage(writer, FILES)
-  await writer.commit(manifest, tree, undefined)
-  const { key } = writer
-  await writer[Symbol.asyncDispose]()
-  await using seeded = new HeldDrive({ node: owner, key, secret, writable: true })
-  await seeded.open(soon())
+  const { key, secret, seeded } = await seedTinyImage(owner)
+  await using _seeding = seeded
   const other = new Hyperdrive(owner.store.namespace('two'), { encryptionKey: secret })
   await other.put('/readme', Buffer.from('no image'))
   await using seededOther = new HeldDrive({ node: owner, key: other.key, secret, writable: true })
@@ -147,19 +137,7 @@ test('a wrong secret, a drive without an image and absent peers are told apart',
 test('a blind mirror serves an image alone and holds nothing in the clear', async (t) => {
   await using peers = await openPeers()
   const owner = await peers.node('owner')
-  const secret = DriveWriter.newSecret()
-  const writer = await DriveWriter.open({
-    store: owner.store,
-    storage: owner.storage,
-    namespace: 'one',
-    secret
-  })
-  const { manifest, tree } = await writeTinyImage(writer, FILES)
-  await writer.commit(manifest, tree, undefined)
-  const { key } = writer
-  await writer[Symbol.asyncDispose]()
-  const seeded = new HeldDrive({ node: owner, key, secret, writable: true })
-  await seeded.open(soon())
+  const { key, secret, manifest, seeded } = await seedTinyImage(owner)
 
   const mirror = await peers.node('mirror')
   await using blind = new HeldDrive({ node: mirror, key, secret: undefined, writable: false })
