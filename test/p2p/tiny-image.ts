@@ -18,7 +18,8 @@ const OWNED_BY_ROOT = {
 export async function writeTinyImage(
   writer: DriveWriter,
   files: Readonly<Record<string, string>>,
-  versions: Manifest['versions'] = []
+  versions: Manifest['versions'] = [],
+  tamper: (packedIndex: Buffer) => Buffer = (packed) => packed
 ): Promise<{ manifest: Manifest; tree: Tree }> {
   const builder = new TreeBuilder()
   for (const [name, content] of Object.entries(files)) {
@@ -30,7 +31,7 @@ export async function writeTinyImage(
     builder.link(0, Buffer.from(name), inode)
   }
   const tree = builder.finish()
-  const packed = encodeIndex(tree)
+  const packed = tamper(encodeIndex(tree))
   const blocks = compressPart(packed)
   const index = pointerTo(blocks, await writer.append(blocks), packed.length)
   const hashBlocks = compressPart(Buffer.alloc(16 * tree.chunks.length))

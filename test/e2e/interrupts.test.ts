@@ -1,0 +1,182 @@
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import test from 'brittle'
+import { leftAfter, snapshot } from '../boot/leftovers.ts'
+import { debianRootfs } from './rootfs.ts'
+import type { Container, Listed, Shared } from './results.ts'
+import { LONG, Sandbox, type Machine, type Ran } from './sandbox.ts'
+
+/** Milliseconds from the start of a command: from before it has read its arguments to well after. */
+const MOMENTS_MS = [50, 150, 300, 450, 600, 1000, 1500, 2500]
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGKILL'] as const
+const CODES = { SIGINT: [130], SIGTERM: [130, 143], SIGKILL: [] as number[] }
+type Signal = (typeof SIGNALS)[number]
+
+interface Interrupted {
+  readonly exitCode: number | undefined
+  readonly signal: string | undefined
+  readonly stderr: string
+}
+
+async function interrupt(
+  machine: Machine,
+  args: string[],
+  { signal, afterMs }: { signal: Signal; afterMs: number }
+): Promise<Interrupted> {
+  const running = machine.start(args)
+  await sleep(afterMs)
+  running.kill(signal)
+  const { exitCode, signal: killer, stderr } = (await running) as unknown as Ran
+  return { exitCode, signal: killer, stderr }
+}
+
+/** How an interrupted command may end; `finished`: statuses it has when it was done before. */
+function endedWell(
+  { exitCode, signal, stderr }: Interrupted,
+  sent: Signal,
+  finished: readonly number[]
+): boolean {
+  // Before a program has set up anything, the signal simply ends it.
+  if (exitCode === undefined) return signal === sent && stderr === ''
+  const lines = stderr.split('\n').filter((line) => line.startsWith('dat-container: '))
+  const expected: readonly number[] = [...CODES[sent], ...finished]
+  return expected.includes(exitCode) && lines.length <= 1
+}
+
+for (const signal of SIGNALS) {
+  test(`${signal} at every moment of a boot leaves nothing`, LONG, async (t) => {
+    await using sandbox = await Sandbox.open()
+    const machine = await sandbox.machine('only')
+    const { link } = await machine.json<Shared>('share', debianRootfs(), '--name', 'debian')
+    const before = snapshot()
+    const ways: [title: string, args: string[], finished: number[]][] = [
+      ['boot', [link, '--ephemeral'], signal === 'SIGTERM' ? [0] : []],
+      ['a command', [link, '--ephemeral', '--', 'sleep', '1000'], []],
+      ['detached', [link, '--ephemeral', '-d', '--wait', 'ready'], [0]]
+    ]
+    for (const [title, args, finished] of ways) {
+      for (const afterMs of MOMENTS_MS) {
+        const ended = await interrupt(machine, ['boot', ...args], { signal, afterMs })
+        const how = `${title}, ${afterMs} ms: ${ended.exitCode ?? ended.signal} ${ended.stderr}`
+        t.ok(endedWell(ended, signal, finished), how)
+        if (ended.exitCode === 0) await machine.run('rm', '-f', await onlyName(machine))
+      }
+    }
+    // Only after SIGKILL is there anything for it to sweep.
+    if (signal === 'SIGKILL') await machine.ok('ps')
+    t.alike(await leftAfter(before), [], 'nothing is left')
+    t.alike(await machine.json('ps', '--all'), [], 'no container is known')
+    t.alike(readdirSync(join(machine.home, 'containers')), [], 'nor has one files')
+  })
+}
+
+async function onlyName(machine: Machine): Promise<string> {
+  return (await machine.json<Container[]>('ps'))[0]?.name ?? 'none'
+}
+
+test('interrupted while it looks for peers or waits for a read', LONG, async (t) => {
+  const before = snapshot()
+  {
+    await using sandbox = await Sandbox.open()
+    const publisher = await sandbox.machine('publisher')
+    const reader = await sandbox.machine('reader')
+    const { link } = await publisher.json<Shared>('share', debianRootfs(), '--name', 'debian')
+    const [key = ''] = link.split('#')
+    const absent = link.replace(/dat:\/\/.{20}/, key.slice(0, 6) + 'y'.repeat(20))
+    for (const signal of SIGNALS) {
+      for (const [verb, ...rest] of [
+        ['boot'],
+        ['boot', '-d'],
+        ['mount', sandbox.directory + '/m']
+      ]) {
+        const args = [verb ?? '', absent, ...rest, '--peer-timeout', '60']
+        const ended = await interrupt(reader, args, { signal, afterMs: 1500 })
+        t.ok(endedWell(ended, signal, []), `${verb} without peers: ${JSON.stringify(ended)}`)
+      }
+    }
+
+    // Mounted with hardly any content here; then nobody is there to give more.
+    const directory = join(sandbox.directory, 'mnt')
+    await reader.ok('mount', link, directory, '--lazy-only')
+    await publisher.ok('daemon', 'stop')
+    for (const signal of SIGNALS) {
+      for (const rest of [[], ['--', 'sh'], ['-d', '--wait', 'ready']]) {
+        const args = ['boot', link, '--ephemeral', ...rest]
+        const ended = await interrupt(reader, args, { signal, afterMs: 2000 })
+        t.ok(endedWell(ended, signal, []), `${args.slice(2).join(' ')}: ${JSON.stringify(ended)}`)
+      }
+    }
+    t.alike(await reader.json('ps', '--all'), [])
+    await reader.ok('umount', directory)
+    await publisher.ok('daemon', 'start')
+  }
+  t.alike(await leftAfter(before), [], 'nothing is left')
+})
+
+test('mount and share, interrupted at many moments, leave nothing', LONG, async (t) => {
+  const before = snapshot()
+  {
+    await using sandbox = await Sandbox.open()
+    const machine = await sandbox.machine('only')
+    const { link } = await machine.json<Shared>('share', debianRootfs(), '--name', 'debian')
+    const directory = join(sandbox.directory, 'mnt')
+    const source = join(sandbox.directory, 'source')
+    mkdirSync(source)
+    writeFileSync(join(source, 'large'), randomBytes(96 * 1024 * 1024))
+    for (const signal of SIGNALS) {
+      for (const afterMs of MOMENTS_MS.slice(0, 5)) {
+        const ended = await interrupt(machine, ['mount', link, directory], { signal, afterMs })
+        t.ok(endedWell(ended, signal, [0]), `mount, ${afterMs} ms: ${JSON.stringify(ended)}`)
+        // It may have been done, and the one who asked for it has died before it heard so.
+        const umount = await machine.run('umount', directory)
+        if (ended.exitCode === 130) t.is(umount.exitCode, 3, 'an interrupted mount is not there')
+      }
+      for (const afterMs of [100, 500, 800]) {
+        const ended = await interrupt(machine, ['share', source], { signal, afterMs })
+        t.ok(endedWell(ended, signal, []), `share, ${afterMs} ms: ${JSON.stringify(ended)}`)
+      }
+    }
+    const names = (await machine.json<Listed[]>('images')).map(({ name }) => name)
+    t.alike(names, ['debian'], 'no image is half-published')
+  }
+  t.alike(await leftAfter(before), [], 'nothing is left')
+})
+
+test('a mounter killed under a container; a container that powers itself off', LONG, async (t) => {
+  const before = snapshot()
+  {
+    await using sandbox = await Sandbox.open()
+    const machine = await sandbox.machine('only')
+    const { link } = await machine.json<Shared>('share', debianRootfs(), '--name', 'debian')
+    const boot = ['boot', link, '-d', '--wait', 'ready']
+    for (const mode of ['erofs', 'fuse']) {
+      await machine.ok(...boot, '-n', 'bereft', '--mount', mode)
+      process.kill(mounterPid(sandbox), 'SIGKILL')
+      await machine.ok('rm', '-f', 'bereft')
+      t.alike(await machine.json('ps', '--all'), [], `${mode}: removed without its mounter`)
+    }
+    await machine.ok(...boot, '-n', 'done')
+    // The exec may be cut off by what it asks for.
+    await machine.run('exec', 'done', '--', 'systemctl', 'poweroff')
+    while ((await machine.json<Container[]>('ps')).length > 0) await sleep(50)
+    const [ended] = await machine.json<(Container & { exitCode: number })[]>('ps', '--all')
+    t.alike([ended?.state, ended?.exitCode], ['stopped', 0], 'it powered itself off')
+    const foreground = machine.start(['boot', 'debian', '-n', 'done'])
+    while ((await machine.run('exec', 'done', '--', 'systemctl', 'poweroff')).exitCode !== 0) {
+      await sleep(50)
+    }
+    t.is((await foreground).exitCode, 0, 'and the command that ran it returned')
+    await machine.ok('rm', 'done')
+  }
+  t.alike(await leftAfter(before), [], 'nothing is left')
+})
+
+function mounterPid(sandbox: Sandbox): number {
+  const runtime = join(sandbox.directory, 'run')
+  const [state = ''] = readdirSync(runtime, { recursive: true, encoding: 'utf8' }).filter((path) =>
+    /mounts\/[^/]+\/state\.json$/.test(path)
+  )
+  return (JSON.parse(readFileSync(join(runtime, state), 'utf8')) as { pid: number }).pid
+}
