@@ -1,11 +1,12 @@
 import { ContainerError } from '../image/errors.ts'
+import { sharedController } from '../p2p/waiting.ts'
 
 /**
  * Runs `work` with a signal that Ctrl-C and SIGTERM abort, so that it can undo what it began. A
  * second Ctrl-C ends the process at once.
  */
 export async function interruptible<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController()
+  const controller = sharedController()
   const onSignal = (): void => {
     if (controller.signal.aborted) process.exit(130)
     controller.abort(new ContainerError('CANCELLED', 'interrupted'))

@@ -6,7 +6,7 @@ import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import { formatKey, formatLink } from '../p2p/link.ts'
-import { cancelled } from '../p2p/waiting.ts'
+import { cancelled, sharedController } from '../p2p/waiting.ts'
 import type { ImageService, PublishTarget } from './image-service.ts'
 import {
   METHODS,
@@ -41,7 +41,7 @@ interface OpenHandle {
 export class ClientConnection {
   readonly ended: Promise<void>
   readonly #options: ClientConnectionOptions
-  readonly #gone = new AbortController()
+  readonly #gone = sharedController()
   readonly #handles = new Map<number, OpenHandle>()
   #nextHandle = 1
   #publish: PublishTarget | undefined

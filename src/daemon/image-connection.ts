@@ -1,6 +1,6 @@
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
-import { cancelled, pause, untilAborted } from '../p2p/waiting.ts'
+import { cancelled, pause, sharedController, untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
 import type { HomePaths } from './home.ts'
 import { METHODS, type Method } from './protocol.ts'
@@ -29,7 +29,7 @@ export class ImageConnection implements Disposable {
   readonly link: string
   readonly manifest: Manifest
   readonly #options: ImageConnectionOptions
-  readonly #closed = new AbortController()
+  readonly #closed = sharedController()
   #attached: Promise<Attached>
   #fillRanges: readonly (readonly [number, number])[] | undefined
 

@@ -1,17 +1,19 @@
 import type Hypercore from 'hypercore'
 import { ContainerError, isContainerError } from '../image/errors.ts'
-import { pause, peerDeadline, untilAborted } from './waiting.ts'
+import { fullDisk } from './store-error.ts'
+import { pause, peerDeadline, sharedController, untilAborted } from './waiting.ts'
 
 /** One try of one block; a silent peer is given up after this and the block asked for anew. */
 const ATTEMPT_MS = 8_000
+/** With no block arriving for so long while some are asked for, the store is looked at. */
+const STALLED_MS = 2_500
+const STALL_CHECK_MS = 500
 /** Background requests in flight while reads wait for peers: head-of-line blocking is what a miss pays. */
 const FILL_WINDOW_BUSY = 2
 /** … and when nobody waits. */
 const FILL_WINDOW_IDLE = 48
 /** A fetch counts as busy for so long after its last miss. */
 const BUSY_AFTER_MISS_MS = 250
-const READ_AHEAD_FIRST = 2
-const READ_AHEAD_MOST = 16
 const RETRY_PAUSE_MS = 100
 
 /** `[first block, count]`, in the order in which they shall be fetched. */
@@ -35,26 +37,27 @@ export interface ReadBlockOptions {
 }
 
 /**
- * Gets blocks of one log: those a reader waits for at once, a window ahead of sequential reads, and
- * the rest in the background in a window that shrinks while anybody waits.
+ * Gets blocks of one log: those a reader waits for at once, and the rest in the background in a window
+ * that shrinks while anybody waits. Reading ahead is left to whoever knows which file is read.
  */
 export class BlockFetcher {
   readonly #core: Hypercore
+  readonly #storage: string
   readonly #demanded = new Set<number>()
-  readonly #ahead = new Set<number>()
-  /** End of each sequential run of reads → its read-ahead window, newest last. */
-  readonly #runs = new Map<number, number>()
-  readonly #closed = new AbortController()
+  readonly #closed = sharedController()
   #counters = { fetchedBytes: 0, demandBytes: 0, prefetchBytes: 0, demandReads: 0, stallMs: 0 }
   #waiting = 0
   #lastMiss = 0
+  #lastArrival = 0
   #fill: Iterator<number> | undefined
   #filling = 0
   #fillTimer: NodeJS.Timeout | undefined
-  #fillEnd: (() => void)[] = []
+  #fillEnd: ((error?: Error) => void)[] = []
 
-  constructor(core: Hypercore) {
+  /** @param storage directory of the store that the log is in */
+  constructor(core: Hypercore, storage: string) {
     this.#core = core
+    this.#storage = storage
     core.on('download', this.#onDownload)
   }
 
@@ -77,7 +80,6 @@ export class BlockFetcher {
    * @throws ContainerError `PEERS_UNREACHABLE` after `timeoutMs`; the signal's reason
    */
   async read(block: number, options: ReadBlockOptions = {}): Promise<Buffer> {
-    this.#readAhead(block)
     if (this.has(block)) {
       const local = await this.#core.get(block, { wait: false })
       if (local) return local
@@ -88,20 +90,24 @@ export class BlockFetcher {
   /**
    * Fetches blocks in the background, in the order given, replacing what was asked for before.
    * Resolves when all have been fetched, or when replaced or closed.
+   *
+   * @throws ContainerError `DISK_FULL`
    */
   fill(ranges: readonly BlockRange[]): Promise<void> {
     this.stopFill()
     this.#fill = this.#missing(ranges)
-    const ended = new Promise<void>((resolve) => this.#fillEnd.push(resolve))
+    const ended = new Promise<void>((resolve, reject) => {
+      this.#fillEnd.push((error) => (error ? reject(error) : resolve()))
+    })
     this.#pump()
     return ended
   }
 
-  stopFill(): void {
+  stopFill(error?: Error): void {
     this.#fill = undefined
     clearTimeout(this.#fillTimer)
     this.#fillTimer = undefined
-    for (const resolve of this.#fillEnd.splice(0)) resolve()
+    for (const end of this.#fillEnd.splice(0)) end(error)
   }
 
   close(): void {
@@ -111,6 +117,7 @@ export class BlockFetcher {
   }
 
   readonly #onDownload = (index: number, bytes: number): void => {
+    this.#lastArrival = performance.now()
     this.#counters.fetchedBytes += bytes
     if (this.#demanded.has(index)) this.#counters.demandBytes += bytes
     else this.#counters.prefetchBytes += bytes
@@ -143,7 +150,7 @@ export class BlockFetcher {
     for (;;) {
       signal.throwIfAborted()
       try {
-        const found = await untilAborted(this.#core.get(block, { timeout: ATTEMPT_MS }), signal)
+        const found = await untilAborted(this.#attempt(block), signal)
         if (found) return found
       } catch (error) {
         signal.throwIfAborted()
@@ -153,19 +160,31 @@ export class BlockFetcher {
     }
   }
 
-  #readAhead(block: number): void {
-    const window = this.#runs.get(block) ?? 0
-    this.#runs.delete(block)
-    const next = window === 0 ? READ_AHEAD_FIRST : Math.min(window * 2, READ_AHEAD_MOST)
-    this.#runs.set(block + 1, next)
-    if (this.#runs.size > 32) this.#runs.delete(this.#runs.keys().next().value ?? -1)
-    if (window === 0) return
-    const end = Math.min(block + 1 + window, this.#core.length)
-    for (let ahead = block + 1; ahead < end; ahead++) {
-      if (this.has(ahead) || this.#ahead.has(ahead) || this.#demanded.has(ahead)) continue
-      this.#ahead.add(ahead)
-      void this.#quietly(ahead).finally(() => this.#ahead.delete(ahead))
+  /** @throws ContainerError `DISK_FULL` when the store takes no more blocks */
+  async #attempt(block: number): Promise<Buffer | null> {
+    // A log that nobody asked anything of is not stalled.
+    if (this.#waiting + this.#filling <= 1) this.#lastArrival = performance.now()
+    let timer: NodeJS.Timeout | undefined
+    const storeFails = new Promise<never>((_resolve, reject) => {
+      timer = setInterval(() => {
+        const error = this.#storeFailure()
+        if (error) reject(error)
+      }, STALL_CHECK_MS)
+    })
+    try {
+      return await Promise.race([this.#core.get(block, { timeout: ATTEMPT_MS }), storeFails])
+    } finally {
+      clearInterval(timer)
     }
+  }
+
+  /**
+   * hypercore says nothing when it cannot write a block: nothing more arrives, that is all. So when
+   * there are peers and yet no progress, the disk is looked at.
+   */
+  #storeFailure(): ContainerError | undefined {
+    const stalled = performance.now() - this.#lastArrival > STALLED_MS
+    return stalled && this.#core.peers.length > 0 ? fullDisk(this.#storage) : undefined
   }
 
   #pump(): void {
@@ -181,7 +200,9 @@ export class BlockFetcher {
       }
       this.#filling++
       void this.#untilFetched(next.value, this.#closed.signal)
-        .catch(() => {})
+        .catch((error: unknown) => {
+          if (isContainerError(error, 'DISK_FULL')) this.stopFill(error)
+        })
         .finally(() => {
           this.#filling--
           this.#pump()
@@ -201,10 +222,6 @@ export class BlockFetcher {
         if (!this.has(block)) yield block
       }
     }
-  }
-
-  async #quietly(block: number): Promise<void> {
-    await this.#core.get(block, { timeout: ATTEMPT_MS }).catch(() => null)
   }
 }
 

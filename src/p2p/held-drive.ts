@@ -5,7 +5,7 @@ import { BlockFetcher } from './block-fetcher.ts'
 import { closeDriveCores, openDriveCores, type DriveCores } from './drive-cores.ts'
 import { readManifest } from './image-manifest.ts'
 import type { PeerNode } from './peer-node.ts'
-import { pause, untilAborted } from './waiting.ts'
+import { pause, sharedController, untilAborted } from './waiting.ts'
 
 /** How often the DHT is asked again while nobody who has the drive is connected. */
 const LOOK_UP_PAUSES_MS = [500, 1_000, 2_000, 5_000]
@@ -27,7 +27,7 @@ export class HeldDrive implements AsyncDisposable {
   readonly secret: Buffer | undefined
   readonly #node: PeerNode
   readonly #discovery: PeerDiscovery
-  readonly #closed = new AbortController()
+  readonly #closed = sharedController()
   readonly #lookingUp: Promise<void>
   #opening: Promise<OpenDrive> | undefined
   #open: OpenDrive | undefined
@@ -98,7 +98,7 @@ export class HeldDrive implements AsyncDisposable {
       signal: this.#closed.signal
     })
     this.#startedLocal = cores.blobs.peers.length === 0
-    this.#open = { cores, fetcher: new BlockFetcher(cores.blobs) }
+    this.#open = { cores, fetcher: new BlockFetcher(cores.blobs, this.#node.storage) }
     return this.#open
   }
 

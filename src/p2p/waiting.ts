@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { ContainerError } from '../image/errors.ts'
 
 /**
@@ -21,6 +22,16 @@ export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal):
   }
 }
 
+/**
+ * A controller whose signal any number of waits may listen to at once. Node warns of a leak at more
+ * than ten listeners; reads in flight are more.
+ */
+export function sharedController(): AbortController {
+  const controller = new AbortController()
+  setMaxListeners(0, controller.signal)
+  return controller
+}
+
 /** Resolves after `ms`, sooner when `signal` aborts; never rejects. */
 export function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
@@ -41,7 +52,7 @@ export function peerDeadline(
   timeoutMs: number,
   what: string
 ): { signal: AbortSignal; clear: () => void } {
-  const controller = new AbortController()
+  const controller = sharedController()
   const onParent = (): void => controller.abort(parent?.reason ?? cancelled())
   if (parent?.aborted) onParent()
   parent?.addEventListener('abort', onParent, { once: true })

@@ -194,6 +194,32 @@ test('a full disk is said, and what was published before is whole', LONG, async 
   }
 })
 
+test(
+  'a disk that fills up while fetching is said, and fetching goes on when it has room',
+  LONG,
+  async (t) => {
+    await using sandbox = await Sandbox.open()
+    const publisher = await sandbox.machine('publisher')
+    const source = tree(sandbox, 'large', {})
+    writeFileSync(join(source, 'large'), randomBytes(150 * 1024 * 1024))
+    const { link } = await publisher.json<Shared>('share', source)
+    const home = join(sandbox.directory, 'small-home')
+    mkdirSync(home)
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=130m', 'tmpfs', home])
+    const reader = await sandbox.machine('small-home')
+    try {
+      const ran = await reader.run('pull', link)
+      t.is(ran.exitCode, 1)
+      t.ok(isOneLine(ran) && ran.stderr.includes('full'), ran.stderr)
+      execFileSync('mount', ['-o', 'remount,size=600m', home])
+      t.is((await reader.json<{ complete: boolean }>('pull', link)).complete, true)
+    } finally {
+      await reader.run('daemon', 'stop')
+      execFileSync('umount', [home])
+    }
+  }
+)
+
 /** Another secret of the right form. */
 function altered(link: string): string {
   const [before = '', secret = ''] = link.split('#')

@@ -13,6 +13,8 @@ const ROWS = 33
 const COLUMNS = 111
 const CTRL_C = '\u0003'
 const POLL_MS = 30
+/** Only ends what hangs, and tells what was there to see. */
+const SHOWN_TIMEOUT_MS = 30_000
 
 /** A command on a real terminal, which script(1) makes, with somebody who types. */
 class Terminal {
@@ -46,6 +48,7 @@ class Terminal {
 
   /** Waits until `pattern` is shown. @returns the match */
   async until(pattern: RegExp): Promise<RegExpExecArray> {
+    const deadline = performance.now() + SHOWN_TIMEOUT_MS
     let ended = false
     void this.exited.then(() => (ended = true))
     for (;;) {
@@ -55,6 +58,8 @@ class Terminal {
         this.#shown = this.#shown.slice(match.index + match[0].length)
         return match
       }
+      if (performance.now() > deadline)
+        throw new Error(`never ${pattern}: ${JSON.stringify(this.all)}`)
       if (last) throw new Error(`ended without ${pattern}: ${JSON.stringify(this.all)}`)
       await sleep(POLL_MS)
     }
