@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
-import type { DetachedEvent, DetachedRequest } from './detached-protocol.ts'
+import type { DetachedEvent, DetachedKeep, DetachedRequest } from './detached-protocol.ts'
 import { fromRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import { requireRoot } from './require-root.ts'
@@ -24,7 +24,7 @@ const STATUS_DESCRIPTOR = 3
 
 /**
  * Starts a container with a runner process of its own and waits until it runs. Its console goes to
- * the log.
+ * the log. If this process dies before the wait is over, the container is undone.
  *
  * @throws ContainerError whatever kept it from running; nothing is left then. `BOOT_FAILED` also
  *   when it ended before it was ready
@@ -48,14 +48,17 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
     const request: DetachedRequest = { container }
     if (child.stdin) writeJsonLine(child.stdin, request)
     const state = await waitFor(status, wait, onState)
+    const keep: DetachedKeep = { keep: true }
+    if (child.stdin) writeJsonLine(child.stdin, keep)
+    child.stdin?.end()
     return state
   } catch (error) {
     // The runner cleans up after what it told of; then it is gone.
+    child.stdin?.destroy()
     await exited
     throw isAborted(signal) ? cancelled() : error
   } finally {
     signal?.removeEventListener('abort', abort)
-    child.stdin?.destroy()
     status.destroy()
     child.unref()
   }

@@ -40,13 +40,16 @@ export async function claimName(paths: BootPaths, name: string): Promise<Contain
   return { places, lock, config: await readJsonFile<ContainerConfig>(places.config) }
 }
 
-/** Takes a made-up name that nobody has. */
+/** Takes the first made-up name that nobody has. */
 export async function claimNewName(paths: BootPaths, imageName: string): Promise<ContainerClaim> {
-  for (;;) {
-    const places = containerPaths(paths, generateName(imageName))
+  for (let ordinal = 1; ; ordinal++) {
+    const places = containerPaths(paths, generateName(imageName, ordinal))
     if (existsSync(places.directory) || existsSync(places.runtime)) continue
     const lock = await takeLock(places.lock)
-    if (lock !== undefined) return { places, lock, config: undefined }
+    if (lock === undefined) continue
+    // It may have come and gone between our look and our lock.
+    if (!existsSync(places.directory)) return { places, lock, config: undefined }
+    await lock[Symbol.asyncDispose]()
   }
 }
 

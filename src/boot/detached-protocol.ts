@@ -7,6 +7,14 @@ export interface DetachedRequest {
   readonly container: ContainerOptions
 }
 
+/**
+ * The second line, once the starter has heard what it waited for. A starter that goes away without,
+ * however it does, wants no container any more.
+ */
+export interface DetachedKeep {
+  readonly keep: true
+}
+
 /** What a detached runner tells its starter. */
 export type DetachedEvent =
   | { readonly event: 'state'; readonly state: ContainerState }

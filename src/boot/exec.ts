@@ -1,5 +1,6 @@
 import { spawn, type StdioOptions } from 'node:child_process'
 import { readlinkSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { isatty } from 'node:tty'
 import { cgroupPids, inCgroups, makeCgroups, removeCgroups } from './cgroup.ts'
@@ -36,16 +37,6 @@ export interface ExecOptions {
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const
 const SIGNAL_EXIT_BASE = 128
-const SIGNAL_NUMBERS: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGABRT: 6,
-  SIGKILL: 9,
-  SIGSEGV: 11,
-  SIGPIPE: 13,
-  SIGTERM: 15
-}
 
 /**
  * Runs a command in a running container and waits for it. Signals that this process gets meanwhile
@@ -73,6 +64,7 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
     cwd,
     user,
     userNamespace: hasOwnUserNamespace(leader),
+    terminal: options.tty === true,
     ...capabilityBound(leader)
   })
   const cgroups = await makeCgroups(state.cgroups.map((directory) => join(directory, 'exec')))
@@ -129,7 +121,7 @@ async function runForwarding(
     return await new Promise<number>((resolve, reject) => {
       child.once('error', reject)
       child.once('close', (code, killer) => {
-        resolve(code ?? SIGNAL_EXIT_BASE + (SIGNAL_NUMBERS[killer ?? ''] ?? 0))
+        resolve(code ?? SIGNAL_EXIT_BASE + (killer === null ? 0 : constants.signals[killer]))
       })
     })
   } finally {

@@ -13,6 +13,8 @@ export interface NsenterOptions {
   readonly capabilityBound?: string
   /** Whether the container has a user namespace of its own. @default false */
   readonly userNamespace?: boolean
+  /** Make the terminal on standard input the controlling one of the command. @default false */
+  readonly terminal?: boolean
 }
 
 /** What nsenter itself needs until it is inside; a set without these can't be put on before it. */
@@ -28,7 +30,7 @@ const CAPABILITY_BITS = 41n
  * of the container could borrow from this one what it was denied itself.
  */
 export function planNsenter(options: NsenterOptions): string[] {
-  const { leaderPid, argv, cwd, user, userNamespace = false } = options
+  const { leaderPid, argv, cwd, user, userNamespace = false, terminal = false } = options
   const uid = user?.uid ?? 0
   const gid = user?.gid ?? 0
   const groups = user?.groups ?? [0]
@@ -37,6 +39,7 @@ export function planNsenter(options: NsenterOptions): string[] {
     ...(userNamespace ? [] : [`--regid=${gid}`, `--groups=${groups.join(',')}`]),
     ...boundingSet(options.capabilityBound),
     '--',
+    ...(terminal ? sessionInside(leaderPid) : []),
     hostProgram('nsenter'),
     `--target=${leaderPid}`,
     ...(userNamespace ? ['--user'] : []),
@@ -44,7 +47,7 @@ export function planNsenter(options: NsenterOptions): string[] {
     '--uts',
     '--ipc',
     '--net',
-    '--pid',
+    ...(terminal ? [] : ['--pid']),
     '--cgroup',
     '--root',
     `--wdns=${cwd}`,
@@ -54,6 +57,15 @@ export function planNsenter(options: NsenterOptions): string[] {
     '--',
     ...argv
   ]
+}
+
+/**
+ * A shell must see the leader of its process group, so its session has to begin in the container's
+ * PID namespace; the host's setsid(1) can begin it there while the rest is still the host's.
+ */
+function sessionInside(leaderPid: number): string[] {
+  const enter = [hostProgram('nsenter'), `--target=${leaderPid}`, '--pid', '--']
+  return [...enter, hostProgram('setsid'), '--ctty', '--']
 }
 
 function boundingSet(mask: string | undefined): string[] {

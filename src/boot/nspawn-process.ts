@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
+import { constants } from 'node:os'
 import { mkdir, rmdir, statfs } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { mount } from '../fuse/mount-syscall.ts'
@@ -11,6 +12,7 @@ import { childrenOf, identify, innermostPid, type ProcessIdentity } from './proc
 const TMPFS_MAGIC = 0x01_02_19_94
 const PROPAGATE_ROOT = '/run/systemd/nspawn/propagate'
 const LEADER_POLL_MS = 3
+const SIGNAL_EXIT_BASE = 128
 
 /** A started systemd-nspawn. */
 export interface NspawnProcess {
@@ -43,7 +45,9 @@ export async function startNspawn(
     env: { ...environment, ...nspawnEnvironment() }
   })
   const exited = new Promise<number>((resolve) => {
-    child.once('close', (code, signal) => resolve(code ?? (signal === null ? 1 : 128)))
+    child.once('close', (code, signal) => {
+      resolve(code ?? SIGNAL_EXIT_BASE + (signal === null ? 0 : constants.signals[signal]))
+    })
   })
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve)

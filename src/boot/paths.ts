@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { mkdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { openHome } from '../daemon/home.ts'
@@ -149,12 +148,17 @@ export function checkName(name: string): void {
   })
 }
 
-/** A name for a container of the image `imageName` that nobody chose one for. */
-export function generateName(imageName: string): string {
+/**
+ * A name for a container of the image `imageName` that nobody chose one for: the image's, from the
+ * second on with a number.
+ *
+ * @param ordinal from 1
+ */
+export function generateName(imageName: string, ordinal: number): string {
   const base = imageName
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
     .replace(/^-+|-+$/g, '')
     .slice(0, 40)
-  return `${base || 'container'}-${randomBytes(2).toString('hex')}`
+  return ordinal === 1 ? base || 'container' : `${base || 'container'}-${ordinal}`
 }

@@ -61,6 +61,11 @@ export async function planPayload(
 async function userName(root: string, text: string | undefined): Promise<string | undefined> {
   if (text === undefined || text === '') return undefined
   const user = await resolveUser(root, text)
+  if (text.includes(':') && user.gid !== (await resolveUser(root, `${user.uid}`)).gid) {
+    throw new ContainerError('USAGE', `${text}: a container starts with its user's own group`, {
+      hint: 'name the user alone; `exec --user USER:GROUP` takes any group'
+    })
+  }
   if (user.uid === 0) return undefined
   if (user.name === undefined) {
     throw new ContainerError('NOT_FOUND', `user ${text} has no entry in the image's /etc/passwd`, {

@@ -1,6 +1,6 @@
 /**
- * A detached runner: `node runner-main.js`, with a `DetachedRequest` as one line of JSON on its
- * standard input. Tells of states, of readiness and of errors on descriptor 3, one line each; then
+ * A detached runner: `node runner-main.js`, with a `DetachedRequest` and then a `DetachedKeep` as
+ * lines of JSON on its standard input. Tells of states, of readiness and of errors on descriptor 3, one line each; then
  * lives as long as its container.
  */
 import { createWriteStream } from 'node:fs'
@@ -18,13 +18,20 @@ function tell(event: DetachedEvent): void {
   writeJsonLine(status, event)
 }
 
-const first = await readJsonLines(process.stdin).next()
+const lines = readJsonLines(process.stdin)
+const first = await lines.next()
 const { container } = first.value as DetachedRequest
+const abandoned = new AbortController()
+void lines.next().then(
+  ({ done }) => done === true && abandoned.abort(),
+  () => abandoned.abort()
+)
 
 try {
   const { exitCode } = await runContainer({
     container,
     console: 'log',
+    signal: abandoned.signal,
     events: {
       onState: (state) => tell({ event: 'state', state }),
       onReady: (state) => tell({ event: 'ready', state })

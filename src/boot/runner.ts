@@ -1,17 +1,9 @@
 import { rm } from 'node:fs/promises'
+import { constants } from 'node:os'
 import { ContainerError } from '../image/errors.ts'
 import { DEFAULT_STOP_TIMEOUT_MS, type ContainerOptions } from './boot-options.ts'
-import {
-  cgroupsOf,
-  inCgroups,
-  killCgroups,
-  makeCgroups,
-  ownCgroups,
-  removeCgroups
-} from './cgroup.ts'
 import { withCleanup, type CleanupStack } from './cleanup-stack.ts'
-import { openConsoleLog, readLogTail } from './console-log.ts'
-import { bootStdio, commandStdio, logStdio, type ConsoleStdio } from './console-stdio.ts'
+import { readLogTail } from './console-log.ts'
 import {
   claimName,
   claimNewName,
@@ -20,63 +12,28 @@ import {
   makeDirectories,
   type ContainerClaim
 } from './container-claim.ts'
-import {
-  CONFIG_FORMAT_VERSION,
-  type BootTimings,
-  type ContainerConfig,
-  type ContainerState
-} from './container-record.ts'
+import type { ContainerProcess } from './container-process.ts'
+import { configOf, firstState } from './first-record.ts'
 import { missingTool } from './host-command.ts'
 import { readJsonFile, writeJsonFile } from './json-file.ts'
+import { launchContainer } from './launch.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
 import { acquireMount, type MountLease } from './mount-lease.ts'
-import { machineName, passedEnvironment, planNspawn } from './nspawn-plan.ts'
-import {
-  findLeader,
-  preparePropagation,
-  startNspawn,
-  waitForLeader,
-  type NspawnProcess
-} from './nspawn-process.ts'
 import { mountOverlay, planOverlay } from './overlay.ts'
 import { isOnHost } from './package-manager.ts'
-import { bootPaths, type BootPaths } from './paths.ts'
-import { checkBinds, planPayload, startMode } from './payload.ts'
-import { identify, isAlive, waitForExit, type ProcessIdentity } from './process-table.ts'
-import { waitUntilReady } from './readiness.ts'
+import { bootPaths, type BootPaths, type ContainerPaths } from './paths.ts'
+import { checkBinds } from './payload.ts'
+import { waitForExit } from './process-table.ts'
 import { requireRoot } from './require-root.ts'
-import { inOwnScope, isSystemdHost } from './service-process.ts'
-import { forwardSignal, killContainer, requestStop, type StopTarget } from './stop-control.ts'
+import { RunState } from './run-state.ts'
+import type { RunnerEvents, RunnerOptions, RunnerResult } from './runner-options.ts'
+import { forwardSignal, requestStop } from './stop-control.ts'
 import { sweep } from './sweep.ts'
+import { watchContainer } from './watch-container.ts'
 
-/** What the runner tells whoever waits for it. */
-export interface RunnerEvents {
-  /** After every change of the state. */
-  onState?(state: ContainerState): void
-  /** Start-up inside has ended: systemd says so, or the one command runs. */
-  onReady?(state: ContainerState): void
-}
-
-export interface RunnerOptions {
-  readonly container: ContainerOptions
-  /** `inherit`: the streams of this process. `log`: the container's console log. */
-  readonly console: 'inherit' | 'log'
-  readonly events?: RunnerEvents
-  /** Aborting before the container runs undoes all of it. */
-  readonly signal?: AbortSignal
-}
-
-export interface RunnerResult {
-  readonly name: string
-  readonly exitCode: number
-}
-
-/** How often a container is looked at for having rebooted. */
-const WATCH_MS = 1000
-const EXIT_TIMEOUT_MS = 10_000
 const SIGNAL_EXIT_BASE = 128
-/** What nspawn gives when a signal ended the command. */
-const NSPAWN_EXCEPTION = 255
+/** What nspawn gives when a signal ended the command; what there is when we killed nspawn. */
+const KILLED = [255, SIGNAL_EXIT_BASE + constants.signals.SIGKILL]
 const HARD_INTERRUPTS = 3
 
 /** One container from its mount to its end. Use {@link runContainer}. */
@@ -84,22 +41,23 @@ export class Runner {
   readonly #options: ContainerOptions
   readonly #console: 'inherit' | 'log'
   readonly #events: RunnerEvents
+  readonly #state: RunState
   readonly #starting = new AbortController()
+  /** Aborted when nobody need wait any longer for start-up inside to end. */
   readonly #readiness = new AbortController()
-  readonly #began = performance.now()
-  #state: ContainerState | undefined
-  #stop: StopTarget | undefined
-  #nspawn: NspawnProcess | undefined
+  #places: ContainerPaths | undefined
+  #container: ContainerProcess | undefined
   #stopping = false
   #interrupts = 0
-  #lastSignal: number | undefined
+  #lastSignal: 'SIGINT' | 'SIGTERM' | undefined
 
   constructor({ container, console, events = {}, signal }: RunnerOptions) {
     this.#options = container
     this.#console = console
     this.#events = events
+    this.#state = new RunState((state) => events.onState?.(state))
     if (signal?.aborted === true) this.#starting.abort()
-    signal?.addEventListener('abort', () => void this.stop().catch(() => {}), { once: true })
+    signal?.addEventListener('abort', () => void this.stop(0).catch(() => {}), { once: true })
   }
 
   /** @throws ContainerError whatever keeps the container from running; nothing is left then */
@@ -114,6 +72,40 @@ export class Runner {
     await sweep({ home })
     this.#checkCancelled()
     return withCleanup((cleanup) => this.#runWith(paths, cleanup))
+  }
+
+  /**
+   * The first call asks the container to end, and kills it after the time-out; the next kills. One
+   * that has no PID 1 yet has nothing to put in order: it is killed at once.
+   */
+  async stop(timeoutMs?: number): Promise<void> {
+    const again = this.#stopping
+    this.#stopping = true
+    this.#starting.abort()
+    this.#readiness.abort()
+    const container = this.#container
+    const target = container?.target()
+    if (container === undefined || target === undefined) return container?.kill()
+    await this.#state.update({ state: 'stopping' })
+    if (!again) {
+      await requestStop(target)
+      const limitMs = timeoutMs ?? this.#options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS
+      if (await waitForExit(target.leader, limitMs)) return
+    }
+    await container.kill()
+  }
+
+  /** Ctrl-C, termination or hang-up of this process, as the container's mode understands it. */
+  async signalled(signal: NodeJS.Signals): Promise<void> {
+    const target = this.#container?.target()
+    if (target === undefined || target.mode === 'boot' || signal !== 'SIGINT') {
+      this.#lastSignal ??= signal === 'SIGINT' ? 'SIGINT' : 'SIGTERM'
+      return this.stop(await this.#requestedTimeout())
+    }
+    this.#lastSignal = 'SIGINT'
+    this.#interrupts++
+    if (this.#interrupts >= HARD_INTERRUPTS) await this.#container?.kill()
+    else forwardSignal(target.leader, signal)
   }
 
   async #runWith(paths: BootPaths, cleanup: CleanupStack): Promise<RunnerResult> {
@@ -132,36 +124,6 @@ export class Runner {
     return { name: claim.places.name, exitCode }
   }
 
-  /** The first call asks the container to end, and kills it after the time-out; the next kills. */
-  async stop(timeoutMs?: number): Promise<void> {
-    const again = this.#stopping
-    this.#stopping = true
-    this.#starting.abort()
-    this.#readiness.abort()
-    const target = this.#currentTarget()
-    if (target === undefined) return
-    await this.#update({ state: 'stopping' })
-    if (!again) {
-      await requestStop(target)
-      const limitMs = timeoutMs ?? this.#options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS
-      if (await waitForExit(target.leader, limitMs)) return
-    }
-    await killContainer(target)
-  }
-
-  /** Ctrl-C, termination or hang-up of this process, as the container's mode understands it. */
-  async signalled(signal: NodeJS.Signals): Promise<void> {
-    const target = this.#currentTarget()
-    if (target === undefined || target.mode === 'boot' || signal !== 'SIGINT') {
-      this.#lastSignal ??= signal === 'SIGINT' ? 2 : 15
-      return this.stop(await this.#requestedTimeout())
-    }
-    this.#lastSignal = 2
-    this.#interrupts++
-    if (this.#interrupts >= HARD_INTERRUPTS) await killContainer(target)
-    else forwardSignal(target.leader, signal)
-  }
-
   async #runClaimed(
     paths: BootPaths,
     claim: ContainerClaim,
@@ -169,7 +131,8 @@ export class Runner {
     cleanup: CleanupStack
   ): Promise<number> {
     const { places } = claim
-    const { ephemeral = false, remove = false } = this.#options
+    const { ephemeral = false, remove = false, readOnly = false } = this.#options
+    this.#places = places
     // A start that fails leaves no trace of a container that was not there before.
     let keep = claim.config !== undefined
     cleanup.defer(async () => {
@@ -177,17 +140,15 @@ export class Runner {
       if (!keep) await rm(places.directory, { recursive: true, force: true })
     })
     await makeDirectories(places)
-    const config = await this.#writeConfig(claim, lease)
-    await this.#writeFirstState(paths, claim, lease)
+    const config = configOf(claim, lease, this.#options)
+    await writeJsonFile(places.config, config)
+    const first = firstState(paths, claim, lease, this.#options, this.#state.elapsedMs())
+    await this.#state.begin(places.state, first)
 
-    const plan = planOverlay({
-      lower: lease.rootfs,
-      places,
-      ephemeral: ephemeral || this.#options.readOnly === true
-    })
+    const plan = planOverlay({ lower: lease.rootfs, places, ephemeral: ephemeral || readOnly })
     cleanup.defer(await mountOverlay(plan, lease.rootfs))
     this.#checkCancelled()
-    const exitCode = await this.#runPayload(paths, claim, lease, cleanup)
+    const exitCode = await this.#runPayload(paths, places, lease, cleanup)
     keep = !ephemeral && !remove
     if (keep) {
       const lastExit = { code: exitCode, at: new Date().toISOString() }
@@ -198,118 +159,45 @@ export class Runner {
 
   async #runPayload(
     paths: BootPaths,
-    { places }: ContainerClaim,
+    places: ContainerPaths,
     lease: MountLease,
     cleanup: CleanupStack
   ): Promise<number> {
     const { start } = lease.facts
-    const { payload, env } = await planPayload(places.merged, start, this.#options)
-    const io = await this.#openConsole(places.consoleLog, cleanup)
-    const machine = machineName(places.name, paths.homeId)
-    cleanup.defer(await preparePropagation(machine))
-    const systemd = isSystemdHost()
-    const cgroups = systemd ? [] : await makeCgroups(ownCgroups(paths.homeId, places.name))
-    if (!systemd) cleanup.defer(() => removeCgroups(cgroups, { parents: 2 }))
-    const nspawnArgv = planNspawn({
-      ...this.#options,
-      root: places.merged,
-      machine,
-      hostname: this.#options.hostname ?? places.name,
-      payload,
-      console: io.console,
-      env,
-      extraArgs: this.#options.nspawnArgs ?? []
-    })
-    const unit = `dat-container-${paths.homeId}-${places.name}`
-    const command = systemd
-      ? inOwnScope(unit, nspawnArgv, { systemd, delegate: true, slice: 'machine.slice' })
-      : inCgroups(cgroups, nspawnArgv)
-    this.#checkCancelled()
-    const nspawn = await startNspawn(command, io.stdio, passedEnvironment(env))
-    this.#nspawn = nspawn
-    cleanup.defer(io.attach(nspawn.child))
-    cleanup.defer(() => this.#endAll(nspawn))
-    await this.#update({ nspawn: nspawn.identity, cgroups })
-    const leader = await waitForLeader(nspawn)
-    if (leader === undefined) throw await this.#startFailure(places.consoleLog, await nspawn.exited)
-    await this.#running(leader, nspawn, start.stopSignal)
-    return this.#watch(nspawn, places.consoleLog, cleanup)
+    const [options, console] = [this.#options, this.#console]
+    const checkCancelled = (): void => this.#checkCancelled()
+    const container = await launchContainer(
+      { paths, places, start, options, console, checkCancelled },
+      cleanup
+    )
+    this.#container = container
+    // A stop that came while nspawn was being started found nothing to end.
+    if (this.#starting.signal.aborted) await container.kill()
+    await this.#state.update({ nspawn: container.nspawn.identity, cgroups: container.cgroups() })
+    const leader = await container.started()
+    if (leader === undefined) throw await this.#startFailure(places, await container.exited)
+    const timings = { startedMs: this.#state.elapsedMs() }
+    const state = this.#stopping ? 'stopping' : 'running'
+    await this.#state.update({ leader, cgroups: container.cgroups(), state, timings })
+    const exitCode = await watchContainer(container, this.#state, this.#readiness, this.#events)
+    return this.#exitStatus(exitCode, places)
   }
 
-  /** From here on signals go to the container. */
-  async #running(
-    leader: ProcessIdentity,
-    nspawn: NspawnProcess,
-    stopSignal: string | undefined
-  ): Promise<void> {
-    const mode = this.#state?.mode ?? 'boot'
-    const cgroups = cgroupsOf(nspawn.identity.pid)
-    this.#stop = { mode, leader, cgroups, ...(stopSignal === undefined ? {} : { stopSignal }) }
-    const startedMs = this.#elapsedMs()
-    await this.#update({ leader, cgroups, state: 'running', timings: { startedMs } })
-    // A stop that came while nspawn was setting up.
-    if (this.#stopping) void this.stop().catch(() => {})
-  }
-
-  async #watch(nspawn: NspawnProcess, log: string, cleanup: CleanupStack): Promise<number> {
-    const ending = this.#readiness
-    const timer = setInterval(() => void this.#noticeReboot(nspawn).catch(() => {}), WATCH_MS)
-    cleanup.defer(() => clearInterval(timer))
-    const ready = this.#noticeReady(ending.signal)
-    ready.catch(() => {})
-    const exitCode = await nspawn.exited
-    ending.abort()
-    await ready.catch(() => {})
-    const state = this.#state
-    if (exitCode !== 0 && state?.mode === 'boot' && state.ready === undefined && !this.#stopping) {
-      throw await this.#startFailure(log, exitCode)
+  /** @throws ContainerError when the container has not been up */
+  async #exitStatus(exitCode: number, places: ContainerPaths): Promise<number> {
+    const { mode, ready } = this.#state.current ?? {}
+    const signalStatus = this.#lastSignal && SIGNAL_EXIT_BASE + constants.signals[this.#lastSignal]
+    if (mode === 'process') {
+      return KILLED.includes(exitCode) ? (signalStatus ?? exitCode) : exitCode
     }
-    if (exitCode === NSPAWN_EXCEPTION && this.#lastSignal !== undefined) {
-      return SIGNAL_EXIT_BASE + this.#lastSignal
-    }
+    if (this.#lastSignal === 'SIGINT') return signalStatus ?? exitCode
+    if (exitCode !== 0 && ready === undefined) throw await this.#startFailure(places, exitCode)
     return exitCode
   }
 
-  async #noticeReady(signal: AbortSignal): Promise<void> {
-    const target = this.#stop
-    if (target === undefined) return
-    const word = target.mode === 'process' ? 'started' : await waitUntilReady(target.leader, signal)
-    if (word === undefined || this.#state === undefined) return
-    await this.#update({ ready: word, timings: { readyMs: this.#elapsedMs() } })
-    this.#events.onReady?.(this.#state)
-  }
-
-  /** nspawn starts a new PID 1 when the container reboots. */
-  async #noticeReboot(nspawn: NspawnProcess): Promise<void> {
-    if (this.#stop === undefined || isAlive(this.#stop.leader)) return
-    const leader = findLeader(nspawn.identity.pid)
-    if (leader === undefined) return
-    this.#stop = { ...this.#stop, leader }
-    await this.#update({ leader })
-  }
-
-  #currentTarget(): StopTarget | undefined {
-    if (this.#stop === undefined || this.#nspawn === undefined) return undefined
-    const leader = findLeader(this.#nspawn.identity.pid) ?? this.#stop.leader
-    return { ...this.#stop, leader }
-  }
-
-  /** A failure after nspawn was started may leave it running; kill -9 of nspawn leaves its PID 1. */
-  async #endAll(nspawn: NspawnProcess): Promise<void> {
-    const leader = findLeader(nspawn.identity.pid) ?? this.#stop?.leader
-    const cgroups = this.#state?.cgroups ?? []
-    if (leader !== undefined && isAlive(leader)) {
-      await killContainer({ mode: 'boot', leader, cgroups })
-    }
-    if (isAlive(nspawn.identity) && !(await waitForExit(nspawn.identity, EXIT_TIMEOUT_MS))) {
-      nspawn.child.kill('SIGKILL')
-    }
-    await killCgroups(cgroups)
-  }
-
-  async #startFailure(log: string, exitCode: number): Promise<ContainerError> {
-    if (this.#starting.signal.aborted) return this.#cancelled()
-    const lastWords = this.#console === 'log' ? await readLogTail(log, 3) : ''
+  async #startFailure({ consoleLog }: ContainerPaths, exitCode: number): Promise<ContainerError> {
+    if (this.#starting.signal.aborted) return cancelled()
+    const lastWords = this.#console === 'log' ? await readLogTail(consoleLog, 3) : ''
     const detail = lastWords === '' ? '' : `: ${lastWords.replaceAll('\n', ' | ')}`
     return new ContainerError(
       'BOOT_FAILED',
@@ -318,79 +206,10 @@ export class Runner {
     )
   }
 
-  async #openConsole(log: string, cleanup: CleanupStack): Promise<ConsoleStdio> {
-    const mode = this.#state?.mode ?? 'boot'
-    if (this.#console === 'inherit') return mode === 'boot' ? bootStdio() : commandStdio()
-    const file = await openConsoleLog(log)
-    cleanup.defer(() => file.close())
-    return logStdio(mode, file.fd)
-  }
-
-  async #writeConfig(claim: ContainerClaim, lease: MountLease): Promise<ContainerConfig> {
-    const { link, key, version, image } = lease.facts
-    const config: ContainerConfig = claim.config ?? {
-      formatVersion: CONFIG_FORMAT_VERSION,
-      name: claim.places.name,
-      createdAt: new Date().toISOString(),
-      link,
-      key,
-      version,
-      image,
-      ephemeral: this.#options.ephemeral === true
-    }
-    await writeJsonFile(claim.places.config, config)
-    return config
-  }
-
-  async #writeFirstState(
-    paths: BootPaths,
-    { places }: ContainerClaim,
-    lease: MountLease
-  ): Promise<void> {
-    const { link, key, version, image, mode, start } = lease.facts
-    const runner = identify(process.pid)
-    if (runner === undefined) throw new ContainerError('IO', 'cannot read /proc')
-    this.#statePath = places.state
-    this.#stopRequestPath = places.stopRequest
-    await this.#update({
-      name: places.name,
-      state: 'starting',
-      link,
-      key,
-      version,
-      image,
-      mode: startMode(start, this.#options),
-      ephemeral: this.#options.ephemeral === true,
-      readOnly: this.#options.readOnly === true,
-      mountMode: mode,
-      rootfs: places.merged,
-      mounterSocket: lease.socketPath,
-      startedAt: new Date().toISOString(),
-      timings: { mountedMs: this.#elapsedMs() },
-      runner,
-      cgroups: ownCgroups(paths.homeId, places.name)
-    })
-  }
-
-  #statePath = ''
-  #stopRequestPath = ''
-
-  async #update(
-    change: Partial<Omit<ContainerState, 'timings'>> & { timings?: BootTimings }
-  ): Promise<void> {
-    const timings = { ...this.#state?.timings, ...change.timings }
-    const state = { ...this.#state, ...change, timings } as ContainerState
-    this.#state = state
-    this.#writing = this.#writing.then(() => writeJsonFile(this.#statePath, state)).catch(() => {})
-    await this.#writing
-    this.#events.onState?.(state)
-  }
-
-  #writing: Promise<void> = Promise.resolve()
-
+  /** What `stopContainer` wants of us, in milliseconds. */
   async #requestedTimeout(): Promise<number | undefined> {
-    if (this.#stopRequestPath === '') return undefined
-    return (await readJsonFile<{ timeoutMs: number }>(this.#stopRequestPath))?.timeoutMs
+    if (this.#places === undefined) return undefined
+    return (await readJsonFile<{ timeoutMs: number }>(this.#places.stopRequest))?.timeoutMs
   }
 
   async #hold(claiming: Promise<ContainerClaim>, cleanup: CleanupStack): Promise<ContainerClaim> {
@@ -399,17 +218,13 @@ export class Runner {
     return claim
   }
 
-  #elapsedMs(): number {
-    return Math.round(performance.now() - this.#began)
-  }
-
   #checkCancelled(): void {
-    if (this.#starting.signal.aborted) throw this.#cancelled()
+    if (this.#starting.signal.aborted) throw cancelled()
   }
+}
 
-  #cancelled(): ContainerError {
-    return new ContainerError('CANCELLED', 'cancelled before the container ran')
-  }
+function cancelled(): ContainerError {
+  return new ContainerError('CANCELLED', 'cancelled before the container ran')
 }
 
 /**
@@ -417,7 +232,7 @@ export class Runner {
  * undone in reverse order. Signals to this process are handled meanwhile: a booted container is
  * stopped in order by the first and killed by the second; a command gets Ctrl-C itself.
  *
- * @returns the exit code of the command or of the container
+ * @returns the exit code of the command or of the container; 130 for a booted one that Ctrl-C ended
  * @throws ContainerError whatever keeps the container from running; nothing is left then
  */
 export async function runContainer(options: RunnerOptions): Promise<RunnerResult> {

@@ -31,12 +31,14 @@ export interface StopTarget {
  * started may not listen yet, so it is asked again once it does.
  */
 export async function requestStop({ mode, leader, stopSignal }: StopTarget): Promise<void> {
+  const deadline = performance.now() + LISTEN_TIMEOUT_MS
+  const stillWaits = (): boolean => isAlive(leader) && performance.now() < deadline
   if (mode === 'process') {
+    // nspawn's little init takes no signals while it has yet to start the command.
+    while (stillWaits() && findCommandProcess(leader) === undefined) await sleep(POLL_MS)
     signalProcess(findCommandProcess(leader) ?? leader, signalOf(stopSignal) ?? 'SIGTERM')
     return
   }
-  const deadline = performance.now() + LISTEN_TIMEOUT_MS
-  const stillWaits = (): boolean => isAlive(leader) && performance.now() < deadline
   // For its first moments PID 1 is nspawn itself, which has yet to execute the init.
   while (stillWaits() && executableOf(leader) === 'systemd-nspawn') await sleep(POLL_MS)
   // SIGTERM, which ends other inits, makes systemd re-execute itself; so it matters who it is.

@@ -14,7 +14,7 @@ import { clearMounterDirectory } from './mounter.ts'
 import { machineName } from './nspawn-plan.ts'
 import { removePropagation } from './nspawn-process.ts'
 import { bootPaths, containerPaths, mounterPathsOf, type BootPaths } from './paths.ts'
-import { signalProcess, waitForExit } from './process-table.ts'
+import { identify, isAlive, signalProcess, waitForExit } from './process-table.ts'
 
 /** What a sweep found dead and removed. */
 export interface SweepResult {
@@ -25,6 +25,8 @@ export interface SweepResult {
 }
 
 const EXIT_TIMEOUT_MS = 5000
+/** A killed process keeps its locks until the last of its threads has come out of the kernel. */
+const DEAD_LOCK_WAIT_MS = 3000
 
 /**
  * Clears away what runners and mounters that died left in one home: processes, mounts, loop devices,
@@ -56,7 +58,9 @@ export async function sweep({ home }: { home: string }): Promise<SweepResult> {
 
 async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> {
   const places = containerPaths(paths, name)
-  await using lock = await takeLock(places.lock)
+  const earlier = await readJsonFile<ContainerState>(places.state)
+  const died = earlier !== undefined && !isAlive(earlier.runner)
+  await using lock = await takeLock(places.lock, died ? DEAD_LOCK_WAIT_MS : 0)
   if (lock === undefined || !existsSync(places.runtime)) return false
   const state = await readJsonFile<ContainerState>(places.state)
   const own = ownCgroups(paths.homeId, name)
@@ -82,7 +86,9 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
 
 async function sweepMounter(paths: BootPaths, name: string): Promise<boolean> {
   const places = mounterPathsOf(paths, name)
-  await using lock = await takeLock(places.lock)
+  const earlier = await readJsonFile<MounterState>(places.state)
+  const died = earlier !== undefined && !isAlive(identify(earlier.pid))
+  await using lock = await takeLock(places.lock, died ? DEAD_LOCK_WAIT_MS : 0)
   if (lock === undefined || !existsSync(places.directory)) return false
   const state = await readJsonFile<MounterState>(places.state)
   for (const target of state?.binds ?? []) {

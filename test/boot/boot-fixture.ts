@@ -1,6 +1,5 @@
-import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -9,23 +8,10 @@ import { bootPaths } from '../../src/boot/paths.ts'
 import { listContainers, removeContainer } from '../../src/boot/containers.ts'
 import { sweep } from '../../src/boot/sweep.ts'
 import { formatLink } from '../../src/p2p/link.ts'
+import { debianRootfs } from '../e2e/rootfs.ts'
 import { leftAfter, snapshot } from './leftovers.ts'
 
-/** One Debian tree serves all tests of a machine; DAT_CONTAINER_TEST_DEBIAN names one there is. */
-const CACHE =
-  process.env['DAT_CONTAINER_TEST_DEBIAN'] ?? join(tmpdir(), 'dat-container-test-debian')
 const MOUNTER = fileURLToPath(new URL('stand-in-mounter.js', import.meta.url))
-
-/** The root of a real Debian with systemd; made with mmdebstrap the first time. */
-export function debianRootfs(): string {
-  if (existsSync(join(CACHE, 'etc/debian_version'))) return CACHE
-  const unfinished = `${CACHE}.${process.pid}`
-  mkdirSync(unfinished)
-  const include = '--include=systemd,systemd-sysv,dbus'
-  execFileSync('mmdebstrap', ['--variant=minbase', include, 'bookworm', unfinished])
-  renameSync(unfinished, CACHE)
-  return CACHE
-}
 
 /** What is used here of the `t` of a test; brittle's types do not name it. */
 export interface TestInstance {
@@ -45,6 +31,7 @@ export function bootFixture(t: TestInstance, suffix = ''): BootFixture {
   const before = snapshot()
   const directory = mkdtempSync(join(tmpdir(), 'dc-boot-'))
   const home = join(directory, `home${suffix}`)
+  // The stand-in mounter takes it from its environment.
   process.env['DAT_CONTAINER_TEST_ROOTFS'] = debianRootfs()
   const { homeId } = bootPaths(home)
   const link = formatLink({ key: randomBytes(32), secret: randomBytes(32), version: 1 })

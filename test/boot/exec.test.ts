@@ -61,16 +61,24 @@ void test('exec: user, groups, environment, directory, terminal, stop with one r
 
   const stats = await containerStats({ home, name: 'box' })
   t.ok(stats.pids >= 3 && stats.rssBytes > 1e6 && stats.cpuMs > 0 && stats.complete)
-  const chunks: Buffer[] = []
-  for await (const chunk of readLogs({ home, name: 'box', tail: 2 })) chunks.push(chunk)
-  t.is(Buffer.concat(chunks).toString().split('\n').length, 2)
 
   const waiting = execInContainer({ home, name: 'box', argv: ['sleep', '1000'], stdio: 'ignore' })
   t.alike(await stopContainer({ home, name: 'box' }), { orderly: true }, 'not held up by the exec')
   t.not(await waiting, 0)
+  const whole = await logs(home)
+  const tail = await logs(home, 2)
+  t.is(tail.replace(/\n$/, '').split('\n').length, 2)
+  t.ok(whole.endsWith(tail) && whole.length > tail.length, 'the last lines of its console')
   await t.exception(execInContainer({ home, name: 'box', argv: ['true'] }), /not running/)
   await t.exception(execInContainer({ home, name: 'other', argv: ['true'] }), /no container/)
 })
+
+async function logs(home: string, tail?: number): Promise<string> {
+  const chunks: Buffer[] = []
+  const options = { home, name: 'box', ...(tail === undefined ? {} : { tail }) }
+  for await (const chunk of readLogs(options)) chunks.push(chunk)
+  return Buffer.concat(chunks).toString()
+}
 
 void test('paths of a tree never lead out of it', async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'dc-root-'))

@@ -1,0 +1,64 @@
+import { ContainerError } from '../image/errors.ts'
+import type { ContainerOptions } from './boot-options.ts'
+import { ownCgroups } from './cgroup.ts'
+import type { ContainerClaim } from './container-claim.ts'
+import {
+  CONFIG_FORMAT_VERSION,
+  type ContainerConfig,
+  type ContainerState
+} from './container-record.ts'
+import type { MountLease } from './mount-lease.ts'
+import type { BootPaths } from './paths.ts'
+import { startMode } from './payload.ts'
+import { identify } from './process-table.ts'
+
+/** What is kept of a container: as it is on disk, or as it begins; pure. */
+export function configOf(
+  claim: ContainerClaim,
+  { facts: { link, key, version, image } }: MountLease,
+  options: ContainerOptions
+): ContainerConfig {
+  return (
+    claim.config ?? {
+      formatVersion: CONFIG_FORMAT_VERSION,
+      name: claim.places.name,
+      createdAt: new Date().toISOString(),
+      link,
+      key,
+      version,
+      image,
+      ephemeral: options.ephemeral === true
+    }
+  )
+}
+
+/** The state of a container whose image is mounted and of which nothing runs yet. */
+export function firstState(
+  paths: BootPaths,
+  { places }: ContainerClaim,
+  lease: MountLease,
+  options: ContainerOptions,
+  mountedMs: number
+): ContainerState {
+  const { link, key, version, image, mode, start } = lease.facts
+  const runner = identify(process.pid)
+  if (runner === undefined) throw new ContainerError('IO', 'cannot read /proc')
+  return {
+    name: places.name,
+    state: 'starting',
+    link,
+    key,
+    version,
+    image,
+    mode: startMode(start, options),
+    ephemeral: options.ephemeral === true,
+    readOnly: options.readOnly === true,
+    mountMode: mode,
+    rootfs: places.merged,
+    mounterSocket: lease.socketPath,
+    startedAt: new Date().toISOString(),
+    timings: { mountedMs },
+    runner,
+    cgroups: ownCgroups(paths.homeId, places.name)
+  }
+}

@@ -1,0 +1,83 @@
+import type { StartCommand } from '../image/manifest.ts'
+import type { ContainerOptions } from './boot-options.ts'
+import { inCgroups, makeCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
+import type { CleanupStack } from './cleanup-stack.ts'
+import { openConsoleLog } from './console-log.ts'
+import { bootStdio, commandStdio, logStdio, type ConsoleStdio } from './console-stdio.ts'
+import { ContainerProcess } from './container-process.ts'
+import { machineName, passedEnvironment, planNspawn } from './nspawn-plan.ts'
+import { preparePropagation, startNspawn } from './nspawn-process.ts'
+import type { BootPaths, ContainerPaths } from './paths.ts'
+import { planPayload, startMode } from './payload.ts'
+import { inOwnScope, isSystemdHost } from './service-process.ts'
+
+export interface LaunchRequest {
+  readonly paths: BootPaths
+  readonly places: ContainerPaths
+  /** How the image says it starts. */
+  readonly start: StartCommand
+  readonly options: ContainerOptions
+  /** `inherit`: the streams of this process. `log`: the container's console log. */
+  readonly console: 'inherit' | 'log'
+  /** Asked last, just before anything is started. @throws to start nothing */
+  readonly checkCancelled: () => void
+}
+
+/**
+ * Starts systemd-nspawn on the container's merged root, in cgroups of its own.
+ *
+ * @param cleanup gets what undoes it, the container's end included
+ * @throws ContainerError what is wrong with the command, the user or the image; `MISSING_TOOL`
+ */
+export async function launchContainer(
+  { paths, places, start, options, console, checkCancelled }: LaunchRequest,
+  cleanup: CleanupStack
+): Promise<ContainerProcess> {
+  const { payload, env } = await planPayload(places.merged, start, options)
+  const mode = startMode(start, options)
+  const io = await openConsole(mode, console, places.consoleLog, cleanup)
+  const machine = machineName(places.name, paths.homeId)
+  cleanup.defer(await preparePropagation(machine))
+  const systemd = isSystemdHost()
+  const cgroups = systemd ? [] : await makeCgroups(ownCgroups(paths.homeId, places.name))
+  if (!systemd) cleanup.defer(() => removeCgroups(cgroups, { parents: 2 }))
+  const nspawnArgv = planNspawn({
+    ...options,
+    root: places.merged,
+    machine,
+    hostname: options.hostname ?? places.name,
+    payload,
+    console: io.console,
+    env,
+    extraArgs: options.nspawnArgs ?? []
+  })
+  const unit = `dat-container-${paths.homeId}-${places.name}`
+  const command = systemd
+    ? inOwnScope(unit, nspawnArgv, { systemd, delegate: true, slice: 'machine.slice' })
+    : inCgroups(cgroups, nspawnArgv)
+  checkCancelled()
+  const nspawn = await startNspawn(command, io.stdio, passedEnvironment(env))
+  cleanup.defer(io.attach(nspawn.child))
+  const container = new ContainerProcess({
+    nspawn,
+    mode,
+    cgroups,
+    unit,
+    ownsTerminal: io.console === 'interactive',
+    stopSignal: start.stopSignal
+  })
+  cleanup.defer(() => container.end())
+  return container
+}
+
+async function openConsole(
+  mode: 'boot' | 'process',
+  console: 'inherit' | 'log',
+  log: string,
+  cleanup: CleanupStack
+): Promise<ConsoleStdio> {
+  if (console === 'inherit') return mode === 'boot' ? bootStdio() : commandStdio()
+  const file = await openConsoleLog(log)
+  cleanup.defer(() => file.close())
+  return logStdio(mode, file.fd)
+}

@@ -1,0 +1,44 @@
+import type { BootTimings, ContainerState } from './container-record.ts'
+import { writeJsonFile } from './json-file.ts'
+
+/** A change of some fields; timings are added to those there are. */
+export type StateChange = Partial<Omit<ContainerState, 'timings'>> & { timings?: BootTimings }
+
+/** The state of a running container as its runner knows it: on disk, and told to a listener. */
+export class RunState {
+  readonly #began = performance.now()
+  readonly #onState: (state: ContainerState) => void
+  #path = ''
+  #current: ContainerState | undefined
+  #writing: Promise<void> = Promise.resolve()
+
+  constructor(onState: (state: ContainerState) => void = () => {}) {
+    this.#onState = onState
+  }
+
+  /** Undefined before {@link begin}. */
+  get current(): ContainerState | undefined {
+    return this.#current
+  }
+
+  /** Whole milliseconds since the boot began. */
+  elapsedMs(): number {
+    return Math.round(performance.now() - this.#began)
+  }
+
+  /** Writes the first state to `path`, where all later ones go too. */
+  async begin(path: string, first: ContainerState): Promise<void> {
+    this.#path = path
+    await this.update(first)
+  }
+
+  /** Writes are made one after another; one that fails is made good by the next. */
+  async update(change: StateChange): Promise<void> {
+    const timings = { ...this.#current?.timings, ...change.timings }
+    const state = { ...this.#current, ...change, timings } as ContainerState
+    this.#current = state
+    this.#writing = this.#writing.then(() => writeJsonFile(this.#path, state)).catch(() => {})
+    await this.#writing
+    this.#onState(state)
+  }
+}

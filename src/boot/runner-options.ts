@@ -1,0 +1,24 @@
+import type { ContainerOptions } from './boot-options.ts'
+import type { ContainerState } from './container-record.ts'
+
+/** What the runner tells whoever waits for it. */
+export interface RunnerEvents {
+  /** After every change of the state. */
+  onState?(state: ContainerState): void
+  /** Start-up inside has ended: systemd says so, or the one command runs. */
+  onReady?(state: ContainerState): void
+}
+
+export interface RunnerOptions {
+  readonly container: ContainerOptions
+  /** `inherit`: the streams of this process. `log`: the container's console log. */
+  readonly console: 'inherit' | 'log'
+  readonly events?: RunnerEvents
+  /** Aborting undoes the container, at whatever stage it is, and does not wait for it to like that. */
+  readonly signal?: AbortSignal
+}
+
+export interface RunnerResult {
+  readonly name: string
+  readonly exitCode: number
+}

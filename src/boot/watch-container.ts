@@ -1,0 +1,51 @@
+import type { ContainerProcess } from './container-process.ts'
+import { waitUntilReady } from './readiness.ts'
+import type { RunState } from './run-state.ts'
+import type { RunnerEvents } from './runner-options.ts'
+
+/** How often a container is looked at for having rebooted. */
+const WATCH_MS = 1000
+
+/**
+ * Keeps the state up to date while the container runs: its start-up has ended, it has rebooted.
+ *
+ * @param ending aborted when nobody need wait for the end of start-up any longer; done at the end
+ * @returns nspawn's exit code
+ */
+export async function watchContainer(
+  container: ContainerProcess,
+  state: RunState,
+  ending: AbortController,
+  events: Pick<RunnerEvents, 'onReady'>
+): Promise<number> {
+  const timer = setInterval(() => void noticeReboot(container, state).catch(() => {}), WATCH_MS)
+  try {
+    const ready = noticeReady(container, state, ending.signal, events)
+    ready.catch(() => {})
+    const exitCode = await container.exited
+    ending.abort()
+    await ready.catch(() => {})
+    return exitCode
+  } finally {
+    clearInterval(timer)
+  }
+}
+
+async function noticeReady(
+  container: ContainerProcess,
+  state: RunState,
+  signal: AbortSignal,
+  events: Pick<RunnerEvents, 'onReady'>
+): Promise<void> {
+  const target = container.target()
+  if (target === undefined) return
+  const word = target.mode === 'process' ? 'started' : await waitUntilReady(target.leader, signal)
+  if (word === undefined) return
+  await state.update({ ready: word, timings: { readyMs: state.elapsedMs() } })
+  if (state.current !== undefined) events.onReady?.(state.current)
+}
+
+async function noticeReboot(container: ContainerProcess, state: RunState): Promise<void> {
+  const leader = container.rebooted()
+  if (leader !== undefined) await state.update({ leader })
+}
