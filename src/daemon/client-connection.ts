@@ -97,8 +97,10 @@ export class ClientConnection {
   }
 
   async #fill({ handle, ranges, wait }: FillRequest): Promise<null> {
-    const ended = this.#fetcher(handle).fill(ranges)
+    const ended = this.#fetcher(handle).fill(ranges, { eager: wait })
     if (wait) await Promise.race([ended, this.#options.channel.closed])
+    // A disk that is full is told to the reads that meet it.
+    else ended.catch(() => {})
     return null
   }
 

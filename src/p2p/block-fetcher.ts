@@ -8,6 +8,19 @@ const ATTEMPT_MS = 8_000
 /** With no block arriving for so long while some are asked for, the store is looked at. */
 const STALLED_MS = 2_500
 const STALL_CHECK_MS = 500
+/**
+ * Background fetching keeps out of the way of reads that wait: what it has in flight is what a miss
+ * queues behind. It starts when nobody has waited for this long, which a starting container never
+ * reaches, and opens its window by one with every block that arrives.
+ */
+const QUIET_MS = 2_000
+const FILL_WINDOW_FIRST = 4
+const FILL_WINDOW_MOST = 48
+/** Somebody who waits for the whole image does not wait for quiet, but still gives way. */
+const EAGER_WINDOW_BUSY = 4
+/** With no block arriving for so long while some are asked for, the store is looked at. */
+const STALLED_MS = 2_500
+const STALL_CHECK_MS = 500
 /** Background requests in flight while reads wait for peers: head-of-line blocking is what a miss pays. */
 const FILL_WINDOW_BUSY = 2
 /** … and when nobody waits. */
@@ -51,6 +64,8 @@ export class BlockFetcher {
   #lastArrival = 0
   #fill: Iterator<number> | undefined
   #filling = 0
+  #fillWindow = FILL_WINDOW_FIRST
+  #eager = false
   #fillTimer: NodeJS.Timeout | undefined
   #fillEnd: ((error?: Error) => void)[] = []
 
@@ -91,10 +106,15 @@ export class BlockFetcher {
    * Fetches blocks in the background, in the order given, replacing what was asked for before.
    * Resolves when all have been fetched, or when replaced or closed.
    *
+   * @param options.eager begin at once, not when reads have been quiet for a while @default false
+   *
    * @throws ContainerError `DISK_FULL`
    */
-  fill(ranges: readonly BlockRange[]): Promise<void> {
+  fill(ranges: readonly BlockRange[], { eager = false } = {}): Promise<void> {
     this.stopFill()
+    this.#eager = eager
+    this.#fillWindow = eager ? FILL_WINDOW_MOST : FILL_WINDOW_FIRST
+    this.#lastMiss = performance.now()
     this.#fill = this.#missing(ranges)
     const ended = new Promise<void>((resolve, reject) => {
       this.#fillEnd.push((error) => (error ? reject(error) : resolve()))
@@ -190,8 +210,8 @@ export class BlockFetcher {
   #pump(): void {
     const fill = this.#fill
     if (!fill) return
-    const busy = this.#waiting > 0 || performance.now() - this.#lastMiss < BUSY_AFTER_MISS_MS
-    const window = busy ? FILL_WINDOW_BUSY : FILL_WINDOW_IDLE
+    const quietFor = this.#waiting > 0 ? 0 : performance.now() - this.#lastMiss
+    const window = this.#windowAfter(quietFor)
     while (this.#filling < window) {
       const next = fill.next()
       if (next.done) {
@@ -200,6 +220,9 @@ export class BlockFetcher {
       }
       this.#filling++
       void this.#untilFetched(next.value, this.#closed.signal)
+        .then(() => {
+          this.#fillWindow = Math.min(this.#fillWindow + 1, FILL_WINDOW_MOST)
+        })
         .catch((error: unknown) => {
           if (isContainerError(error, 'DISK_FULL')) this.stopFill(error)
         })
@@ -208,12 +231,22 @@ export class BlockFetcher {
           this.#pump()
         })
     }
-    if (busy && !this.#fillTimer) {
-      this.#fillTimer = setTimeout(() => {
-        this.#fillTimer = undefined
-        this.#pump()
-      }, BUSY_AFTER_MISS_MS)
+    if (window < FILL_WINDOW_MOST && !this.#fillTimer) {
+      this.#fillTimer = setTimeout(
+        () => {
+          this.#fillTimer = undefined
+          this.#pump()
+        },
+        Math.max(QUIET_MS - quietFor, STALL_CHECK_MS)
+      )
     }
+  }
+
+  #windowAfter(quietMs: number): number {
+    if (this.#eager) return this.#waiting > 0 ? EAGER_WINDOW_BUSY : this.#fillWindow
+    if (quietMs >= QUIET_MS) return this.#fillWindow
+    this.#fillWindow = FILL_WINDOW_FIRST
+    return 0
   }
 
   *#missing(ranges: readonly BlockRange[]): Generator<number> {
