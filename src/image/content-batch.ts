@@ -34,7 +34,8 @@ export type ContentPiece =
 /** Where a publish gets content from: a directory, or an archive that streams by. */
 export interface ContentSource {
   /**
-   * All content, once.
+   * All content, once. A batch may speak of inodes that the source added meanwhile; it is taken
+   * before the next one is asked for, and the source's metadata is complete when there is none.
    *
    * @throws ContainerError `SOURCE_CHANGED`, `IO`, `BAD_SOURCE`, `CANCELLED`
    */

@@ -24,7 +24,7 @@ export class ContentPublisher {
   /** Content bytes of the files that are complete. */
   bytes = 0
   files = 0
-  /** Architectures of the programs that went by, by inode. */
+  /** Architectures of the programs that went by, by the number of their first chunk. */
   readonly archs = new Map<number, string>()
   readonly #builder: TreeBuilder
   readonly #store: ChunkStore
@@ -76,7 +76,6 @@ export class ContentPublisher {
         this.bytes += piece.size
         continue
       }
-      if (piece.position === 0) this.#noteArch(piece.inode, batch.bytes.subarray(offset))
       for (let i = 0; i < piece.count; i++) {
         const start = next * CHUNK_HASH_BYTES
         const hash = batch.hashes.subarray(start, start + CHUNK_HASH_BYTES)
@@ -85,7 +84,9 @@ export class ContentPublisher {
           newChunks.push(chunk)
           wanted[next] = 1
         }
-        this.#addToExtents(piece.position + i, chunk)
+        const position = piece.position + i
+        if (position === 0) this.#noteArch(chunk, batch.bytes.subarray(offset))
+        this.#addToExtents(position, chunk)
         offset += batch.lengths[next]!
         next++
       }
@@ -93,9 +94,9 @@ export class ContentPublisher {
     return { newChunks, wanted }
   }
 
-  #noteArch(inode: number, content: Uint8Array): void {
+  #noteArch(chunk: number, content: Uint8Array): void {
     const arch = elfArch(content)
-    if (arch !== undefined) this.archs.set(inode, arch)
+    if (arch !== undefined) this.archs.set(chunk, arch)
   }
 
   #addToExtents(position: number, chunk: number): void {

@@ -37,12 +37,13 @@ export function elfArch(content: Uint8Array): string | undefined {
  * Architecture of an image: of the programs every system has, else of most programs there are, else
  * of this machine.
  *
- * @param archs of the image's programs, by inode
+ * @param archs of the image's programs, by the number of their first chunk
  */
 export function detectArch(tree: Tree, archs: ReadonlyMap<number, string>): string {
   for (const program of PROGRAMS) {
     const inode = resolvePath(tree, program)
-    const arch = inode === undefined ? undefined : archs.get(inode)
+    const [first] = inode === undefined ? [] : tree.extents(inode)
+    const arch = first?.position === 0 ? archs.get(first.chunk) : undefined
     if (arch !== undefined) return arch
   }
   const counts = new Map<string, number>()

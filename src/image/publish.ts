@@ -12,14 +12,14 @@ import type { ContentBatch, ContentSource } from './content-batch.ts'
 import type { Manifest, PartPointer, StartCommand } from './manifest.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 
-/** Something to publish: metadata at hand, content still to come. */
+/** Something to publish. Content is still to come, and of what streams by, the metadata too. */
 export interface PublishSource {
   /** For the manifest: `directory`, `tar`, `oci`, … */
   readonly kind: string
-  /** Everything but the content of files. */
+  /** Everything but the content of files, once all of `contents` has gone by. */
   readonly builder: TreeBuilder
   readonly contents: ContentSource
-  /** Estimates for progress, exact for directories. */
+  /** Estimates for progress, exact for directories; 0 where nobody knows. */
   readonly totalFiles: number
   readonly totalBytes: number
   /** What the source itself says of these, as OCI images do; otherwise they are detected. */
@@ -96,7 +96,7 @@ export async function publishTree(
   const { previousManifest } = options
   const created = (options.created ?? new Date()).toISOString()
   const version = (previousManifest?.version ?? 0) + 1
-  const sums = { files: content.files, bytes: content.bytes }
+  const sums = countFiles(tree)
   const record = {
     version,
     // The manifest's own block comes next.
@@ -168,6 +168,18 @@ async function publishContent(
   }
   report()
   return content
+}
+
+/** Of the tree, as one entry of an archive may replace another. */
+function countFiles(tree: ColumnTree): { files: number; bytes: number } {
+  let files = 0
+  let bytes = 0
+  for (let inode = 0; inode < tree.inodeCount; inode++) {
+    if (tree.type(inode) !== 'file') continue
+    files++
+    bytes += tree.size(inode)
+  }
+  return { files, bytes }
 }
 
 async function appendPart(

@@ -15,7 +15,8 @@ import {
 } from './tree-limits.ts'
 import { XattrSets } from './xattr-sets.ts'
 import type { DeviceNumber } from './column-tree.ts'
-import type { Extent, InodeAttributes, Xattr } from './tree.ts'
+import { FILE_TYPES } from './tree.ts'
+import type { Extent, FileType, InodeAttributes, Xattr } from './tree.ts'
 
 /** What {@link TreeBuilder.addInode} may be told besides the attributes. */
 export interface InodeContent {
@@ -55,6 +56,18 @@ export class TreeBuilder {
   readonly #first = wordColumn()
   readonly #count = wordColumn()
   readonly #xattrSet = wordColumn()
+  readonly #inodeColumns = [
+    this.#type,
+    this.#mode,
+    this.#uid,
+    this.#gid,
+    this.#mtimeSeconds,
+    this.#mtimeNanoseconds,
+    this.#size,
+    this.#first,
+    this.#count,
+    this.#xattrSet
+  ]
   readonly #xattrSets = new XattrSets()
   readonly #devices = new Map<number, DeviceNumber>()
   readonly #entryDirectory = wordColumn()
@@ -83,14 +96,22 @@ export class TreeBuilder {
     return this.#block.length
   }
 
+  type(inode: number): FileType {
+    this.#checkInode(inode)
+    return FILE_TYPES[this.#type.get(inode)]!
+  }
+
+  symlinkTarget(inode: number): Buffer {
+    if (this.type(inode) !== 'symlink') return Buffer.alloc(0)
+    const first = this.#first.get(inode)
+    return buffer(this.#targets.view().slice(first, first + this.#count.get(inode)))
+  }
+
   /** @returns the new inode's number; it needs a name before {@link finish} */
   addInode(attributes: InodeAttributes, content: InodeContent = {}): number {
     const inode = this.#type.length
     if (inode >= MAX_INODES) throw badIndex(`more than ${MAX_INODES} inodes`)
-    this.#type.push(0)
-    for (const column of [this.#mode, this.#uid, this.#gid]) column.push(0)
-    for (const column of [this.#mtimeSeconds, this.#mtimeNanoseconds, this.#size]) column.push(0)
-    for (const column of [this.#first, this.#count, this.#xattrSet]) column.push(0)
+    for (const column of this.#inodeColumns) column.push(0)
     this.setAttributes(inode, attributes)
     if (attributes.type === 'symlink') this.#setTarget(inode, content.symlinkTarget)
     else if (content.symlinkTarget !== undefined) throw badIndex('only a symlink has a target')
@@ -168,6 +189,36 @@ export class TreeBuilder {
     this.#entryInode.push(inode)
     this.#names.pushAll(name)
     this.#nameStart.push(this.#names.length)
+  }
+
+  /**
+   * Forgets inodes without a name, for sources in which one entry may replace another, and numbers
+   * those behind them anew. What they were linked to must be gone as well.
+   */
+  dropNameless(): void {
+    const isNamed = new Uint8Array(this.inodeCount)
+    isNamed[0] = 1
+    for (const inode of this.#entryInode.view()) isNamed[inode] = 1
+    const numbers = new Uint32Array(this.inodeCount)
+    let kept = 0
+    for (let inode = 0; inode < isNamed.length; inode++) {
+      if (isNamed[inode] === 0) {
+        this.#devices.delete(inode)
+        continue
+      }
+      numbers[inode] = kept
+      for (const column of this.#inodeColumns) column.set(kept, column.get(inode))
+      const device = this.#devices.get(inode)
+      if (device !== undefined && kept !== inode) {
+        this.#devices.delete(inode)
+        this.#devices.set(kept, device)
+      }
+      kept++
+    }
+    for (const column of this.#inodeColumns) column.length = kept
+    for (const entries of [this.#entryDirectory, this.#entryInode]) {
+      for (let i = 0; i < entries.length; i++) entries.set(i, numbers[entries.get(i)]!)
+    }
   }
 
   /** Sorts and checks everything. The builder must not be used afterwards. */

@@ -1,0 +1,150 @@
+import { open, stat } from 'node:fs/promises'
+import { createGunzip } from 'node:zlib'
+import { Readable } from 'node:stream'
+import { decompressByProgram } from './decompress-program.ts'
+import { decompressZstd } from './decompress-zstd.ts'
+import { ContainerError, isContainerError, systemErrorCode } from './errors.ts'
+import { badArchive } from './tar-error.ts'
+
+/** The path that stands for stdin. */
+export const STDIN = '-'
+
+const READ_BYTES = 256 * 1024
+const MAGIC_BYTES = 6
+
+type Decompress = (compressed: AsyncIterable<Buffer>) => AsyncIterable<Uint8Array>
+
+/** First bytes of what archives are compressed with. */
+const COMPRESSIONS: readonly (readonly [magic: string, decompress: Decompress])[] = [
+  ['1f8b', decompressGzip],
+  ['28b52ffd', decompressZstd],
+  ['fd377a585a00', (compressed) => decompressByProgram('xz', compressed)],
+  ['425a68', (compressed) => decompressByProgram('bzip2', compressed)]
+]
+
+/** A file, or stdin, as the bytes that it holds once it is decompressed. */
+export class ArchiveStream {
+  /** Bytes of the file; undefined where nobody knows, as for a pipe. */
+  readonly fileBytes: number | undefined
+  readonly #path: string
+  #readBytes = 0
+
+  private constructor(path: string, fileBytes: number | undefined) {
+    this.#path = path
+    this.fileBytes = fileBytes
+  }
+
+  /**
+   * @param path of a file or pipe; `-` is stdin
+   * @throws ContainerError `NOT_FOUND`, `IO`
+   */
+  static async of(path: string): Promise<ArchiveStream> {
+    if (path === STDIN) return new ArchiveStream(path, undefined)
+    try {
+      const status = await stat(path)
+      return new ArchiveStream(path, status.isFile() ? status.size : undefined)
+    } catch (error) {
+      throw readError(path, error)
+    }
+  }
+
+  /** Bytes of the file that were read so far. */
+  get readBytes(): number {
+    return this.#readBytes
+  }
+
+  /**
+   * Plain, gzip, zstd, xz or bzip2, told apart by the first bytes. Whoever stops early closes it.
+   *
+   * @throws ContainerError `BAD_SOURCE`, `MISSING_TOOL`, `IO`
+   */
+  async *bytes(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    const stream = await this.#open()
+    // A pipe may be silent for long: the signal ends the wait, not only the next read.
+    const stop = (): void => void stream.destroy(new ContainerError('CANCELLED', 'cancelled'))
+    if (signal?.aborted) stop()
+    signal?.addEventListener('abort', stop, { once: true })
+    try {
+      const pieces = this.#pieces(stream)
+      const head = await readHead(pieces)
+      const magic = head.toString('hex', 0, MAGIC_BYTES)
+      const all = joined(head, pieces)
+      const decompress = COMPRESSIONS.find(([start]) => magic.startsWith(start))?.[1]
+      yield* decompress === undefined ? all : decompress(all)
+    } finally {
+      signal?.removeEventListener('abort', stop)
+      stream.destroy()
+    }
+  }
+
+  async #open(): Promise<Readable> {
+    if (this.#path === STDIN) return process.stdin
+    try {
+      return (await open(this.#path, 'r')).createReadStream({ highWaterMark: READ_BYTES })
+    } catch (error) {
+      throw readError(this.#path, error)
+    }
+  }
+
+  async *#pieces(stream: Readable): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      for await (const piece of stream as AsyncIterable<Buffer>) {
+        this.#readBytes += piece.length
+        yield piece
+      }
+    } catch (error) {
+      throw readError(this.#path, error)
+    }
+  }
+}
+
+/** Enough to tell what it is, or all there is. */
+async function readHead(pieces: AsyncIterator<Buffer>): Promise<Buffer> {
+  let head = Buffer.alloc(0)
+  while (head.length < MAGIC_BYTES) {
+    const { done, value } = await pieces.next()
+    if (done) break
+    head = Buffer.concat([head, value])
+  }
+  return head
+}
+
+async function* joined(
+  head: Buffer,
+  rest: AsyncIterable<Buffer>
+): AsyncGenerator<Buffer, void, undefined> {
+  if (head.length > 0) yield head
+  yield* rest
+}
+
+async function* decompressGzip(
+  compressed: AsyncIterable<Buffer>
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const source = Readable.from(compressed)
+  const gunzip = createGunzip({ chunkSize: READ_BYTES })
+  source.on('error', (error) => gunzip.destroy(error))
+  try {
+    yield* source.pipe(gunzip) as AsyncIterable<Buffer>
+  } catch (error) {
+    if (isContainerError(error)) throw error
+    throw badArchive('its gzip stream is damaged or ends early', undefined, error)
+  } finally {
+    source.destroy()
+    gunzip.destroy()
+  }
+}
+
+function readError(path: string, cause: unknown): ContainerError {
+  if (isContainerError(cause)) return cause
+  const code = systemErrorCode(cause) ?? 'unknown error'
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new ContainerError('NOT_FOUND', `there is no ${path}`, {
+      hint: 'give a directory that holds a root filesystem, a tar archive, or - for stdin',
+      cause
+    })
+  }
+  return new ContainerError('IO', `cannot read ${path}: ${code}`, {
+    hint: code === 'EACCES' || code === 'EPERM' ? 'run as who may read it' : 'check the disk',
+    cause
+  })
+}

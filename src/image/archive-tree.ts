@@ -1,0 +1,194 @@
+import { badArchive } from './tar-error.ts'
+import { checkName, MAX_DEPTH } from './tree-limits.ts'
+import { TreeBuilder } from './tree-builder.ts'
+import type { InodeContent } from './tree-builder.ts'
+import type { InodeAttributes } from './tree.ts'
+
+/** Of directories that an archive does not mention but has something in. */
+const IMPLIED_DIRECTORY: InodeAttributes = {
+  type: 'directory',
+  mode: 0o755,
+  uid: 0,
+  gid: 0,
+  mtimeSeconds: 0,
+  mtimeNanoseconds: 0,
+  deviceMajor: 0,
+  deviceMinor: 0
+}
+/** Linux's limit; one more is ELOOP. */
+const MAX_SYMLINK_HOPS = 40
+const SLASH = 0x2f
+
+/** A name still to be walked. */
+interface Step {
+  readonly name: Buffer
+  /** Whether it comes from the archive's path, not from a symlink on the way. */
+  readonly isOwn: boolean
+}
+
+/**
+ * A tree that entries with paths are put into, in any order, as extracting them one after another
+ * would: a later entry replaces an earlier one, directories on the way are made, symlinks on the way
+ * are followed, but never out of the tree.
+ */
+export class ArchiveTree {
+  readonly builder = new TreeBuilder()
+  /** Names of every directory, one character a byte. */
+  readonly #names = new Map<number, Map<string, number>>([[0, new Map()]])
+  readonly #parent = new Map<number, number>([[0, 0]])
+
+  /**
+   * Adds an inode under a path.
+   *
+   * @returns its number
+   * @throws ContainerError `BAD_SOURCE`, `BAD_INDEX` for what Linux could not hold
+   */
+  put(path: Buffer, attributes: InodeAttributes, content: InodeContent): number {
+    const names = splitPath(path)
+    const name = names.pop()
+    const isDirectory = attributes.type === 'directory'
+    if (name === undefined) {
+      if (!isDirectory) throw badArchive('its root is no directory')
+      return this.#update(0, attributes, content)
+    }
+    const directory = this.#directoryAt(names)
+    const known = this.#namesOf(directory).get(key(name))
+    if (known !== undefined && isDirectory && this.builder.type(known) === 'directory') {
+      return this.#update(known, attributes, content)
+    }
+    return this.#add(directory, name, attributes, content)
+  }
+
+  /** Gives the inode at `target`, a path as well, a further name. */
+  link(path: Buffer, target: Buffer): void {
+    const targetNames = splitPath(target)
+    const targetName = targetNames.pop()
+    if (targetName === undefined) throw noTarget(path, target)
+    const inode = this.#namesOf(this.#directoryAt(targetNames, false)).get(key(targetName))
+    if (inode === undefined || this.builder.type(inode) === 'directory') {
+      throw noTarget(path, target)
+    }
+    const names = splitPath(path)
+    const name = names.pop()
+    if (name === undefined) throw badArchive('its root is no directory')
+    checkName(name, 0, name.length)
+    this.#namesOf(this.#directoryAt(names)).set(key(name), inode)
+  }
+
+  /** Hands all names to the builder, which is complete then. Inodes that were replaced are dropped. */
+  finish(): TreeBuilder {
+    const pending = [0]
+    for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
+      for (const [name, inode] of this.#namesOf(directory)) {
+        this.builder.link(directory, Buffer.from(name, 'latin1'), inode)
+        if (this.builder.type(inode) === 'directory') pending.push(inode)
+      }
+    }
+    this.builder.dropNameless()
+    return this.builder
+  }
+
+  #add(
+    directory: number,
+    name: Buffer,
+    attributes: InodeAttributes,
+    content: InodeContent
+  ): number {
+    checkName(name, 0, name.length)
+    const inode = this.builder.addInode(attributes, content)
+    this.#namesOf(directory).set(key(name), inode)
+    if (attributes.type === 'directory') {
+      this.#names.set(inode, new Map())
+      this.#parent.set(inode, directory)
+    }
+    return inode
+  }
+
+  #update(inode: number, attributes: InodeAttributes, content: InodeContent): number {
+    this.builder.setAttributes(inode, attributes)
+    this.builder.setXattrs(inode, content.xattrs ?? [])
+    return inode
+  }
+
+  #namesOf(directory: number): Map<string, number> {
+    return this.#names.get(directory)!
+  }
+
+  /** The directory that a path leads to; missing ones are made unless `make` is false. */
+  #directoryAt(path: readonly Buffer[], make = true): number {
+    const pending: Step[] = path.map((name) => ({ name, isOwn: true })).toReversed()
+    let directory = 0
+    let hops = 0
+    for (let step = pending.pop(); step !== undefined; step = pending.pop()) {
+      const { name, isOwn } = step
+      if (isDot(name)) continue
+      if (isDotDot(name)) {
+        directory = this.#parent.get(directory)!
+        continue
+      }
+      const child = this.#namesOf(directory).get(key(name))
+      if (child === undefined) {
+        if (!isOwn || !make) throw noDirectory(path)
+        directory = this.#add(directory, name, IMPLIED_DIRECTORY, {})
+        continue
+      }
+      const type = this.builder.type(child)
+      if (type === 'symlink') {
+        if (++hops > MAX_SYMLINK_HOPS) throw noDirectory(path)
+        const target = this.builder.symlinkTarget(child)
+        if (target[0] === SLASH) directory = 0
+        const steps = splitNames(target).map((part) => ({ name: part, isOwn: false }))
+        pending.push(...steps.toReversed())
+      } else if (type === 'directory') {
+        directory = child
+      } else {
+        throw noDirectory(path)
+      }
+    }
+    return directory
+  }
+}
+
+/** The names of an archive's path, which is below the root whether or not it starts with a slash. */
+function splitPath(path: Buffer): Buffer[] {
+  const names = splitNames(path).filter((name) => !isDot(name))
+  if (names.some(isDotDot)) {
+    throw badArchive(
+      `${path.toString()} leads out of it`,
+      'an entry whose path has ".." is not extracted; make the archive without it'
+    )
+  }
+  if (names.length > MAX_DEPTH) throw badArchive('its directories nest too deep')
+  return names
+}
+
+function splitNames(path: Buffer): Buffer[] {
+  const names: Buffer[] = []
+  for (let start = 0; start < path.length;) {
+    const slash = path.indexOf(SLASH, start)
+    const end = slash === -1 ? path.length : slash
+    if (end > start) names.push(path.subarray(start, end))
+    start = end + 1
+  }
+  return names
+}
+
+function isDot(name: Buffer): boolean {
+  return name.length === 1 && name[0] === 0x2e
+}
+
+function isDotDot(name: Buffer): boolean {
+  return name.length === 2 && name[0] === 0x2e && name[1] === 0x2e
+}
+
+function key(name: Buffer): string {
+  return name.toString('latin1')
+}
+
+function noTarget(path: Buffer, target: Buffer): Error {
+  return badArchive(`${path.toString()} is a hardlink to ${target.toString()}, which is not in it`)
+}
+
+function noDirectory(path: readonly Buffer[]): Error {
+  return badArchive(`${path.map(String).join('/')} is no directory, yet something is below it`)
+}

@@ -1,0 +1,112 @@
+import { ArchiveStream } from './archive-stream.ts'
+import { ArchiveTree } from './archive-tree.ts'
+import { BatchPacker } from './batch-packer.ts'
+import { ByteStream } from './byte-stream.ts'
+import { throwIfCancelled } from './cancel.ts'
+import { BATCH_BYTES } from './content-batch.ts'
+import { isContainerError } from './errors.ts'
+import { chunkSpans, PieceReader } from './sparse-pieces.ts'
+import { badArchive } from './tar-error.ts'
+import { TarReader } from './tar-reader.ts'
+import { CHUNK_BYTES } from './tree.ts'
+import type { ContentBatch, ContentSource } from './content-batch.ts'
+import type { PublishSource } from './publish.ts'
+import type { TarInode } from './tar-reader.ts'
+import type { TreeBuilder } from './tree-builder.ts'
+
+/**
+ * A tar archive as something to publish: plain, or compressed with gzip, zstd, xz or bzip2. It is
+ * read once, from front to back, while it is published; nothing is unpacked to disk.
+ *
+ * @param path of the archive; `-` is stdin
+ * @throws ContainerError `NOT_FOUND`, `IO`. Publishing throws `BAD_SOURCE` for a damaged archive,
+ *   `MISSING_TOOL` where the program for its compression is absent.
+ */
+export async function openTar(path: string): Promise<PublishSource> {
+  return new TarSource(await ArchiveStream.of(path))
+}
+
+class TarSource implements PublishSource, ContentSource {
+  readonly kind = 'tar'
+  readonly totalFiles = 0
+  readonly contents: ContentSource = this
+  readonly #archive: ArchiveStream
+  readonly #tree = new ArchiveTree()
+  readonly #free: ArrayBuffer[] = []
+  #bytes = 0
+
+  constructor(archive: ArchiveStream) {
+    this.#archive = archive
+  }
+
+  get builder(): TreeBuilder {
+    return this.#tree.builder
+  }
+
+  /** As if the rest of the file held as much content a byte as its beginning. */
+  get totalBytes(): number {
+    const { fileBytes, readBytes } = this.#archive
+    if (fileBytes === undefined || readBytes === 0) return 0
+    return Math.round((this.#bytes * fileBytes) / readBytes)
+  }
+
+  async *batches(signal?: AbortSignal): AsyncGenerator<ContentBatch, void, undefined> {
+    const bytes = this.#archive.bytes(signal)
+    const reader = new TarReader(new ByteStream(bytes))
+    const packer = new BatchPacker(() => this.#free.pop() ?? new ArrayBuffer(BATCH_BYTES))
+    try {
+      for await (const entry of reader.entries()) {
+        throwIfCancelled(signal)
+        if (entry.kind === 'hardlink') {
+          this.#tree.link(entry.path, entry.target)
+          continue
+        }
+        const { path, attributes, xattrs, symlinkTarget } = entry
+        const inode = this.#tree.put(path, attributes, {
+          xattrs,
+          ...(symlinkTarget === undefined ? {} : { symlinkTarget })
+        })
+        if (entry.content) yield* this.#read(inode, entry.content, reader, packer)
+        if (packer.isFull) yield packer.take()
+      }
+      if (!packer.isEmpty) yield packer.take()
+      this.#tree.finish()
+    } catch (error) {
+      throw sourceError(error, reader.path)
+    } finally {
+      await bytes.return()
+    }
+  }
+
+  recycle(buffer: ArrayBuffer): void {
+    this.#free.push(buffer)
+  }
+
+  async *#read(
+    inode: number,
+    { size, pieces }: NonNullable<TarInode['content']>,
+    reader: TarReader,
+    packer: BatchPacker
+  ): AsyncGenerator<ContentBatch, void, undefined> {
+    const placed = new PieceReader(pieces, (target) => reader.readContent(target))
+    for (const { start, end } of chunkSpans(size, pieces)) {
+      let offset = start
+      while (offset < end) {
+        if (packer.isFull) yield packer.take()
+        const room = packer.room()
+        const target = room.subarray(0, Math.min(room.length, end - offset))
+        await placed.fill(target, offset)
+        packer.addData(inode, offset / CHUNK_BYTES, target.length)
+        offset += target.length
+        this.#bytes += target.length
+      }
+    }
+    packer.endFile(inode, size)
+  }
+}
+
+/** What a tree cannot hold is the archive's fault here, not an index's. */
+function sourceError(error: unknown, path: string): unknown {
+  if (!isContainerError(error, 'BAD_INDEX')) return error
+  return badArchive(`${path}: ${error.message.replace(/^.*?: /, '')}`, undefined, error)
+}
