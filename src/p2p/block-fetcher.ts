@@ -18,15 +18,6 @@ const FILL_WINDOW_FIRST = 4
 const FILL_WINDOW_MOST = 48
 /** Somebody who waits for the whole image does not wait for quiet, but still gives way. */
 const EAGER_WINDOW_BUSY = 4
-/** With no block arriving for so long while some are asked for, the store is looked at. */
-const STALLED_MS = 2_500
-const STALL_CHECK_MS = 500
-/** Background requests in flight while reads wait for peers: head-of-line blocking is what a miss pays. */
-const FILL_WINDOW_BUSY = 2
-/** … and when nobody waits. */
-const FILL_WINDOW_IDLE = 48
-/** A fetch counts as busy for so long after its last miss. */
-const BUSY_AFTER_MISS_MS = 250
 const RETRY_PAUSE_MS = 100
 
 /** `[first block, count]`, in the order in which they shall be fetched. */

@@ -28,7 +28,9 @@ export class HeldDrive implements AsyncDisposable {
   readonly #node: PeerNode
   readonly #discovery: PeerDiscovery
   readonly #closed = sharedController()
+  readonly #announced: Promise<void>
   readonly #lookingUp: Promise<void>
+  #announces: boolean
   #opening: Promise<OpenDrive> | undefined
   #open: OpenDrive | undefined
 
@@ -36,16 +38,19 @@ export class HeldDrive implements AsyncDisposable {
     this.key = options.key
     this.secret = options.secret
     this.#node = options.node
+    const { writable } = options
+    this.#announces = writable
     this.#discovery = options.node.join(discoveryKey(options.key), {
-      server: true,
-      client: !options.writable
+      server: writable,
+      client: !writable
     })
-    this.#lookingUp = options.writable ? Promise.resolve() : this.#lookUp()
+    this.#announced = writable ? this.#discovery.flushed() : this.#announceAfterLookUp()
+    this.#lookingUp = writable ? Promise.resolve() : this.#lookUp()
   }
 
   /** Resolves when peers can find this machine by the drive's topic. */
   announced(): Promise<void> {
-    return this.#discovery.flushed()
+    return this.#announced
   }
 
   /** Both logs and the fetcher, once something of each is known. Keeps looking after `signal`. */
@@ -102,6 +107,18 @@ export class HeldDrive implements AsyncDisposable {
     return this.#open
   }
 
+  /**
+   * hyperswarm asks for peers only once it listens, and a node listens once it has asked all its
+   * neighbours, dead ones included: seconds. Who only looks gets the first answer in milliseconds.
+   */
+  async #announceAfterLookUp(): Promise<void> {
+    await this.#discovery.flushed()
+    if (this.#closed.signal.aborted) return
+    this.#announces = true
+    // The last query is over, so that changing the roles cancels none.
+    await this.#discovery.refresh({ client: true, server: true }).catch(() => {})
+  }
+
   /** hyperswarm looks again every ten minutes; somebody who waits wants it sooner. */
   async #lookUp(): Promise<void> {
     const { signal } = this.#closed
@@ -111,7 +128,7 @@ export class HeldDrive implements AsyncDisposable {
       const wanted = !open || (open.cores.blobs.peers.length === 0 && open.fetcher.waiting > 0)
       if (!wanted) round = -1
       else if (!signal.aborted) {
-        await this.#discovery.refresh({ client: true, server: true }).catch(() => {})
+        await this.#discovery.refresh({ client: true, server: this.#announces }).catch(() => {})
       }
     }
   }
