@@ -5,8 +5,10 @@ import { addCompletion } from './verbs/completion.ts'
 import { addContainers } from './verbs/containers.ts'
 import { addDaemon } from './verbs/daemon.ts'
 import { addDht } from './verbs/dht.ts'
+import { addDiff } from './verbs/diff.ts'
 import { addDoctor } from './verbs/doctor.ts'
 import { addExec } from './verbs/exec.ts'
+import { addExport } from './verbs/export.ts'
 import { addImages } from './verbs/images.ts'
 import { addInfo } from './verbs/info.ts'
 import { addLogs } from './verbs/logs.ts'
@@ -29,6 +31,8 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addInfo,
   addLs,
   addCat,
+  addDiff,
+  addExport,
   addVerify,
   addPull,
   addImages,

@@ -44,4 +44,14 @@ export interface ImageSession extends AsyncDisposable {
   fetchAll(signal?: AbortSignal): Promise<void>
 }
 
+/** An image that is looked at beyond its files. */
+export interface InspectedImage extends ImageSession {
+  /**
+   * What each chunk's content hashes to, as the publisher says.
+   *
+   * @returns `CHUNK_HASH_BYTES` a chunk, in order of number
+   */
+  chunkHashes(signal?: AbortSignal): Promise<Uint8Array>
+}
+
 export type OpenImage = (options: OpenImageOptions) => Promise<ImageSession>

@@ -1,13 +1,14 @@
 import { chunkBlocks } from '../image/block-ranges.ts'
 import type { ChunkReader } from '../image/chunk-reader.ts'
+import { CHUNK_HASH_BYTES } from '../image/content-batch.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
-import type { Manifest } from '../image/manifest.ts'
+import type { Manifest, PartPointer } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
 import { openHome } from './home.ts'
 import { ImageConnection } from './image-connection.ts'
-import type { ImageSession, ImageStats, OpenImageOptions } from './image-session.ts'
+import type { ImageStats, InspectedImage, OpenImageOptions } from './image-session.ts'
 import { METHODS } from './protocol.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
 
@@ -20,7 +21,7 @@ const DEFAULT_PEER_TIMEOUT_MS = 30_000
  * @throws ContainerError `BAD_LINK`, `WRONG_SECRET`, `NOT_AN_IMAGE`, `UNSUPPORTED_VERSION`,
  *   `BAD_MANIFEST`, `BAD_INDEX`, `PEERS_UNREACHABLE`, `NOT_FOUND`, `CANCELLED`
  */
-export async function openImage(options: OpenImageOptions): Promise<ImageSession> {
+export async function openImage(options: OpenImageOptions): Promise<InspectedImage> {
   const peerTimeoutMs = options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS
   const connection = await ImageConnection.open({
     paths: openHome(options.home),
@@ -42,7 +43,7 @@ export async function openImage(options: OpenImageOptions): Promise<ImageSession
   }
 }
 
-class RemoteImageSession implements ImageSession {
+class RemoteImageSession implements InspectedImage {
   readonly link: string
   readonly key: string
   readonly version: number
@@ -50,6 +51,7 @@ class RemoteImageSession implements ImageSession {
   readonly tree: Tree
   readonly chunks: ChunkReader
   readonly #connection: ImageConnection
+  readonly #timeoutMs: number | undefined
 
   constructor(
     connection: ImageConnection,
@@ -57,6 +59,7 @@ class RemoteImageSession implements ImageSession {
     policy: { readonly timeoutMs: number | undefined }
   ) {
     this.#connection = connection
+    this.#timeoutMs = policy.timeoutMs
     this.link = connection.link
     this.key = formatKey(parseFullLink(connection.link).key)
     this.manifest = connection.manifest
@@ -77,6 +80,13 @@ class RemoteImageSession implements ImageSession {
     do {
       await this.#connection.request(METHODS.fill, { ranges: this.#ranges(), wait: true }, signal)
     } while (!(await this.stats()).complete)
+  }
+
+  async chunkHashes(signal?: AbortSignal): Promise<Uint8Array> {
+    const { manifest } = this
+    const hashes = await readPart(this.#connection, manifest.chunkHashes, this.#timeoutMs, signal)
+    if (hashes.length === manifest.chunks * CHUNK_HASH_BYTES) return hashes
+    throw new ContainerError('BAD_INDEX', 'this image has another number of hashes than of chunks')
   }
 
   async stats(): Promise<ImageStats> {
@@ -116,18 +126,26 @@ async function readIndex(
   timeoutMs: number,
   signal: AbortSignal | undefined
 ): Promise<Tree> {
-  const { index } = connection.manifest
-  if (index.storedBytes > MAX_INDEX_BYTES) {
+  return decodeIndex(await readPart(connection, connection.manifest.index, timeoutMs, signal))
+}
+
+async function readPart(
+  connection: ImageConnection,
+  part: PartPointer,
+  timeoutMs: number | undefined,
+  signal: AbortSignal | undefined
+): Promise<Buffer> {
+  if (part.storedBytes > MAX_INDEX_BYTES) {
     throw new ContainerError('BAD_INDEX', 'the index of this image is larger than any may be')
   }
   // One round trip: all of its blocks are asked for at once.
   const blocks = await Promise.all(
-    Array.from({ length: index.blocks }, (_, n) =>
-      connection.readBlock(index.block + n, timeoutMs, signal)
+    Array.from({ length: part.blocks }, (_, n) =>
+      connection.readBlock(part.block + n, timeoutMs, signal)
     )
   )
   try {
-    return decodeIndex(decompressPart(blocks, index, MAX_INDEX_BYTES))
+    return decompressPart(blocks, part, MAX_INDEX_BYTES)
   } catch (error) {
     if (isContainerError(error)) throw error
     throw new ContainerError('BAD_INDEX', 'the index of this image is damaged', { cause: error })

@@ -1,9 +1,67 @@
-import { open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ContainerError, systemErrorCode } from './errors.ts'
 
 /**
- * Writes a file so that it is whole or absent: a temporary file beside it, flushed, then renamed.
+ * A file that is whole or absent: a temporary one beside it until {@link commit}. Disposing of it
+ * before leaves nothing.
+ */
+export class AtomicFile implements AsyncDisposable {
+  readonly #path: string
+  readonly #temporary: string
+  readonly #file: FileHandle
+  #isOpen = true
+
+  private constructor(path: string, temporary: string, file: FileHandle) {
+    this.#path = path
+    this.#temporary = temporary
+    this.#file = file
+  }
+
+  /**
+   * @param mode permission bits of the file @default 0o600
+   * @throws ContainerError `DISK_FULL`, `IO`
+   */
+  static async create(path: string, mode = 0o600): Promise<AtomicFile> {
+    const temporary = `${path}.${process.pid}.tmp`
+    try {
+      return new AtomicFile(path, temporary, await open(temporary, 'w', mode))
+    } catch (cause) {
+      throw writeError(path, cause)
+    }
+  }
+
+  /** @throws ContainerError `DISK_FULL`, `IO` */
+  async write(content: string | Uint8Array): Promise<void> {
+    try {
+      await this.#file.writeFile(content)
+    } catch (cause) {
+      throw writeError(this.#path, cause)
+    }
+  }
+
+  /** Flushes it and gives it its name. @throws ContainerError `DISK_FULL`, `IO` */
+  async commit(): Promise<void> {
+    try {
+      await this.#file.sync()
+      await this.#file.close()
+      await rename(this.#temporary, this.#path)
+      this.#isOpen = false
+    } catch (cause) {
+      throw writeError(this.#path, cause)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    await this.#file.close().catch(() => {})
+    await rm(this.#temporary, { force: true })
+  }
+}
+
+/**
+ * Writes a file so that it is whole or absent.
  *
  * @param mode permission bits of the file @default 0o600
  * @throws ContainerError `DISK_FULL`, `IO`
@@ -13,24 +71,17 @@ export async function writeFileAtomically(
   content: string | Uint8Array,
   mode = 0o600
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`
-  try {
-    const file = await open(temporary, 'w', mode)
-    try {
-      await file.writeFile(content)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, path)
-  } catch (cause) {
-    await rm(temporary, { force: true })
-    if (systemErrorCode(cause) === 'ENOSPC') {
-      throw new ContainerError('DISK_FULL', `the disk that holds ${dirname(path)} is full`, {
-        hint: 'free some space and try again',
-        cause
-      })
-    }
-    throw new ContainerError('IO', `cannot write ${path}: ${systemErrorCode(cause)}`, { cause })
+  await using file = await AtomicFile.create(path, mode)
+  await file.write(content)
+  await file.commit()
+}
+
+function writeError(path: string, cause: unknown): ContainerError {
+  if (systemErrorCode(cause) === 'ENOSPC') {
+    return new ContainerError('DISK_FULL', `the disk that holds ${dirname(path)} is full`, {
+      hint: 'free some space and try again',
+      cause
+    })
   }
+  return new ContainerError('IO', `cannot write ${path}: ${systemErrorCode(cause)}`, { cause })
 }

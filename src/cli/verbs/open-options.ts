@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { ImageSession, OpenImageOptions } from '../../daemon/image-session.ts'
+import type { InspectedImage, OpenImageOptions } from '../../daemon/image-session.ts'
 import { durationMs } from '../arguments.ts'
 import type { Globals } from '../globals.ts'
 
@@ -24,7 +24,7 @@ export async function openToLook(
   flags: OpenFlags,
   globals: Globals,
   signal: AbortSignal
-): Promise<ImageSession> {
+): Promise<InspectedImage> {
   const { openImage } = await import('../../daemon/open-image.ts')
   const options: OpenImageOptions = {
     home: globals.home,

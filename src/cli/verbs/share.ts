@@ -1,5 +1,6 @@
 import { basename, resolve } from 'node:path'
 import type { Command } from 'commander'
+import { ContainerError } from '../../image/errors.ts'
 import { collect } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
@@ -18,32 +19,53 @@ export function addShare(program: Command): void {
   program
     .command('share')
     .description('publish a root filesystem as an encrypted image and seed it')
-    .argument('<directory>', 'the root filesystem')
-    .option('-n, --name <name>', 'name of the image (default: the directory’s)')
+    .argument('<source>', 'its directory, a tar archive of it, or - for an archive on stdin')
+    .option('-n, --name <name>', 'name of the image (default: the source’s, or the one it has)')
     .option('--description <text>', 'one line about the image')
     .option('--update <link|name>', 'publish a new version of this image')
     .option('-m, --message <text>', 'what this version changes')
-    .option('--exclude <pattern>', 'leave out paths that match (repeatable)', collect)
-    .option('--one-file-system', 'stay on the directory’s own file system')
-    .addHelpText('after', '\nExample:\n  dat-container share ./rootfs --name debian')
-    .action(async (directory: string, flags: ShareFlags, command: Command) => {
-      await share(directory, flags, readGlobals(command))
+    .option(
+      '--exclude <pattern>',
+      'of a directory: leave out paths that match (repeatable)',
+      collect
+    )
+    .option('--one-file-system', 'of a directory: stay on its own file system')
+    .addHelpText('after', EXAMPLES)
+    .action(async (source: string, flags: ShareFlags, command: Command) => {
+      await share(source, flags, readGlobals(command))
     })
 }
 
-async function share(directory: string, flags: ShareFlags, globals: Globals): Promise<void> {
+const EXAMPLES = `
+Examples:
+  dat-container share ./rootfs --name debian
+  dat-container share debian.tar.xz
+  podman export web | dat-container share - --name web`
+
+/** `debian` of `/images/debian.tar.xz`. */
+function nameOf(source: string): string {
+  const name = source === '-' ? '' : basename(resolve(source))
+  return name.replace(/(?:\.tar(?:\.\w+)?|\.t[gbxz]\w+)$/, '') || 'rootfs'
+}
+
+async function share(source: string, flags: ShareFlags, globals: Globals): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
   const { progressBar } = await import('../progress.ts')
-  const { publishDirectory } = await import('../../daemon/publish-directory.ts')
+  const { publishSource } = await import('../../daemon/publish-source.ts')
   const { output, home } = globals
-  const path = resolve(directory)
+  if (source === '-' && process.stdin.isTTY) {
+    throw new ContainerError('USAGE', 'stdin is a terminal, not an archive', {
+      hint: 'pipe a tar archive in'
+    })
+  }
+  const name = flags.name ?? (flags.update === undefined ? nameOf(source) : undefined)
   const published = await interruptible(async (signal) => {
     using bar = progressBar('sharing', output.json)
-    return publishDirectory({
+    return publishSource({
       home,
-      path,
-      name: flags.name ?? (basename(path) || 'rootfs'),
+      path: source === '-' ? source : resolve(source),
       signal,
+      ...(name === undefined ? {} : { name }),
       ...(flags.description === undefined ? {} : { description: flags.description }),
       ...(flags.update === undefined ? {} : { update: flags.update }),
       ...(flags.message === undefined ? {} : { message: flags.message }),
@@ -53,7 +75,7 @@ async function share(directory: string, flags: ShareFlags, globals: Globals): Pr
         bar.update(
           bytes,
           totalBytes,
-          `${files}/${totalFiles} files, ${prettyBytes(newBytes)} stored`
+          `${totalFiles === 0 ? files : `${files}/${totalFiles}`} files, ${prettyBytes(newBytes)} stored`
         )
     })
   })

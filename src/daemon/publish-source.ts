@@ -1,27 +1,42 @@
+import { stat } from 'node:fs/promises'
+import { STDIN } from '../image/archive-stream.ts'
 import { scanDirectory } from '../image/directory-source.ts'
+import { ContainerError } from '../image/errors.ts'
 import { decompressPart, decodeIndex, MAX_INDEX_BYTES } from '../image/index-codec.ts'
-import { publishTree, type PublishOptions, type PublishProgress } from '../image/publish.ts'
+import {
+  publishTree,
+  type PublishOptions,
+  type PublishProgress,
+  type PublishSource
+} from '../image/publish.ts'
+import { openTar } from '../image/tar-source.ts'
 import { untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
 import { openHome } from './home.ts'
 import { METHODS } from './protocol.ts'
 import { RemotePublish } from './publish-client.ts'
 
-export interface PublishDirectoryOptions {
+const UNNAMED = 'rootfs'
+
+export interface PublishSourceOptions {
   readonly home: string
+  /** A directory, a tar archive, or `-` for an archive on stdin. */
   readonly path: string
-  readonly name: string
+  /** @default the name of the image that is updated */
+  readonly name?: string
   readonly description?: string
   /** Link or name of the image to add a version to. */
   readonly update?: string
   readonly message?: string
-  /** Patterns of paths to leave out. */
+  /** Patterns of paths to leave out; directories only, as is the next. */
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
   /** Aborting leaves nothing of the publish. */
   readonly signal: AbortSignal
   readonly onProgress?: (progress: PublishProgress) => void
 }
+
+type PreviousVersions = Pick<PublishOptions, 'previous' | 'previousManifest'>
 
 /** What `share` tells of a completed publish. */
 export interface Published {
@@ -38,24 +53,22 @@ export interface Published {
 }
 
 /**
- * Publishes a directory through the home's daemon. The source is read here, with the caller's
+ * Publishes a directory or an archive through the home's daemon. The source is read here, with the caller's
  * rights; a process that dies, or is interrupted, leaves nothing half-made.
  *
  * @throws ContainerError `NOT_FOUND`, `BAD_SOURCE`, `SOURCE_CHANGED`, `IO`, `DISK_FULL`, `CANCELLED`,
- *   `DAEMON_UNREACHABLE`
+ *   `DAEMON_UNREACHABLE`, `MISSING_TOOL`, `USAGE`
  */
-export async function publishDirectory(options: PublishDirectoryOptions): Promise<Published> {
+export async function publishSource(options: PublishSourceOptions): Promise<Published> {
   const { signal } = options
-  const source = await scanDirectory(options.path, {
-    signal,
-    ...(options.exclude ? { exclude: options.exclude } : {}),
-    ...(options.oneFileSystem ? { oneFileSystem: true } : {})
-  })
+  const source = await openSource(options)
   using client = await DaemonClient.connect(openHome(options.home))
-  const previous = options.update === undefined ? {} : await readPrevious(client, options.update)
+  const previous: PreviousVersions =
+    options.update === undefined ? {} : await readPrevious(client, options.update)
+  const imageName = options.name ?? previous.previousManifest?.name ?? UNNAMED
   const publish = await RemotePublish.begin(client, options.update)
   const { manifest } = await publishTree(source, publish, {
-    name: options.name,
+    name: imageName,
     signal,
     ...previous,
     ...(options.description === undefined ? {} : { description: options.description }),
@@ -68,11 +81,28 @@ export async function publishDirectory(options: PublishDirectoryOptions): Promis
   return { ...committed, name, version, files, bytes, storedBytes, newBytes }
 }
 
+/** The one place that decides by what it is how a source is read. */
+async function openSource(options: PublishSourceOptions): Promise<PublishSource> {
+  const { path, exclude, oneFileSystem, signal } = options
+  // What is not there is a directory that is not there: scanning says so.
+  const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
+  if (path !== STDIN && (status === undefined || status.isDirectory())) {
+    return scanDirectory(path, {
+      signal,
+      ...(exclude ? { exclude } : {}),
+      ...(oneFileSystem ? { oneFileSystem: true } : {})
+    })
+  }
+  if (exclude || oneFileSystem) {
+    throw new ContainerError('USAGE', '--exclude and --one-file-system are for directories', {
+      hint: 'tar has options of the same names'
+    })
+  }
+  return openTar(path)
+}
+
 /** The newest version of an image of this machine, whose chunks can be used again. */
-async function readPrevious(
-  client: DaemonClient,
-  image: string
-): Promise<Pick<PublishOptions, 'previous' | 'previousManifest'>> {
+async function readPrevious(client: DaemonClient, image: string): Promise<PreviousVersions> {
   const { handle, manifest } = await client.request(METHODS.open, {
     image,
     peerTimeoutMs: 0,
