@@ -175,7 +175,7 @@ export class TarReader {
     if (type === undefined) throw unknownType(header.type, this.path)
     // Before there was a type for directories, a slash told them.
     if (header.type === '\0' || header.type === '0') {
-      if (header.path.at(-1) === SLASH) type = 'directory'
+      if (name.at(-1) === SLASH) type = 'directory'
     }
     // Only pax lets a hardlink repeat the content; elsewhere its size is without meaning.
     const hasData = type === 'file' ? !isHardlink || own !== undefined : false

@@ -18,6 +18,9 @@ export function plantForTar(root: string): void {
   mkdirSync(long, { recursive: true })
   writeFileSync(join(long, 'y'.repeat(200)), 'far down')
   symlinkSync('t'.repeat(300), join(long, 'long-target'))
+  // Cut to the 100 bytes of a header's name, its path ends in a slash as a directory's does.
+  mkdirSync(join(root, 'd'.repeat(97)))
+  writeFileSync(join(root, 'd'.repeat(97), 'file'), 'no directory')
   writeFileSync(join(root, 'line\nbreak'), 'x')
   execFileSync('setfacl', ['-m', 'u:1234:r--,g:99:rwx', join(root, 'noise')])
   execFileSync('setfacl', ['-d', '-m', 'u:4321:r-x', join(root, 'empty')])
