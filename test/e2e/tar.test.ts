@@ -3,6 +3,7 @@ import { appendFileSync, chmodSync, createReadStream, mkdirSync, readFileSync } 
 import { readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'brittle'
+import { execa } from 'execa'
 import { directoryLines, extract, plantForTar } from '../image/tar-archives.ts'
 import type { Failure, Listed, Shared } from './results.ts'
 import { LONG, Sandbox } from './sandbox.ts'
@@ -99,6 +100,20 @@ test('what is damaged or in the way is said, and leaves nothing', LONG, async (t
     if (stderr.startsWith('{')) t.is((JSON.parse(stderr) as Failure).error.code, code, title)
   }
   t.alike(await machine.json('images'), [], 'no image was half-made')
+
+  const silent = machine.start(['share', '-', '--name', 'silent'], { stdin: 'pipe' })
+  silent.stdin!.write(readFileSync(archive).subarray(0, 1_000_000))
+  await new Promise((resolve) => setTimeout(resolve, 1_000))
+  silent.kill('SIGINT')
+  t.is((await silent).exitCode, 130, 'a pipe that is silent can be left')
+  execFileSync('xz', ['-k', archive])
+  const [program, args] = machine.argv('--json', 'share', `${archive}.xz`)
+  const { stderr } = await execa(program, args, {
+    env: { DAT_CONTAINER_HOME: machine.home, ...sandbox.sandboxEnvironment, PATH: '/nowhere' },
+    reject: false
+  })
+  t.is((JSON.parse(stderr) as Failure).error.code, 'MISSING_TOOL', 'xz is not there')
+  t.alike(await machine.json('images'), [], 'still no image')
 
   await machine.ok('share', root, '--name', 'image')
   const below = join(sandbox.directory, 'no/such/place.tar')
