@@ -1,5 +1,6 @@
 import test from 'brittle'
 import { isContainerError } from '../../src/image/errors.ts'
+import { resolvePath } from '../../src/image/read-file.ts'
 import { TreeBuilder } from '../../src/image/tree-builder.ts'
 import { CHUNK_BYTES } from '../../src/image/tree.ts'
 import { attributesOf } from './attributes.ts'
@@ -202,4 +203,25 @@ void test('attributes out of range are refused', (t) => {
   t.ok(refused(target('a\0b')))
   t.ok(refused(target('x'.repeat(4096))))
   t.absent(refused(target('x'.repeat(4095))))
+})
+
+void test('inodes that no name leads to can be dropped', (t) => {
+  const builder = new TreeBuilder()
+  const replaced = builder.addInode(attributesOf('character', { deviceMajor: 9 }))
+  const directory = builder.addInode(attributesOf('directory'))
+  builder.addInode(attributesOf('symlink'), { symlinkTarget: Buffer.from('gone') })
+  const device = builder.addInode(attributesOf('block', { deviceMajor: 7, deviceMinor: 1 }))
+  const symlink = builder.addInode(attributesOf('symlink'), { symlinkTarget: Buffer.from('kept') })
+  t.is(builder.type(replaced), 'character')
+  t.alike(builder.symlinkTarget(symlink), Buffer.from('kept'))
+  builder.link(0, Buffer.from('d'), directory)
+  builder.link(directory, Buffer.from('loop'), device)
+  builder.link(directory, Buffer.from('s'), symlink)
+  builder.dropNameless()
+  const tree = builder.finish()
+  t.is(tree.inodeCount, 4)
+  const at = (path: string): number => resolvePath(tree, path, { followSymlinks: false })!
+  const { type, deviceMajor, deviceMinor } = tree.attributes(at('d/loop'))
+  t.alike([type, deviceMajor, deviceMinor], ['block', 7, 1])
+  t.is(Buffer.from(tree.symlinkTarget(at('d/s'))).toString(), 'kept')
 })
