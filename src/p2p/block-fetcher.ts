@@ -18,6 +18,12 @@ const FILL_WINDOW_FIRST = 4
 const FILL_WINDOW_MOST = 48
 /** Somebody who waits for the whole image does not wait for quiet, but still gives way. */
 const EAGER_WINDOW_BUSY = 4
+/**
+ * A block that is waited for brings those behind it along. Blocks stand in the order of files in
+ * their directories, so what is next there is often read next, and is cheap with one that must come
+ * anyway.
+ */
+const COMPANIONS = 3
 const RETRY_PAUSE_MS = 100
 
 /** `[first block, count]`, in the order in which they shall be fetched. */
@@ -41,13 +47,15 @@ export interface ReadBlockOptions {
 }
 
 /**
- * Gets blocks of one log: those a reader waits for at once, and the rest in the background in a window
- * that shrinks while anybody waits. Reading ahead is left to whoever knows which file is read.
+ * Gets blocks of one log: those a reader waits for at once, each with a few that follow it, and the
+ * rest in the background while nobody waits. Reading ahead further is left to whoever knows which
+ * file is read.
  */
 export class BlockFetcher {
   readonly #core: Hypercore
   readonly #storage: string
   readonly #demanded = new Set<number>()
+  readonly #companions = new Set<number>()
   readonly #closed = sharedController()
   #counters = { fetchedBytes: 0, demandBytes: 0, prefetchBytes: 0, demandReads: 0, stallMs: 0 }
   #waiting = 0
@@ -147,13 +155,28 @@ export class BlockFetcher {
     this.#counters.demandReads++
     this.#demanded.add(block)
     try {
-      return await this.#untilFetched(block, limit.signal)
+      const found = this.#untilFetched(block, limit.signal)
+      // After the block itself: peers answer in the order in which they are asked.
+      this.#bringCompanions(block)
+      return await found
     } finally {
       limit.clear()
       this.#demanded.delete(block)
       this.#waiting--
       this.#lastMiss = performance.now()
       this.#counters.stallMs += this.#lastMiss - started
+    }
+  }
+
+  #bringCompanions(block: number): void {
+    const end = Math.min(block + 1 + COMPANIONS, this.#core.length)
+    for (let next = block + 1; next < end; next++) {
+      if (this.has(next) || this.#demanded.has(next) || this.#companions.has(next)) continue
+      this.#companions.add(next)
+      this.#core
+        .get(next, { timeout: ATTEMPT_MS })
+        .catch(() => {})
+        .finally(() => this.#companions.delete(next))
     }
   }
 
@@ -210,17 +233,7 @@ export class BlockFetcher {
         return
       }
       this.#filling++
-      void this.#untilFetched(next.value, this.#closed.signal)
-        .then(() => {
-          this.#fillWindow = Math.min(this.#fillWindow + 1, FILL_WINDOW_MOST)
-        })
-        .catch((error: unknown) => {
-          if (isContainerError(error, 'DISK_FULL')) this.stopFill(error)
-        })
-        .finally(() => {
-          this.#filling--
-          this.#pump()
-        })
+      void this.#fillOne(next.value)
     }
     if (window < FILL_WINDOW_MOST && !this.#fillTimer) {
       this.#fillTimer = setTimeout(
@@ -230,6 +243,18 @@ export class BlockFetcher {
         },
         Math.max(QUIET_MS - quietFor, STALL_CHECK_MS)
       )
+    }
+  }
+
+  async #fillOne(block: number): Promise<void> {
+    try {
+      await this.#untilFetched(block, this.#closed.signal)
+      this.#fillWindow = Math.min(this.#fillWindow + 1, FILL_WINDOW_MOST)
+    } catch (error) {
+      if (isContainerError(error, 'DISK_FULL')) this.stopFill(error)
+    } finally {
+      this.#filling--
+      this.#pump()
     }
   }
 
