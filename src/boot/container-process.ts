@@ -1,7 +1,14 @@
 import { basename } from 'node:path'
 import { cgroupsOf, killCgroups } from './cgroup.ts'
 import { findLeader, waitForLeader, type NspawnProcess } from './nspawn-process.ts'
-import { isAlive, signalProcess, waitForExit, type ProcessIdentity } from './process-table.ts'
+import {
+  childrenOf,
+  identify,
+  isAlive,
+  signalProcess,
+  waitForExit,
+  type ProcessIdentity
+} from './process-table.ts'
 import { killContainer, type StopTarget } from './stop-control.ts'
 
 export interface ContainerProcessOptions {
@@ -66,14 +73,19 @@ export class ContainerProcess {
   }
 
   /**
-   * Kills what there is, at whatever stage it is. nspawn first, unless it has the terminal: it would
-   * have a complaint for everybody who dies before it.
+   * Kills what there is, at whatever stage it is: nspawn too, unless it has the terminal. Its
+   * processes complain of each other's death, so all are stopped before the first is killed.
    */
   async kill(): Promise<void> {
     const { identity } = this.nspawn
     const cgroups = this.cgroups()
     const leader = findLeader(identity.pid) ?? this.#leader
-    if (leader === undefined || !this.#options.ownsTerminal) signalProcess(identity, 'SIGKILL')
+    if (leader === undefined || !this.#options.ownsTerminal) {
+      const family = [identity, ...descendants(identity.pid)]
+      for (const signal of ['SIGSTOP', 'SIGKILL'] as const) {
+        for (const member of family) signalProcess(member, signal)
+      }
+    }
     if (leader !== undefined) await killContainer({ mode: 'boot', leader, cgroups })
     else await killCgroups(cgroups)
   }
@@ -91,4 +103,12 @@ export class ContainerProcess {
     }
     await killCgroups(cgroups)
   }
+}
+
+/** All processes below `pid` that are there now. */
+function descendants(pid: number): ProcessIdentity[] {
+  return childrenOf(pid).flatMap((child) => {
+    const identity = identify(child)
+    return [...(identity === undefined ? [] : [identity]), ...descendants(child)]
+  })
 }

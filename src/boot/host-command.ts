@@ -1,4 +1,4 @@
-import { execa, type Options } from 'execa'
+import type { Options } from 'execa'
 import { ContainerError } from '../image/errors.ts'
 import { HOST_PATH, installCommand } from './package-manager.ts'
 
@@ -24,6 +24,8 @@ export async function runCommand(
     onStart?: (pid: number) => void
   } = {}
 ): Promise<CommandResult> {
+  // Loaded with the first command: a container's start need not wait for it.
+  const { execa } = await import('execa')
   const settings: Options = {
     reject: false,
     env: { PATH: HOST_PATH, LC_ALL: 'C' },

@@ -3,7 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { runCommand } from './host-command.ts'
 import { keepNsenterGoing } from './nsenter-watch.ts'
 import { planNsenter } from './nsenter-plan.ts'
-import { executableOf, isAlive, type ProcessIdentity } from './process-table.ts'
+import {
+  childrenOf,
+  executableOf,
+  identify,
+  isAlive,
+  signalProcess,
+  type ProcessIdentity
+} from './process-table.ts'
 
 const FIRST_PAUSE_MS = 20
 const LONGEST_PAUSE_MS = 1000
@@ -46,17 +53,37 @@ async function askSystemd(
     cwd: '/'
   })
   let endWatch: (() => void) | undefined
+  let pid = 0
+  const ended = new AbortController()
+  const cancel = (): void => void endCommandOf(pid, ended.signal)
   try {
-    const { stdout } = await runCommand(file, args, {
+    const asking = runCommand(file, args, {
       timeoutMs: CALL_TIMEOUT_MS,
-      signal,
-      onStart: (pid) => (endWatch = keepNsenterGoing(pid))
+      onStart: (started) => {
+        pid = started
+        endWatch = keepNsenterGoing(pid)
+      }
     })
+    signal.addEventListener('abort', cancel, { once: true })
+    const { stdout } = await asking
     const word = stdout.trim()
     return word === 'running' || word === 'degraded' ? word : undefined
   } catch {
     return undefined
   } finally {
+    signal.removeEventListener('abort', cancel)
+    ended.abort()
     endWatch?.()
+  }
+}
+
+/**
+ * Ends the command that nsenter runs, not nsenter: a command that lost its nsenter has nobody who
+ * reaps it, and systemd-shutdown inside would wait ten seconds for it.
+ */
+async function endCommandOf(nsenterPid: number, ended: AbortSignal): Promise<void> {
+  while (!ended.aborted) {
+    for (const pid of childrenOf(nsenterPid)) signalProcess(identify(pid), 'SIGKILL')
+    await sleep(FIRST_PAUSE_MS)
   }
 }

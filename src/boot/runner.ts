@@ -105,7 +105,7 @@ export class Runner {
     this.#lastSignal = 'SIGINT'
     this.#interrupts++
     if (this.#interrupts >= HARD_INTERRUPTS) await this.#container?.kill()
-    else forwardSignal(target.leader, signal)
+    else await forwardSignal(target.leader, signal)
   }
 
   async #runWith(paths: BootPaths, cleanup: CleanupStack): Promise<RunnerResult> {

@@ -34,10 +34,7 @@ export async function requestStop({ mode, leader, stopSignal }: StopTarget): Pro
   const deadline = performance.now() + LISTEN_TIMEOUT_MS
   const stillWaits = (): boolean => isAlive(leader) && performance.now() < deadline
   if (mode === 'process') {
-    // nspawn's little init takes no signals while it has yet to start the command.
-    while (stillWaits() && findCommandProcess(leader) === undefined) await sleep(POLL_MS)
-    signalProcess(findCommandProcess(leader) ?? leader, signalOf(stopSignal) ?? 'SIGTERM')
-    return
+    return forwardSignal(leader, signalOf(stopSignal) ?? 'SIGTERM')
   }
   // For its first moments PID 1 is nspawn itself, which has yet to execute the init.
   while (stillWaits() && executableOf(leader) === 'systemd-nspawn') await sleep(POLL_MS)
@@ -54,8 +51,19 @@ function listens(leader: ProcessIdentity): boolean {
   return existsSync(`/proc/${leader.pid}/root/run/systemd/private`)
 }
 
-/** Gives the command of a process-mode container a signal of its own. */
-export function forwardSignal(leader: ProcessIdentity, signal: NodeJS.Signals): void {
+/**
+ * Gives the command of a process-mode container a signal. nspawn's little init would lose it, so it
+ * waits until that has started the command.
+ */
+export async function forwardSignal(
+  leader: ProcessIdentity,
+  signal: NodeJS.Signals | number
+): Promise<void> {
+  const deadline = performance.now() + LISTEN_TIMEOUT_MS
+  while (findCommandProcess(leader) === undefined) {
+    if (!isAlive(leader) || performance.now() > deadline) break
+    await sleep(POLL_MS)
+  }
   signalProcess(findCommandProcess(leader) ?? leader, signal)
 }
 

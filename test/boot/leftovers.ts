@@ -8,7 +8,7 @@ export interface Snapshot {
   readonly mounts: readonly string[]
   /** `device: backing file`. */
   readonly loopDevices: readonly string[]
-  /** `pid: command line` of processes that are ours or a container's. */
+  /** `pid: command line (runtime directory and cgroup)` of processes that are ours or a container's. */
   readonly processes: readonly string[]
   /** Network namespaces that processes are in. */
   readonly networkNamespaces: readonly string[]
@@ -44,14 +44,19 @@ export function snapshot(): Snapshot {
 
 /**
  * What is there after that was not before, one line each; empty when nothing is left. Tests of
- * others that run at the same time leave their own: `onlyWith` keeps to what contains a text.
+ * others that run at the same time leave their own: `onlyWith` keeps to what contains one of these texts.
  */
-export function compare(before: Snapshot, after: Snapshot, onlyWith = ''): string[] {
+export function compare(
+  before: Snapshot,
+  after: Snapshot,
+  onlyWith: string | readonly string[] = ''
+): string[] {
+  const marks = typeof onlyWith === 'string' ? [onlyWith] : onlyWith
   const kinds = Object.keys(before) as (keyof Snapshot)[]
   return kinds.flatMap((kind) => {
     const known = new Set(before[kind])
     return after[kind]
-      .filter((item) => !known.has(item) && item.includes(onlyWith))
+      .filter((item) => !known.has(item) && marks.some((mark) => item.includes(mark)))
       .map((item) => `${kind}: ${item}`)
   })
 }
@@ -59,7 +64,7 @@ export function compare(before: Snapshot, after: Snapshot, onlyWith = ''): strin
 /** Compares again and again until nothing is left or `timeoutMs` is over. @returns what is left */
 export async function leftAfter(
   before: Snapshot,
-  onlyWith = '',
+  onlyWith: string | readonly string[] = '',
   timeoutMs = 8000
 ): Promise<string[]> {
   const deadline = performance.now() + timeoutMs
@@ -68,6 +73,11 @@ export async function leftAfter(
     if (left.length === 0 || performance.now() > deadline) return left
     await sleep(100)
   }
+}
+
+/** What all that a sandbox has on the machine carries: its directory, or the id of one of its homes. */
+export function marksOf({ directory }: { readonly directory: string }): string[] {
+  return [directory, ...readdirSafely(`${directory}/run`)]
 }
 
 function describeMount(line: string): string {
@@ -81,11 +91,20 @@ function describeProcess(pid: string): string[] {
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
     const inContainer = link(`/proc/${pid}/ns/pid`)[0] !== link('/proc/self/ns/pid')[0]
     return Number(pid) !== process.pid && (inContainer || OURS.test(command))
-      ? [`${pid}: ${command}`]
+      ? [`${pid}: ${command} (${ownerOf(pid)})`]
       : []
   } catch {
     return []
   }
+}
+
+/** Whose process it is: its runtime directory, or the cgroup that carries its home's id. */
+function ownerOf(pid: string): string {
+  const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+  const runtime = environment.find((text) => text.startsWith('DAT_CONTAINER_RUNTIME_DIR=')) ?? ''
+  const cgroups = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n')
+  const cgroup = cgroups.find((text) => text.includes('/dat-container')) ?? ''
+  return `${runtime} ${cgroup}`.trim()
 }
 
 function link(path: string): string[] {

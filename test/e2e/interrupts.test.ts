@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
-import { leftAfter, snapshot } from '../boot/leftovers.ts'
+import { leftAfter, marksOf, snapshot } from '../boot/leftovers.ts'
 import { debianRootfs } from './rootfs.ts'
 import type { Container, Listed, Shared } from './results.ts'
 import { LONG, Sandbox, type Machine, type Ran } from './sandbox.ts'
@@ -25,7 +25,12 @@ async function interrupt(
   args: string[],
   { signal, afterMs, again = 0 }: { signal: Signal; afterMs: number; again?: number }
 ): Promise<Interrupted> {
-  const running = machine.start(args)
+  // execa would make SIGKILL of a SIGTERM that takes its time.
+  const running = machine.start(args, {
+    forceKillAfterDelay: false,
+    // A container that outlives its killed runner has its streams; the next command ends it.
+    ...(signal === 'SIGKILL' ? { stdout: 'ignore', stderr: 'ignore' } : {})
+  })
   await sleep(afterMs)
   running.kill(signal)
   for (let times = 0; times < again; times++) {
@@ -33,7 +38,7 @@ async function interrupt(
     running.kill(signal)
   }
   const { exitCode, signal: killer, stderr } = (await running) as unknown as Ran
-  return { exitCode, signal: killer, stderr }
+  return { exitCode, signal: killer, stderr: stderr ?? '' }
 }
 
 /** How an interrupted command may end; `finished`: statuses it has when it was done before. */
@@ -71,7 +76,8 @@ for (const signal of SIGNALS) {
     }
     // Only after SIGKILL is there anything for it to sweep.
     if (signal === 'SIGKILL') await machine.ok('ps')
-    t.alike(await leftAfter(before), [], 'nothing is left')
+    const left = await leftAfter(before, marksOf(sandbox))
+    t.alike(left, [], 'nothing is left')
     t.alike(await machine.json('ps', '--all'), [], 'no container is known')
     t.alike(readdirSync(join(machine.home, 'containers')), [], 'nor has one files')
   })
@@ -83,6 +89,7 @@ async function onlyName(machine: Machine): Promise<string> {
 
 test('interrupted while it looks for peers or waits for a read', LONG, async (t) => {
   const before = snapshot()
+  let marks: string[] = []
   {
     await using sandbox = await Sandbox.open()
     const publisher = await sandbox.machine('publisher')
@@ -119,12 +126,14 @@ test('interrupted while it looks for peers or waits for a read', LONG, async (t)
     t.pass('no container is known')
     await reader.ok('umount', directory)
     await publisher.ok('daemon', 'start')
+    marks = marksOf(sandbox)
   }
-  t.alike(await leftAfter(before), [], 'nothing is left')
+  t.alike(await leftAfter(before, marks), [], 'nothing is left')
 })
 
 test('mount and share, interrupted at many moments, leave nothing', LONG, async (t) => {
   const before = snapshot()
+  let marks: string[] = []
   {
     await using sandbox = await Sandbox.open()
     const machine = await sandbox.machine('only')
@@ -148,12 +157,14 @@ test('mount and share, interrupted at many moments, leave nothing', LONG, async 
     }
     const names = (await machine.json<Listed[]>('images')).map(({ name }) => name)
     t.alike(names, ['debian'], 'no image is half-published')
+    marks = marksOf(sandbox)
   }
-  t.alike(await leftAfter(before), [], 'nothing is left')
+  t.alike(await leftAfter(before, marks), [], 'nothing is left')
 })
 
 test('a mounter killed under a container; a container that powers itself off', LONG, async (t) => {
   const before = snapshot()
+  let marks: string[] = []
   {
     await using sandbox = await Sandbox.open()
     const machine = await sandbox.machine('only')
@@ -177,8 +188,9 @@ test('a mounter killed under a container; a container that powers itself off', L
     }
     t.is((await foreground).exitCode, 0, 'and the command that ran it returned')
     await machine.ok('rm', 'done')
+    marks = marksOf(sandbox)
   }
-  t.alike(await leftAfter(before), [], 'nothing is left')
+  t.alike(await leftAfter(before, marks), [], 'nothing is left')
 })
 
 function mounterPid(sandbox: Sandbox): number {
