@@ -97,9 +97,13 @@ async function boot(
     return
   }
   const { bootDetached } = await import('../../boot/boot-detached.ts')
-  const { inspectContainer } = await import('../../boot/containers.ts')
   await interruptible(async (signal) => {
-    const state = await bootDetached({ container, wait: flags.wait, signal })
+    const booting = bootDetached({ container, wait: flags.wait, signal })
+    // Loaded while the container starts, not before.
+    const [state, { inspectContainer }] = await Promise.all([
+      booting,
+      import('../../boot/containers.ts')
+    ])
     const summary = await inspectContainer(globals.home, state.name)
     globals.output.result({ ...summary, config: undefined, current: undefined }, () => [state.name])
   })
