@@ -12,6 +12,7 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import * as zlib from 'node:zlib'
 import zstd from 'zstd-napi/binding.js'
+import { report } from './report.ts'
 
 const CHUNK_BYTES = 64 * 1024
 /** Slow codecs measure on every n-th chunk and scale up, so that the table takes minutes. */
@@ -194,4 +195,4 @@ const codecs = [
   ...(await candidates(folder))
 ]
 for (const codec of codecs) results.push(await measure(codec, chunks, bytes))
-console.table(results)
+report('compression', { results: results.map((result) => ({ ...result })) })

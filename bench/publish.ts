@@ -7,12 +7,14 @@
 import { scanDirectory } from '../src/image/directory-source.ts'
 import { decodeIndex, encodeIndex } from '../src/image/index-codec.ts'
 import { publishTree } from '../src/image/publish.ts'
+import { report, type Row } from './report.ts'
 
 const [root, runs = '3'] = process.argv.slice(2)
 if (root === undefined) {
   console.error('usage: node build/bench/publish.js ROOTFS [RUNS]')
   process.exit(2)
 }
+const results: Row[] = []
 for (let run = 0; run < Number(runs); run++) {
   let blocks = 0
   const sink = {
@@ -30,7 +32,7 @@ for (let run = 0; run < Number(runs); run++) {
   const encoded = performance.now()
   decodeIndex(packed)
   const decoded = performance.now()
-  console.log({
+  results.push({
     files: manifest.files,
     entries: manifest.entries,
     megabytes: manifest.bytes / 1e6,
@@ -40,7 +42,7 @@ for (let run = 0; run < Number(runs); run++) {
     indexBytes: manifest.index.storedBytes,
     chunkHashBytes: manifest.chunkHashes.storedBytes,
     arch: manifest.arch,
-    start: manifest.start,
+    start: JSON.stringify(manifest.start),
     scanMs: Math.round(scanned - start),
     publishMs: Math.round(published - scanned),
     megabytesASecond: Math.round(manifest.bytes / 1e3 / (published - start)),
@@ -49,3 +51,4 @@ for (let run = 0; run < Number(runs); run++) {
     rssMegabytes: Math.round(process.resourceUsage().maxRSS / 1024)
   })
 }
+report('publish', { results })
