@@ -73,7 +73,7 @@ declare module 'hyperbee' {
     constructor(core: Hypercore, options?: object)
     ready(): Promise<void>
     close(): Promise<void>
-    getHeader(options?: { timeout?: number; wait?: boolean }): Promise<object | null>
+    getHeader(options?: { timeout?: number; wait?: boolean }): Promise<{ protocol?: string } | null>
     sub(name: string): {
       get(key: string): Promise<{ value: EntryValue } | null>
     }
