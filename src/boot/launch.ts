@@ -1,7 +1,7 @@
 import type { StartCommand } from '../image/manifest.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { inCgroups, makeCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
-import type { CleanupStack } from './cleanup-stack.ts'
+import type { CleanupStack } from '../image/cleanup-stack.ts'
 import { openConsoleLog } from './console-log.ts'
 import { bootStdio, commandStdio, logStdio, type ConsoleStdio } from './console-stdio.ts'
 import { ContainerProcess } from './container-process.ts'

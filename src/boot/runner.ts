@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { ContainerError } from '../image/errors.ts'
 import { DEFAULT_STOP_TIMEOUT_MS, type ContainerOptions } from './boot-options.ts'
-import { withCleanup, type CleanupStack } from './cleanup-stack.ts'
+import { withCleanup, type CleanupStack } from '../image/cleanup-stack.ts'
 import { readLogTail } from './console-log.ts'
 import {
   claimName,

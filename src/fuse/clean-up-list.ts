@@ -1,12 +1,14 @@
+import { CleanupStack } from '../image/cleanup-stack.ts'
+
 /**
  * What has to be undone, in reverse order. A step that fails does not keep the others from running;
  * the first failure is thrown at the end. Steps run once.
  */
 export class CleanUpList implements AsyncDisposable {
-  readonly #steps: (() => Promise<void>)[] = []
+  readonly #stack = new CleanupStack()
 
   push(step: () => Promise<void>): void {
-    this.#steps.push(step)
+    this.#stack.defer(step)
   }
 
   /** Takes over a resource: it is disposed of when its turn comes. */
@@ -15,14 +17,7 @@ export class CleanUpList implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const errors: unknown[] = []
-    for (let step = this.#steps.pop(); step !== undefined; step = this.#steps.pop()) {
-      try {
-        await step()
-      } catch (error) {
-        errors.push(error)
-      }
-    }
+    const errors = await this.#stack.undo()
     if (errors.length > 0) throw errors[0]
   }
 
