@@ -15,6 +15,8 @@ export interface Snapshot {
   readonly cgroups: readonly string[]
 }
 
+/** `ip netns add` mounts this once a boot of the machine, and keeps it. */
+const NAMESPACES = '/run/netns'
 const OURS = /dat-container|systemd-nspawn|mounter|runner-main|\/build\/(src|test)\//
 
 /** Looks at mounts, loop devices, processes, network namespaces and cgroups of this machine. */
@@ -25,6 +27,7 @@ export function snapshot(): Snapshot {
       .trim()
       .split('\n')
       .map(describeMount)
+      .filter((mount) => !mount.endsWith(` ${NAMESPACES}`))
       .sort(),
     loopDevices: execFileSync('losetup', ['--noheadings', '--list', '--output', 'NAME,BACK-FILE'])
       .toString()
