@@ -113,6 +113,7 @@ export class Runner {
     const named = name === undefined ? undefined : await this.#hold(claimName(paths, name), cleanup)
     const lease = await acquireMount({
       ...this.#options,
+      run: runOf(this.#options),
       link: named === undefined ? this.#options.link : linkFor(named, this.#options),
       mode: this.#options.mountMode ?? 'auto',
       signal: this.#starting.signal
@@ -221,6 +222,11 @@ export class Runner {
   #checkCancelled(): void {
     if (this.#starting.signal.aborted) throw cancelled()
   }
+}
+
+/** What of an image not yet known is going to run. */
+function runOf({ command, forceBoot }: ContainerOptions): 'image' | 'boot' | readonly string[] {
+  return command ?? (forceBoot === true ? 'boot' : 'image')
 }
 
 function cancelled(): ContainerError {

@@ -56,8 +56,9 @@ export class ClientConnection {
     })
     channel.respond(METHODS.open, (request) => this.#open(request))
     channel.respond(METHODS.close, ({ handle }) => this.#close(handle))
-    channel.respond(METHODS.block, ({ handle, block, timeoutMs }) =>
+    channel.respond(METHODS.block, ({ handle, block, timeoutMs, ahead = false }) =>
       this.#fetcher(handle).read(block, {
+        ahead,
         signal: this.#gone.signal,
         ...(timeoutMs === undefined ? {} : { timeoutMs })
       })

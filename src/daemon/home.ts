@@ -11,6 +11,8 @@ export interface HomePaths {
   readonly runtime: string
   readonly store: string
   readonly catalog: string
+  /** What publishers remember of their sources; safe to delete. */
+  readonly publishCache: string
   readonly daemonLog: string
   readonly daemonLock: string
   readonly daemonSocket: string
@@ -43,6 +45,7 @@ export function openHome(home: string): HomePaths {
       runtime,
       store: join(real, 'store'),
       catalog: join(real, 'images.json'),
+      publishCache: join(real, 'publish-cache'),
       daemonLog: join(real, 'daemon.log'),
       daemonLock: join(real, 'daemon.lock'),
       daemonSocket: join(runtime, 'daemon.sock')

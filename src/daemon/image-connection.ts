@@ -89,6 +89,11 @@ export class ImageConnection implements Disposable {
     return this.request(METHODS.block, request, signal)
   }
 
+  /** As {@link readBlock}, for a block that nobody waits for yet. */
+  readAhead(block: number): Promise<Buffer> {
+    return this.request(METHODS.block, { block, ahead: true })
+  }
+
   /** Has the daemon, and every later one, fetch blocks in the background. */
   async fill(ranges: readonly (readonly [number, number])[]): Promise<void> {
     this.#fillRanges = ranges

@@ -289,6 +289,7 @@ export class ImageService implements AsyncDisposable {
       blocksKnown,
       peers: open?.cores.blobs.peers.length ?? 0,
       storedBytes: open?.cores.blobs.byteLength ?? 0,
+      entryBytes: open?.cores.db.byteLength ?? 0,
       createdAt: entry.createdAt
     }
   }

@@ -23,6 +23,11 @@ export interface OpenImageOptions {
   readonly offline?: boolean
   /** Do not fetch the rest of the image in the background. @default false */
   readonly lazyOnly?: boolean
+  /**
+   * What is about to be run of the image, whose content is then fetched ahead: `image` stands for
+   * what the image itself says, `boot` for its init, an argument list for a command.
+   */
+  readonly run?: 'image' | 'boot' | readonly string[]
   readonly signal?: AbortSignal
 }
 

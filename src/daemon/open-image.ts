@@ -1,11 +1,13 @@
 import { chunkBlocks } from '../image/block-ranges.ts'
+import { guessBootOrder } from '../image/boot-order.ts'
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import { CHUNK_HASH_BYTES } from '../image/content-batch.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
-import type { Manifest, PartPointer } from '../image/manifest.ts'
+import type { Manifest, PartPointer, StartCommand } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
+import { BlockPrefetch } from './block-prefetch.ts'
 import { openHome } from './home.ts'
 import { ImageConnection } from './image-connection.ts'
 import type { ImageStats, InspectedImage, OpenImageOptions } from './image-session.ts'
@@ -35,12 +37,20 @@ export async function openImage(options: OpenImageOptions): Promise<InspectedIma
     const session = new RemoteImageSession(connection, tree, {
       timeoutMs: options.onPeerLoss === 'fail' || options.offline ? peerTimeoutMs : undefined
     })
-    if (!options.lazyOnly && !options.offline) await session.fetchRest()
+    if (!options.lazyOnly) {
+      if (options.run !== undefined) session.prefetch(startOf(session.manifest, options.run))
+      if (!options.offline) await session.fetchRest()
+    }
     return session
   } catch (error) {
     connection[Symbol.dispose]()
     throw error
   }
+}
+
+function startOf({ start }: Manifest, run: NonNullable<OpenImageOptions['run']>): StartCommand {
+  if (run === 'image') return start
+  return run === 'boot' ? { mode: 'boot' } : { mode: 'process', argv: run }
 }
 
 class RemoteImageSession implements InspectedImage {
@@ -52,6 +62,7 @@ class RemoteImageSession implements InspectedImage {
   readonly chunks: ChunkReader
   readonly #connection: ImageConnection
   readonly #timeoutMs: number | undefined
+  #prefetch: BlockPrefetch | undefined
 
   constructor(
     connection: ImageConnection,
@@ -65,9 +76,14 @@ class RemoteImageSession implements InspectedImage {
     this.manifest = connection.manifest
     this.version = connection.manifest.version
     this.tree = tree
-    this.chunks = new StoredChunkReader(tree, (block, signal) =>
-      connection.readBlock(block, policy.timeoutMs, signal)
-    )
+    this.chunks = new StoredChunkReader(tree, (block, signal) => this.#readBlock(block, signal))
+  }
+
+  /** Fetches what starting reads, ahead of it. */
+  prefetch(start: StartCommand): void {
+    const { block } = this.tree.chunks
+    const blocks = guessBootOrder(this.tree, start).map((chunk) => block[chunk] ?? 0)
+    this.#prefetch = new BlockPrefetch((next) => this.#connection.readAhead(next), blocks)
   }
 
   /** Asks the daemon to fetch in the background what is missing. */
@@ -113,7 +129,17 @@ class RemoteImageSession implements InspectedImage {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#prefetch?.[Symbol.dispose]()
     this.#connection[Symbol.dispose]()
+  }
+
+  async #readBlock(block: number, signal?: AbortSignal): Promise<Buffer> {
+    const ahead = this.#prefetch?.take(block)
+    if (ahead !== undefined && !(ahead instanceof Promise)) return ahead
+    // Asked again where it is still on its way: the daemon then knows that somebody waits, and how
+    // long that may take. One request to the peers serves both.
+    const read = this.#connection.readBlock(block, this.#timeoutMs, signal)
+    return ahead === undefined ? read : Promise.race([read, ahead.catch(() => read)])
   }
 
   #ranges(): [number, number][] {

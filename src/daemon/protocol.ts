@@ -40,6 +40,8 @@ export interface BlockRequest {
   readonly block: number
   /** Undefined waits for ever. */
   readonly timeoutMs?: number
+  /** Nobody waits for it yet. */
+  readonly ahead?: boolean
 }
 
 export interface FillRequest {
@@ -86,7 +88,10 @@ export interface ImageListing {
   readonly blocksHeld: number
   readonly blocksKnown: number
   readonly peers: number
+  /** Of the log of content, as long as it is known, whether here or not. */
   readonly storedBytes: number
+  /** Of the log of entries, likewise. */
+  readonly entryBytes: number
   readonly createdAt: string
 }
 

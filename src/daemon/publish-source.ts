@@ -10,10 +10,12 @@ import {
   type PublishSource
 } from '../image/publish.ts'
 import { openTar } from '../image/tar-source.ts'
+import { markUnchanged } from '../image/unchanged-files.ts'
 import { untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
 import { openHome } from './home.ts'
 import { METHODS } from './protocol.ts'
+import { readPublishCache, writePublishCache } from './publish-cache-file.ts'
 import { RemotePublish } from './publish-client.ts'
 
 const UNNAMED = 'rootfs'
@@ -31,6 +33,8 @@ export interface PublishSourceOptions {
   /** Patterns of paths to leave out; directories only, as is the next. */
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
+  /** Read files of a directory that have not changed since the last publish, too. @default false */
+  readonly checksum?: boolean
   /** Aborting leaves nothing of the publish. */
   readonly signal: AbortSignal
   readonly onProgress?: (progress: PublishProgress) => void
@@ -50,6 +54,9 @@ export interface Published {
   readonly storedBytes: number
   /** Stored bytes that this publish added. */
   readonly newBytes: number
+  /** Files whose content was read, and those that were known to be as in the version before. */
+  readonly filesRead: number
+  readonly filesReused: number
 }
 
 /**
@@ -62,12 +69,19 @@ export interface Published {
 export async function publishSource(options: PublishSourceOptions): Promise<Published> {
   const { signal } = options
   const source = await openSource(options)
-  using client = await DaemonClient.connect(openHome(options.home))
+  const paths = openHome(options.home)
+  using client = await DaemonClient.connect(paths)
   const previous: PreviousVersions =
     options.update === undefined ? {} : await readPrevious(client, options.update)
   const imageName = options.name ?? previous.previousManifest?.name ?? UNNAMED
   const publish = await RemotePublish.begin(client, options.update)
-  const { manifest } = await publishTree(source, publish, {
+  const { scan } = source
+  const { previousManifest } = previous
+  if (scan && previousManifest && previous.previous && !options.checksum) {
+    const records = await readPublishCache(paths, publish.key, previousManifest, scan)
+    if (records) markUnchanged(scan, records, previous.previous.tree)
+  }
+  const { manifest, unchangedFiles } = await publishTree(source, publish, {
     name: imageName,
     signal,
     ...previous,
@@ -76,9 +90,20 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
     ...(options.onProgress ? { onProgress: options.onProgress } : {})
   })
   const committed = await untilAborted(publish.commit(manifest), signal)
+  if (scan) await writePublishCache(paths, publish.key, manifest, scan)
   const { name, version, files, bytes, storedBytes, versions } = manifest
   const newBytes = versions.at(-1)?.newBytes ?? 0
-  return { ...committed, name, version, files, bytes, storedBytes, newBytes }
+  return {
+    ...committed,
+    name,
+    version,
+    files,
+    bytes,
+    storedBytes,
+    newBytes,
+    filesRead: files - unchangedFiles,
+    filesReused: unchangedFiles
+  }
 }
 
 /** The one place that decides by what it is how a source is read. */

@@ -44,6 +44,8 @@ export interface ReadBlockOptions {
   readonly signal?: AbortSignal
   /** Give up with `PEERS_UNREACHABLE` after this; undefined waits for ever. */
   readonly timeoutMs?: number
+  /** Nobody waits for it yet: it counts as fetched ahead and brings no others along. @default false */
+  readonly ahead?: boolean
 }
 
 /**
@@ -98,7 +100,7 @@ export class BlockFetcher {
       const local = await this.#core.get(block, { wait: false })
       if (local) return local
     }
-    return this.#demand(block, options)
+    return options.ahead === true ? this.#fetchAhead(block, options) : this.#demand(block, options)
   }
 
   /**
@@ -140,6 +142,18 @@ export class BlockFetcher {
     this.#counters.fetchedBytes += bytes
     if (this.#demanded.has(index)) this.#counters.demandBytes += bytes
     else this.#counters.prefetchBytes += bytes
+  }
+
+  async #fetchAhead(block: number, { signal }: ReadBlockOptions): Promise<Buffer> {
+    this.#filling++
+    try {
+      const { signal: closed } = this.#closed
+      return await this.#untilFetched(block, signal ? AbortSignal.any([signal, closed]) : closed)
+    } finally {
+      this.#filling--
+      // Filling up the image comes after all that is asked for.
+      this.#lastMiss = performance.now()
+    }
   }
 
   async #demand(block: number, options: ReadBlockOptions): Promise<Buffer> {

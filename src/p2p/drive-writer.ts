@@ -70,6 +70,7 @@ export class DriveWriter implements AsyncDisposable {
    * @throws ContainerError `DISK_FULL`
    */
   async append(blocks: readonly Uint8Array[]): Promise<number> {
+    if (blocks.length === 0) return this.length
     try {
       const { length } = await this.#blobs.append(blocks.map((block) => Buffer.from(block)))
       return length - blocks.length

@@ -80,6 +80,8 @@ test('two containers of one image share its mount and nothing else', LONG, async
       reader.json<Container>('boot', link, '-n', 'one', ...options),
       reader.json<Container>('boot', link, '-n', 'two', '--ephemeral', ...options)
     ])
+    const { prefetchBytes, demandBytes } = await reader.json<Stats>('stats', 'one')
+    t.ok(prefetchBytes > demandBytes, 'most of what a start reads comes ahead of it')
     await reader.ok('exec', 'one', '--', 'sh', '-c', 'echo one > /etc/who')
     await reader.ok('exec', 'two', '--', 'sh', '-c', 'echo two > /etc/who')
     t.is(await reader.ok('exec', 'one', '--', 'cat', '/etc/who'), 'one')

@@ -1,0 +1,83 @@
+/** Reads that are under way at once; each is one request to the daemon. */
+const WINDOW = 32
+/** Stored bytes that wait to be claimed at most; more is fetched as these are taken. */
+const CAPACITY_BYTES = 32 * 1024 * 1024
+
+export type FetchBlock = (block: number) => Promise<Buffer>
+
+/**
+ * Fetches blocks before they are asked for, in a given order, and keeps each until it is taken once:
+ * what is decoded and in the kernel's page cache then is not read again.
+ */
+export class BlockPrefetch implements Disposable {
+  readonly #fetch: FetchBlock
+  /** What is yet to be fetched, the next one last. */
+  readonly #queue: number[]
+  readonly #queued: Set<number>
+  readonly #coming = new Map<number, Promise<Buffer>>()
+  readonly #here = new Map<number, Buffer>()
+  #inFlight = 0
+  #keptBytes = 0
+
+  /** @param blocks in the order in which they are fetched; starts at once */
+  constructor(fetch: FetchBlock, blocks: readonly number[]) {
+    this.#fetch = fetch
+    this.#queue = blocks.toReversed()
+    this.#queued = new Set(blocks)
+    this.#pump()
+  }
+
+  /**
+   * A block that is here, given once, or on its way. Undefined for one that was not asked for yet,
+   * which is not fetched ahead any more: whoever asks needs it at once.
+   */
+  take(block: number): Buffer | Promise<Buffer> | undefined {
+    this.#queued.delete(block)
+    const here = this.#here.get(block)
+    if (here === undefined) {
+      const coming = this.#coming.get(block)
+      this.#coming.delete(block)
+      return coming
+    }
+    this.#here.delete(block)
+    this.#keptBytes -= here.length
+    this.#pump()
+    return here
+  }
+
+  /** Forgets what nobody took, and fetches no more. */
+  [Symbol.dispose](): void {
+    this.#queue.length = 0
+    this.#queued.clear()
+    this.#coming.clear()
+    this.#here.clear()
+  }
+
+  #pump(): void {
+    while (this.#inFlight < WINDOW && this.#keptBytes < CAPACITY_BYTES) {
+      const block = this.#queue.pop()
+      if (block === undefined) return
+      if (!this.#queued.delete(block)) continue
+      this.#inFlight++
+      const fetched = this.#fetch(block)
+      this.#coming.set(block, fetched)
+      void this.#arrive(block, fetched)
+    }
+  }
+
+  async #arrive(block: number, fetched: Promise<Buffer>): Promise<void> {
+    try {
+      const content = await fetched
+      // Not when it was taken on its way.
+      if (this.#coming.delete(block)) {
+        this.#here.set(block, content)
+        this.#keptBytes += content.length
+      }
+    } catch {
+      // Whoever needs it asks anew and is told what is wrong then.
+      this.#coming.delete(block)
+    }
+    this.#inFlight--
+    this.#pump()
+  }
+}
