@@ -13,6 +13,7 @@ const call = {
     'int64_t lgetxattr(const char *, const char *, _Out_ uint8_t *value, size_t)'
   ),
   llistxattr: libc.func('int64_t llistxattr(const char *, _Out_ uint8_t *list, size_t)'),
+  lremovexattr: libc.func('int lremovexattr(const char *, const char *)'),
   lseek: libc.func('int64_t lseek(int, int64_t, int)'),
   mmap: libc.func('void *mmap(void *, size_t, int, int, int, int64_t)'),
   munmap: libc.func('int munmap(void *, size_t)')
@@ -38,6 +39,10 @@ export function mknod(path: string, mode: number, device = 0): void {
 
 export function setXattr(path: string, name: string, value: Uint8Array): void {
   must(call.lsetxattr(path, name, value, value.length, 0))
+}
+
+export function removeXattr(path: string, name: string): void {
+  must(call.lremovexattr(path, name))
 }
 
 /** @returns bytes, or a negative errno; a `size` of 0 asks for the length */
