@@ -8,11 +8,7 @@ import {
   encodePublishCache,
   MAX_PUBLISH_CACHE_BYTES
 } from '../image/publish-cache.ts'
-import {
-  recordFiles,
-  type DirectoryScan,
-  type FileRecords
-} from '../image/unchanged-files.ts'
+import { recordFiles, type DirectoryScan, type FileRecords } from '../image/unchanged-files.ts'
 import type { HomePaths } from './home.ts'
 
 /**

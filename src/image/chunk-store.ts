@@ -59,6 +59,13 @@ export class ChunkStore {
     return { chunk, isNew: false }
   }
 
+  /** @returns the number here of a chunk of the previous version */
+  reuse(previousChunk: number): number {
+    const start = previousChunk * CHUNK_HASH_BYTES
+    const hash = this.#previous!.chunkHashes.subarray(start, start + CHUNK_HASH_BYTES)
+    return this.number(hash).chunk
+  }
+
   place(chunk: number, block: number, storedBytes: number, raw: boolean): void {
     this.#block.set(chunk, block)
     this.#storedBytes.set(chunk, storedBytes)

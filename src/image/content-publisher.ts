@@ -6,7 +6,7 @@ import type { CompressedBatch } from './compress-worker.ts'
 import type { ContentBatch } from './content-batch.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { TreeBuilder } from './tree-builder.ts'
-import type { Extent } from './tree.ts'
+import type { Extent, Tree } from './tree.ts'
 
 /** What became of a batch so far: its new chunks' numbers, in order. */
 interface NumberedBatch {
@@ -24,24 +24,29 @@ export class ContentPublisher {
   /** Content bytes of the files that are complete. */
   bytes = 0
   files = 0
+  /** Files that were not read, of {@link files}. */
+  unchangedFiles = 0
   /** Architectures of the programs that went by, by the number of their first chunk. */
   readonly archs = new Map<number, string>()
   readonly #builder: TreeBuilder
   readonly #store: ChunkStore
   readonly #compressors: ChunkCompressors
   readonly #sink: BlockSink
+  readonly #previous: Tree | undefined
   #extents: Extent[] = []
 
   constructor(
     builder: TreeBuilder,
     store: ChunkStore,
     compressors: ChunkCompressors,
-    sink: BlockSink
+    sink: BlockSink,
+    previous: Tree | undefined
   ) {
     this.#builder = builder
     this.#store = store
     this.#compressors = compressors
     this.#sink = sink
+    this.#previous = previous
   }
 
   /**
@@ -76,6 +81,10 @@ export class ContentPublisher {
         this.bytes += piece.size
         continue
       }
+      if (piece.kind === 'unchanged') {
+        this.#takeOver(piece.inode, piece.previous)
+        continue
+      }
       for (let i = 0; i < piece.count; i++) {
         const start = next * CHUNK_HASH_BYTES
         const hash = batch.hashes.subarray(start, start + CHUNK_HASH_BYTES)
@@ -92,6 +101,21 @@ export class ContentPublisher {
       }
     }
     return { newChunks, wanted }
+  }
+
+  #takeOver(inode: number, previous: number): void {
+    const tree = this.#previous
+    if (tree === undefined) throw new TypeError('there is no previous version')
+    for (const { position, chunk, count } of tree.extents(previous)) {
+      for (let i = 0; i < count; i++) {
+        this.#addToExtents(position + i, this.#store.reuse(chunk + i))
+      }
+    }
+    this.#builder.setContent(inode, tree.size(previous), this.#extents)
+    this.#extents = []
+    this.files++
+    this.unchangedFiles++
+    this.bytes += tree.size(previous)
   }
 
   #noteArch(chunk: number, content: Uint8Array): void {

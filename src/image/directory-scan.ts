@@ -26,6 +26,8 @@ export interface ScannedTree {
   readonly files: FileList
   /** Content bytes of all files, holes included. */
   readonly bytes: number
+  /** `st_dev` of the directory. */
+  readonly device: bigint
 }
 
 const SLASH = Buffer.from('/')
@@ -50,7 +52,8 @@ export async function scanTree(root: Buffer, options: ScanOptions): Promise<Scan
     throwIfCancelled(options.signal)
   }
   throwIfCancelled(options.signal)
-  return { builder: scan.builder, files: scan.files.finish(), bytes: scan.bytes }
+  const { builder, files, bytes, device } = scan
+  return { builder, files: files.finish(), bytes, device }
 }
 
 interface PendingDirectory {
@@ -62,9 +65,9 @@ interface PendingDirectory {
 class Scan {
   readonly builder: TreeBuilder
   readonly files: FileListBuilder
+  readonly device: bigint
   bytes = 0
   readonly #root: Buffer
-  readonly #device: bigint
   readonly #oneFileSystem: boolean
   readonly #excluded: ReadonlySet<string>
   /** Inodes with several names, by device and inode number of the source. */
@@ -75,7 +78,7 @@ class Scan {
   constructor(root: Buffer, { oneFileSystem = false, exclude = [] }: ScanOptions) {
     const status = this.#status(root)
     this.#root = root
-    this.#device = status.dev
+    this.device = status.dev
     this.#oneFileSystem = oneFileSystem
     this.#excluded = new Set(exclude.map((path) => normalized(path)))
     this.builder = new TreeBuilder(attributesOf(status, 'directory'))
@@ -100,7 +103,7 @@ class Scan {
       const child = this.#add(childPath, status)
       if (child === undefined) continue
       this.builder.link(inode, name, child)
-      if (status.isDirectory() && (!this.#oneFileSystem || status.dev === this.#device)) {
+      if (status.isDirectory() && (!this.#oneFileSystem || status.dev === this.device)) {
         children.push({ inode: child, path: childPath })
       }
     }
@@ -111,7 +114,7 @@ class Scan {
   /** @returns undefined for what belongs to another filesystem */
   #add(path: Buffer, status: BigIntStats): number | undefined {
     const type = typeOf(status)
-    const isElsewhere = this.#oneFileSystem && status.dev !== this.#device
+    const isElsewhere = this.#oneFileSystem && status.dev !== this.device
     if (isElsewhere && type !== 'directory') return undefined
     const key = `${status.dev} ${status.ino}`
     if (type !== 'directory' && status.nlink > 1n) {

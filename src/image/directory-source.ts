@@ -17,13 +17,15 @@ export async function scanDirectory(
   options: ScanOptions = {}
 ): Promise<PublishSource> {
   const root = await openRoot(path)
-  const { builder, files, bytes } = await scanTree(root, options)
+  const startedNs = BigInt(Date.now()) * 1_000_000n
+  const { builder, files, bytes, device } = await scanTree(root, options)
   return {
     kind: 'directory',
     builder,
     totalFiles: files.length,
     totalBytes: bytes,
-    contents: new FileContents(files)
+    contents: new FileContents(files),
+    scan: { root, device, startedNs, files }
   }
 }
 

@@ -12,6 +12,11 @@ export interface FileList {
   /** What `identityOf` said when the file was scanned, in ASCII. */
   readonly identities: Uint8Array
   readonly identityStart: Uint32Array
+  /**
+   * Inode of the previous version that has the file's content, for files that need not be read; 0,
+   * which is a directory everywhere, for the others.
+   */
+  readonly unchanged: Uint32Array
 }
 
 /** The fields of a bigint stat that change when a file does. */
@@ -58,7 +63,8 @@ export class FileListBuilder {
       paths: this.#paths.view(),
       pathStart: this.#pathStart.view(),
       identities: this.#identities.view(),
-      identityStart: this.#identityStart.view()
+      identityStart: this.#identityStart.view(),
+      unchanged: new Uint32Array(this.#inode.length)
     }
   }
 }

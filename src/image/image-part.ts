@@ -47,6 +47,15 @@ export function pointerTo(
   }
 }
 
+/** Whether a pointer leads to a part that is equal, byte for byte. */
+export function isPart(
+  pointer: PartPointer,
+  blocks: readonly Uint8Array[],
+  bytes: number
+): boolean {
+  return pointer.bytes === bytes && pointer.digest === digestOf(blocks)
+}
+
 /**
  * Puts a part together again and checks it against its pointer.
  *

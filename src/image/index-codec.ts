@@ -2,4 +2,4 @@
 export { encodeIndex } from './index-encoder.ts'
 export { decodeIndex } from './index-decoder.ts'
 export { MAX_INDEX_BYTES } from './index-format.ts'
-export { compressPart, decompressPart, pointerTo } from './image-part.ts'
+export { compressPart, isPart, decompressPart, pointerTo } from './image-part.ts'

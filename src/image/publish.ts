@@ -3,7 +3,7 @@ import { ChunkCompressors } from './chunk-compressors.ts'
 import { ChunkStore } from './chunk-store.ts'
 import { ContentPublisher } from './content-publisher.ts'
 import { detectArch, detectStart } from './detect-system.ts'
-import { compressPart, encodeIndex, pointerTo } from './index-codec.ts'
+import { compressPart, encodeIndex, isPart, pointerTo } from './index-codec.ts'
 import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from './manifest.ts'
 import type { PreviousVersion } from './chunk-store.ts'
 import type { ColumnTree } from './column-tree.ts'
@@ -11,6 +11,7 @@ import type { BlockSink } from './block-sink.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
 import type { Manifest, PartPointer, StartCommand } from './manifest.ts'
 import type { TreeBuilder } from './tree-builder.ts'
+import type { DirectoryScan } from './unchanged-files.ts'
 
 /** Something to publish. Content is still to come, and of what streams by, the metadata too. */
 export interface PublishSource {
@@ -19,6 +20,8 @@ export interface PublishSource {
   /** Everything but the content of files, once all of `contents` has gone by. */
   readonly builder: TreeBuilder
   readonly contents: ContentSource
+  /** Of a directory, whose files a publisher may recognise again. */
+  readonly scan?: DirectoryScan
   /** Estimates for progress, exact for directories; 0 where nobody knows. */
   readonly totalFiles: number
   readonly totalBytes: number
@@ -63,6 +66,8 @@ export interface PublishedImage {
   readonly tree: ColumnTree
   /** Complete; its block must be the next one the caller appends. */
   readonly manifest: Manifest
+  /** Files whose content was taken over from the previous version unread. */
+  readonly unchangedFiles: number
 }
 
 /** Batches between reader and sink, over those that are being compressed. */
@@ -89,23 +94,30 @@ export async function publishTree(
   throwIfCancelled(options.signal)
   store.addTo(source.builder)
   const tree = source.builder.finish()
-  const index = await appendPart(sink, encodeIndex(tree))
-  throwIfCancelled(options.signal)
-  const chunkHashes = await appendPart(sink, store.hashes(), HASHES_LEVEL)
-
   const { previousManifest } = options
+  const index = await appendPart(sink, encodeIndex(tree), previousManifest?.index)
+  throwIfCancelled(options.signal)
+  const hashes = store.hashes()
+  const chunkHashes = await appendPart(sink, hashes, previousManifest?.chunkHashes, HASHES_LEVEL)
+  const blocks = await sink.append([])
+  const partBytes = [index, chunkHashes]
+    .filter((part) => part !== previousManifest?.index && part !== previousManifest?.chunkHashes)
+    .reduce((sum, part) => sum + part.storedBytes, 0)
+
   const created = (options.created ?? new Date()).toISOString()
   const version = (previousManifest?.version ?? 0) + 1
   const sums = countFiles(tree)
   const record = {
     version,
     // The manifest's own block comes next.
-    blocks: chunkHashes.block + chunkHashes.blocks + 1,
+    blocks: blocks + 1,
     created,
     ...(options.message === undefined ? {} : { message: options.message }),
     ...sums,
-    newBytes: content.newBytes + index.storedBytes + chunkHashes.storedBytes
+    newBytes: content.newBytes + partBytes
   }
+  // Programs that were not read told their architecture then.
+  const known = content.unchangedFiles > 0 ? previousManifest?.arch : undefined
   const history = previousManifest?.versions ?? []
   const manifest: Manifest = {
     format: MANIFEST_FORMAT,
@@ -113,7 +125,7 @@ export async function publishTree(
     version,
     name: options.name,
     ...(options.description === undefined ? {} : { description: options.description }),
-    arch: options.arch ?? source.arch ?? detectArch(tree, content.archs),
+    arch: options.arch ?? source.arch ?? known ?? detectArch(tree, content.archs),
     os: 'linux',
     created,
     source: { kind: source.kind },
@@ -126,17 +138,17 @@ export async function publishTree(
     chunkHashes,
     versions: [...history, record].slice(-MAX_KEPT_VERSIONS)
   }
-  return { tree, manifest }
+  return { tree, manifest, unchangedFiles: content.unchangedFiles }
 }
 
 async function publishContent(
   source: PublishSource,
   sink: BlockSink,
   store: ChunkStore,
-  { threads, signal, onProgress }: PublishOptions
+  { previous, threads, signal, onProgress }: PublishOptions
 ): Promise<ContentPublisher> {
   await using compressors = new ChunkCompressors(threads)
-  const content = new ContentPublisher(source.builder, store, compressors, sink)
+  const content = new ContentPublisher(source.builder, store, compressors, sink, previous?.tree)
   const pending: Promise<void>[] = []
   let last: Promise<unknown> = Promise.resolve()
   const report = (): void =>
@@ -182,11 +194,14 @@ function countFiles(tree: ColumnTree): { files: number; bytes: number } {
   return { files, bytes }
 }
 
+/** Appends a part, unless the previous version has an equal one. */
 async function appendPart(
   sink: BlockSink,
   bytes: Uint8Array,
+  previous: PartPointer | undefined,
   level?: number
 ): Promise<PartPointer> {
   const blocks = compressPart(bytes, level)
+  if (previous !== undefined && isPart(previous, blocks, bytes.length)) return previous
   return pointerTo(blocks, await sink.append(blocks), bytes.length)
 }

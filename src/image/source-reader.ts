@@ -24,6 +24,12 @@ export function* readFiles(
 ): Generator<ContentBatch, void, undefined> {
   const packer = new BatchPacker(allocate)
   for (let i = 0; i < files.length; i++) {
+    if (packer.isFull) yield packer.take()
+    const previous = files.unchanged[i]!
+    if (previous !== 0) {
+      packer.addUnchanged(files.inode[i]!, previous)
+      continue
+    }
     const path = Buffer.concat([
       files.root,
       SLASH,
@@ -33,7 +39,6 @@ export function* readFiles(
       files.identities.subarray(files.identityStart[i], files.identityStart[i + 1])
     ).toString('latin1')
     yield* readFile(path, files.inode[i]!, identity, packer)
-    if (packer.isFull) yield packer.take()
   }
   if (!packer.isEmpty) yield packer.take()
 }

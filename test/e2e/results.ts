@@ -8,6 +8,8 @@ export interface Shared {
   readonly bytes: number
   readonly storedBytes: number
   readonly newBytes: number
+  readonly filesRead: number
+  readonly filesReused: number
 }
 
 export interface Container {
@@ -38,6 +40,8 @@ export interface Listed {
   readonly role: string
   readonly blocksHeld: number
   readonly blocksKnown: number
+  readonly storedBytes: number
+  readonly entryBytes: number
 }
 
 export interface Failure {

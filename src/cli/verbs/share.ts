@@ -13,6 +13,7 @@ interface ShareFlags {
   readonly message?: string
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
+  readonly checksum?: boolean
 }
 
 export function addShare(program: Command): void {
@@ -30,6 +31,7 @@ export function addShare(program: Command): void {
       collect
     )
     .option('--one-file-system', 'of a directory: stay on its own file system')
+    .option('--checksum', 'of a directory: with --update, read files that seem unchanged too')
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, flags: ShareFlags, command: Command) => {
       await share(source, flags, readGlobals(command))
@@ -70,6 +72,7 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
       ...(flags.update === undefined ? {} : { update: flags.update }),
       ...(flags.message === undefined ? {} : { message: flags.message }),
       ...(flags.exclude === undefined ? {} : { exclude: flags.exclude }),
+      ...(flags.checksum === undefined ? {} : { checksum: flags.checksum }),
       ...(flags.oneFileSystem === undefined ? {} : { oneFileSystem: flags.oneFileSystem }),
       onProgress: ({ bytes, totalBytes, files, totalFiles, newBytes }) =>
         bar.update(
@@ -83,6 +86,11 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
     `${printable(published.name)} version ${published.version}: ` +
       `${published.files} files, ${prettyBytes(published.bytes)}; ` +
       `${prettyBytes(published.storedBytes)} stored, ${prettyBytes(published.newBytes)} new`,
+    ...(flags.update === undefined
+      ? []
+      : [
+          `${published.filesRead} files read, ${published.filesReused} unchanged since the last publish`
+        ]),
     '',
     `  boot it:    dat-container boot '${published.link}'`,
     `  mirror it:  dat-container mirror '${published.mirrorLink}'`,

@@ -1,0 +1,117 @@
+import type { FileList } from './file-list.ts'
+import type { Tree } from './tree.ts'
+
+/**
+ * A file that was written in the same tick of its file system's clock as it was read may have changed
+ * since without a trace, as git's index knows it ("racily clean"). Two seconds are the coarsest clock
+ * in use, FAT's.
+ */
+const RACY_NANOSECONDS = 2_000_000_000n
+const NANOSECONDS = 1_000_000_000n
+const SLASH = 0x2f
+
+/** A directory's files as stat(2) told of them, before any was read. */
+export interface DirectoryScan {
+  /** Real path. */
+  readonly root: Uint8Array
+  /** `st_dev` of the root. */
+  readonly device: bigint
+  /** When the scan began, nanoseconds since the epoch. */
+  readonly startedNs: bigint
+  readonly files: FileList
+}
+
+/**
+ * What a publisher remembers of the files of a version that it published, besides what the version's
+ * tree says. Row by row in order of inode.
+ */
+export interface FileRecords {
+  /** Inodes of the version's tree. */
+  readonly inode: Uint32Array
+  /** Inode numbers of the source. */
+  readonly number: BigUint64Array
+  /** Nanoseconds since the epoch. */
+  readonly ctimeNs: BigInt64Array
+}
+
+/** Records of those files of a scan that can be recognised next time. */
+export function recordFiles({ files, device, startedNs }: DirectoryScan): FileRecords {
+  const inode = new Uint32Array(files.length)
+  const number = new BigUint64Array(files.length)
+  const ctimeNs = new BigInt64Array(files.length)
+  let count = 0
+  for (let i = 0; i < files.length; i++) {
+    const status = statusOf(files, i)
+    const youngest = status.mtimeNs > status.ctimeNs ? status.mtimeNs : status.ctimeNs
+    if (status.dev !== device || youngest >= startedNs - RACY_NANOSECONDS) continue
+    inode[count] = files.inode[i]!
+    number[count] = status.ino
+    ctimeNs[count] = status.ctimeNs
+    count++
+  }
+  return {
+    inode: inode.subarray(0, count),
+    number: number.subarray(0, count),
+    ctimeNs: ctimeNs.subarray(0, count)
+  }
+}
+
+/**
+ * Finds the files of a scan that are as they were when `tree` was published, and notes in the list
+ * which inode of `tree` has their content.
+ *
+ * @param records of the publish that made `tree`, of the same directory
+ * @returns how many there are
+ */
+export function markUnchanged(
+  { files, device }: DirectoryScan,
+  records: FileRecords,
+  tree: Tree
+): number {
+  const rows = new Map<number, number>()
+  for (let row = 0; row < records.inode.length; row++) rows.set(records.inode[row]!, row)
+  let unchanged = 0
+  for (let i = 0; i < files.length; i++) {
+    const path = files.paths.subarray(files.pathStart[i], files.pathStart[i + 1])
+    const inode = lookupPath(tree, path)
+    const row = inode === undefined ? undefined : rows.get(inode)
+    if (inode === undefined || row === undefined || tree.type(inode) !== 'file') continue
+    const status = statusOf(files, i)
+    const { mtimeSeconds, mtimeNanoseconds } = tree.attributes(inode)
+    const isSame =
+      status.dev === device &&
+      status.ino === records.number[row] &&
+      status.ctimeNs === records.ctimeNs[row] &&
+      status.size === BigInt(tree.size(inode)) &&
+      status.mtimeNs === BigInt(mtimeSeconds) * NANOSECONDS + BigInt(mtimeNanoseconds)
+    if (!isSame) continue
+    files.unchanged[i] = inode
+    unchanged++
+  }
+  return unchanged
+}
+
+/** The inode of a path whose names are taken as they are: a scan follows no symlinks. */
+function lookupPath(tree: Tree, path: Uint8Array): number | undefined {
+  let inode = 0
+  let start = 0
+  while (start <= path.length) {
+    const slash = path.indexOf(SLASH, start)
+    const end = slash === -1 ? path.length : slash
+    if (tree.type(inode) !== 'directory') return undefined
+    const child = tree.lookup(inode, path.subarray(start, end))
+    if (child === undefined) return undefined
+    inode = child
+    start = end + 1
+  }
+  return inode
+}
+
+/** What `identityOf` put into the list. */
+function statusOf(files: FileList, i: number) {
+  const text = Buffer.from(
+    files.identities.subarray(files.identityStart[i], files.identityStart[i + 1])
+  ).toString('latin1')
+  const [dev = 0n, ino = 0n, size = 0n, mtimeNs = 0n, ctimeNs = 0n] = text.split(' ').map(BigInt)
+  return { dev, ino, size, mtimeNs, ctimeNs }
+}
