@@ -1,7 +1,7 @@
 import { chunkBlocks } from '../image/block-ranges.ts'
 import { guessBootOrder } from '../image/boot-order.ts'
 import type { ChunkReader } from '../image/chunk-reader.ts'
-import { CHUNK_HASH_BYTES } from '../image/content-batch.ts'
+import { readChunkHashes } from '../image/chunk-hashes.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
 import type { Manifest, PartPointer, StartCommand } from '../image/manifest.ts'
@@ -99,10 +99,10 @@ class RemoteImageSession implements InspectedImage {
   }
 
   async chunkHashes(signal?: AbortSignal): Promise<Uint8Array> {
-    const { manifest } = this
-    const hashes = await readPart(this.#connection, manifest.chunkHashes, this.#timeoutMs, signal)
-    if (hashes.length === manifest.chunks * CHUNK_HASH_BYTES) return hashes
-    throw new ContainerError('BAD_INDEX', 'this image has another number of hashes than of chunks')
+    const { hashes } = await readChunkHashes(this.manifest, (part) =>
+      readPart(this.#connection, part, this.#timeoutMs, signal)
+    )
+    return hashes
   }
 
   async stats(): Promise<ImageStats> {

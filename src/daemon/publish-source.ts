@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises'
 import { STDIN } from '../image/archive-stream.ts'
+import { readChunkHashes } from '../image/chunk-hashes.ts'
 import { scanDirectory } from '../image/directory-source.ts'
 import { ContainerError } from '../image/errors.ts'
 import { decompressPart, decodeIndex, MAX_INDEX_BYTES } from '../image/index-codec.ts'
@@ -141,7 +142,7 @@ async function readPrevious(client: DaemonClient, image: string): Promise<Previo
     return decompressPart(blocks, pointer, MAX_INDEX_BYTES)
   }
   const tree = decodeIndex(await part(manifest.index))
-  const chunkHashes = await part(manifest.chunkHashes)
+  const chunkHashes = await readChunkHashes(manifest, part)
   await client.request(METHODS.close, { handle })
   return { previous: { tree, chunkHashes }, previousManifest: manifest }
 }

@@ -2,14 +2,14 @@ import { ChunkHashTable } from './chunk-hash-table.ts'
 import { bytesColumn, wordColumn } from './growing-column.ts'
 import { CHUNK_HASH_BYTES } from './content-batch.ts'
 import { badIndex } from './tree-limits.ts'
+import type { ChunkHashes } from './chunk-hashes.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 import type { Tree } from './tree.ts'
 
 /** A published version whose blocks may be used again. */
 export interface PreviousVersion {
   readonly tree: Tree
-  /** Decompressed `chunkHashes` part of its manifest. */
-  readonly chunkHashes: Uint8Array
+  readonly chunkHashes: ChunkHashes
 }
 
 /** Numbers the distinct chunks of a version and remembers where each is stored. */
@@ -27,7 +27,8 @@ export class ChunkStore {
   constructor(previous: PreviousVersion | undefined) {
     this.#previous = previous
     if (previous === undefined) return
-    const { chunkHashes, tree } = previous
+    const { tree } = previous
+    const chunkHashes = previous.chunkHashes.hashes
     if (chunkHashes.length !== tree.chunks.length * CHUNK_HASH_BYTES) {
       throw badIndex('the previous version has another number of chunk hashes than of chunks')
     }
@@ -62,7 +63,7 @@ export class ChunkStore {
   /** @returns the number here of a chunk of the previous version */
   reuse(previousChunk: number): number {
     const start = previousChunk * CHUNK_HASH_BYTES
-    const hash = this.#previous!.chunkHashes.subarray(start, start + CHUNK_HASH_BYTES)
+    const hash = this.#previous!.chunkHashes.hashes.subarray(start, start + CHUNK_HASH_BYTES)
     return this.number(hash).chunk
   }
 

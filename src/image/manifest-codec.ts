@@ -1,4 +1,5 @@
 import { ContainerError } from './errors.ts'
+import type { ChunkHashesPointer } from './manifest.ts'
 import { JsonFields, badManifest } from './json-fields.ts'
 import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from './manifest.ts'
 import { CHUNK_BYTES } from './tree.ts'
@@ -54,7 +55,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     storedBytes: fields.count('storedBytes'),
     chunks: fields.count('chunks', MAX_CHUNKS),
     index: part(fields.object('index')),
-    chunkHashes: part(fields.object('chunkHashes')),
+    chunkHashes: chunkHashesPart(fields.object('chunkHashes')),
     ...(fields.has('profile') ? { profile: part(fields.object('profile')) } : {}),
     versions: fields.objects('versions', MAX_VERSIONS).map(versionRecord)
   }
@@ -159,6 +160,11 @@ function part(fields: JsonFields): PartPointer {
   return pointer
 }
 
+function chunkHashesPart(fields: JsonFields): ChunkHashesPointer {
+  const pointer = part(fields)
+  return fields.has('base') ? { ...pointer, base: part(fields.object('base')) } : pointer
+}
+
 function versionRecord(fields: JsonFields): VersionRecord {
   return {
     version: fields.count('version', MAX_VERSIONS),
@@ -184,7 +190,8 @@ function checkSums(manifest: Manifest): void {
   if (previous?.version !== version || version < 1) {
     throw badManifest('its version is not the last of its versions')
   }
-  for (const pointer of [manifest.index, manifest.chunkHashes, manifest.profile]) {
+  const { index, chunkHashes, profile } = manifest
+  for (const pointer of [index, chunkHashes, chunkHashes.base, profile]) {
     if (pointer !== undefined && pointer.block + pointer.blocks >= previous.blocks) {
       throw badManifest('a part lies beyond the end of its version')
     }

@@ -17,6 +17,11 @@ export interface PartPointer {
   readonly digest: string
 }
 
+/** Where the hashes are; with `base`, it holds what differs from the hashes in that part. */
+export interface ChunkHashesPointer extends PartPointer {
+  readonly base?: PartPointer
+}
+
 /** How a container of this image starts. */
 export interface StartCommand {
   /** `boot`: run the image's init as PID 1. `process`: run `argv`. */
@@ -67,7 +72,7 @@ export interface Manifest {
   readonly chunks: number
   readonly index: PartPointer
   /** Content hash of every chunk, for publishers that want to reuse chunks; readers skip it. */
-  readonly chunkHashes: PartPointer
+  readonly chunkHashes: ChunkHashesPointer
   readonly profile?: PartPointer
   readonly versions: readonly VersionRecord[]
 }

@@ -2,6 +2,7 @@ import { throwIfCancelled } from './cancel.ts'
 import { ChunkCompressors } from './chunk-compressors.ts'
 import { ChunkStore } from './chunk-store.ts'
 import { ContentPublisher } from './content-publisher.ts'
+import { planChunkHashes } from './chunk-hashes.ts'
 import { detectArch, detectStart } from './detect-system.ts'
 import { compressPart, encodeIndex, isPart, pointerTo } from './index-codec.ts'
 import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from './manifest.ts'
@@ -9,7 +10,7 @@ import type { PreviousVersion } from './chunk-store.ts'
 import type { ColumnTree } from './column-tree.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
-import type { Manifest, PartPointer, StartCommand } from './manifest.ts'
+import type { ChunkHashesPointer, Manifest, PartPointer, StartCommand } from './manifest.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 import type { DirectoryScan } from './unchanged-files.ts'
 
@@ -98,7 +99,7 @@ export async function publishTree(
   const index = await appendPart(sink, encodeIndex(tree), previousManifest?.index)
   throwIfCancelled(options.signal)
   const hashes = store.hashes()
-  const chunkHashes = await appendPart(sink, hashes, previousManifest?.chunkHashes, HASHES_LEVEL)
+  const chunkHashes = await appendHashes(sink, hashes, options)
   const blocks = await sink.append([])
   const partBytes = [index, chunkHashes]
     .filter((part) => part !== previousManifest?.index && part !== previousManifest?.chunkHashes)
@@ -192,6 +193,21 @@ function countFiles(tree: ColumnTree): { files: number; bytes: number } {
     bytes += tree.size(inode)
   }
   return { files, bytes }
+}
+
+async function appendHashes(
+  sink: BlockSink,
+  hashes: Uint8Array,
+  { previous, previousManifest }: PublishOptions
+): Promise<ChunkHashesPointer> {
+  const before =
+    previous && previousManifest
+      ? { stored: previous.chunkHashes, pointer: previousManifest.chunkHashes }
+      : undefined
+  const plan = planChunkHashes(hashes, before)
+  if (!('content' in plan)) return plan
+  const part = await appendPart(sink, plan.content, undefined, HASHES_LEVEL)
+  return plan.base === undefined ? part : { ...part, base: plan.base }
 }
 
 /** Appends a part, unless the previous version has an equal one. */

@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import test from 'brittle'
+import { readChunkHashes, type ChunkHashes } from '../../src/image/chunk-hashes.ts'
 import { scanDirectory } from '../../src/image/directory-source.ts'
 import { isContainerError } from '../../src/image/errors.ts'
 import { decodeIndex, decompressPart } from '../../src/image/index-codec.ts'
@@ -24,6 +25,7 @@ import { CHUNK_BYTES } from '../../src/image/tree.ts'
 import { MemoryStore } from './memory-store.ts'
 import { SPARSE_BYTES, noise, plantTree, temporaryDirectory } from './planted-tree.ts'
 import { describeTree } from './trees.ts'
+import type { Manifest } from '../../src/image/manifest.ts'
 import type { ScanOptions } from '../../src/image/directory-scan.ts'
 import type { PublishOptions, PublishedImage } from '../../src/image/publish.ts'
 import type { ErrorCode } from '../../src/image/errors.ts'
@@ -40,6 +42,11 @@ async function publish(
   })
   store.blocks.push(encodeManifest(image.manifest))
   return image
+}
+
+/** As a publisher reads them for an update. */
+function hashesOf(store: MemoryStore, manifest: Manifest): Promise<ChunkHashes> {
+  return readChunkHashes(manifest, async (part) => decompressPart(store.part(part), part, 1e6))
 }
 
 async function refusal(run: () => Promise<unknown>): Promise<{ code: ErrorCode; text: string }> {
@@ -192,7 +199,7 @@ void test('a new version stores what is new and continues the history', async (t
   rmSync(join(source.path, 'old'))
   writeFileSync(join(source.path, 'new'), 'new')
   const { manifest } = first
-  const chunkHashes = decompressPart(store.part(manifest.chunkHashes), manifest.chunkHashes, 1e6)
+  const chunkHashes = await hashesOf(store, manifest)
   const before = store.blocks.length
   const second = await publish(source.path, store, {
     previous: { tree: first.tree, chunkHashes },
@@ -220,7 +227,20 @@ void test('a new version stores what is new and continues the history', async (t
   const old = await readFileRange(first.tree, store.reader(first.tree), firstBig, 0, 1e9)
   t.ok(old.equals(original), 'the first version reads as before')
 
-  const wrong = { tree: first.tree, chunkHashes: chunkHashes.subarray(16) }
+  const both = await hashesOf(store, second.manifest)
+  t.is(second.manifest.chunkHashes.base?.block, manifest.chunkHashes.block, 'only what is new')
+  t.ok(second.manifest.chunkHashes.storedBytes < 100)
+  t.is(both.hashes.length, 41 * 16)
+
+  const third = await publish(source.path, store, {
+    previous: { tree: second.tree, chunkHashes: both },
+    previousManifest: second.manifest
+  })
+  t.is(third.manifest.versions[2]?.newBytes, 0, 'nothing changed, nothing was appended')
+  t.alike(third.manifest.chunkHashes, second.manifest.chunkHashes)
+
+  const hashes = chunkHashes.hashes.subarray(16)
+  const wrong = { tree: first.tree, chunkHashes: { ...chunkHashes, hashes } }
   const { code } = await refusal(() => publish(source.path, store, { previous: wrong }))
   t.is(code, 'BAD_INDEX')
 })
