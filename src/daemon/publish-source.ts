@@ -1,8 +1,5 @@
-import { stat } from 'node:fs/promises'
-import { STDIN } from '../image/archive-stream.ts'
 import { readChunkHashes } from '../image/chunk-hashes.ts'
-import { scanDirectory } from '../image/directory-source.ts'
-import { ContainerError } from '../image/errors.ts'
+import { withCleanup } from '../image/cleanup-stack.ts'
 import { decompressPart, decodeIndex, MAX_INDEX_BYTES } from '../image/index-codec.ts'
 import {
   publishTree,
@@ -10,30 +7,25 @@ import {
   type PublishProgress,
   type PublishSource
 } from '../image/publish.ts'
-import { openTar } from '../image/tar-source.ts'
 import { markUnchanged } from '../image/unchanged-files.ts'
 import { untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
 import { openHome } from './home.ts'
+import { openSource, type OpenSourceOptions } from './open-source.ts'
 import { METHODS } from './protocol.ts'
 import { readPublishCache, writePublishCache } from './publish-cache-file.ts'
 import { RemotePublish } from './publish-client.ts'
 
 const UNNAMED = 'rootfs'
 
-export interface PublishSourceOptions {
+export interface PublishSourceOptions extends OpenSourceOptions {
   readonly home: string
-  /** A directory, a tar archive, or `-` for an archive on stdin. */
-  readonly path: string
   /** @default the name of the image that is updated */
   readonly name?: string
   readonly description?: string
   /** Link or name of the image to add a version to. */
   readonly update?: string
   readonly message?: string
-  /** Patterns of paths to leave out; directories only, as is the next. */
-  readonly exclude?: string[]
-  readonly oneFileSystem?: boolean
   /** Read files of a directory that have not changed since the last publish, too. @default false */
   readonly checksum?: boolean
   /** Aborting leaves nothing of the publish. */
@@ -61,15 +53,21 @@ export interface Published {
 }
 
 /**
- * Publishes a directory or an archive through the home's daemon. The source is read here, with the caller's
+ * Publishes a directory, an archive or a container image through the home's daemon. The source is read here, with the caller's
  * rights; a process that dies, or is interrupted, leaves nothing half-made.
  *
  * @throws ContainerError `NOT_FOUND`, `BAD_SOURCE`, `SOURCE_CHANGED`, `IO`, `DISK_FULL`, `CANCELLED`,
  *   `DAEMON_UNREACHABLE`, `MISSING_TOOL`, `USAGE`
  */
 export async function publishSource(options: PublishSourceOptions): Promise<Published> {
+  return withCleanup(async (cleanup) => publishOpened(await openSource(options, cleanup), options))
+}
+
+async function publishOpened(
+  source: PublishSource,
+  options: PublishSourceOptions
+): Promise<Published> {
   const { signal } = options
-  const source = await openSource(options)
   const paths = openHome(options.home)
   using client = await DaemonClient.connect(paths)
   const previous: PreviousVersions =
@@ -105,26 +103,6 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
     filesRead: files - unchangedFiles,
     filesReused: unchangedFiles
   }
-}
-
-/** The one place that decides by what it is how a source is read. */
-async function openSource(options: PublishSourceOptions): Promise<PublishSource> {
-  const { path, exclude, oneFileSystem, signal } = options
-  // What is not there is a directory that is not there: scanning says so.
-  const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
-  if (path !== STDIN && (status === undefined || status.isDirectory())) {
-    return scanDirectory(path, {
-      signal,
-      ...(exclude ? { exclude } : {}),
-      ...(oneFileSystem ? { oneFileSystem: true } : {})
-    })
-  }
-  if (exclude || oneFileSystem) {
-    throw new ContainerError('USAGE', '--exclude and --one-file-system are for directories', {
-      hint: 'tar has options of the same names'
-    })
-  }
-  return openTar(path)
 }
 
 /** The newest version of an image of this machine, whose chunks can be used again. */

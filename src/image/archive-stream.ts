@@ -28,6 +28,9 @@ export class ArchiveStream {
   readonly fileBytes: number | undefined
   readonly #path: string
   #readBytes = 0
+  /** The one reading of stdin, once some of it was looked at. */
+  #begun: AsyncGenerator<Uint8Array, void, undefined> | undefined
+  #reading: AsyncGenerator<Uint8Array, void, undefined> | undefined
 
   private constructor(path: string, fileBytes: number | undefined) {
     this.#path = path
@@ -54,23 +57,52 @@ export class ArchiveStream {
   }
 
   /**
+   * The first bytes of what {@link bytes} gives, which gives them again.
+   *
+   * @returns at least `count` bytes, fewer where there are no more
+   * @throws ContainerError `BAD_SOURCE`, `MISSING_TOOL`, `IO`
+   */
+  async peek(count: number, signal?: AbortSignal): Promise<Buffer> {
+    const reading = this.bytes(signal)
+    const pieces: Uint8Array[] = []
+    for (let length = 0; length < count;) {
+      const { done, value } = await reading.next()
+      if (done) break
+      pieces.push(value)
+      length += value.length
+    }
+    const head = Buffer.concat(pieces)
+    if (this.#path === STDIN) {
+      this.#begun = joined(head, reading)
+      this.#reading = reading
+    } else {
+      await reading.return()
+    }
+    return head
+  }
+
+  /** Ends a reading that {@link peek} began and nobody went on with. */
+  async close(): Promise<void> {
+    await this.#reading?.return()
+  }
+
+  /**
    * Plain, gzip, zstd, xz or bzip2, told apart by the first bytes. Whoever stops early closes it.
    *
    * @throws ContainerError `BAD_SOURCE`, `MISSING_TOOL`, `IO`
    */
-  async *bytes(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  bytes(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+    return this.#begun ?? this.#read(signal)
+  }
+
+  async *#read(signal?: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const stream = await this.#open()
     // A pipe may be silent for long: the signal ends the wait, not only the next read.
     const stop = (): void => void stream.destroy(new ContainerError('CANCELLED', 'cancelled'))
     if (signal?.aborted) stop()
     signal?.addEventListener('abort', stop, { once: true })
     try {
-      const pieces = this.#pieces(stream)
-      const head = await readHead(pieces)
-      const magic = head.toString('hex', 0, MAGIC_BYTES)
-      const all = joined(head, pieces)
-      const decompress = COMPRESSIONS.find(([start]) => magic.startsWith(start))?.[1]
-      yield* decompress === undefined ? all : decompress(all)
+      yield* decompressed(this.#pieces(stream))
     } finally {
       signal?.removeEventListener('abort', stop)
       stream.destroy()
@@ -98,6 +130,21 @@ export class ArchiveStream {
   }
 }
 
+/**
+ * What compressed bytes hold: gzip, zstd, xz or bzip2, told by the first of them; plain ones as they are.
+ *
+ * @throws ContainerError `BAD_SOURCE`, `MISSING_TOOL`, and what `pieces` throws
+ */
+export async function* decompressed(
+  pieces: AsyncGenerator<Buffer, void, undefined>
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const head = await readHead(pieces)
+  const magic = head.toString('hex', 0, MAGIC_BYTES)
+  const all = joined(head, pieces)
+  const decompress = COMPRESSIONS.find(([start]) => magic.startsWith(start))?.[1]
+  yield* decompress === undefined ? all : decompress(all)
+}
+
 /** Enough to tell what it is, or all there is. */
 async function readHead(pieces: AsyncIterator<Buffer>): Promise<Buffer> {
   let head = Buffer.alloc(0)
@@ -109,10 +156,10 @@ async function readHead(pieces: AsyncIterator<Buffer>): Promise<Buffer> {
   return head
 }
 
-async function* joined(
-  head: Buffer,
-  rest: AsyncIterable<Buffer>
-): AsyncGenerator<Buffer, void, undefined> {
+async function* joined<T extends Uint8Array>(
+  head: T,
+  rest: AsyncIterable<T>
+): AsyncGenerator<T, void, undefined> {
   if (head.length > 0) yield head
   yield* rest
 }

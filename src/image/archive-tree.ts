@@ -29,13 +29,16 @@ interface Step {
 /**
  * A tree that entries with paths are put into, in any order, as extracting them one after another
  * would: a later entry replaces an earlier one, directories on the way are made, symlinks on the way
- * are followed, but never out of the tree.
+ * are followed, but never out of the tree. Archives may lie in layers, of which one removes names of
+ * those below.
  */
 export class ArchiveTree {
   readonly builder = new TreeBuilder()
   /** Names of every directory, one character a byte. */
   readonly #names = new Map<number, Map<string, number>>([[0, new Map()]])
   readonly #parent = new Map<number, number>([[0, 0]])
+  /** Names of every directory that the layer at hand has put something at or below. */
+  #touched: Map<number, Set<string>> | undefined
 
   /**
    * Adds an inode under a path.
@@ -54,6 +57,7 @@ export class ArchiveTree {
     const directory = this.#directoryAt(names)
     const known = this.#namesOf(directory).get(key(name))
     if (known !== undefined && isDirectory && this.builder.type(known) === 'directory') {
+      this.#touch(directory, name)
       return this.#update(known, attributes, content)
     }
     return this.#add(directory, name, attributes, content)
@@ -64,7 +68,9 @@ export class ArchiveTree {
     const targetNames = splitPath(target)
     const targetName = targetNames.pop()
     if (targetName === undefined) throw noTarget(path, target)
-    const inode = this.#namesOf(this.#directoryAt(targetNames, false)).get(key(targetName))
+    const targetDirectory = this.#directoryAt(targetNames, false)
+    if (targetDirectory === undefined) throw noTarget(path, target)
+    const inode = this.#namesOf(targetDirectory).get(key(targetName))
     if (inode === undefined || this.builder.type(inode) === 'directory') {
       throw noTarget(path, target)
     }
@@ -72,11 +78,39 @@ export class ArchiveTree {
     const name = names.pop()
     if (name === undefined) throw badArchive('its root is no directory')
     checkName(name, 0, name.length)
-    this.#namesOf(this.#directoryAt(names)).set(key(name), inode)
+    this.#setName(this.#directoryAt(names), name, inode)
   }
 
-  /** Hands all names to the builder, which is complete then. Inodes that were replaced are dropped. */
-  finish(): TreeBuilder {
+  /** What is put from now on is a further layer. */
+  beginLayer(): void {
+    this.#touched = new Map()
+  }
+
+  /** Removes what the layers below have at and under a path. */
+  removeLower(path: Buffer): void {
+    const names = splitPath(path)
+    const name = names.pop()
+    if (name === undefined) throw badArchive('its root cannot be removed')
+    const directory = this.#directoryAt(names, false)
+    if (directory === undefined) return
+    const inode = this.#namesOf(directory).get(key(name))
+    if (inode === undefined) return
+    if (!this.#isTouched(directory, key(name))) this.#namesOf(directory).delete(key(name))
+    else this.#prune(inode)
+  }
+
+  /** Removes what the layers below have in the directory at `path`. */
+  removeLowerEntries(path: Buffer): void {
+    const directory = this.#directoryAt(splitPath(path), false)
+    if (directory !== undefined) this.#prune(directory)
+  }
+
+  /**
+   * Hands all names to the builder, which is complete then. Inodes that were replaced are dropped.
+   *
+   * @returns what `TreeBuilder.dropNameless` does
+   */
+  finish(): Uint32Array {
     const pending = [0]
     for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
       for (const [name, inode] of this.#namesOf(directory)) {
@@ -84,8 +118,36 @@ export class ArchiveTree {
         if (this.builder.type(inode) === 'directory') pending.push(inode)
       }
     }
-    this.builder.dropNameless()
-    return this.builder
+    return this.builder.dropNameless()
+  }
+
+  #setName(directory: number, name: Buffer, inode: number): void {
+    this.#namesOf(directory).set(key(name), inode)
+    this.#touch(directory, name)
+  }
+
+  #touch(directory: number, name: Buffer): void {
+    if (this.#touched === undefined) return
+    const names = this.#touched.get(directory)
+    if (names === undefined) this.#touched.set(directory, new Set([key(name)]))
+    else names.add(key(name))
+  }
+
+  #isTouched(directory: number, name: string): boolean {
+    return this.#touched?.get(directory)?.has(name) === true
+  }
+
+  /** Removes from a directory and those below it every name that is not of the layer at hand. */
+  #prune(inode: number): void {
+    const pending = [inode]
+    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+      const names = this.#names.get(next)
+      if (names === undefined) continue
+      for (const [name, child] of names) {
+        if (this.#isTouched(next, name)) pending.push(child)
+        else names.delete(name)
+      }
+    }
   }
 
   #add(
@@ -96,7 +158,7 @@ export class ArchiveTree {
   ): number {
     checkName(name, 0, name.length)
     const inode = this.builder.addInode(attributes, content)
-    this.#namesOf(directory).set(key(name), inode)
+    this.#setName(directory, name, inode)
     if (attributes.type === 'directory') {
       this.#names.set(inode, new Map())
       this.#parent.set(inode, directory)
@@ -114,8 +176,11 @@ export class ArchiveTree {
     return this.#names.get(directory)!
   }
 
-  /** The directory that a path leads to; missing ones are made unless `make` is false. */
-  #directoryAt(path: readonly Buffer[], make = true): number {
+  /** The directory that a path leads to; missing ones are made. */
+  #directoryAt(path: readonly Buffer[]): number
+  /** With `make` false, undefined where there is none. */
+  #directoryAt(path: readonly Buffer[], make: false): number | undefined
+  #directoryAt(path: readonly Buffer[], make = true): number | undefined {
     const pending: Step[] = path.map((name) => ({ name, isOwn: true })).toReversed()
     let directory = 0
     let hops = 0
@@ -128,11 +193,13 @@ export class ArchiveTree {
       }
       const child = this.#namesOf(directory).get(key(name))
       if (child === undefined) {
-        if (!isOwn || !make) throw noDirectory(path)
+        if (!make) return undefined
+        if (!isOwn) throw noDirectory(path)
         directory = this.#add(directory, name, IMPLIED_DIRECTORY, {})
         continue
       }
       const type = this.builder.type(child)
+      if (make) this.#touch(directory, name)
       if (type === 'symlink') {
         if (++hops > MAX_SYMLINK_HOPS) throw noDirectory(path)
         const target = this.builder.symlinkTarget(child)
@@ -142,6 +209,7 @@ export class ArchiveTree {
       } else if (type === 'directory') {
         directory = child
       } else {
+        if (!make) return undefined
         throw noDirectory(path)
       }
     }

@@ -4,11 +4,17 @@
  */
 export class ByteStream {
   readonly #pieces: AsyncIterator<Uint8Array>
+  readonly #skipAhead: ((count: number) => number) | undefined
   #piece: Buffer = Buffer.alloc(0)
   #position = 0
 
-  constructor(pieces: AsyncIterable<Uint8Array>) {
+  /**
+   * @param skipAhead passes over bytes of `pieces` that were not yet read, for sources that can seek;
+   *   returns how many there were, at most as many as it was asked for
+   */
+  constructor(pieces: AsyncIterable<Uint8Array>, skipAhead?: (count: number) => number) {
     this.#pieces = pieces[Symbol.asyncIterator]()
+    this.#skipAhead = skipAhead
   }
 
   /** Bytes that were taken so far. */
@@ -49,6 +55,11 @@ export class ByteStream {
   async skip(count: number): Promise<number> {
     let left = count
     while (left > 0) {
+      if (this.#piece.length === 0 && this.#skipAhead !== undefined) {
+        const skipped = this.#skipAhead(left)
+        this.#position += skipped
+        return count - left + skipped
+      }
       if (this.#piece.length === 0 && !(await this.#next())) break
       left -= this.take(Math.min(this.#piece.length, left))!.length
     }

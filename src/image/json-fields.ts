@@ -9,18 +9,28 @@ export function badManifest(message: string, cause?: unknown): ContainerError {
 
 /**
  * Typed access to the fields of an object that came as JSON from someone else. Every method throws
- * ContainerError `BAD_MANIFEST`, naming the field.
+ * what `bad` makes of a message that names the field.
  */
 export class JsonFields {
   readonly #value: Readonly<Record<string, unknown>>
   readonly #path: string
+  readonly #makeError: (message: string) => Error
 
-  constructor(value: unknown, path = '') {
+  /** @param makeError @default ContainerError `BAD_MANIFEST` */
+  constructor(value: unknown, path = '', makeError: (message: string) => Error = badManifest) {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-      throw badManifest(`${path === '' ? 'it' : path} is no object`)
+      throw makeError(`${path === '' ? 'it' : path} is no object`)
     }
     this.#value = value as Record<string, unknown>
     this.#path = path
+    this.#makeError = makeError
+  }
+
+  /** Names of the fields that are there, at most `limit`. */
+  names(limit: number): string[] {
+    const names = Object.keys(this.#value)
+    if (names.length > limit) throw this.#makeError(`${this.#path} has too many fields`)
+    return names
   }
 
   has(name: string): boolean {
@@ -59,8 +69,13 @@ export class JsonFields {
     return value.map((item: unknown) => this.#text(name, item, limits.length))
   }
 
+  /** Text handed to a program: anything but NUL, at most `limit` UTF-16 units. */
+  text(name: string, limit: number): string {
+    return this.#text(name, this.get(name), limit)
+  }
+
   object(name: string): JsonFields {
-    return new JsonFields(this.get(name), this.#field(name))
+    return new JsonFields(this.get(name), this.#field(name), this.#makeError)
   }
 
   objects(name: string, limit: number): JsonFields[] {
@@ -68,7 +83,9 @@ export class JsonFields {
     if (!Array.isArray(value) || value.length > limit) {
       throw this.#bad(name, 'is no list of a sensible length')
     }
-    return value.map((item: unknown, i) => new JsonFields(item, `${this.#field(name)}[${i}]`))
+    return value.map(
+      (item: unknown, i) => new JsonFields(item, `${this.#field(name)}[${i}]`, this.#makeError)
+    )
   }
 
   #text(name: string, value: unknown, limit: number): string {
@@ -82,7 +99,7 @@ export class JsonFields {
     return this.#path === '' ? name : `${this.#path}.${name}`
   }
 
-  #bad(name: string, problem: string): ContainerError {
-    return badManifest(`${this.#field(name)} ${problem}`)
+  #bad(name: string, problem: string): Error {
+    return this.#makeError(`${this.#field(name)} ${problem}`)
   }
 }

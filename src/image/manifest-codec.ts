@@ -4,7 +4,7 @@ import { JsonFields, badManifest } from './json-fields.ts'
 import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from './manifest.ts'
 import { CHUNK_BYTES } from './tree.ts'
 import { MAX_CHUNKS, MAX_ENTRIES } from './tree-limits.ts'
-import type { Manifest, PartPointer, StartCommand, VersionRecord } from './manifest.ts'
+import type { Healthcheck, Manifest, PartPointer, StartCommand, VersionRecord } from './manifest.ts'
 
 /** A manifest is small; its history of versions is what grows. */
 export const MAX_MANIFEST_BYTES = 1024 * 1024
@@ -15,6 +15,7 @@ const MAX_VERSIONS = 4096
 const MAX_BLOCKS = 2 ** 32
 /** Room for any argv and env that execve would take. */
 const ARGUMENTS = { items: 4096, length: 128 * 1024 }
+const MAX_LABELS = 1024
 const ISO_DATE = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$/
 const DIGEST = /^sha256:[0-9a-f]{64}$/
 
@@ -129,11 +130,20 @@ function startCommand(fields: JsonFields): StartCommand {
   const start: StartCommand = {
     mode,
     ...optionalTexts(fields, 'argv'),
+    ...optionalCount(fields, 'entrypoint', ARGUMENTS.items),
     ...optionalTexts(fields, 'env'),
     ...optionalLine(fields, 'cwd', MAX_TEXT_LENGTH),
     ...optionalLine(fields, 'user', MAX_NAME_LENGTH),
     ...optionalLine(fields, 'stopSignal', MAX_NAME_LENGTH),
-    ...optionalTexts(fields, 'exposedPorts')
+    ...optionalTexts(fields, 'exposedPorts'),
+    ...optionalTexts(fields, 'volumes'),
+    ...(fields.has('healthcheck')
+      ? { healthcheck: healthcheck(fields.object('healthcheck')) }
+      : {}),
+    ...(fields.has('labels') ? { labels: labels(fields.object('labels')) } : {})
+  }
+  if ((start.entrypoint ?? 0) > (start.argv?.length ?? 0)) {
+    throw badManifest('start.entrypoint is longer than start.argv')
   }
   if (start.argv?.length === 0) throw badManifest('start.argv is empty')
   if (start.env?.some((line) => line.indexOf('=') < 1)) {
@@ -143,6 +153,35 @@ function startCommand(fields: JsonFields): StartCommand {
     throw badManifest('start.cwd is no absolute path')
   }
   return start
+}
+
+function healthcheck(fields: JsonFields): Healthcheck {
+  const test = fields.texts('test', ARGUMENTS)
+  if (test.length === 0) throw badManifest('start.healthcheck.test is empty')
+  return {
+    test,
+    ...optionalCount(fields, 'intervalMs'),
+    ...optionalCount(fields, 'timeoutMs'),
+    ...optionalCount(fields, 'startPeriodMs'),
+    ...optionalCount(fields, 'retries')
+  }
+}
+
+function labels(fields: JsonFields): Record<string, string> {
+  const entries = fields.names(MAX_LABELS).map((name) => {
+    if (name.length > MAX_TEXT_LENGTH) throw badManifest('start.labels has a name that is too long')
+    return [name, fields.text(name, ARGUMENTS.length)]
+  })
+  return Object.fromEntries(entries) as Record<string, string>
+}
+
+function optionalCount<K extends string>(
+  fields: JsonFields,
+  name: K,
+  limit?: number
+): Partial<Record<K, number>> {
+  if (!fields.has(name)) return {}
+  return { [name]: fields.count(name, limit) } as Partial<Record<K, number>>
 }
 
 function part(fields: JsonFields): PartPointer {

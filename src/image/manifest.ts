@@ -27,11 +27,27 @@ export interface StartCommand {
   /** `boot`: run the image's init as PID 1. `process`: run `argv`. */
   readonly mode: 'boot' | 'process'
   readonly argv?: readonly string[]
+  /** How many words of `argv` are the program and what it always gets; the rest are its defaults. */
+  readonly entrypoint?: number
   readonly env?: readonly string[]
   readonly cwd?: string
   readonly user?: string
   readonly stopSignal?: string
   readonly exposedPorts?: readonly string[]
+  /** Directories that the image's publisher meant to be kept outside of it. */
+  readonly volumes?: readonly string[]
+  readonly healthcheck?: Healthcheck
+  readonly labels?: Readonly<Record<string, string>>
+}
+
+/** How to learn whether a container is well, as Docker has it. */
+export interface Healthcheck {
+  /** `CMD` and an argv, `CMD-SHELL` and a line, or `NONE`. */
+  readonly test: readonly string[]
+  readonly intervalMs?: number
+  readonly timeoutMs?: number
+  readonly startPeriodMs?: number
+  readonly retries?: number
 }
 
 /** One published version, oldest first in {@link Manifest.versions}. */

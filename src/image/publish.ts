@@ -28,7 +28,7 @@ export interface PublishSource {
   readonly totalBytes: number
   /** What the source itself says of these, as OCI images do; otherwise they are detected. */
   readonly arch?: string
-  readonly start?: StartCommand
+  readonly start?: Partial<StartCommand>
 }
 
 export interface PublishProgress {
@@ -130,7 +130,7 @@ export async function publishTree(
     os: 'linux',
     created,
     source: { kind: source.kind },
-    start: options.start ?? source.start ?? detectStart(tree),
+    start: options.start ?? { ...detectStart(tree), ...source.start },
     ...sums,
     entries: tree.entryCount,
     storedBytes: store.storedBytes,

@@ -69,14 +69,25 @@ export class TarReader {
   /** Of the entry at hand, for messages. */
   path = ''
   readonly #stream: ByteStream
+  readonly #endsAnywhere: boolean
   /** Stored bytes of the entry at hand that are still to be read. */
   #left = 0
   #padding = 0
   /** What global headers say of all entries to come; of one file's attributes they say nothing. */
   #global: PaxRecords = emptyPaxLists()
 
-  constructor(stream: ByteStream) {
+  /**
+   * @param options.endsAnywhere an archive may end without the records that say so, as some programs
+   *   make layers; only for what is known to be complete
+   */
+  constructor(stream: ByteStream, { endsAnywhere = false } = {}) {
     this.#stream = stream
+    this.#endsAnywhere = endsAnywhere
+  }
+
+  /** Where in the archive the stored bytes of the entry at hand begin, until some are read. */
+  get contentOffset(): number {
+    return this.#stream.position
   }
 
   /** @throws ContainerError `BAD_SOURCE`, and what reading the archive throws */
@@ -109,10 +120,12 @@ export class TarReader {
     for (;;) {
       const record = await this.#stream.read(TAR_RECORD_BYTES)
       const isFirst = this.#stream.position <= TAR_RECORD_BYTES
+      const isPlain = Object.values(extensions).every((given) => given === undefined)
+      if (record.length === 0 && isPlain && this.#endsAnywhere) return undefined
       if (record.length < TAR_RECORD_BYTES) throw isFirst ? noArchive() : this.#endsEarly()
       const header = readHeader(record, isFirst)
       if (header === undefined) {
-        if (Object.values(extensions).some((given) => given !== undefined)) throw this.#endsEarly()
+        if (!isPlain) throw this.#endsEarly()
         await this.#checkEnd()
         return undefined
       }

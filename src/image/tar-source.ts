@@ -5,13 +5,11 @@ import { ByteStream } from './byte-stream.ts'
 import { throwIfCancelled } from './cancel.ts'
 import { BATCH_BYTES } from './content-batch.ts'
 import { isContainerError } from './errors.ts'
-import { chunkSpans, PieceReader } from './sparse-pieces.ts'
+import { packTarContent } from './tar-content.ts'
 import { badArchive } from './tar-error.ts'
 import { TarReader } from './tar-reader.ts'
-import { CHUNK_BYTES } from './tree.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
 import type { PublishSource } from './publish.ts'
-import type { TarInode } from './tar-reader.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 
 /**
@@ -23,7 +21,12 @@ import type { TreeBuilder } from './tree-builder.ts'
  *   `MISSING_TOOL` where the program for its compression is absent.
  */
 export async function openTar(path: string): Promise<PublishSource> {
-  return new TarSource(await ArchiveStream.of(path))
+  return tarSource(await ArchiveStream.of(path))
+}
+
+/** {@link openTar} of an archive that is open already. */
+export function tarSource(archive: ArchiveStream): PublishSource {
+  return new TarSource(archive)
 }
 
 class TarSource implements PublishSource, ContentSource {
@@ -66,7 +69,11 @@ class TarSource implements PublishSource, ContentSource {
           xattrs,
           ...(symlinkTarget === undefined ? {} : { symlinkTarget })
         })
-        if (entry.content) yield* this.#read(inode, entry.content, reader, packer)
+        if (entry.content) {
+          yield* packTarContent(inode, entry.content, reader, packer, (count) => {
+            this.#bytes += count
+          })
+        }
         if (packer.isFull) yield packer.take()
       }
       if (!packer.isEmpty) yield packer.take()
@@ -80,28 +87,6 @@ class TarSource implements PublishSource, ContentSource {
 
   recycle(buffer: ArrayBuffer): void {
     this.#free.push(buffer)
-  }
-
-  async *#read(
-    inode: number,
-    { size, pieces }: NonNullable<TarInode['content']>,
-    reader: TarReader,
-    packer: BatchPacker
-  ): AsyncGenerator<ContentBatch, void, undefined> {
-    const placed = new PieceReader(pieces, (target) => reader.readContent(target))
-    for (const { start, end } of chunkSpans(size, pieces)) {
-      let offset = start
-      while (offset < end) {
-        if (packer.isFull) yield packer.take()
-        const room = packer.room()
-        const target = room.subarray(0, Math.min(room.length, end - offset))
-        await placed.fill(target, offset)
-        packer.addData(inode, offset / CHUNK_BYTES, target.length)
-        offset += target.length
-        this.#bytes += target.length
-      }
-    }
-    packer.endFile(inode, size)
   }
 }
 

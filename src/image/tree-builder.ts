@@ -194,8 +194,10 @@ export class TreeBuilder {
   /**
    * Forgets inodes without a name, for sources in which one entry may replace another, and numbers
    * those behind them anew. What they were linked to must be gone as well.
+   *
+   * @returns the new number of each inode; 0, the root's, for those that are gone
    */
-  dropNameless(): void {
+  dropNameless(): Uint32Array {
     const isNamed = new Uint8Array(this.inodeCount)
     isNamed[0] = 1
     for (const inode of this.#entryInode.view()) isNamed[inode] = 1
@@ -219,6 +221,7 @@ export class TreeBuilder {
     for (const entries of [this.#entryDirectory, this.#entryInode]) {
       for (let i = 0; i < entries.length; i++) entries.set(i, numbers[entries.get(i)]!)
     }
+    return numbers
   }
 
   /** Sorts and checks everything. The builder must not be used afterwards. */

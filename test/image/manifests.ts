@@ -27,7 +27,11 @@ export function fullManifest(): Manifest {
       cwd: '/srv',
       user: 'www-data:www-data',
       stopSignal: 'SIGQUIT',
-      exposedPorts: ['80/tcp']
+      exposedPorts: ['80/tcp'],
+      entrypoint: 2,
+      volumes: ['/data'],
+      healthcheck: { test: ['CMD', 'true'], intervalMs: 5000, retries: 3 },
+      labels: { maintainer: 'a\nb', __proto__x: '' }
     },
     files: 3,
     entries: 5,

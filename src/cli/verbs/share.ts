@@ -14,13 +14,19 @@ interface ShareFlags {
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
   readonly checksum?: boolean
+  readonly platform?: string
+  readonly authfile?: string
+  readonly insecureRegistry?: boolean
 }
 
 export function addShare(program: Command): void {
   program
     .command('share')
     .description('publish a root filesystem as an encrypted image and seed it')
-    .argument('<source>', 'its directory, a tar archive of it, or - for an archive on stdin')
+    .argument(
+      '<source>',
+      'its directory, a tar archive of it or - for stdin; an OCI layout or archive, a docker-archive, docker://NAME'
+    )
     .option('-n, --name <name>', 'name of the image (default: the source’s, or the one it has)')
     .option('--description <text>', 'one line about the image')
     .option('--update <link|name>', 'publish a new version of this image')
@@ -32,6 +38,9 @@ export function addShare(program: Command): void {
     )
     .option('--one-file-system', 'of a directory: stay on its own file system')
     .option('--checksum', 'of a directory: with --update, read files that seem unchanged too')
+    .option('--platform <os/arch>', 'of a container image: which of its platforms')
+    .option('--authfile <file>', 'of a registry: credentials, as of skopeo login')
+    .option('--insecure-registry', 'of a registry: allow HTTP and unknown certificates')
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, flags: ShareFlags, command: Command) => {
       await share(source, flags, readGlobals(command))
@@ -42,10 +51,16 @@ const EXAMPLES = `
 Examples:
   dat-container share ./rootfs --name debian
   dat-container share debian.tar.xz
-  podman export web | dat-container share - --name web`
+  podman export web | dat-container share - --name web
+  dat-container share docker://debian:12
+  dat-container share docker://registry.lan:5000/app --platform linux/arm64 --authfile auth.json
+  dat-container share oci:./layout:latest
+  docker save app | dat-container share - --name app`
 
-/** `debian` of `/images/debian.tar.xz`. */
-function nameOf(source: string): string {
+/** `debian` of `/images/debian.tar.xz` and of `docker://debian:12`. */
+function nameOf(reference: string): string {
+  const source = reference.replace(/^(?:docker|oci|oci-archive|docker-archive):(?:\/\/)?/, '')
+  if (source !== reference) return nameOf(source.replace(/(?:@sha256)?:[^/]*$/, '') || '-')
   const name = source === '-' ? '' : basename(resolve(source))
   return name.replace(/(?:\.tar(?:\.\w+)?|\.t[gbxz]\w+)$/, '') || 'rootfs'
 }
@@ -54,6 +69,7 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
   const { default: prettyBytes } = await import('pretty-bytes')
   const { progressBar } = await import('../progress.ts')
   const { publishSource } = await import('../../daemon/publish-source.ts')
+  const { isReference } = await import('../../image/oci/reference.ts')
   const { output, home } = globals
   if (source === '-' && process.stdin.isTTY) {
     throw new ContainerError('USAGE', 'stdin is a terminal, not an archive', {
@@ -65,13 +81,16 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
     using bar = progressBar('sharing', output.json)
     return publishSource({
       home,
-      path: source === '-' ? source : resolve(source),
+      path: source === '-' || isReference(source) ? source : resolve(source),
       signal,
       ...(name === undefined ? {} : { name }),
       ...(flags.description === undefined ? {} : { description: flags.description }),
       ...(flags.update === undefined ? {} : { update: flags.update }),
       ...(flags.message === undefined ? {} : { message: flags.message }),
       ...(flags.exclude === undefined ? {} : { exclude: flags.exclude }),
+      ...(flags.platform === undefined ? {} : { platform: flags.platform }),
+      ...(flags.authfile === undefined ? {} : { authfile: resolve(flags.authfile) }),
+      ...(flags.insecureRegistry === undefined ? {} : { insecureRegistry: flags.insecureRegistry }),
       ...(flags.checksum === undefined ? {} : { checksum: flags.checksum }),
       ...(flags.oneFileSystem === undefined ? {} : { oneFileSystem: flags.oneFileSystem }),
       onProgress: ({ bytes, totalBytes, files, totalFiles, newBytes }) =>

@@ -1,0 +1,107 @@
+import { stat } from 'node:fs/promises'
+import { STDIN } from '../image/archive-stream.ts'
+import type { CleanupStack } from '../image/cleanup-stack.ts'
+import { scanDirectory } from '../image/directory-source.ts'
+import { ContainerError } from '../image/errors.ts'
+import { DirectoryBlobs } from '../image/oci/blob-store.ts'
+import { findImage, imageKind } from '../image/oci/find-image.ts'
+import { openLayers } from '../image/oci/layered-source.ts'
+import { openArchive } from '../image/oci/open-archive.ts'
+import { parsePlatform } from '../image/oci/platform.ts'
+import { isReference, parseReference } from '../image/oci/reference.ts'
+import type { PublishSource } from '../image/publish.ts'
+import { fetchRegistryImage } from './registry-image.ts'
+
+export interface OpenSourceOptions {
+  /** A directory, an archive, `-` for an archive on stdin, or a reference such as `docker://debian:12`. */
+  readonly path: string
+  /** Patterns of paths to leave out; directories only, as is the next. */
+  readonly exclude?: string[]
+  readonly oneFileSystem?: boolean
+  /** `os/arch[/variant]` of a container image; images only, as are the next. */
+  readonly platform?: string
+  /** Credentials for a registry, as skopeo reads them. */
+  readonly authfile?: string
+  /** Allow HTTP, and certificates that nobody vouches for. */
+  readonly insecureRegistry?: boolean
+  readonly signal: AbortSignal
+}
+
+/**
+ * The one place that decides by what it is how a source is read.
+ *
+ * @param cleanup closes it
+ */
+export async function openSource(
+  options: OpenSourceOptions,
+  cleanup: CleanupStack
+): Promise<PublishSource> {
+  const { path, exclude, oneFileSystem, signal } = options
+  const choice = options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }
+  if (isReference(path)) {
+    refuseDirectoryOptions(options)
+    return openReference(options, choice, cleanup)
+  }
+  if (options.authfile !== undefined || options.insecureRegistry === true) {
+    throw new ContainerError('USAGE', '--authfile and --insecure-registry are for registries', {
+      hint: 'name an image of one as docker://NAME'
+    })
+  }
+  // What is not there is a directory that is not there: scanning says so.
+  const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
+  if (path !== STDIN && (status === undefined || status.isDirectory())) {
+    const blobs = new DirectoryBlobs(path)
+    if ((await imageKind(blobs)) === 'oci') {
+      refuseDirectoryOptions(options)
+      return openLayers(await findImage(blobs, choice), signal)
+    }
+    refusePlatform(options)
+    return scanDirectory(path, {
+      signal,
+      ...(exclude ? { exclude } : {}),
+      ...(oneFileSystem ? { oneFileSystem: true } : {})
+    })
+  }
+  refuseDirectoryOptions(options)
+  const source = await openArchive(path, { ...choice, signal }, cleanup)
+  if (source.kind === 'tar') refusePlatform(options)
+  return source
+}
+
+async function openReference(
+  { path: source, authfile, insecureRegistry, signal }: OpenSourceOptions,
+  choice: { platform?: ReturnType<typeof parsePlatform> },
+  cleanup: CleanupStack
+): Promise<PublishSource> {
+  const reference = await parseReference(source)
+  if (reference.transport === 'docker') {
+    const registry = {
+      ...choice,
+      signal,
+      ...(authfile === undefined ? {} : { authfile }),
+      ...(insecureRegistry === undefined ? {} : { insecure: insecureRegistry })
+    }
+    return openLayers(await fetchRegistryImage(reference.name, registry, cleanup), signal)
+  }
+  const { path, tag } = reference
+  const chosen = { ...choice, ...(tag === undefined ? {} : { tag }) }
+  if (reference.transport === 'oci') {
+    return openLayers(await findImage(new DirectoryBlobs(path), chosen, 'oci'), signal)
+  }
+  const expected = reference.transport === 'oci-archive' ? 'oci' : 'docker-archive'
+  return openArchive(path, { ...chosen, expected, signal }, cleanup)
+}
+
+function refuseDirectoryOptions({ exclude, oneFileSystem }: OpenSourceOptions): void {
+  if (!exclude && !oneFileSystem) return
+  throw new ContainerError('USAGE', '--exclude and --one-file-system are for directories', {
+    hint: 'tar has options of the same names'
+  })
+}
+
+function refusePlatform({ platform }: OpenSourceOptions): void {
+  if (platform === undefined) return
+  throw new ContainerError('USAGE', '--platform is for container images', {
+    hint: 'a directory or an archive of files is for the one platform that its programs are for'
+  })
+}

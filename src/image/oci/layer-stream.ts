@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto'
+import { decompressed } from '../archive-stream.ts'
+import { throwIfCancelled } from '../cancel.ts'
+import { checkContent, checkedSize } from './blob.ts'
+import type { BlobStore } from './blob-store.ts'
+import type { Layer } from './container-image.ts'
+import { badImage } from './image-error.ts'
+
+/**
+ * The tar archive of a layer, decompressed. Whoever reads to its end knows that every byte was what
+ * the image says: the blob of its size and digest, the archive of its own.
+ *
+ * @throws ContainerError `BAD_SOURCE`, `IO`, `MISSING_TOOL`, `CANCELLED`
+ */
+export async function* layerArchive(
+  store: BlobStore,
+  layer: Layer,
+  signal?: AbortSignal
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const size = await checkedSize(store, layer)
+  const stored = createHash('sha256')
+  const archive = createHash('sha256')
+  let read = 0
+  let isRead: () => void = () => {}
+  const reading = new Promise<void>((resolve) => {
+    isRead = resolve
+  })
+  const pieces = async function* (): AsyncGenerator<Buffer, void, undefined> {
+    try {
+      for await (const piece of store.read(layer.name)) {
+        read += piece.length
+        if (layer.digest !== undefined) stored.update(piece)
+        yield piece
+      }
+    } finally {
+      isRead()
+    }
+  }
+  /** What a decompressor leaves is part of the blob all the same. */
+  const checkBlob = async (): Promise<void> => {
+    await reading
+    if (layer.digest === undefined) return
+    for await (const piece of store.read(layer.name, read)) {
+      throwIfCancelled(signal)
+      read += piece.length
+      stored.update(piece)
+    }
+    checkContent(layer, read, size, stored.digest('hex'))
+  }
+  try {
+    for await (const piece of decompressed(pieces())) {
+      throwIfCancelled(signal)
+      archive.update(piece)
+      yield piece
+    }
+  } catch (error) {
+    throwIfCancelled(signal)
+    // A blob that is another one altogether says more than what its decompressor stumbled over.
+    await checkBlob()
+    throw error
+  }
+  await checkBlob()
+  if (layer.diffId !== `sha256:${archive.digest('hex')}`) {
+    throw badImage(`${layer.name} does not hold the archive that the config names`)
+  }
+}

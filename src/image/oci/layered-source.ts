@@ -1,0 +1,162 @@
+import { ArchiveTree } from '../archive-tree.ts'
+import { BatchPacker } from '../batch-packer.ts'
+import { ByteStream } from '../byte-stream.ts'
+import { BATCH_BYTES } from '../content-batch.ts'
+import { doubleColumn, wordColumn } from '../growing-column.ts'
+import { packTarContent } from '../tar-content.ts'
+import { TarReader } from '../tar-reader.ts'
+import type { ContentBatch, ContentSource } from '../content-batch.ts'
+import type { GrowingColumn } from '../growing-column.ts'
+import type { StartCommand } from '../manifest.ts'
+import type { PublishSource } from '../publish.ts'
+import type { TarEntry } from '../tar-reader.ts'
+import type { TreeBuilder } from '../tree-builder.ts'
+import type { ContainerImage, Layer } from './container-image.ts'
+import { layerError } from './image-error.ts'
+import { layerArchive } from './layer-stream.ts'
+import { readWhiteout } from './whiteout.ts'
+
+/** The files of a layer in its order: inodes, 0 for those that a later entry replaced or removed. */
+type LayerFiles = GrowingColumn<Uint32Array>
+
+/**
+ * A container image as something to publish. Its layers are read twice: now, to learn what is left
+ * of each, and while publishing, for the content of that alone.
+ *
+ * @throws ContainerError `BAD_SOURCE`, `IO`, `CANCELLED`, `MISSING_TOOL`
+ */
+export async function openLayers(
+  image: ContainerImage,
+  signal?: AbortSignal
+): Promise<PublishSource> {
+  const tree = new ArchiveTree()
+  const files: LayerFiles[] = []
+  const sizes: GrowingColumn<Float64Array>[] = []
+  for (const layer of image.layers) {
+    tree.beginLayer()
+    const inodes = wordColumn()
+    const bytes = doubleColumn()
+    await readLayer(image, layer, signal, async (entry) => {
+      const whiteout = readWhiteout(entry)
+      if (whiteout?.kind === 'remove') tree.removeLower(whiteout.path)
+      else if (whiteout?.kind === 'opaque') tree.removeLowerEntries(whiteout.path)
+      else if (whiteout !== undefined) return
+      else if (entry.kind === 'hardlink') tree.link(entry.path, entry.target)
+      else {
+        const { path, attributes, xattrs, symlinkTarget, content } = entry
+        const inode = tree.put(path, attributes, {
+          xattrs,
+          ...(symlinkTarget === undefined ? {} : { symlinkTarget })
+        })
+        if (content === undefined) return
+        inodes.push(inode)
+        bytes.push(content.size)
+      }
+    })
+    files.push(inodes)
+    sizes.push(bytes)
+  }
+  const numbers = tree.finish()
+  let totalFiles = 0
+  let totalBytes = 0
+  for (const [n, inodes] of files.entries()) {
+    for (let i = 0; i < inodes.length; i++) {
+      const inode = numbers[inodes.get(i)]!
+      inodes.set(i, inode)
+      if (inode === 0) continue
+      totalFiles++
+      totalBytes += sizes[n]!.get(i)
+    }
+  }
+  return new LayeredSource(image, tree.builder, files, { totalFiles, totalBytes })
+}
+
+class LayeredSource implements PublishSource, ContentSource {
+  readonly kind: string
+  readonly arch: string
+  readonly start: Partial<StartCommand>
+  readonly builder: TreeBuilder
+  readonly contents: ContentSource = this
+  readonly totalFiles: number
+  readonly totalBytes: number
+  readonly #image: ContainerImage
+  readonly #files: readonly LayerFiles[]
+  readonly #free: ArrayBuffer[] = []
+
+  constructor(
+    image: ContainerImage,
+    builder: TreeBuilder,
+    files: readonly LayerFiles[],
+    { totalFiles, totalBytes }: { totalFiles: number; totalBytes: number }
+  ) {
+    this.kind = image.kind
+    this.arch = image.config.platform.arch
+    this.start = image.config.start
+    this.builder = builder
+    this.totalFiles = totalFiles
+    this.totalBytes = totalBytes
+    this.#image = image
+    this.#files = files
+  }
+
+  async *batches(signal?: AbortSignal): AsyncGenerator<ContentBatch, void, undefined> {
+    const packer = new BatchPacker(() => this.#free.pop() ?? new ArrayBuffer(BATCH_BYTES))
+    for (const [n, layer] of this.#image.layers.entries()) {
+      const inodes = this.#files[n]!
+      if (inodes.view().some((inode) => inode !== 0)) {
+        yield* this.#layer(layer, inodes, packer, signal)
+      }
+    }
+    if (!packer.isEmpty) yield packer.take()
+  }
+
+  recycle(buffer: ArrayBuffer): void {
+    this.#free.push(buffer)
+  }
+
+  async *#layer(
+    layer: Layer,
+    inodes: LayerFiles,
+    packer: BatchPacker,
+    signal: AbortSignal | undefined
+  ): AsyncGenerator<ContentBatch, void, undefined> {
+    const archive = layerArchive(this.#image.store, layer, signal)
+    const reader = new TarReader(new ByteStream(archive), { endsAnywhere: true })
+    let next = 0
+    try {
+      for await (const entry of reader.entries()) {
+        if (entry.kind !== 'inode' || !entry.content || readWhiteout(entry)) continue
+        const inode = inodes.get(next++)
+        if (inode !== undefined && inode !== 0) {
+          yield* packTarContent(inode, entry.content, reader, packer)
+        }
+        if (packer.isFull) yield packer.take()
+      }
+    } catch (error) {
+      throw layerError(error, layerName(this.#image, layer), reader.path)
+    } finally {
+      await archive.return()
+    }
+  }
+}
+
+async function readLayer(
+  image: ContainerImage,
+  layer: Layer,
+  signal: AbortSignal | undefined,
+  take: (entry: TarEntry) => Promise<void>
+): Promise<void> {
+  const archive = layerArchive(image.store, layer, signal)
+  const reader = new TarReader(new ByteStream(archive), { endsAnywhere: true })
+  try {
+    for await (const entry of reader.entries()) await take(entry)
+  } catch (error) {
+    throw layerError(error, layerName(image, layer), reader.path)
+  } finally {
+    await archive.return()
+  }
+}
+
+function layerName({ layers }: ContainerImage, layer: Layer): string {
+  return `layer ${layers.indexOf(layer) + 1} of ${layers.length}`
+}

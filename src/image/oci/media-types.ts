@@ -1,0 +1,32 @@
+import { badImage } from './image-error.ts'
+
+const OCI = 'application/vnd.oci.image'
+const DOCKER = 'application/vnd.docker'
+
+export const INDEX_TYPES: ReadonlySet<string> = new Set([
+  `${OCI}.index.v1+json`,
+  `${DOCKER}.distribution.manifest.list.v2+json`
+])
+export const MANIFEST_TYPES: ReadonlySet<string> = new Set([
+  `${OCI}.manifest.v1+json`,
+  `${DOCKER}.distribution.manifest.v2+json`
+])
+export const CONFIG_TYPES: ReadonlySet<string> = new Set([
+  `${OCI}.config.v1+json`,
+  `${DOCKER}.container.image.v1+json`
+])
+/** Where a layer's bytes tell how they are compressed, the rest of its type says nothing new. */
+const LAYER =
+  /^application\/vnd\.(?:oci\.image\.layer(?:\.nondistributable)?\.v1\.tar(?:\+(?:gzip|zstd))?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.(?:gzip|zstd))?)$/
+
+/** @throws ContainerError `BAD_SOURCE` for a layer that is no tar archive */
+export function checkLayerType(mediaType: string): void {
+  if (LAYER.test(mediaType)) return
+  const isEncrypted = mediaType.endsWith('+encrypted')
+  throw badImage(
+    isEncrypted ? 'its layers are encrypted' : `it has a layer of unknown type ${mediaType}`,
+    isEncrypted
+      ? 'decrypt it first: skopeo copy --decryption-key KEY …'
+      : 'layers are tar archives: plain, or compressed with gzip or zstd'
+  )
+}

@@ -1,0 +1,34 @@
+import { chunkSpans, PieceReader } from './sparse-pieces.ts'
+import { CHUNK_BYTES } from './tree.ts'
+import type { BatchPacker } from './batch-packer.ts'
+import type { ContentBatch } from './content-batch.ts'
+import type { TarInode, TarReader } from './tar-reader.ts'
+
+/**
+ * The content of the entry at hand, into batches as the content of `inode`. Batches that are full
+ * meanwhile are yielded.
+ *
+ * @param onBytes told how many content bytes were read
+ */
+export async function* packTarContent(
+  inode: number,
+  { size, pieces }: NonNullable<TarInode['content']>,
+  reader: TarReader,
+  packer: BatchPacker,
+  onBytes: (count: number) => void = () => {}
+): AsyncGenerator<ContentBatch, void, undefined> {
+  const placed = new PieceReader(pieces, (target) => reader.readContent(target))
+  for (const { start, end } of chunkSpans(size, pieces)) {
+    let offset = start
+    while (offset < end) {
+      if (packer.isFull) yield packer.take()
+      const room = packer.room()
+      const target = room.subarray(0, Math.min(room.length, end - offset))
+      await placed.fill(target, offset)
+      packer.addData(inode, offset / CHUNK_BYTES, target.length)
+      offset += target.length
+      onBytes(target.length)
+    }
+  }
+  packer.endFile(inode, size)
+}

@@ -1,0 +1,129 @@
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { setXattr } from './planted-tree.ts'
+
+/** cap_net_raw+ep, as ping has it. */
+const CAPABILITY = Buffer.from('0100000200200000000000000000000000000000', 'hex')
+const CONFIG = [
+  ['--config.entrypoint=/usr/bin/env', '--config.entrypoint=sh', '--config.cmd=-c'],
+  ['--config.cmd=pwd; id -un; echo $GREETING', '--config.env=GREETING=hello there'],
+  ['--config.env=PATH=/usr/bin:/bin', '--config.workingdir=/srv', '--config.user=web'],
+  ['--config.exposedports=80/tcp', '--config.volume=/data', '--config.label=who=me'],
+  ['--config.stopsignal=QUIT', '--architecture=amd64', '--os=linux']
+].flat()
+
+/** Runs a program of an image's world; its complaints are the error. */
+export function tool(program: string, ...args: string[]): string {
+  return execFileSync(program, args, { stdio: ['ignore', 'pipe', 'pipe'] }).toString()
+}
+
+/**
+ * An OCI layout with the image `app`, which umoci made in three layers of changes: of the second and
+ * third, each replaces, deletes, links and adds.
+ *
+ * @param base files that all of them have, e.g. programs to run
+ * @returns the layout
+ */
+export function layeredImage(directory: string, base: (root: string) => void = () => {}): string {
+  const layout = join(directory, 'layout')
+  tool('umoci', 'init', '--layout', layout)
+  tool('umoci', 'new', '--image', `${layout}:app`)
+  addLayer(layout, 'first', (root) => {
+    base(root)
+    plantFirst(root)
+  })
+  addLayer(layout, 'second', plantSecond)
+  addLayer(layout, 'third', plantThird)
+  tool('umoci', 'config', '--image', `${layout}:app`, ...CONFIG)
+  tool('umoci', 'gc', '--layout', layout)
+  return layout
+}
+
+/** What umoci makes of an image of a layout. */
+export function unpack(layout: string, bundle: string, tag = 'app'): string {
+  tool('umoci', 'unpack', '--image', `${layout}:${tag}`, bundle)
+  return join(bundle, 'rootfs')
+}
+
+/** One layer of a file a program wrote: what no diff of directories makes. */
+export function rawLayer(layout: string, tag: string, archive: string): void {
+  tool('umoci', 'raw', 'add-layer', '--image', `${layout}:${tag}`, archive)
+}
+
+/** An image without layers yet. */
+export function emptyImage(directory: string, tag = 'app'): string {
+  const layout = join(directory, 'layout')
+  if (!existsSync(layout)) tool('umoci', 'init', '--layout', layout)
+  tool('umoci', 'new', '--image', `${layout}:${tag}`)
+  return layout
+}
+
+function addLayer(layout: string, what: string, change: (root: string) => void): void {
+  const bundle = mkdtempSync(join(dirname(layout), 'bundle-'))
+  const root = unpack(layout, bundle)
+  change(root)
+  tool('umoci', 'repack', '--image', `${layout}:app`, '--history.comment', what, bundle)
+  rmSync(bundle, { recursive: true })
+}
+
+function plantFirst(root: string): void {
+  write(root, 'etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nweb:x:1234:4321::/srv:/bin/sh\n')
+  write(root, 'etc/group', 'root:x:0:\nweb:x:4321:\n')
+  write(root, 'srv/file', 'where it starts')
+  write(root, 'etc/replaced', 'of the first layer')
+  write(root, 'etc/deleted', 'deleted by the second')
+  write(root, 'etc/kept', 'kept')
+  write(root, 'dir/one', '1')
+  write(root, 'dir/two/three', '3')
+  write(root, 'become-a-file/inside', 'x')
+  write(root, 'become-a-directory', 'x')
+  write(root, 'links/first', 'shared content')
+  linkSync(join(root, 'links/first'), join(root, 'links/second'))
+  write(root, 'large', Buffer.alloc(300_000, 'large file '))
+  write(root, 'usr/bin/ping', 'not really')
+  setXattr(join(root, 'usr/bin/ping'), 'security.capability', CAPABILITY)
+  setXattr(join(root, 'etc/kept'), 'user.note', Buffer.from('a\0b'))
+  mkdirSync(join(root, 'usr/lib'), { recursive: true })
+  symlinkSync('usr/lib', join(root, 'lib'))
+  tool('mkfifo', join(root, 'fifo'))
+  tool('mknod', join(root, 'null'), 'c', '1', '3')
+  write(root, 'etc/sudoers', 'setuid', 0o4755)
+  tool('chown', '1234:4321', join(root, 'links/first'))
+  write(root, 'naïve name', 'UTF-8')
+  utimesSync(join(root, 'etc/kept'), 1_000_000_000, 1_000_000_000.123)
+}
+
+function plantSecond(root: string): void {
+  write(root, 'etc/replaced', 'of the second layer')
+  rmSync(join(root, 'etc/deleted'))
+  rmSync(join(root, 'dir'), { recursive: true })
+  write(root, 'dir/new', 'in a directory of the same name')
+  rmSync(join(root, 'become-a-file'), { recursive: true })
+  write(root, 'become-a-file', 'now one')
+  rmSync(join(root, 'become-a-directory'))
+  write(root, 'become-a-directory/file', 'now one')
+  write(root, 'usr/lib/library', 'behind a symlink')
+}
+
+function plantThird(root: string): void {
+  linkSync(join(root, 'links/first'), join(root, 'links/third'))
+  rmSync(join(root, 'links/second'))
+  write(root, 'etc/deleted', 'there again')
+  write(root, 'large', Buffer.alloc(200_000, 'shorter '))
+}
+
+function write(root: string, path: string, content: string | Buffer, mode = 0o644): void {
+  mkdirSync(dirname(join(root, path)), { recursive: true })
+  writeFileSync(join(root, path), content)
+  tool('chmod', mode.toString(8), join(root, path))
+}
+
+/** Writes a blob of any content into a layout; returns a descriptor of it. */
+export function putBlob(layout: string, mediaType: string, content: string | Buffer) {
+  const digest = createHash('sha256').update(content).digest('hex')
+  writeFileSync(join(layout, 'blobs/sha256', digest), content)
+  return { mediaType, digest: `sha256:${digest}`, size: Buffer.byteLength(content) }
+}
