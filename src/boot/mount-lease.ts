@@ -1,32 +1,22 @@
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import type { ImageStats, OpenImageOptions } from '../daemon/image-session.ts'
+import type { ImageStats } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import { fromRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
-import type {
-  MounterGreeting,
-  MounterMethods,
-  MounterRequest,
-  MountFacts,
-  WireResponse
-} from './mounter-protocol.ts'
+import type { MounterMethods, MountFacts, WireResponse } from './mounter-protocol.ts'
 import { bootPaths } from './paths.ts'
-import { spawnService } from './service-process.ts'
+import { StartingMounter, type StartMounterOptions } from './starting-mounter.ts'
 
-export interface AcquireMountOptions extends OpenImageOptions {
-  /** `auto` takes `erofs` where the kernel has it. @default 'auto' */
-  readonly mode?: MountMode | 'auto'
-  /** The program that mounts. @default the one beside this module */
-  readonly mounterScript?: string
+export interface AcquireMountOptions extends StartMounterOptions {
+  readonly signal?: AbortSignal
+  /** A mounter of this very image and mode that was started ahead. */
+  readonly started?: StartingMounter
 }
 
-const MOUNTER_SCRIPT = fileURLToPath(new URL('mounter-main.js', import.meta.url))
 /** A mounter may be going down just as we come: that often a new one is tried. */
 const ATTEMPTS = 8
 const RETRY_MS = 60
@@ -147,18 +137,21 @@ export class MountLease implements AsyncDisposable {
  * @throws ContainerError whatever opening and mounting throw, `CANCELLED`
  */
 export async function acquireMount(options: AcquireMountOptions): Promise<MountLease> {
+  const { signal, started, ...start } = options
   // Refused before a process is started for it. What is no link is the name of an image.
   if (looksLikeLink(options.link)) parseFullLink(options.link)
   bootPaths(options.home)
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-    const socketPath = await startMounter(options)
+    if (signal?.aborted === true) throw cancelled()
+    const ahead = attempt === 1 ? started : undefined
+    const socketPath = await (ahead ?? new StartingMounter(start)).socket(signal)
     const lease = await MountLease.connect(socketPath)
     if (lease === undefined) {
       await sleep(RETRY_MS)
       continue
     }
     try {
-      await lease.mounted(options.signal)
+      await lease.mounted(signal)
       return lease
     } catch (error) {
       await lease[Symbol.asyncDispose]()
@@ -168,55 +161,6 @@ export async function acquireMount(options: AcquireMountOptions): Promise<MountL
   throw new ContainerError('MOUNT_FAILED', 'mounters of this image keep ending', {
     hint: 'look for the reason with: dat-container doctor'
   })
-}
-
-/** Starts a mounter, which knows whether it is needed. @returns the socket to lease from */
-async function startMounter(options: AcquireMountOptions): Promise<string> {
-  const { signal, mounterScript = MOUNTER_SCRIPT, mode = 'auto', ...open } = options
-  if (isAborted(signal)) throw cancelled()
-  const unit = `dat-container-mount-${randomBytes(4).toString('hex')}`
-  const child = spawnService(unit, mounterScript, ['pipe', 'pipe', 'pipe'])
-  const { stdin, stdout, stderr } = child
-  if (stdin === null || stdout === null || stderr === null) throw new TypeError('no pipes')
-  let complaint = ''
-  stderr.on('data', (data: Buffer) => {
-    complaint = `${complaint}${data.toString()}`.slice(-2000)
-  })
-  const exited = new Promise<void>((resolve, reject) => {
-    child.once('error', reject)
-    child.once('exit', () => resolve())
-  })
-  exited.catch(() => {})
-  // Ending its input tells the mounter that nobody waits any more; it then undoes what it has.
-  const cancel = (): void => void stdin.end()
-  signal?.addEventListener('abort', cancel, { once: true })
-  stdin.on('error', () => {})
-  try {
-    const request: MounterRequest = { ...open, mode }
-    writeJsonLine(stdin, request)
-    const greeting = (await readJsonLines(stdout).next()).value as MounterGreeting | undefined
-    if (isAborted(signal)) {
-      await exited
-      throw cancelled()
-    }
-    if (greeting === undefined) {
-      await exited
-      const cause = new Error(complaint)
-      const lastLine = complaint.trim().split('\n').at(-1) ?? ''
-      throw new ContainerError('MOUNT_FAILED', `the mounter ended at once: ${lastLine}`, { cause })
-    }
-    if ('error' in greeting) throw fromRecord(greeting.error)
-    return greeting.socket
-  } finally {
-    signal?.removeEventListener('abort', cancel)
-    for (const stream of [stdin, stdout, stderr]) stream.destroy()
-    child.unref()
-  }
-}
-
-/** Asked of a function, as the answer changes while we wait. */
-function isAborted(signal: AbortSignal | undefined): boolean {
-  return signal?.aborted === true
 }
 
 function cancelled(): ContainerError {

@@ -3,8 +3,17 @@
  * standard input. Greets on its standard output with one line, then lives as long as it has leases.
  */
 import { openImage } from '../daemon/open-image.ts'
-import { mountImage } from '../fuse/mount-image.ts'
-import { unmountStale } from '../fuse/stale-mounts.ts'
 import { serveMounter } from './mounter-process.ts'
 
-await serveMounter({ openImage, mountImage, unmountStale })
+/** Loaded while peers are looked for. */
+const loadMounting = async () => import('../fuse/mount-image.ts')
+
+await serveMounter({
+  openImage: async (options) => {
+    const [session] = await Promise.all([openImage(options), loadMounting()])
+    return session
+  },
+  mountImage: async (options) => (await loadMounting()).mountImage(options),
+  unmountStale: async (directory) =>
+    (await import('../fuse/stale-mounts.ts')).unmountStale(directory)
+})

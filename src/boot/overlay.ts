@@ -1,6 +1,7 @@
-import { chmod, chown, mkdir, stat } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { mount } from '../fuse/mount-syscall.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
+import { copyAttributes } from './copy-attributes.ts'
 import type { ContainerPaths } from './paths.ts'
 import { unmountAllUnder } from './mount-cleanup.ts'
 
@@ -89,10 +90,7 @@ export async function mountOverlay(plan: OverlayPlan, lower: string): Promise<()
 /** The merged root shows the attributes of upper's root: they have to be those of the image. */
 async function makeUpper(upper: string, lower: string): Promise<void> {
   const made = await mkdir(upper, { recursive: true, mode: 0o700 })
-  if (made === undefined) return
-  const { mode, uid, gid } = await stat(lower)
-  await chown(upper, uid, gid)
-  await chmod(upper, mode & 0o7777)
+  if (made !== undefined) await copyAttributes(lower, upper)
 }
 
 async function mountWithFallback({ merged, data, upper }: OverlayPlan): Promise<void> {

@@ -7,7 +7,7 @@ import { createWriteStream } from 'node:fs'
 import type { DetachedEvent, DetachedRequest } from './detached-protocol.ts'
 import { toRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
-import { runContainer } from './runner.ts'
+import { startMounterAhead } from './mount-ahead.ts'
 
 const STATUS_DESCRIPTOR = 3
 
@@ -28,8 +28,12 @@ void lines.next().then(
 )
 
 try {
+  const mounter = startMounterAhead(container)
+  // Loaded while the mounter loads.
+  const { runContainer } = await import('./runner.ts')
   const { exitCode } = await runContainer({
     container,
+    ...(mounter === undefined ? {} : { mounter }),
     console: 'log',
     signal: abandoned.signal,
     events: {

@@ -1,5 +1,6 @@
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
+import type { StartingMounter } from './starting-mounter.ts'
 
 /** What the runner tells whoever waits for it. */
 export interface RunnerEvents {
@@ -16,6 +17,8 @@ export interface RunnerOptions {
   readonly events?: RunnerEvents
   /** Aborting undoes the container, at whatever stage it is, and does not wait for it to like that. */
   readonly signal?: AbortSignal
+  /** From `startMounterAhead` of the same options. It is disposed of, needed or not. */
+  readonly mounter?: StartingMounter
 }
 
 export interface RunnerResult {

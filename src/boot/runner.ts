@@ -19,6 +19,7 @@ import { readJsonFile, writeJsonFile } from './json-file.ts'
 import { launchContainer } from './launch.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
 import { acquireMount, type MountLease } from './mount-lease.ts'
+import { mounterOptions } from './mount-ahead.ts'
 import { mountOverlay, planOverlay } from './overlay.ts'
 import { isOnHost } from './package-manager.ts'
 import { bootPaths, type BootPaths, type ContainerPaths } from './paths.ts'
@@ -27,6 +28,7 @@ import { waitForExit } from './process-table.ts'
 import { requireRoot } from './require-root.ts'
 import { RunState } from './run-state.ts'
 import type { RunnerEvents, RunnerOptions, RunnerResult } from './runner-options.ts'
+import type { StartingMounter } from './starting-mounter.ts'
 import { forwardSignal, requestStop } from './stop-control.ts'
 import { sweep } from './sweep.ts'
 import { watchContainer } from './watch-container.ts'
@@ -42,6 +44,7 @@ export class Runner {
   readonly #console: 'inherit' | 'log'
   readonly #events: RunnerEvents
   readonly #state: RunState
+  readonly #mounter: StartingMounter | undefined
   readonly #starting = new AbortController()
   /** Aborted when nobody need wait any longer for start-up inside to end. */
   readonly #readiness = new AbortController()
@@ -51,7 +54,8 @@ export class Runner {
   #interrupts = 0
   #lastSignal: 'SIGINT' | 'SIGTERM' | undefined
 
-  constructor({ container, console, events = {}, signal }: RunnerOptions) {
+  constructor({ container, console, events = {}, signal, mounter }: RunnerOptions) {
+    this.#mounter = mounter
     this.#options = container
     this.#console = console
     this.#events = events
@@ -111,18 +115,24 @@ export class Runner {
   async #runWith(paths: BootPaths, cleanup: CleanupStack): Promise<RunnerResult> {
     const { name } = this.#options
     const named = name === undefined ? undefined : await this.#hold(claimName(paths, name), cleanup)
-    const lease = await acquireMount({
-      ...this.#options,
-      run: runOf(this.#options),
-      link: named === undefined ? this.#options.link : linkFor(named, this.#options),
-      mode: this.#options.mountMode ?? 'auto',
-      signal: this.#starting.signal
-    })
+    const lease = await this.#mount(named)
     cleanup.defer(() => lease[Symbol.asyncDispose]())
     if (named !== undefined) checkImage(named, lease.facts)
     const claim = named ?? (await this.#hold(claimNewName(paths, lease.facts.image), cleanup))
     const exitCode = await this.#runClaimed(paths, claim, lease, cleanup)
     return { name: claim.places.name, exitCode }
+  }
+
+  async #mount(named: ContainerClaim | undefined): Promise<MountLease> {
+    const options = this.#options
+    const link = named === undefined ? options.link : linkFor(named, options)
+    const ahead = this.#mounter
+    if (link !== options.link) await ahead?.[Symbol.asyncDispose]()
+    return acquireMount({
+      ...mounterOptions(options, link),
+      signal: this.#starting.signal,
+      ...(ahead === undefined || link !== options.link ? {} : { started: ahead })
+    })
   }
 
   async #runClaimed(
@@ -224,11 +234,6 @@ export class Runner {
   }
 }
 
-/** What of an image not yet known is going to run. */
-function runOf({ command, forceBoot }: ContainerOptions): 'image' | 'boot' | readonly string[] {
-  return command ?? (forceBoot === true ? 'boot' : 'image')
-}
-
 function cancelled(): ContainerError {
   return new ContainerError('CANCELLED', 'cancelled before the container ran')
 }
@@ -251,6 +256,7 @@ export async function runContainer(options: RunnerOptions): Promise<RunnerResult
   try {
     return await runner.run()
   } finally {
+    await options.mounter?.[Symbol.asyncDispose]()
     for (const signal of handled) process.off(signal, onSignal)
   }
 }

@@ -91,8 +91,15 @@ async function boot(
 ): Promise<void> {
   const container = containerOptions(image, argv, flags, globals)
   if (!flags.detach) {
+    const { startMounterAhead } = await import('../../boot/mount-ahead.ts')
+    const mounter = startMounterAhead(container)
+    // Loaded while the mounter loads.
     const { runContainer } = await import('../../boot/runner.ts')
-    const { exitCode } = await runContainer({ container, console: 'inherit' })
+    const { exitCode } = await runContainer({
+      container,
+      console: 'inherit',
+      ...(mounter === undefined ? {} : { mounter })
+    })
     process.exitCode = exitCode
     return
   }

@@ -1,0 +1,106 @@
+import { randomBytes } from 'node:crypto'
+import { fileURLToPath } from 'node:url'
+import type { OpenImageOptions } from '../daemon/image-session.ts'
+import type { MountMode } from '../fuse/mounted-image.ts'
+import { ContainerError } from '../image/errors.ts'
+import { fromRecord } from './error-record.ts'
+import { readJsonLines, writeJsonLine } from './json-lines.ts'
+import type { MounterGreeting, MounterRequest } from './mounter-protocol.ts'
+import { spawnService } from './service-process.ts'
+
+export interface StartMounterOptions extends Omit<OpenImageOptions, 'signal'> {
+  /** `auto` takes `erofs` where the kernel has it. @default 'auto' */
+  readonly mode?: MountMode | 'auto'
+  /** The program that mounts. @default the one beside this module */
+  readonly mounterScript?: string
+}
+
+const MOUNTER_SCRIPT = fileURLToPath(new URL('mounter-main.js', import.meta.url))
+
+/**
+ * A mounter process that was just started; it knows by itself whether it is needed. Disposing before
+ * its greeting was taken ends it, with all it has done undone.
+ */
+export class StartingMounter implements AsyncDisposable {
+  readonly #child: ReturnType<typeof spawnService>
+  readonly #exited: Promise<void>
+  readonly #greeting: Promise<MounterGreeting | undefined>
+  #complaint = ''
+  #done = false
+
+  constructor(options: StartMounterOptions) {
+    const { mounterScript = MOUNTER_SCRIPT, mode = 'auto', ...open } = options
+    const unit = `dat-container-mount-${randomBytes(4).toString('hex')}`
+    const child = spawnService(unit, mounterScript, ['pipe', 'pipe', 'pipe'])
+    this.#child = child
+    this.#exited = new Promise<void>((resolve, reject) => {
+      child.once('error', reject)
+      child.once('exit', () => resolve())
+    })
+    this.#exited.catch(() => {})
+    const { stdin, stdout, stderr } = child
+    if (stdin === null || stdout === null || stderr === null) throw new TypeError('no pipes')
+    stdin.on('error', () => {})
+    stderr.on('data', (data: Buffer) => {
+      this.#complaint = `${this.#complaint}${data.toString()}`.slice(-2000)
+    })
+    const request: MounterRequest = { ...open, mode }
+    writeJsonLine(stdin, request)
+    this.#greeting = readJsonLines(stdout)
+      .next()
+      .then(({ value }) => value as MounterGreeting | undefined)
+    this.#greeting.catch(() => {})
+  }
+
+  /**
+   * Waits for its greeting; may be called once.
+   *
+   * @returns the socket to lease from
+   * @throws ContainerError why there is none; `CANCELLED` when `signal` aborts
+   */
+  async socket(signal?: AbortSignal): Promise<string> {
+    // Ending its input tells the mounter that nobody waits any more; it then undoes what it has.
+    const cancel = (): void => void this.#child.stdin?.end()
+    if (isAborted(signal)) cancel()
+    signal?.addEventListener('abort', cancel, { once: true })
+    try {
+      const greeting = await this.#greeting
+      if (isAborted(signal)) {
+        await this.#exited
+        throw new ContainerError('CANCELLED', 'cancelled while the image was being mounted')
+      }
+      if (greeting === undefined) {
+        await this.#exited
+        const cause = new Error(this.#complaint)
+        const lastLine = this.#complaint.trim().split('\n').at(-1) ?? ''
+        throw new ContainerError('MOUNT_FAILED', `the mounter ended at once: ${lastLine}`, {
+          cause
+        })
+      }
+      if ('error' in greeting) throw fromRecord(greeting.error)
+      return greeting.socket
+    } finally {
+      signal?.removeEventListener('abort', cancel)
+      this.#release()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#done) return
+    this.#child.stdin?.end()
+    await this.#exited.catch(() => {})
+    this.#release()
+  }
+
+  #release(): void {
+    this.#done = true
+    const { stdin, stdout, stderr } = this.#child
+    for (const stream of [stdin, stdout, stderr]) stream?.destroy()
+    this.#child.unref()
+  }
+}
+
+/** Asked of a function, as the answer changes while we wait. */
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true
+}
