@@ -67,7 +67,9 @@ export class ClientConnection {
     channel.respond(METHODS.stats, ({ handle }) => this.#stats(handle))
     channel.respond(METHODS.holding, (request) => this.#holding(request))
     channel.respond(METHODS.publishBegin, ({ update }) => this.#beginPublish(update))
-    channel.respond(METHODS.publishAppend, (blocks) => this.#publishTarget().writer.append(blocks))
+    channel.respond(METHODS.publishAppend, (blocks) =>
+      this.#publishTarget().writer.appendInPlace(blocks)
+    )
     channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
     channel.respond(METHODS.images, () => service.list())
     channel.respond(METHODS.mirror, (request) => service.mirror(request, this.#gone.signal))

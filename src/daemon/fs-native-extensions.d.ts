@@ -16,10 +16,15 @@ declare module 'framed-stream' {
 }
 
 declare module 'compact-encoding' {
+  export interface State {
+    start: number
+    end: number
+    buffer: Uint8Array
+  }
   export interface Encoding<T> {
-    preencode(state: object, value: T): void
-    encode(state: object, value: T): void
-    decode(state: object): T
+    preencode(state: State, value: T): void
+    encode(state: State, value: T): void
+    decode(state: State): T
   }
   const encodings: {
     readonly json: Encoding<unknown>

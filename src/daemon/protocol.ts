@@ -1,5 +1,6 @@
 import c, { type Encoding } from 'compact-encoding'
 import type { Manifest } from '../image/manifest.ts'
+import { roomyBlocks } from './block-batch.ts'
 import type { FetchCounters } from '../p2p/block-fetcher.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
@@ -133,7 +134,7 @@ export const METHODS = {
   /** Answers with the index of the first block appended. */
   publishAppend: {
     name: 'publish.append',
-    request: c.array(c.buffer),
+    request: roomyBlocks,
     response: c.uint
   },
   publishCommit: json<Manifest, PublishCommitResponse>('publish.commit'),

@@ -24,10 +24,7 @@ export class RemotePublish {
 
   /** Appends blocks in order; returns the index of the first in the blobs log. */
   append(blocks: readonly Uint8Array[]): Promise<number> {
-    const copies = blocks.map((block) =>
-      Buffer.from(block.buffer, block.byteOffset, block.byteLength)
-    )
-    return this.#client.request(METHODS.publishAppend, copies)
+    return this.#client.request(METHODS.publishAppend, blocks)
   }
 
   commit(manifest: Manifest): Promise<PublishCommitResponse> {

@@ -34,6 +34,8 @@ export class ContentPublisher {
   readonly #sink: BlockSink
   readonly #previous: Tree | undefined
   #extents: Extent[] = []
+  /** Settles when the last batch's append has been asked for, or will never be. */
+  #asked: Promise<void> = Promise.resolve()
 
   constructor(
     builder: TreeBuilder,
@@ -50,22 +52,28 @@ export class ContentPublisher {
   }
 
   /**
-   * Numbers the batch's chunks before it returns. Compression runs beside; the promise is that of
-   * the append, which waits for `before`.
+   * Numbers the batch's chunks before it returns. Compression runs beside; appends are asked for in
+   * order of the calls.
    *
    * @returns the batch's buffer, free again
    */
-  async add(batch: ContentBatch, before: Promise<unknown>): Promise<ArrayBuffer> {
+  async add(batch: ContentBatch): Promise<ArrayBuffer> {
     const { newChunks, wanted } = this.#number(batch)
-    if (newChunks.length === 0) {
-      await before
-      return batch.bytes.buffer as ArrayBuffer
-    }
+    if (newChunks.length === 0) return batch.bytes.buffer as ArrayBuffer
     const { bytes, lengths } = batch
-    const compressing = this.#compressors.compress({ bytes, lengths, wanted })
-    const [compressed] = await Promise.all([compressing, before])
-    await this.#append(compressed, newChunks)
-    return compressed.bytes.buffer as ArrayBuffer
+    const before = this.#asked
+    let asked = (): void => {}
+    this.#asked = new Promise((resolve) => (asked = resolve))
+    try {
+      const compressing = this.#compressors.compress({ bytes, lengths, wanted })
+      const [compressed] = await Promise.all([compressing, before])
+      const appended = this.#append(compressed, newChunks)
+      asked()
+      await appended
+      return compressed.bytes.buffer as ArrayBuffer
+    } finally {
+      asked()
+    }
   }
 
   #number(batch: ContentBatch): NumberedBatch {
@@ -137,8 +145,7 @@ export class ContentPublisher {
     const blocks: Uint8Array[] = []
     let offset = 0
     for (const length of compressed.storedBytes) {
-      // Copies, for the sink to keep: the batch's buffer is filled again.
-      blocks.push(compressed.bytes.slice(offset, offset + length))
+      blocks.push(compressed.bytes.subarray(offset, offset + length))
       offset += length
     }
     const first = await this.#sink.append(blocks)

@@ -72,7 +72,7 @@ export interface PublishedImage {
 }
 
 /** Batches between reader and sink, over those that are being compressed. */
-const QUEUED_BATCHES = 2
+const QUEUED_BATCHES = 6
 /** Hashes do not compress. */
 const HASHES_LEVEL = 1
 /** Older ones leave the history, so that a manifest stays a small block. */
@@ -151,7 +151,6 @@ async function publishContent(
   await using compressors = new ChunkCompressors(threads)
   const content = new ContentPublisher(source.builder, store, compressors, sink, previous?.tree)
   const pending: Promise<void>[] = []
-  let last: Promise<unknown> = Promise.resolve()
   const report = (): void =>
     onProgress?.({
       files: content.files,
@@ -161,21 +160,20 @@ async function publishContent(
       storedBytes: store.storedBytes,
       newBytes: content.newBytes
     })
-  const publishBatch = async (batch: ContentBatch, before: Promise<unknown>): Promise<void> => {
-    source.contents.recycle(await content.add(batch, before))
+  const publishBatch = async (batch: ContentBatch): Promise<void> => {
+    source.contents.recycle(await content.add(batch))
     report()
     throwIfCancelled(signal)
   }
   try {
     for await (const batch of source.contents.batches(signal)) {
-      const done = publishBatch(batch, last)
-      // Awaited below or by the next batch; a rejection meanwhile is not unhandled.
+      const done = publishBatch(batch)
+      // Awaited below; a rejection meanwhile is not unhandled.
       done.catch(() => {})
-      last = done
       pending.push(done)
       if (pending.length >= compressors.threads + QUEUED_BATCHES) await pending.shift()
     }
-    await last
+    await Promise.all(pending)
   } finally {
     await Promise.allSettled(pending)
   }

@@ -17,6 +17,16 @@ export interface WriterOptions {
   readonly secret: Buffer
 }
 
+/** Bytes that the log's encryption wants before a block. */
+export const BLOCK_ROOM = 8
+
+/** An append that was asked for. */
+interface Run {
+  readonly blocks: readonly Uint8Array[]
+  readonly resolve: (first: number) => void
+  readonly reject: (error: unknown) => void
+}
+
 /**
  * The one writer of one drive. Blocks are appended first; {@link DriveWriter.commit} then adds the
  * manifest's block and all entries, the entries in one append, so that a reader sees the old version
@@ -28,6 +38,8 @@ export class DriveWriter implements AsyncDisposable {
   readonly #drive: Hyperdrive
   readonly #blobs: Hypercore
   readonly #storage: string
+  readonly #waiting: Run[] = []
+  #isAppending = false
 
   private constructor(drive: Hyperdrive, blobs: Hypercore, options: WriterOptions) {
     this.#drive = drive
@@ -48,7 +60,12 @@ export class DriveWriter implements AsyncDisposable {
     try {
       await drive.ready()
       const { core } = await drive.getBlobs()
-      return new DriveWriter(drive, core, options)
+      if (core.padding !== BLOCK_ROOM)
+        throw new TypeError(`blocks want ${core.padding} bytes of room`)
+      // Blocks come with their room; left to itself, the log copies each to make it.
+      const blobs = core.session({ encodeBatch: (blocks: Buffer[]) => blocks })
+      await blobs.ready()
+      return new DriveWriter(drive, blobs, options)
     } catch (error) {
       await drive.close().catch(() => {})
       throw error
@@ -65,18 +82,28 @@ export class DriveWriter implements AsyncDisposable {
   }
 
   /**
-   * Appends blocks in order; returns the index of the first. Calls may overlap: each is a run.
+   * Appends blocks in order; returns the index of the first, or of the next one where there are none.
+   * Calls may overlap: each is a run, in order of the calls.
    *
    * @throws ContainerError `DISK_FULL`
    */
-  async append(blocks: readonly Uint8Array[]): Promise<number> {
-    if (blocks.length === 0) return this.length
-    try {
-      const { length } = await this.#blobs.append(blocks.map((block) => Buffer.from(block)))
-      return length - blocks.length
-    } catch (cause) {
-      throw storeError(this.#storage, cause)
-    }
+  append(blocks: readonly Uint8Array[]): Promise<number> {
+    return this.appendInPlace(
+      blocks.map((block) => {
+        const roomy = Buffer.allocUnsafeSlow(BLOCK_ROOM + block.length)
+        roomy.set(block, BLOCK_ROOM)
+        return roomy
+      })
+    )
+  }
+
+  /** {@link append} of blocks with `BLOCK_ROOM` bytes before each, which are overwritten. */
+  appendInPlace(blocks: readonly Uint8Array[]): Promise<number> {
+    const appended = new Promise<number>((resolve, reject) => {
+      this.#waiting.push({ blocks, resolve, reject })
+    })
+    if (!this.#isAppending) void this.#appendWaiting()
+    return appended
   }
 
   /**
@@ -124,7 +151,29 @@ export class DriveWriter implements AsyncDisposable {
     if (block < this.length) await this.#blobs.clear(block, this.length)
   }
 
+  /** What came while an append was under way is one append: each costs a signature and a flush. */
+  async #appendWaiting(): Promise<void> {
+    this.#isAppending = true
+    while (this.#waiting.length > 0) {
+      const runs = this.#waiting.splice(0)
+      const blocks = runs.flatMap((run) => run.blocks)
+      try {
+        let next = this.length
+        if (blocks.length > 0) next = (await this.#blobs.append(blocks)).length - blocks.length
+        for (const { blocks: own, resolve } of runs) {
+          resolve(next)
+          next += own.length
+        }
+      } catch (cause) {
+        const error = storeError(this.#storage, cause)
+        for (const { reject } of runs) reject(error)
+      }
+    }
+    this.#isAppending = false
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#blobs.close()
     await this.#drive.close()
   }
 }

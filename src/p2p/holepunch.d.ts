@@ -32,6 +32,8 @@ declare module 'hypercore' {
     close(): Promise<void>
     update(options?: { wait?: boolean }): Promise<boolean>
     session(options?: object): Hypercore
+    /** Bytes that the encryption keeps before a block. */
+    readonly padding: number
     has(start: number, end?: number): Promise<boolean>
     get(index: number, options?: GetOptions): Promise<Buffer | null>
     append(blocks: readonly Uint8Array[]): Promise<{ length: number; byteLength: number }>
