@@ -40,6 +40,18 @@ export class AtomicFile implements AsyncDisposable {
     }
   }
 
+  /** Overwrites what was written at `position`. @throws ContainerError `DISK_FULL`, `IO` */
+  async writeAt(content: Uint8Array, position: number): Promise<void> {
+    try {
+      for (let done = 0; done < content.length;) {
+        const left = content.length - done
+        done += (await this.#file.write(content, done, left, position + done)).bytesWritten
+      }
+    } catch (cause) {
+      throw writeError(this.#path, cause)
+    }
+  }
+
   /** Flushes it and gives it its name. @throws ContainerError `DISK_FULL`, `IO` */
   async commit(): Promise<void> {
     try {

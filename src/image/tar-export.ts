@@ -10,6 +10,11 @@ import type { PaxRecord } from './tar-writer.ts'
 import type { Tree } from './tree.ts'
 
 export interface ExportOptions {
+  /**
+   * How ACLs are written: as text, which GNU tar reads, or as the attributes that they are, which is
+   * all that programs in Go read. @default 'text'
+   */
+  readonly acls?: 'text' | 'xattrs'
   readonly signal?: AbortSignal
   /** @param bytes of content written so far */
   readonly onProgress?: (bytes: number) => void
@@ -50,7 +55,7 @@ export async function exportTar(
   tree: Tree,
   chunks: ChunkReader,
   write: (bytes: Uint8Array) => Promise<void>,
-  { signal, onProgress }: ExportOptions = {}
+  { acls = 'text', signal, onProgress }: ExportOptions = {}
 ): Promise<ExportedTar> {
   const firstNames = new Map<number, Buffer>()
   let contentBytes = 0
@@ -83,7 +88,7 @@ export async function exportTar(
     }
     if (!isDirectory && tree.linkCount(inode) > 1) firstNames.set(inode, path)
     const linkPath = tree.symlinkTarget(inode)
-    const records = [...nameRecords(path, linkPath), ...xattrRecords(tree, inode)]
+    const records = [...nameRecords(path, linkPath), ...xattrRecords(tree, inode, acls)]
     const size = type === 'file' ? tree.size(inode) : 0
     const pieces = type === 'file' ? storedPieces(tree, inode) : []
     const [only] = pieces
@@ -154,10 +159,10 @@ function nameRecords(path: Buffer, linkPath: Uint8Array): PaxRecord[] {
   return [['hdrcharset', 'BINARY']]
 }
 
-function xattrRecords(tree: Tree, inode: number): PaxRecord[] {
+function xattrRecords(tree: Tree, inode: number, acls: 'text' | 'xattrs'): PaxRecord[] {
   return tree.xattrs(inode).map(({ name, value }) => {
     const text = Buffer.from(name).toString('latin1')
-    const keyword = ACL_KEYWORDS[text]
+    const keyword = acls === 'text' ? ACL_KEYWORDS[text] : undefined
     const acl = keyword === undefined ? undefined : decodeAcl(value)
     if (keyword !== undefined && acl !== undefined) return [keyword, acl]
     return [`SCHILY.xattr.${text}`, value]

@@ -299,8 +299,8 @@ function attributesOf(type: FileType, header: TarHeader, pax: PaxRecords): Inode
   const isDevice = type === 'character' || type === 'block'
   return {
     type,
-    // Old programs put the file type into the mode as well.
-    mode: header.mode & 0o7777,
+    // Linux has no other mode for symlinks, whatever a program wrote. Old ones put the type in as well.
+    mode: type === 'symlink' ? 0o777 : header.mode & 0o7777,
     uid: pax.uid ?? header.uid,
     gid: pax.gid ?? header.gid,
     mtimeSeconds: pax.mtime?.seconds ?? header.mtimeSeconds,

@@ -127,3 +127,41 @@ export function putBlob(layout: string, mediaType: string, content: string | Buf
   writeFileSync(join(layout, 'blobs/sha256', digest), content)
   return { mediaType, digest: `sha256:${digest}`, size: Buffer.byteLength(content) }
 }
+
+/** A layer as it is stored, and the archive that the config says it holds. */
+export interface HandMadeLayer {
+  readonly content: Buffer
+  readonly archive: Buffer
+  /** @default gzip */
+  readonly mediaType?: string
+}
+
+const OCI = 'application/vnd.oci.image'
+
+/** A layout of an image that no program would make. */
+export function handMadeImage(
+  layout: string,
+  layers: readonly HandMadeLayer[],
+  config: object = {}
+): string {
+  mkdirSync(join(layout, 'blobs/sha256'), { recursive: true })
+  writeFileSync(join(layout, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }))
+  const digest = (bytes: Buffer): string =>
+    `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+  const diffIds = layers.map(({ archive }) => digest(archive))
+  const base = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: diffIds } }
+  const manifest = {
+    schemaVersion: 2,
+    config: putBlob(layout, `${OCI}.config.v1+json`, JSON.stringify({ ...base, ...config })),
+    layers: layers.map(({ content, mediaType = `${OCI}.layer.v1.tar+gzip` }) =>
+      putBlob(layout, mediaType, content)
+    )
+  }
+  const descriptor = putBlob(layout, `${OCI}.manifest.v1+json`, JSON.stringify(manifest))
+  writeIndex(layout, JSON.stringify({ schemaVersion: 2, manifests: [descriptor] }))
+  return layout
+}
+
+export function writeIndex(layout: string, text: string): void {
+  writeFileSync(join(layout, 'index.json'), text)
+}

@@ -124,7 +124,7 @@ void test('entries replace, imply and link as extracting them would', async (t) 
       'abs/olute file 644 0:0',
       'dir file 644 0:0',
       'hard = abs/below',
-      'sym symlink 644 0:0'
+      'sym symlink 777 0:0'
     ]
   )
   const bad: Record<string, Parameters<typeof tarOf>> = {

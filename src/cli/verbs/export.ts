@@ -1,13 +1,22 @@
 import { once } from 'node:events'
+import { createReadStream } from 'node:fs'
 import { lstat } from 'node:fs/promises'
-import { resolve } from 'node:path'
-import type { Command } from 'commander'
+import { join, resolve } from 'node:path'
+import { Option, type Command } from 'commander'
+import type { ArchiveSink } from '../../image/oci/export-image.ts'
 import type { ExportedTar } from '../../image/tar-export.ts'
+import { withCleanup } from '../../image/cleanup-stack.ts'
 import { ContainerError } from '../../image/errors.ts'
 import { oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+
+type Format = 'tar' | 'oci'
+
+interface ExportFlags extends OpenFlags {
+  readonly compression?: 'gzip' | 'zstd'
+}
 
 const STDOUT = '-'
 /** Who could read the image can read the archive anyway; whoever else is kept out by the umask. */
@@ -19,22 +28,38 @@ export function addExport(program: Command): void {
       .command('export')
       .description('write an image as an archive, with everything that it holds')
       .argument('<image>', 'a link, or the name of an image that is on this machine')
-      .argument('<format>', 'tar', oneOf('tar'))
+      .argument('<format>', 'tar, or oci: an OCI archive with one layer', oneOf('tar', 'oci'))
       .argument('<file>', 'the archive, or - for stdout')
+      .addOption(
+        new Option(
+          '--compression <kind>',
+          'of the layer of an OCI archive: gzip or zstd (default: gzip)'
+        ).argParser(oneOf('gzip', 'zstd'))
+      )
   )
-    .addHelpText('after', "\nExample:\n  dat-container export 'dat://KEY#SECRET' tar debian.tar")
-    .action(async (link: string, _: 'tar', file: string, flags: OpenFlags, command: Command) => {
-      await exportImage(link, file, flags, readGlobals(command))
-    })
+    .addHelpText('after', EXAMPLES)
+    .action(
+      async (link: string, format: Format, file: string, flags: ExportFlags, command: Command) => {
+        await exportImage(link, format, file, flags, readGlobals(command))
+      }
+    )
 }
+
+const EXAMPLES = `
+Examples:
+  dat-container export 'dat://KEY#SECRET' tar debian.tar
+  dat-container export debian oci debian.oci && skopeo copy oci-archive:debian.oci docker-daemon:debian:12
+  dat-container export debian oci - | podman load`
 
 async function exportImage(
   link: string,
+  format: Format,
   file: string,
-  flags: OpenFlags,
+  flags: ExportFlags,
   globals: Globals
 ): Promise<void> {
   const { AtomicFile } = await import('../../image/atomic-file.ts')
+  const oci = await import('../../image/oci/export-image.ts')
   const { exportTar } = await import('../../image/tar-export.ts')
   const { progressBar } = await import('../progress.ts')
   const { output } = globals
@@ -43,22 +68,35 @@ async function exportImage(
       hint: output.json ? 'give a file with --json' : 'redirect stdout, or give a file'
     })
   }
+  if (flags.compression !== undefined && format !== 'oci') {
+    throw new ContainerError('USAGE', '--compression is for OCI archives', {
+      hint: 'compress the archive afterwards, or write it to a pipe: export IMAGE tar - | xz'
+    })
+  }
   const path = resolve(file)
   if (file !== STDOUT) await checkReplaceable(path)
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)
     using bar = progressBar('exporting', output.json)
-    const write = (sink: (bytes: Uint8Array) => Promise<void>): Promise<ExportedTar> =>
-      exportTar(image.tree, image.chunks, sink, {
-        signal,
-        onProgress: (bytes) => bar.update(bytes, image.manifest.bytes, '')
-      })
+    const options = {
+      signal,
+      onProgress: (bytes: number) => bar.update(bytes, image.manifest.bytes, '')
+    }
+    const write = (sink: ArchiveSink): Promise<ExportedTar> => {
+      if (format === 'tar') {
+        return exportTar(image.tree, image.chunks, (bytes) => sink.write(bytes), options)
+      }
+      const { compression } = flags
+      return oci.exportImage(image, sink, { ...options, ...(compression && { compression }) })
+    }
     if (file === STDOUT) {
-      noteSkipped(globals, await write((bytes) => writeStdout(bytes, signal)))
+      const written =
+        format === 'tar' ? await write(stdoutSink(signal)) : await writeLater(write, signal)
+      noteSkipped(globals, written)
       return
     }
     await using archive = await AtomicFile.create(path, FILE_MODE)
-    const written = await write((bytes) => archive.write(bytes))
+    const written = await write(archive)
     await archive.commit()
     noteSkipped(globals, written)
     const { key, version } = image
@@ -66,6 +104,32 @@ async function exportImage(
       `version ${version}: ${written.entries} entries, ${written.bytes} bytes in ${path}`
     ])
   })
+}
+
+/** A pipe cannot be gone back in: the archive is made in a temporary file first. */
+async function writeLater(
+  write: (sink: ArchiveSink) => Promise<ExportedTar>,
+  signal: AbortSignal
+): Promise<ExportedTar> {
+  const { AtomicFile } = await import('../../image/atomic-file.ts')
+  const { temporaryDirectory } = await import('../../image/temporary-directory.ts')
+  return withCleanup(async (cleanup) => {
+    const path = join(await temporaryDirectory(cleanup), 'archive')
+    await using archive = await AtomicFile.create(path)
+    const written = await write(archive)
+    await archive.commit()
+    for await (const piece of createReadStream(path) as AsyncIterable<Buffer>) {
+      await writeStdout(piece, signal)
+    }
+    return written
+  })
+}
+
+function stdoutSink(signal: AbortSignal): ArchiveSink {
+  return {
+    write: (bytes) => writeStdout(bytes, signal),
+    writeAt: () => Promise.reject(new Error('stdout has no positions'))
+  }
 }
 
 /** The archive takes the place of what is there, which for a device would be a mishap. */

@@ -29,9 +29,14 @@ export function checkDigest(digest: string): string {
 /**
  * Reads a JSON document of an image whole and checks it against its digest.
  *
+ * @param label what messages call it @default its name
  * @throws ContainerError `BAD_SOURCE`, `IO`
  */
-export async function readJson(store: BlobStore, blob: Blob): Promise<JsonFields> {
+export async function readJson(
+  store: BlobStore,
+  blob: Blob,
+  label = blob.name
+): Promise<JsonFields> {
   const size = await checkedSize(store, blob)
   if (size > MAX_JSON_BYTES) throw badImage(`${blob.name} has ${size} bytes, too many for JSON`)
   const hash = createHash('sha256')
@@ -48,9 +53,9 @@ export async function readJson(store: BlobStore, blob: Blob): Promise<JsonFields
     // Writers in Go say null for what is not there.
     value = JSON.parse(text, (_, field: unknown) => (field === null ? undefined : field))
   } catch (error) {
-    throw badImage(`${blob.name} is no JSON`, undefined, error)
+    throw badImage(`${label} is no JSON`, undefined, error)
   }
-  return jsonFields(Array.isArray(value) ? { items: value } : value, blob.name)
+  return jsonFields(Array.isArray(value) ? { items: value } : value, label)
 }
 
 /** Fields of a document; what is wrong with them is the image's fault. */

@@ -31,10 +31,14 @@ export async function findDockerImage(
   // The name is the digest; a few programs call it otherwise.
   const hex = HEX_NAME.exec(configName)?.[1]
   const config = readImageConfig(
-    await readJson(store, {
-      name: configName,
-      ...(hex === undefined ? {} : { digest: `sha256:${hex}` })
-    })
+    await readJson(
+      store,
+      {
+        name: configName,
+        ...(hex === undefined ? {} : { digest: `sha256:${hex}` })
+      },
+      'its config'
+    )
   )
   if (platform !== undefined && platformRank(config.platform, platform) === 0) {
     throw noPlatform(platform, [config.platform])

@@ -122,13 +122,15 @@ async function flatten(
 ): Promise<readonly Candidate[]> {
   const found: Candidate[] = []
   const pending = top.map((descriptor) => ({ descriptor, depth: 1 })).toReversed()
-  let seen = 0
+  const seen = new Set<string>()
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { descriptor, depth } = next
-    if (++seen > MAX_MANIFESTS) throw badImage(`it has more than ${MAX_MANIFESTS} manifests`)
+    if (seen.has(descriptor.digest)) continue
+    seen.add(descriptor.digest)
+    if (seen.size > MAX_MANIFESTS) throw badImage(`it has more than ${MAX_MANIFESTS} manifests`)
     if (INDEX_TYPES.has(descriptor.mediaType)) {
       if (depth >= MAX_NESTING) throw badImage('its indexes nest too deep')
-      const inner = descriptors(await readJson(store, blobOf(descriptor)))
+      const inner = descriptors(await readJson(store, blobOf(descriptor), 'an index'))
       pending.push(...inner.map((entry) => ({ descriptor: entry, depth: depth + 1 })).toReversed())
     } else if (MANIFEST_TYPES.has(descriptor.mediaType) && !isAttestation(descriptor)) {
       found.push({ manifest: descriptor, platform: descriptor.platform })
@@ -183,10 +185,10 @@ async function readImage(
   store: BlobStore,
   descriptor: Descriptor
 ): Promise<{ manifest: JsonFields; config: ImageConfig }> {
-  const manifest = await readJson(store, blobOf(descriptor))
+  const manifest = await readJson(store, blobOf(descriptor), 'its manifest')
   const config = readDescriptor(manifest.object('config'))
   if (!CONFIG_TYPES.has(config.mediaType)) {
     throw badImage(`it holds ${config.mediaType}, no container image`, 'give a container image')
   }
-  return { manifest, config: readImageConfig(await readJson(store, blobOf(config))) }
+  return { manifest, config: readImageConfig(await readJson(store, blobOf(config), 'its config')) }
 }

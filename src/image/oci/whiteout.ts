@@ -1,5 +1,5 @@
+import { badArchive } from '../tar-error.ts'
 import type { TarEntry } from '../tar-reader.ts'
-import { badImage } from './image-error.ts'
 
 /** An entry of a layer that speaks of the layers below it. */
 export type Whiteout =
@@ -35,7 +35,7 @@ export function readWhiteout({ path }: TarEntry): Whiteout | undefined {
   if (!name.startsWith('.wh.')) return undefined
   const removed = trimmed.subarray(start + PREFIX.length)
   if (['', '.', '..'].includes(removed.toString('latin1'))) {
-    throw badImage(`${path.toString()} is a whiteout of no name`)
+    throw badArchive(`${path.toString()} is a whiteout of no name`)
   }
   return { kind: 'remove', path: Buffer.concat([directory, removed]) }
 }
