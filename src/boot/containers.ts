@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises'
 import { ContainerError } from '../image/errors.ts'
 import { DEFAULT_STOP_TIMEOUT_MS } from './boot-options.ts'
 import {
@@ -16,6 +15,7 @@ import { readJsonFile, writeJsonFile } from './json-file.ts'
 import { currentLeader } from './leader.ts'
 import { bootPaths, containerPaths, type ContainerPaths } from './paths.ts'
 import { signalProcess, waitForExit } from './process-table.ts'
+import { removeTree } from './remove-tree.ts'
 import { requireRoot } from './require-root.ts'
 import { sweep } from './sweep.ts'
 
@@ -154,7 +154,7 @@ export async function removeContainer(options: {
     throw new ContainerError('BUSY', `container ${name} is just being started`)
   }
   try {
-    await rm(places.directory, { recursive: true, force: true })
+    await removeTree(places.directory)
   } finally {
     await lock[Symbol.asyncDispose]()
   }

@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { ContainerError } from '../image/errors.ts'
 import { DEFAULT_STOP_TIMEOUT_MS, type ContainerOptions } from './boot-options.ts'
@@ -25,6 +24,7 @@ import { isOnHost } from './package-manager.ts'
 import { bootPaths, type BootPaths, type ContainerPaths } from './paths.ts'
 import { checkBinds } from './payload.ts'
 import { waitForExit } from './process-table.ts'
+import { removeTree } from './remove-tree.ts'
 import { requireRoot } from './require-root.ts'
 import { RunState } from './run-state.ts'
 import type { RunnerEvents, RunnerOptions, RunnerResult } from './runner-options.ts'
@@ -148,7 +148,7 @@ export class Runner {
     let keep = claim.config !== undefined
     cleanup.defer(async () => {
       await removeUnmounted(places.runtime)
-      if (!keep) await rm(places.directory, { recursive: true, force: true })
+      if (!keep) await removeTree(places.directory)
     })
     await makeDirectories(places)
     const config = configOf(claim, lease, this.#options)

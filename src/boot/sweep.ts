@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir, rm } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { unmount } from '../fuse/bind-mount.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
@@ -15,6 +15,7 @@ import { machineName } from './nspawn-plan.ts'
 import { removePropagation } from './nspawn-process.ts'
 import { bootPaths, containerPaths, mounterPathsOf, type BootPaths } from './paths.ts'
 import { identify, isAlive, signalProcess, waitForExit } from './process-table.ts'
+import { removeTree } from './remove-tree.ts'
 
 /** What a sweep found dead and removed. */
 export interface SweepResult {
@@ -79,7 +80,7 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
   const config = await readJsonFile<ContainerConfig>(places.config)
   // Its files were in the tmpfs that is gone now, or it never got as far as having any.
   if (config === undefined || config.ephemeral) {
-    await rm(places.directory, { recursive: true, force: true })
+    await removeTree(places.directory)
   }
   return true
 }

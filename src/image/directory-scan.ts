@@ -2,6 +2,7 @@ import { lstatSync, readdirSync, readlinkSync } from 'node:fs'
 import { throwIfCancelled } from './cancel.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
 import { FileListBuilder } from './file-list.ts'
+import { LongPaths } from './long-paths.ts'
 import { ioError } from './source-reader.ts'
 import { TreeBuilder } from './tree-builder.ts'
 import { readXattrs } from './xattr.ts'
@@ -42,7 +43,8 @@ const NAMES_A_TURN = 2000
  * @throws ContainerError `SOURCE_CHANGED` when something vanishes meanwhile, `IO`, `CANCELLED`
  */
 export async function scanTree(root: Buffer, options: ScanOptions): Promise<ScannedTree> {
-  const scan = new Scan(root, options)
+  using paths = new LongPaths()
+  const scan = new Scan(root, options, paths)
   let sinceTurn = 0
   for (let directory = scan.next(); directory !== undefined; directory = scan.next()) {
     sinceTurn += scan.readDirectory(directory)
@@ -68,6 +70,7 @@ class Scan {
   readonly device: bigint
   bytes = 0
   readonly #root: Buffer
+  readonly #paths: LongPaths
   readonly #oneFileSystem: boolean
   readonly #excluded: ReadonlySet<string>
   /** Inodes with several names, by device and inode number of the source. */
@@ -75,7 +78,12 @@ class Scan {
   /** Directories still to be read, the next one last. */
   readonly #pending: PendingDirectory[]
 
-  constructor(root: Buffer, { oneFileSystem = false, exclude = [] }: ScanOptions) {
+  constructor(
+    root: Buffer,
+    { oneFileSystem = false, exclude = [] }: ScanOptions,
+    paths: LongPaths
+  ) {
+    this.#paths = paths
     const status = this.#status(root)
     this.#root = root
     this.device = status.dev
@@ -123,7 +131,7 @@ class Scan {
     }
     const absolute = this.#absolute(path)
     const inode = this.builder.addInode(attributesOf(status, type), {
-      xattrs: readXattrs(absolute),
+      xattrs: readXattrs(scanned(absolute, () => this.#paths.reach(absolute))),
       ...(type === 'symlink' ? { symlinkTarget: this.#target(absolute) } : {})
     })
     if (type !== 'directory' && status.nlink > 1n) this.#hardlinks.set(key, inode)
@@ -143,15 +151,15 @@ class Scan {
   }
 
   #status(path: Buffer): BigIntStats {
-    return scanned(path, () => lstatSync(path, { bigint: true }))
+    return scanned(path, () => lstatSync(this.#paths.reach(path), { bigint: true }))
   }
 
   #names(path: Buffer): Buffer[] {
-    return scanned(path, () => readdirSync(path, { encoding: 'buffer' }))
+    return scanned(path, () => readdirSync(this.#paths.reach(path), { encoding: 'buffer' }))
   }
 
   #target(path: Buffer): Buffer {
-    return scanned(path, () => readlinkSync(path, { encoding: 'buffer' }))
+    return scanned(path, () => readlinkSync(this.#paths.reach(path), { encoding: 'buffer' }))
   }
 }
 

@@ -5,6 +5,15 @@ export interface LibC {
   /** Names of a path's extended attributes, each ended by NUL; the path must end in NUL. */
   llistxattr(path: Uint8Array, list: Uint8Array, bytes: number): number
   lgetxattr(path: Uint8Array, name: Uint8Array, value: Uint8Array, bytes: number): number
+  lsetxattr(
+    path: Uint8Array,
+    name: Uint8Array,
+    value: Uint8Array,
+    bytes: number,
+    flags: number
+  ): number
+  /** `times`: atime and mtime, each two 64-bit words, seconds and nanoseconds. */
+  utimensat(directory: number, path: Uint8Array, times: Uint8Array, flags: number): number
   lseek(fd: number, offset: number, whence: number): number
 }
 
@@ -19,6 +28,10 @@ export function loadLibC(): LibC {
       lgetxattr: self.func(
         'intptr_t lgetxattr(const uint8_t *, const uint8_t *, _Out_ uint8_t *, size_t)'
       ),
+      lsetxattr: self.func(
+        'int lsetxattr(const uint8_t *, const uint8_t *, const uint8_t *, size_t, int)'
+      ),
+      utimensat: self.func('int utimensat(int, const uint8_t *, const uint8_t *, int)'),
       lseek: self.func('int64_t lseek(int, int64_t, int)')
     } as unknown as LibC
   }

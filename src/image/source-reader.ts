@@ -2,6 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { BatchPacker } from './batch-packer.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
 import { identityOf } from './file-list.ts'
+import { LongPaths } from './long-paths.ts'
 import { dataRanges } from './sparse.ts'
 import { CHUNK_BYTES } from './tree.ts'
 import type { ContentBatch } from './content-batch.ts'
@@ -23,6 +24,7 @@ export function* readFiles(
   allocate: () => ArrayBuffer
 ): Generator<ContentBatch, void, undefined> {
   const packer = new BatchPacker(allocate)
+  using paths = new LongPaths()
   for (let i = 0; i < files.length; i++) {
     if (packer.isFull) yield packer.take()
     const previous = files.unchanged[i]!
@@ -38,20 +40,21 @@ export function* readFiles(
     const identity = Buffer.from(
       files.identities.subarray(files.identityStart[i], files.identityStart[i + 1])
     ).toString('latin1')
-    yield* readFile(path, files.inode[i]!, identity, packer)
+    yield* readFile(path, paths, files.inode[i]!, identity, packer)
   }
   if (!packer.isEmpty) yield packer.take()
 }
 
 function* readFile(
   path: Buffer,
+  paths: LongPaths,
   inode: number,
   identity: string,
   packer: BatchPacker
 ): Generator<ContentBatch, void, undefined> {
   let fd: number | undefined
   try {
-    fd = openSync(path, OPEN_FLAGS)
+    fd = openSync(paths.reach(path), OPEN_FLAGS)
     const size = sizeOfUnchanged(fd, path, identity)
     for (const { start, end } of dataRanges(fd, size)) {
       let offset = start

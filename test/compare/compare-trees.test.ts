@@ -63,7 +63,7 @@ void test('paths longer than the kernel takes are compared', async (t) => {
   const roots = ['a', 'b'].map((name) => join(directory, name))
   for (const [number, root] of roots.entries()) {
     mkdirSync(root)
-    plantDeep(root, 30, `${number}`)
+    plantDeep(root, Array<number>(30).fill(250), `${number}`)
     execFileSync('find', [root, '-execdir', 'touch', '-h', '-d', '@7', '{}', '+'])
   }
   const lines = await compareTrees(roots[0]!, roots[1]!)

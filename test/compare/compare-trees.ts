@@ -1,5 +1,5 @@
 import { FACT_CLASSES, printable, readTreeFacts } from './tree-facts.ts'
-import type { FactClass, Facts } from './tree-facts.ts'
+import type { FactClass, Facts, TreeFacts } from './tree-facts.ts'
 
 export interface CompareOptions {
   /** What one of the two cannot express. Whoever leaves a class out shows why. @default none */
@@ -25,6 +25,15 @@ export async function compareTrees(
 ): Promise<string[]> {
   const skipped = new Set(skip)
   const [left, right] = await Promise.all([readTreeFacts(a, skipped), readTreeFacts(b, skipped)])
+  return compareFacts(left, right, without)
+}
+
+/** The differences of two trees that were read, as {@link compareTrees} tells them. */
+export function compareFacts(
+  left: TreeFacts,
+  right: TreeFacts,
+  without: readonly FactClass[] = []
+): string[] {
   const classes = FACT_CLASSES.filter((name) => !without.includes(name))
   const lines: string[] = []
   for (const path of [...new Set([...left.keys(), ...right.keys()])].sort()) {
@@ -52,5 +61,6 @@ const SHOWN_CHARACTERS = 300
 
 function shown(fact: string | undefined): string {
   if (fact === undefined) return 'none'
-  return fact.length > SHOWN_CHARACTERS ? `${fact.slice(0, SHOWN_CHARACTERS)}…` : fact
+  const text = printable(fact)
+  return text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text
 }

@@ -4,13 +4,13 @@ import { execFileSync } from 'node:child_process'
 const PROGRAM = `
 import os, sys
 os.chdir(sys.argv[1])
-for level in range(int(sys.argv[2])):
-    os.mkdir('d' * 250)
-    os.chdir('d' * 250)
-open('deepest', 'w').write(sys.argv[3])
+for length in sys.argv[3:]:
+    os.mkdir('d' * int(length))
+    os.chdir('d' * int(length))
+open('deepest', 'w').write(sys.argv[2])
 `
 
-/** Makes directories of 250 bytes each within one another, and the file `deepest` in the last. */
-export function plantDeep(root: string, levels: number, content: string): void {
-  execFileSync('python3', ['-c', PROGRAM, root, `${levels}`, content])
+/** Makes directories within one another, with names of so many bytes, and the file `deepest` in the last. */
+export function plantDeep(root: string, nameBytes: readonly number[], content: string): void {
+  execFileSync('python3', ['-c', PROGRAM, root, content, ...nameBytes.map(String)])
 }

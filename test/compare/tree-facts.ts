@@ -122,7 +122,7 @@ async function factsOf(path: Buffer, stats: BigIntStats): Promise<Facts> {
   if (type === 'character' || type === 'block') facts.set('device', stats.rdev.toString(16))
   if (type === 'file' || type === 'symlink') facts.set('size', `${stats.size}`)
   if (type === 'symlink') {
-    facts.set('target', printable(readlinkSync(path, { encoding: 'buffer' }).toString('latin1')))
+    facts.set('target', readlinkSync(path, { encoding: 'buffer' }).toString('latin1'))
   }
   if (type === 'file' && stats.size > 0n) {
     const { content, holes } = await contentOf(path, Number(stats.size))
@@ -144,7 +144,7 @@ function xattrsOf(path: Buffer): string {
   return readXattrs(path)
     .map(({ name, value }) => {
       const text = Buffer.from(name).toString('latin1')
-      return `${printable(text)}=${Buffer.from(value).toString('hex')}`
+      return `${text}=${Buffer.from(value).toString('hex')}`
     })
     .sort()
     .join(' ')
