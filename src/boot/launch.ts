@@ -1,3 +1,4 @@
+import { chown } from 'node:fs/promises'
 import type { StartCommand } from '../image/manifest.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { inCgroups, makeCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
@@ -33,9 +34,11 @@ export async function launchContainer(
   { paths, places, start, options, console, checkCancelled }: LaunchRequest,
   cleanup: CleanupStack
 ): Promise<ContainerProcess> {
-  const { payload, env } = await planPayload(places.merged, start, options)
+  const { payload, env, owner } = await planPayload(places.merged, start, options)
   const mode = startMode(start, options)
   const io = await openConsole(mode, console, places.consoleLog, cleanup)
+  // Else a command that opens /dev/stdout could not.
+  if (owner && console === 'log') await chown(places.consoleLog, owner.uid, owner.gid)
   const machine = machineName(places.name, paths.homeId)
   cleanup.defer(await preparePropagation(machine))
   const systemd = isSystemdHost()

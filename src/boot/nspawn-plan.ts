@@ -18,6 +18,8 @@ export type Payload =
       readonly cwd?: string
       /** A name of the container's /etc/passwd: systemd-nspawn takes no number. */
       readonly user?: string
+      /** Files that `argv` needs besides the container's own. */
+      readonly binds?: readonly Bind[]
     }
 
 export interface NspawnOptions {
@@ -74,6 +76,7 @@ export function planNspawn(options: NspawnOptions): string[] {
     ...(options.privateUsers === true
       ? ['--private-users=pick', '--private-users-ownership=chown']
       : []),
+    ...(payload.mode === 'process' ? (payload.binds ?? []) : []).map(bindArgument),
     ...(options.binds ?? []).map(bindArgument),
     ...(options.env ?? []).map((variable) => `--setenv=${argumentFor(variable)}`),
     ...capabilities('--capability', options.capAdd),

@@ -3,14 +3,18 @@ import type { StartCommand } from '../image/manifest.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { CONTAINER_PATH, findCommand, requireInit } from './container-command.ts'
-import { resolveUser } from './container-user.ts'
+import { resolveUser, type ContainerUser } from './container-user.ts'
 import type { Bind, Payload } from './nspawn-plan.ts'
+import { resolveInRoot } from './rootfs-path.ts'
+import { planUserSwitch } from './user-switch.ts'
 
 /** What a container will run, checked against its tree. */
 export interface PayloadPlan {
   readonly payload: Payload
   /** `NAME=value`, the image's first, then the user's. */
   readonly env: readonly string[]
+  /** Who is to own the standard streams, where nspawn does not see to that. */
+  readonly owner?: Pick<ContainerUser, 'uid' | 'gid'>
 }
 
 /** Whether the container boots an init or runs one command; pure. */
@@ -45,34 +49,49 @@ export async function planPayload(
   const cwd = options.cwd ?? start.cwd
   const path = env.findLast((variable) => variable.startsWith('PATH='))?.slice('PATH='.length)
   await findCommand(root, command, { path: path ?? CONTAINER_PATH, ...(cwd && { cwd }) })
-  const user = await userName(root, options.user ?? start.user)
+  const place = cwd === undefined || cwd === '' ? {} : { cwd }
+  const other = await otherUser(root, options.user ?? start.user)
+  if (other === undefined) return { payload: { mode: 'process', argv, ...place }, env }
+  const { user, byNspawn } = other
+  if (byNspawn && user.name !== undefined) {
+    return { payload: { mode: 'process', argv, ...place, user: user.name }, env }
+  }
+  const { argv: before, binds } = await planUserSwitch(user)
   return {
-    payload: {
-      mode: 'process',
-      argv,
-      ...(cwd === undefined || cwd === '' ? {} : { cwd }),
-      ...(user === undefined ? {} : { user })
-    },
-    env
+    payload: { mode: 'process', argv: [...before, ...argv], ...place, binds },
+    env: [...userEnvironment(user), ...env],
+    owner: user
   }
 }
 
-/** nspawn takes a user's name alone, and looks it up with the image's own getent. */
-async function userName(root: string, text: string | undefined): Promise<string | undefined> {
+/**
+ * The user to become, undefined for root. nspawn takes a user's name alone and looks it up with the
+ * image's own getent, so that one without a name, with another group, or in an image without that
+ * program is none for it.
+ */
+async function otherUser(
+  root: string,
+  text: string | undefined
+): Promise<{ user: ContainerUser; byNspawn: boolean } | undefined> {
   if (text === undefined || text === '') return undefined
   const user = await resolveUser(root, text)
-  if (text.includes(':') && user.gid !== (await resolveUser(root, `${user.uid}`)).gid) {
-    throw new ContainerError('USAGE', `${text}: a container starts with its user's own group`, {
-      hint: 'name the user alone; `exec --user USER:GROUP` takes any group'
-    })
+  if (user.uid === 0 && user.gid === 0) return undefined
+  const byName = user.name === undefined ? undefined : await resolveUser(root, user.name)
+  const isOwnGroup = byName?.gid === user.gid && byName.groups.length === user.groups.length
+  return { user, byNspawn: user.uid !== 0 && isOwnGroup && (await hasGetent(root)) }
+}
+
+async function hasGetent(root: string): Promise<boolean> {
+  for (const path of ['/usr/bin/getent', '/bin/getent']) {
+    if ((await resolveInRoot(root, path)) !== undefined) return true
   }
-  if (user.uid === 0) return undefined
-  if (user.name === undefined) {
-    throw new ContainerError('NOT_FOUND', `user ${text} has no entry in the image's /etc/passwd`, {
-      hint: 'name a user that has one'
-    })
-  }
-  return user.name
+  return false
+}
+
+/** What nspawn says of root otherwise; what the image or the user says is stronger. */
+function userEnvironment({ name, uid, homeDirectory }: ContainerUser): string[] {
+  const called = name ?? String(uid)
+  return [`HOME=${homeDirectory}`, `USER=${called}`, `LOGNAME=${called}`]
 }
 
 /** `-e NAME` alone passes our own variable on. */

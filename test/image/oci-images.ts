@@ -1,15 +1,15 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { symlinkSync, utimesSync, writeFileSync } from 'node:fs'
+import { linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setXattr } from './planted-tree.ts'
 
 /** cap_net_raw+ep, as ping has it. */
 const CAPABILITY = Buffer.from('0100000200200000000000000000000000000000', 'hex')
 const CONFIG = [
-  ['--config.entrypoint=/usr/bin/env', '--config.entrypoint=sh', '--config.cmd=-c'],
-  ['--config.cmd=pwd; id -un; echo $GREETING', '--config.env=GREETING=hello there'],
+  ['--config.entrypoint=/bin/sh', '--config.entrypoint=-c', '--config.env=GREETING=hello there'],
+  ['--config.cmd=pwd; id -u; id -g; echo $GREETING'],
   ['--config.env=PATH=/usr/bin:/bin', '--config.workingdir=/srv', '--config.user=web'],
   ['--config.exposedports=80/tcp', '--config.volume=/data', '--config.label=who=me'],
   ['--config.stopsignal=QUIT', '--architecture=amd64', '--os=linux']
@@ -48,19 +48,6 @@ export function unpack(layout: string, bundle: string, tag = 'app'): string {
   return join(bundle, 'rootfs')
 }
 
-/** One layer of a file a program wrote: what no diff of directories makes. */
-export function rawLayer(layout: string, tag: string, archive: string): void {
-  tool('umoci', 'raw', 'add-layer', '--image', `${layout}:${tag}`, archive)
-}
-
-/** An image without layers yet. */
-export function emptyImage(directory: string, tag = 'app'): string {
-  const layout = join(directory, 'layout')
-  if (!existsSync(layout)) tool('umoci', 'init', '--layout', layout)
-  tool('umoci', 'new', '--image', `${layout}:${tag}`)
-  return layout
-}
-
 function addLayer(layout: string, what: string, change: (root: string) => void): void {
   const bundle = mkdtempSync(join(dirname(layout), 'bundle-'))
   const root = unpack(layout, bundle)
@@ -87,7 +74,7 @@ function plantFirst(root: string): void {
   setXattr(join(root, 'usr/bin/ping'), 'security.capability', CAPABILITY)
   setXattr(join(root, 'etc/kept'), 'user.note', Buffer.from('a\0b'))
   mkdirSync(join(root, 'usr/lib'), { recursive: true })
-  symlinkSync('usr/lib', join(root, 'lib'))
+  tool('ln', '-sfn', 'usr/lib', join(root, 'lib'))
   tool('mkfifo', join(root, 'fifo'))
   tool('mknod', join(root, 'null'), 'c', '1', '3')
   write(root, 'etc/sudoers', 'setuid', 0o4755)

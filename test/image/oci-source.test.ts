@@ -23,7 +23,7 @@ void test('an image in layers is what umoci unpacks, however it is packed', asyn
   t.is(manifest.arch, 'amd64')
   t.alike(manifest.start, {
     mode: 'process',
-    argv: ['/usr/bin/env', 'sh', '-c', 'pwd; id -un; echo $GREETING'],
+    argv: ['/bin/sh', '-c', 'pwd; id -u; id -g; echo $GREETING'],
     entrypoint: 2,
     env: ['GREETING=hello there', 'PATH=/usr/bin:/bin'],
     cwd: '/srv',

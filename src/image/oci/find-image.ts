@@ -34,6 +34,10 @@ export async function findImage(
     // The messages name files of the image, and a call that asks for another kind finds none of them.
     if (expected === undefined || !isContainerError(error, 'BAD_SOURCE')) throw error
     if ((await imageKind(store)) === expected) throw error
-    throw badImage(`it is no ${expected === 'oci' ? 'OCI layout' : expected}`, undefined, error)
+    throw badImage(
+      `it is no ${expected === 'oci' ? 'OCI layout' : expected}`,
+      'give its path alone, to have it read as what it is',
+      error
+    )
   }
 }
