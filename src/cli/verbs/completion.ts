@@ -12,11 +12,12 @@ export function addCompletion(program: Command): void {
     })
 }
 
-/** Completes verbs, their subcommands and flags, from the program's own definition. */
+/** Completes verbs, their subcommands, words and flags, from the program's own definition. */
 function completionScript(program: Command): string {
   const cases = program.commands.map((verb) => {
     const words = [
       ...verb.commands.map((inner) => inner.name()),
+      ...verb.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
       ...verb.options.flatMap((option) => [option.short, option.long].filter(Boolean))
     ]
     return `    ${[verb.name(), ...verb.aliases()].join('|')}) words='${words.join(' ')}' ;;`

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { Option, type Command } from 'commander'
+import { Argument, Option, type Command } from 'commander'
 import type { ArchiveSink } from '../../image/oci/export-image.ts'
 import type { ExportedTar } from '../../image/tar-export.ts'
 import { withCleanup } from '../../image/cleanup-stack.ts'
@@ -28,7 +28,9 @@ export function addExport(program: Command): void {
       .command('export')
       .description('write an image as an archive, with everything that it holds')
       .argument('<image>', 'a link, or the name of an image that is on this machine')
-      .argument('<format>', 'tar, or oci: an OCI archive with one layer', oneOf('tar', 'oci'))
+      .addArgument(
+        new Argument('<format>', 'tar, or an OCI archive with one layer').choices(['tar', 'oci'])
+      )
       .argument('<file>', 'the archive, or - for stdout')
       .addOption(
         new Option(
