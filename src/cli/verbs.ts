@@ -9,6 +9,7 @@ import { addDiff } from './verbs/diff.ts'
 import { addDoctor } from './verbs/doctor.ts'
 import { addExec } from './verbs/exec.ts'
 import { addExport } from './verbs/export.ts'
+import { addGc } from './verbs/gc.ts'
 import { addImages } from './verbs/images.ts'
 import { addInfo } from './verbs/info.ts'
 import { addLogs } from './verbs/logs.ts'
@@ -36,6 +37,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addVerify,
   addPull,
   addImages,
+  addGc,
   addDaemon,
   addDht,
   addDoctor,

@@ -73,6 +73,7 @@ export class ClientConnection {
     channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
     channel.respond(METHODS.images, () => service.list())
     channel.respond(METHODS.mirror, (request) => service.mirror(request, this.#gone.signal))
+    channel.respond(METHODS.gc, (request) => service.gc(request, this.#gone.signal))
     channel.respond(METHODS.forget, ({ image }) => service.forget(image))
     this.ended = channel.closed.then(() => this.#cleanUp())
   }

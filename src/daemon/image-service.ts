@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
-import { ContainerError } from '../image/errors.ts'
+import { ContainerError, isContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { BlindMirror } from '../p2p/blind-mirror.ts'
 import { DriveWriter } from '../p2p/drive-writer.ts'
@@ -11,10 +11,13 @@ import { purgeDrive } from '../p2p/purge.ts'
 import { peerDeadline, pause } from '../p2p/waiting.ts'
 import type { DrivePool } from './drive-pool.ts'
 import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
-import type { ImageListing, OpenRequest } from './protocol.ts'
+import { freeOldVersions } from './old-versions.ts'
+import type { GcRequest, GcResponse, ImageListing, OpenRequest } from './protocol.ts'
 
 /** Local data answers in milliseconds; with `offline` nothing else is waited for. */
 const OFFLINE_WAIT_MS = 1_500
+/** How long the newest version is looked for before old ones are freed. */
+const GC_WAIT_MS = 30_000
 /** How long a publish waits to be announced before it hands out its link all the same. */
 const ANNOUNCE_WAIT_MS = 5_000
 
@@ -76,6 +79,7 @@ export class ImageService implements AsyncDisposable {
     const deadline = peerDeadline(signal, limit, 'this image')
     try {
       const manifest = await drive.manifest(link.version, deadline.signal)
+      if (link.version !== undefined) await findIndex(drive, manifest, deadline.signal)
       await this.#remember(link.key, link.secret, manifest, known)
       return { drive, manifest, link: formatLink({ ...link, version: manifest.version }) }
     } catch (error) {
@@ -177,6 +181,31 @@ export class ImageService implements AsyncDisposable {
     }
     this.#follow(entry, drive)
     return this.#listing(entry)
+  }
+
+  /** Frees what only old versions of an image use. */
+  async gc({ image, keep, pinned, dryRun }: GcRequest, signal: AbortSignal): Promise<GcResponse> {
+    const entry = this.#entry(image)
+    if (entry.secret === null || entry.follow) {
+      throw new ContainerError('USAGE', `this machine mirrors ${entry.name || 'that image'}`, {
+        hint: 'a mirror keeps all versions; `dat-container unseed` frees the whole image'
+      })
+    }
+    const { pool } = this.#options
+    const key = Buffer.from(entry.key, 'hex')
+    const drive = pool.acquire(key, Buffer.from(entry.secret, 'hex'), entry.role === 'owner')
+    const deadline = peerDeadline(signal, GC_WAIT_MS, 'this image')
+    try {
+      const newest = await drive.manifest(undefined, deadline.signal)
+      const kept = new Set(newest.versions.slice(-keep).map(({ version }) => version))
+      for (const used of pinned) if (used.key === formatKey(key)) kept.add(used.version)
+      deadline.clear()
+      const freed = await freeOldVersions(drive, { newest, keep: kept, dryRun, signal })
+      return { key: formatKey(key), name: newest.name, ...freed }
+    } finally {
+      deadline.clear()
+      await pool.release(drive)
+    }
   }
 
   /** Stops serving an image and frees its blocks. */
@@ -292,6 +321,26 @@ export class ImageService implements AsyncDisposable {
       entryBytes: open?.cores.db.byteLength ?? 0,
       createdAt: entry.createdAt
     }
+  }
+}
+
+/**
+ * Looks for the index of a version that was asked for by its number.
+ *
+ * @throws ContainerError `PEERS_UNREACHABLE`, saying that it is this version that is not to be had
+ */
+async function findIndex(
+  drive: HeldDrive,
+  { version, index }: Manifest,
+  signal: AbortSignal
+): Promise<void> {
+  try {
+    await drive.opened?.fetcher.read(index.block, { signal })
+  } catch (cause) {
+    if (!isContainerError(cause, 'PEERS_UNREACHABLE')) throw cause
+    const message = `version ${version} is not on this machine, and nobody who has it answers`
+    const hint = 'it may have been freed by `gc --old-versions`; `info` lists the versions'
+    throw new ContainerError('PEERS_UNREACHABLE', message, { hint, cause })
   }
 }
 

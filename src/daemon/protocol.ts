@@ -1,6 +1,7 @@
 import c, { type Encoding } from 'compact-encoding'
 import type { Manifest } from '../image/manifest.ts'
 import { roomyBlocks } from './block-batch.ts'
+import type { FreedVersions } from './old-versions.ts'
 import type { FetchCounters } from '../p2p/block-fetcher.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
@@ -96,6 +97,21 @@ export interface ImageListing {
   readonly createdAt: string
 }
 
+export interface GcRequest {
+  /** A link or name. */
+  readonly image: string
+  /** How many versions to keep, the newest included. */
+  readonly keep: number
+  /** Versions of any image that are in use; `key` is z32. */
+  readonly pinned: readonly { readonly key: string; readonly version: number }[]
+  readonly dryRun: boolean
+}
+
+export interface GcResponse extends FreedVersions {
+  readonly key: string
+  readonly name: string
+}
+
 /** A method of the daemon's socket: its name and how its two messages are encoded. */
 export interface Method<Request, Response> {
   readonly name: string
@@ -140,5 +156,6 @@ export const METHODS = {
   publishCommit: json<Manifest, PublishCommitResponse>('publish.commit'),
   images: json<null, ImageListing[]>('images'),
   mirror: json<{ link: string; name?: string; peerTimeoutMs: number }, ImageListing>('mirror'),
+  gc: json<GcRequest, GcResponse>('gc'),
   forget: json<{ image: string }, ImageListing>('forget')
 } as const

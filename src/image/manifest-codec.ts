@@ -10,7 +10,9 @@ import type { Healthcheck, Manifest, PartPointer, StartCommand, VersionRecord } 
 export const MAX_MANIFEST_BYTES = 1024 * 1024
 const MAX_NAME_LENGTH = 256
 const MAX_TEXT_LENGTH = 4096
+/** Records in a manifest; older ones are in the manifest of the oldest. */
 const MAX_VERSIONS = 4096
+const MAX_VERSION = 2 ** 32 - 1
 /** Blocks are numbered in 32 bits. */
 const MAX_BLOCKS = 2 ** 32
 /** Room for any argv and env that execve would take. */
@@ -42,7 +44,7 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
   const manifest: Manifest = {
     format: MANIFEST_FORMAT,
     formatVersion: MANIFEST_FORMAT_VERSION,
-    version: fields.count('version', MAX_VERSIONS),
+    version: fields.count('version', MAX_VERSION),
     name: fields.line('name', MAX_NAME_LENGTH),
     ...optionalLine(fields, 'description', MAX_TEXT_LENGTH),
     arch: fields.line('arch', MAX_NAME_LENGTH),
@@ -206,7 +208,7 @@ function chunkHashesPart(fields: JsonFields): ChunkHashesPointer {
 
 function versionRecord(fields: JsonFields): VersionRecord {
   return {
-    version: fields.count('version', MAX_VERSIONS),
+    version: fields.count('version', MAX_VERSION),
     blocks: fields.count('blocks', MAX_BLOCKS),
     created: date(fields),
     ...optionalLine(fields, 'message', MAX_TEXT_LENGTH),

@@ -10,7 +10,13 @@ import type { PreviousVersion } from './chunk-store.ts'
 import type { ColumnTree } from './column-tree.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
-import type { ChunkHashesPointer, Manifest, PartPointer, StartCommand } from './manifest.ts'
+import type {
+  ChunkHashesPointer,
+  Manifest,
+  PartPointer,
+  StartCommand,
+  VersionRecord
+} from './manifest.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 import type { DirectoryScan } from './unchanged-files.ts'
 
@@ -75,8 +81,12 @@ export interface PublishedImage {
 const QUEUED_BATCHES = 6
 /** Hashes do not compress. */
 const HASHES_LEVEL = 1
-/** Older ones leave the history, so that a manifest stays a small block. */
-const MAX_KEPT_VERSIONS = 1000
+/**
+ * Older ones leave the history, so that a manifest stays a small block: the manifest of the oldest that
+ * is left lists them.
+ */
+const MAX_KEPT_VERSIONS = 64
+const MAX_HISTORY_CHARACTERS = 64 * 1024
 
 /**
  * Publishes a source: content first, then the packed index, then the chunk hashes. Memory does not
@@ -137,7 +147,7 @@ export async function publishTree(
     chunks: store.length,
     index,
     chunkHashes,
-    versions: [...history, record].slice(-MAX_KEPT_VERSIONS)
+    versions: recentVersions([...history, record])
   }
   return { tree, manifest, unchangedFiles: content.unchangedFiles }
 }
@@ -179,6 +189,18 @@ async function publishContent(
   }
   report()
   return content
+}
+
+function recentVersions(versions: readonly VersionRecord[]): VersionRecord[] {
+  const recent: VersionRecord[] = []
+  let characters = 0
+  for (const record of versions.slice(-MAX_KEPT_VERSIONS).toReversed()) {
+    characters += JSON.stringify(record).length
+    // The one before this is what an update is compared with.
+    if (recent.length >= 2 && characters > MAX_HISTORY_CHARACTERS) break
+    recent.push(record)
+  }
+  return recent.toReversed()
 }
 
 /** Of the tree, as one entry of an archive may replace another. */

@@ -3,11 +3,13 @@ import type Hypercore from 'hypercore'
 import type { BlobId } from 'hyperdrive'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { decodeManifest } from '../image/manifest-codec.ts'
-import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
+import { MANIFEST_PATH, type Manifest, type VersionRecord } from '../image/manifest.ts'
 import type { BlockFetcher } from './block-fetcher.ts'
 import { checkHeader, type DriveCores } from './drive-cores.ts'
 import { untilAborted } from './waiting.ts'
 
+/** Lists of versions that are gone through for an old one: more than honest publishers fill. */
+const MAX_HOPS = 1_000
 /** Where a Hyperdrive keeps its entries inside its bee. */
 const ENTRIES_SUB = 'files'
 
@@ -31,17 +33,36 @@ export async function readManifest(
   await header
   const newest = parseOrUndefined(await last) ?? (await manifestFromEntries(cores, fetcher, signal))
   if (version === undefined || version === newest.version) return newest
-  const record = newest.versions.find((candidate) => candidate.version === version)
-  if (!record) {
+  let record = findVersion(newest, version)
+  // A manifest lists recent versions; the oldest of them lists those before it.
+  for (let from = newest, hops = 0; !record; record = findVersion(from, version), hops++) {
+    const [oldest] = from.versions
+    const goesBack = oldest && version < oldest.version && oldest.version < from.version
+    if (goesBack && hops < MAX_HOPS) {
+      from = await manifestOf(fetcher, oldest, signal)
+      continue
+    }
     throw new ContainerError('NOT_FOUND', `this image has no version ${version}`, {
       hint: `its newest version is ${newest.version}; \`info\` lists them all`
     })
   }
-  const older = decodeManifest(await fetcher.read(record.blocks - 1, { signal }))
-  if (older.version !== version) {
+  return manifestOf(fetcher, record, signal)
+}
+
+function findVersion({ versions }: Manifest, version: number): VersionRecord | undefined {
+  return versions.find((candidate) => candidate.version === version)
+}
+
+async function manifestOf(
+  fetcher: BlockFetcher,
+  { version, blocks }: VersionRecord,
+  signal: AbortSignal
+): Promise<Manifest> {
+  const manifest = decodeManifest(await fetcher.read(blocks - 1, { signal }))
+  if (manifest.version !== version) {
     throw new ContainerError('BAD_MANIFEST', `version ${version} of this image is damaged`)
   }
-  return older
+  return manifest
 }
 
 function parseOrUndefined(block: Uint8Array): Manifest | undefined {

@@ -1,10 +1,19 @@
 import { execFileSync } from 'node:child_process'
-import { readdirSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import {
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
+import type { Manifest } from '../../src/image/manifest.ts'
 import type { Shared } from './results.ts'
-import { LONG, Sandbox } from './sandbox.ts'
+import { LONG, Sandbox, type Machine } from './sandbox.ts'
 import { tinyRootfs } from './tiny-rootfs.ts'
 
 /** Younger files are read again: their clock may hide a change. */
@@ -63,3 +72,85 @@ test('an update reads only what changed, and never trusts what it cannot know', 
   t.is(elsewhere.filesRead, first.files, 'nor is one of another directory')
   await machine.ok('verify', 'tiny')
 })
+
+interface Gc {
+  readonly dryRun: boolean
+  readonly bytes: number
+  readonly images: readonly {
+    readonly kept: readonly number[]
+    readonly freed: readonly number[]
+    readonly blocks: number
+    readonly bytes: number
+  }[]
+}
+
+test('old versions are listed, read, compared and freed', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const owner = await sandbox.machine('owner')
+  const reader = await sandbox.machine('reader')
+  const source = tinyRootfs(join(sandbox.directory, 'source'))
+  const large = join(source, 'large')
+  const contents = Array.from({ length: 3 }, () => randomBytes(1024 * 1024))
+  const publish = async (n: number, ...more: string[]): Promise<Shared> => {
+    writeFileSync(large, contents[n - 1] ?? '')
+    return owner.json<Shared>('share', source, '--message', `the ${n}.`, ...more)
+  }
+  const { link } = await publish(1, '--name', 'tiny')
+  await publish(2, '--update', link)
+  await publish(3, '--update', link)
+  const of = (version: number): string => link.replace('#', `@${version}#`)
+
+  const { versions } = await reader.json<Manifest>('info', link)
+  t.alike(
+    versions.map(({ version, message }) => [version, message]),
+    [1, 2, 3].map((n) => [n, `the ${n}.`])
+  )
+  t.ok(versions.every(({ created, bytes }) => Date.parse(created) > 0 && bytes > 1024 * 1024))
+  const sum = async (machine: Machine, n: number, ...more: string[]): Promise<string> => {
+    const ran = await machine.start(['cat', of(n), '/large', ...more], { encoding: 'buffer' })
+    return ran.exitCode === 0 ? digest(ran.stdout as unknown as Uint8Array) : String(ran.stderr)
+  }
+  for (const n of [1, 2, 3]) t.is(await sum(reader, n), digest(contents[n - 1] ?? Buffer.alloc(0)))
+  const compared = await reader.run('diff', of(1), of(2))
+  t.ok(/^~ .large /m.test(compared.stdout), compared.stdout)
+  const argv = ['--ephemeral', '--', 'cat', '/etc/os-release']
+  t.is((await reader.run('boot', of(1), ...argv)).stdout.trim(), 'ID=tiny', 'an old one boots')
+
+  // A container's version stays, though it is not running.
+  await reader.ok('boot', of(2), '-n', 'second', '-d', '--', 'true')
+  await unmounted(sandbox.directory)
+  const planned = await reader.json<Gc>('gc', '--old-versions', '--dry-run')
+  t.alike([planned.images[0]?.kept, planned.images[0]?.freed], [[2, 3], [1]])
+  t.ok(planned.bytes > 1024 * 1024 && planned.bytes < 1.2 * 1024 * 1024, `${planned.bytes} bytes`)
+  t.is(await sum(reader, 1, '--offline'), digest(contents[0] ?? Buffer.alloc(0)), 'still here')
+  const freed = await reader.json<Gc>('gc', '--old-versions', 'tiny')
+  t.is(freed.bytes, planned.bytes)
+  t.is((await reader.json<Gc>('gc', '--old-versions')).bytes, 0, 'once is enough')
+  await reader.ok('rm', '--force', 'second')
+  await unmounted(sandbox.directory)
+  t.ok((await reader.json<Gc>('gc', '--old-versions', '--keep', '2')).bytes === 0)
+  t.ok((await reader.json<Gc>('gc', '--old-versions')).bytes > 1024 * 1024)
+  await reader.ok('pull', link)
+  await reader.ok('verify', link, '--offline')
+  t.is(await sum(reader, 1), digest(contents[0] ?? Buffer.alloc(0)), 'the owner still has it')
+
+  await owner.ok('gc', '--old-versions')
+  await owner.ok('verify', 'tiny', '--offline')
+  await reader.ok('daemon', 'stop')
+  const gone = await owner.run('boot', of(1), '--peer-timeout', '1s', ...argv)
+  t.unlike(gone.exitCode, 0)
+  t.ok(gone.stderr.includes('version 1 is not on this machine'), gone.stderr)
+  await owner.ok('daemon', 'stop')
+  t.is(await sum(owner, 3), digest(contents[2] ?? Buffer.alloc(0)), 'also after a restart')
+  await publish(2, '--update', link)
+  await owner.ok('verify', 'tiny')
+})
+
+/** A mount stays a moment after its last use, and keeps its version as long. */
+async function unmounted(directory: string): Promise<void> {
+  while (readFileSync('/proc/self/mountinfo', 'utf8').includes(directory)) await sleep(50)
+}
+
+function digest(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}

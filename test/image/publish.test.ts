@@ -245,6 +245,34 @@ void test('a new version stores what is new and continues the history', async (t
   t.is(code, 'BAD_INDEX')
 })
 
+void test('the history of versions has an end, by number and by size', async (t) => {
+  const source = temporaryDirectory()
+  t.teardown(source.remove)
+  writeFileSync(join(source.path, 'file'), 'content')
+  const store = new MemoryStore()
+  let { manifest } = await publish(source.path, store)
+  const record = manifest.versions[0]!
+  const oldest = 5_000
+  const after = async (count: number, message: string): Promise<Manifest> => {
+    const versions = Array.from({ length: count }, (_, n) => ({
+      ...record,
+      version: oldest + n,
+      blocks: record.blocks + n,
+      message
+    }))
+    for (let n = 0; n < count; n++) store.blocks.push(Buffer.from('a block'))
+    const previousManifest = { ...manifest, version: oldest + count - 1, versions }
+    manifest = (await publish(source.path, store, { previousManifest })).manifest
+    return manifest
+  }
+  const many = await after(4096, 'short')
+  t.is(many.version, oldest + 4096)
+  t.is(many.versions.length, 64)
+  const wordy = await after(64, '€'.repeat(4096))
+  t.ok(wordy.versions.length > 10 && wordy.versions.length < 20)
+  t.ok(encodeManifest(wordy).length < 256 * 1024)
+})
+
 void test('many files, with few threads', async (t) => {
   const source = temporaryDirectory()
   t.teardown(source.remove)

@@ -107,6 +107,32 @@ test('an update leaves the old version readable and an abandoned one is never se
   t.is(await code(drive.manifest(3, soon())), 'NOT_FOUND')
 })
 
+test('versions that the newest manifest lists no more are found through the oldest it lists', async (t) => {
+  await using peers = await openPeers()
+  const owner = await peers.node('owner')
+  const secret = DriveWriter.newSecret()
+  await using writer = await DriveWriter.open({ node: owner, namespace: 'one', secret })
+  let before: Awaited<ReturnType<typeof writeTinyImage>> | undefined
+  for (let n = 1; n <= 7; n++) {
+    const history = before?.manifest.versions ?? []
+    const image = await writeTinyImage(writer, { a: `${n}` }, history)
+    const versions = image.manifest.versions.map((record, i, all) =>
+      i === all.length - 1 ? { ...record, version: n } : record
+    )
+    const manifest = { ...image.manifest, version: n, versions: versions.slice(-3) }
+    await writer.commit(manifest, image.tree, before?.tree)
+    before = { ...image, manifest }
+  }
+  await using seeded = new HeldDrive({ node: owner, key: writer.key, secret, writable: true })
+  const found = [1, 2, 3, 4, 5, 6, 7].map((n) => seeded.manifest(n, soon()))
+  t.alike(
+    (await Promise.all(found)).map(({ version }) => version),
+    [1, 2, 3, 4, 5, 6, 7]
+  )
+  t.is(await code(seeded.manifest(8, soon())), 'NOT_FOUND')
+  t.is(await code(seeded.manifest(0, soon())), 'NOT_FOUND')
+})
+
 test('a wrong secret, a drive without an image and absent peers are told apart', async (t) => {
   await using peers = await openPeers()
   const owner = await peers.node('owner')

@@ -1,0 +1,28 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { containerNames, summarize } from './container-record.ts'
+import { readJsonFile } from './json-file.ts'
+import type { MounterState } from './mounter-protocol.ts'
+import { bootPaths, mounterPathsOf } from './paths.ts'
+
+/** A version of an image that something of a home stands on. */
+export interface PinnedVersion {
+  /** z32 drive key. */
+  readonly key: string
+  readonly version: number
+}
+
+/** The versions that containers of a home, running or not, and its mounts use. */
+export async function pinnedVersions(home: string): Promise<PinnedVersion[]> {
+  const paths = bootPaths(home)
+  const names = await containerNames(paths)
+  const containers = await Promise.all(names.map((name) => summarize(paths, name)))
+  const mounters = await readdir(paths.mounts)
+  const mounts = await Promise.all(
+    mounters.map((name) => readJsonFile<MounterState>(mounterPathsOf(paths, name).state))
+  )
+  return [...containers, ...mounts]
+    .filter((used) => used !== undefined)
+    .filter((used) => !('binds' in used) || existsSync(`/proc/${used.pid}`))
+    .map(({ key, version }) => ({ key, version }))
+}
