@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/setup.sh erofs-utils attr acl dbus xz-utils bzip2 zstd libarchive-tools >&2
+scripts/setup.sh erofs-utils e2fsprogs attr acl dbus xz-utils bzip2 zstd libarchive-tools >&2
 npm run --silent ok >&2
 DAT_CONTAINER_TEST_ROOTFS=$(scripts/rootfs.sh)
 export DAT_CONTAINER_TEST_ROOTFS

@@ -14,6 +14,8 @@ const call = {
   ),
   llistxattr: libc.func('int64_t llistxattr(const char *, _Out_ uint8_t *list, size_t)'),
   lremovexattr: libc.func('int lremovexattr(const char *, const char *)'),
+  renameat2: libc.func('int renameat2(int, const char *, int, const char *, unsigned int)'),
+  utimensat: libc.func('int utimensat(int, const char *, const uint8_t *, int)'),
   lseek: libc.func('int64_t lseek(int, int64_t, int)'),
   mmap: libc.func('void *mmap(void *, size_t, int, int, int, int64_t)'),
   munmap: libc.func('int munmap(void *, size_t)')
@@ -37,8 +39,27 @@ export function mknod(path: string, mode: number, device = 0): void {
   must(call.mknod(path, mode, device))
 }
 
-export function setXattr(path: string, name: string, value: Uint8Array): void {
-  must(call.lsetxattr(path, name, value, value.length, 0))
+/** @param flags 1 where it must not be there yet, 2 where it must */
+export function setXattr(path: string, name: string, value: Uint8Array, flags = 0): void {
+  must(call.lsetxattr(path, name, value, value.length, flags))
+}
+
+/** @param flags 1: nothing is replaced; 2: both change places */
+export function renameWithFlags(from: string, to: string, flags: number): void {
+  const AT_FDCWD = -100
+  must(call.renameat2(AT_FDCWD, from, AT_FDCWD, to, flags))
+}
+
+/** Nanoseconds of {@link setTimes} that mean the time it is, and no change. */
+export const UTIME_NOW = 0x3fff_ffff
+export const UTIME_OMIT = 0x3fff_fffe
+
+/** utimensat(2), symlinks not followed; each time is seconds and nanoseconds. */
+export function setTimes(path: string, atime: [number, number], mtime: [number, number]): void {
+  const AT_FDCWD = -100
+  const AT_SYMLINK_NOFOLLOW = 0x100
+  const times = new BigInt64Array([...atime, ...mtime].map(BigInt))
+  must(call.utimensat(AT_FDCWD, path, new Uint8Array(times.buffer), AT_SYMLINK_NOFOLLOW))
 }
 
 export function removeXattr(path: string, name: string): void {

@@ -4,6 +4,7 @@ import { decodeManifest, encodeManifest } from '../../src/image/manifest-codec.t
 import { formatLink, looksLikeLink, parseFullLink, parseLink } from '../../src/p2p/link.ts'
 import { fullManifest } from '../image/manifests.ts'
 import { fuzz } from './fuzz.ts'
+import { changedJson, jsonChanges } from './json-changes.ts'
 import { mutate, mutations } from './mutations.ts'
 
 const MINUTES_5 = { timeout: 300_000 }
@@ -13,45 +14,15 @@ void test('a manifest of bytes that were changed', MINUTES_5, async (t) => {
   await fuzz(t, 40_000, mutations, (list) => decodeManifest(mutate(MANIFEST, list)))
 })
 
-/** Values that stand where another type, or a number in bounds, belongs. */
-const odd = fc.oneof(
-  fc.constantFrom(null, true, -1, 0.5, 1e300, 2 ** 53, -0, '', '\0', '../..', '\u001b[2J', [], {}),
-  fc.jsonValue({ maxDepth: 3 }) as fc.Arbitrary<unknown>
-)
-
 void test('a manifest with values of other kinds', MINUTES_5, async (t) => {
   const text = Buffer.from(MANIFEST).toString()
-  const places = placesOf(JSON.parse(text))
-  const change = fc.record({ place: fc.nat(places.length - 1), value: odd, gone: fc.boolean() })
-  const values = fc.array(change, { minLength: 1, maxLength: 3 })
-  const outcome = await fuzz(t, 40_000, values, (changes) => {
-    const document = JSON.parse(text) as object
-    for (const { place, value, gone } of changes) replace(document, places[place]!, value, gone)
-    const manifest = decodeManifest(Buffer.from(JSON.stringify(document)))
+  const outcome = await fuzz(t, 40_000, jsonChanges, (changes) => {
+    const manifest = decodeManifest(Buffer.from(changedJson(text, changes)))
     requirePrintable(manifest)
     decodeManifest(encodeManifest(manifest))
   })
   t.ok(outcome.accepted > 100, 'some are manifests')
 })
-
-type Place = readonly string[]
-
-function placesOf(value: unknown, place: Place = []): Place[] {
-  if (typeof value !== 'object' || value === null) return [place]
-  const below = Object.entries(value).flatMap(([key, inner]) => placesOf(inner, [...place, key]))
-  return place.length === 0 ? below : [place, ...below]
-}
-
-function replace(document: object, place: Place, value: unknown, gone: boolean): void {
-  let at = document as Record<string, unknown>
-  for (const key of place.slice(0, -1)) {
-    const next = at[key]
-    if (typeof next !== 'object' || next === null) return
-    at = next as Record<string, unknown>
-  }
-  if (gone) delete at[place.at(-1)!]
-  else at[place.at(-1)!] = value
-}
 
 /** What a terminal would obey has no place in what is shown. */
 function requirePrintable({ name, description, arch }: ReturnType<typeof decodeManifest>): void {

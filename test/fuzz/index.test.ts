@@ -82,7 +82,7 @@ void test('an index whose columns were changed and fit their lengths', MINUTES_5
     changes: fc.array(change, { minLength: 1, maxLength: 2 }),
     count: fc.option(fc.tuple(fc.nat(3), fc.oneof(fc.nat(50), fc.nat(MAX_VARINT))))
   })
-  const outcome = await fuzz(t, 100_000, changes, ({ changes: list, count }) => {
+  const outcome = await fuzz(t, 60_000, changes, ({ changes: list, count }) => {
     const columns = [...parts.columns]
     for (const one of list) columns[one.column] = mutate(columns[one.column]!, one.list)
     const counts = [...parts.counts]

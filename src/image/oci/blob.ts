@@ -50,12 +50,16 @@ export async function readJson(
   let value: unknown
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-    // Writers in Go say null for what is not there.
-    value = JSON.parse(text, (_, field: unknown) => (field === null ? undefined : field))
+    value = JSON.parse(text, withoutNulls)
   } catch (error) {
     throw badImage(`${label} is no JSON`, undefined, error)
   }
   return jsonFields(Array.isArray(value) ? { items: value } : value, label)
+}
+
+/** Writers in Go say null for a field that is not there. In a list it would leave a gap, so there it stays. */
+function withoutNulls(this: unknown, _name: string, value: unknown): unknown {
+  return value === null && !Array.isArray(this) ? undefined : value
 }
 
 /** Fields of a document; what is wrong with them is the image's fault. */
