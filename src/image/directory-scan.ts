@@ -7,6 +7,7 @@ import { ioError } from './source-reader.ts'
 import { TreeBuilder } from './tree-builder.ts'
 import { readXattrs } from './xattr.ts'
 import type { BigIntStats } from 'node:fs'
+import type { IsIgnored } from './container-ignore.ts'
 import type { FileList } from './file-list.ts'
 import type { FileType, InodeAttributes } from './tree.ts'
 
@@ -18,6 +19,8 @@ export interface ScanOptions {
    * leaves out what is in it.
    */
   readonly exclude?: readonly string[]
+  /** Says of further paths that they are left out. */
+  readonly isIgnored?: IsIgnored
   readonly signal?: AbortSignal
 }
 
@@ -73,6 +76,7 @@ class Scan {
   readonly #paths: LongPaths
   readonly #oneFileSystem: boolean
   readonly #excluded: ReadonlySet<string>
+  readonly #isIgnored: IsIgnored | undefined
   /** Inodes with several names, by device and inode number of the source. */
   readonly #hardlinks = new Map<string, number>()
   /** Directories still to be read, the next one last. */
@@ -80,7 +84,7 @@ class Scan {
 
   constructor(
     root: Buffer,
-    { oneFileSystem = false, exclude = [] }: ScanOptions,
+    { oneFileSystem = false, exclude = [], isIgnored }: ScanOptions,
     paths: LongPaths
   ) {
     this.#paths = paths
@@ -88,6 +92,7 @@ class Scan {
     this.#root = root
     this.device = status.dev
     this.#oneFileSystem = oneFileSystem
+    this.#isIgnored = isIgnored
     this.#excluded = new Set(exclude.map((path) => normalized(path)))
     this.builder = new TreeBuilder(attributesOf(status, 'directory'))
     this.builder.setXattrs(0, readXattrs(root))
@@ -108,6 +113,7 @@ class Scan {
       const childPath = path.length === 0 ? name : Buffer.concat([path, SLASH, name])
       if (this.#isExcluded(childPath, '')) continue
       const status = this.#status(this.#absolute(childPath))
+      if (this.#isIgnored?.(childPath, status.isDirectory())) continue
       const child = this.#add(childPath, status)
       if (child === undefined) continue
       this.builder.link(inode, name, child)

@@ -1,5 +1,6 @@
 import { realpath, stat } from 'node:fs/promises'
 import { scanTree } from './directory-scan.ts'
+import { readContainerIgnore } from './container-ignore.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
 import { FileContents } from './file-contents.ts'
 import { ioError } from './source-reader.ts'
@@ -18,7 +19,11 @@ export async function scanDirectory(
 ): Promise<PublishSource> {
   const root = await openRoot(path)
   const startedNs = BigInt(Date.now()) * 1_000_000n
-  const { builder, files, bytes, device } = await scanTree(root, options)
+  const isIgnored = options.isIgnored ?? (await readContainerIgnore(root))
+  const { builder, files, bytes, device } = await scanTree(root, {
+    ...options,
+    ...(isIgnored ? { isIgnored } : {})
+  })
   return {
     kind: 'directory',
     builder,

@@ -273,6 +273,27 @@ void test('the history of versions has an end, by number and by size', async (t)
   t.ok(encodeManifest(wordy).length < 256 * 1024)
 })
 
+void test('.containerignore says what is left out, and is no part of the image', async (t) => {
+  const source = temporaryDirectory()
+  t.teardown(source.remove)
+  for (const directory of ['var/cache', 'var/log', 'home/me', 'usr']) {
+    mkdirSync(join(source.path, directory), { recursive: true })
+  }
+  const files = ['var/cache/a', 'var/log/one.log', 'var/log/keep.log', 'home/me/x', 'usr/LOG.LOG']
+  for (const file of [...files, 'usr/#note', 'usr/.containerignore', 'extra']) {
+    writeFileSync(join(source.path, file), file)
+  }
+  const rules = ['# a comment', '', '/var/cache/', '*.log', '!keep.log', '/home/*', '\\#note']
+  writeFileSync(join(source.path, '.containerignore'), `${rules.join('\r\n')}\n`)
+  const { tree } = await publish(source.path, new MemoryStore(), {}, { exclude: ['extra'] })
+  t.alike(
+    [...walk(tree)].map(({ path }) => path.toString()),
+    ['', 'home', 'usr', 'usr/.containerignore', 'usr/LOG.LOG', 'var', 'var/log', 'var/log/keep.log']
+  )
+  writeFileSync(join(source.path, '.containerignore'), Buffer.alloc(2 * 1024 * 1024, '\n'))
+  t.is((await refusal(() => publish(source.path, new MemoryStore()))).code, 'BAD_SOURCE')
+})
+
 void test('many files, with few threads', async (t) => {
   const source = temporaryDirectory()
   t.teardown(source.remove)

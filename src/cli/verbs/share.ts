@@ -48,6 +48,10 @@ export function addShare(program: Command): void {
 }
 
 const EXAMPLES = `
+A file .containerignore in the directory says what is left out, one pattern a line as in .gitignore:
+# begins a comment, /tmp/* is below the root, *.log is anywhere, ! takes a pattern back. --exclude adds
+to it.
+
 Examples:
   dat-container share ./rootfs --name debian
   dat-container share debian.tar.xz
