@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
 import { BIG_DIRECTORY_ENTRIES, noise, plantDirectory } from '../fuse/planted-directory.ts'
-import { setXattr } from '../fuse/system-calls.ts'
+import { mknod, setXattr } from '../fuse/system-calls.ts'
 import { plantDeep } from './planted-depth.ts'
 
 const CHUNK = 65_536
@@ -15,6 +15,9 @@ const HUGE_DATA = 2 ** 32 + 2 * CHUNK
 const DEEP_NAMES = [...Array<number>(16).fill(250), 56]
 /** Names and targets that are not UTF-8. */
 export const RAW = { directory: 'planted/raw', bytes: Buffer.from([0x72, 0xe9, 0xff, 0x0a]) }
+
+/** What an overlay leaves in its upper layer, as in the store of containers in a container. */
+export const OVERLAYS = 'planted/overlays'
 
 /** A copy of a root filesystem with one of everything planted at `planted`. Needs root. */
 export async function plantRootfs(rootfs: string, copy: string): Promise<void> {
@@ -38,6 +41,9 @@ export async function plantRootfs(rootfs: string, copy: string): Promise<void> {
   setXattr(at('special', 'null'), 'security.of-a-device', Buffer.from('x'))
   setXattr(at('files'), 'user.of-a-directory', noise(2000, 3))
   execFileSync('setfacl', ['-m', 'u:4000000000:rwx,g:7:-,m:rwx', at('files', 'size-1')])
+  fs.mkdirSync(join(copy, OVERLAYS, 'opaque'), { recursive: true })
+  setXattr(join(copy, OVERLAYS, 'opaque'), 'trusted.overlay.opaque', Buffer.from('y'))
+  mknod(join(copy, OVERLAYS, 'whiteout'), fs.constants.S_IFCHR, 0)
   plantTimes(at)
 }
 

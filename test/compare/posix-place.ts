@@ -4,7 +4,6 @@ import { listXattrs, mknod, setXattr } from '../fuse/system-calls.ts'
 
 /** Where what a check works on is, before it does. */
 export const STATES = ['lower', 'upper', 'copied'] as const
-export type State = (typeof STATES)[number]
 
 export const OTHER = 1234
 /** `content` of the planted files. */
