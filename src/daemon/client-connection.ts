@@ -148,7 +148,7 @@ export class ClientConnection {
     this.#publish = undefined
     const { key, secret } = target.writer
     await target.writer[Symbol.asyncDispose]()
-    await this.#options.service.completePublish(target.entry, manifest)
+    await this.#options.service.completePublish(target, manifest)
     return {
       link: formatLink({ key, secret, version: undefined }),
       mirrorLink: formatLink({ key, secret: undefined, version: undefined }),

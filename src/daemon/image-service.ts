@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { PeerDiscovery } from 'hyperswarm'
 import type { Logger } from 'pino'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
@@ -124,22 +125,29 @@ export class ImageService implements AsyncDisposable {
       createdAt: new Date().toISOString()
     }
     await catalog.put(entry)
-    return { writer, entry, firstBlock: writer.length }
+    // Announced while the content comes: nobody has the link yet, and it shall work when it is told.
+    const announcing = node.join(writer.discoveryKey, { server: true, client: false })
+    return { writer, entry, firstBlock: writer.length, announcing }
   }
 
   /** Records a completed publish, announces it, and returns its catalog entry. */
-  async completePublish(entry: CatalogEntry, manifest: Manifest): Promise<CatalogEntry> {
+  async completePublish(
+    { entry, announcing }: PublishTarget,
+    manifest: Manifest
+  ): Promise<CatalogEntry> {
     const { name, version } = manifest
     const complete = { ...entry, name, version, publishing: false }
     await this.#options.catalog.put(complete)
     const drive = this.#seed(complete)
-    await Promise.race([drive?.announced().catch(() => {}), pause(ANNOUNCE_WAIT_MS)])
+    await Promise.race([drive.announced().catch(() => {}), pause(ANNOUNCE_WAIT_MS)])
+    await announcing?.destroy()
     return complete
   }
 
   /** Clears a publish that did not complete. A new version's blocks are cleared, the rest stays. */
   async abandonPublish(target: PublishTarget): Promise<void> {
     const { catalog, node } = this.#options
+    await target.announcing?.destroy()
     await target.writer.discardFrom(target.firstBlock)
     await target.writer[Symbol.asyncDispose]()
     if (target.entry.version !== null) return
@@ -349,4 +357,6 @@ export interface PublishTarget {
   readonly entry: CatalogEntry
   /** Length of the blobs log when the publish began. */
   readonly firstBlock: number
+  /** Of a new drive, until the seed list announces it. */
+  readonly announcing?: PeerDiscovery
 }
