@@ -57,6 +57,27 @@ void test('nspawn argument lists', (t) => {
         '-x'
       ]
     ],
+    [
+      'a command that brings files of its own',
+      {
+        payload: {
+          mode: 'process',
+          argv: ['/run/x', 'sh'],
+          binds: [{ source: '/usr/bin/x', target: '/run/x', readOnly: true }]
+        },
+        binds: [{ source: '/a', target: '/b', readOnly: false }],
+        console: 'pipe'
+      },
+      [
+        '--console=pipe',
+        '--bind-ro=/usr/bin/x:/run/x',
+        '--bind=/a:/b',
+        '--as-pid2',
+        '--',
+        '/run/x',
+        'sh'
+      ]
+    ],
     ['no network', { network: 'none' }, ['--console=read-only', '--private-network', ...BOOT]],
     [
       'private network',

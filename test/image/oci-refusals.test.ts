@@ -218,6 +218,7 @@ void test('manifests and indexes that are absurd are refused', async (t) => {
     ['with a list', /Labels is no object/, { config: { Labels: ['x'] } }],
     ['with control characters', /control characters/, { config: { User: 'a\u001b[2J' } }],
     ['with no signal', /stop signal 99 is none/, { config: { StopSignal: '99' } }],
+    ['with large labels', /more than a manifest/, { config: { Labels: largeLabels() } }],
     ['with much', /no list of a sensible/, { config: { Env: Array(5_000).fill('A=B') } }]
   ]
   for (const [title, message, config] of configs) {
@@ -225,6 +226,10 @@ void test('manifests and indexes that are absurd are refused', async (t) => {
     t.ok(said.startsWith('BAD_SOURCE bad image: ') && message.test(said), `${title}: ${said}`)
   }
 })
+
+function largeLabels(): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`${i}`, 'x'.repeat(20_000)]))
+}
 
 function twice(archive: Buffer): string[] {
   const digest = `sha256:${createHash('sha256').update(archive).digest('hex')}`
@@ -291,7 +296,7 @@ void test('of several platforms and tags, the one that is asked for', async (t) 
     annotations: { 'org.opencontainers.image.ref.name': tag }
   })
   writeIndex(all, JSON.stringify({ manifests: [tagged(arm64, 'a'), tagged(amd64, 'b')] }))
-  t.ok(/USAGE it holds several images: a, b/.test(await refusal(readLayout(all))))
+  t.ok(/USAGE the layout holds several images: a, b/.test(await refusal(readLayout(all))))
   t.ok(/NOT_FOUND .*"c".*a, b/.test(await refusal(readLayout(all, { tag: 'c' }))))
   t.is((await readLayout(all, { tag: 'a' })).manifest.arch, 'arm64', 'by its tag')
   writeIndex(all, JSON.stringify({ manifests: [arm64] }))

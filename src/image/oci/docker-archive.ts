@@ -62,7 +62,7 @@ function choose(images: readonly JsonFields[], tag: string | undefined): JsonFie
     })
   }
   if (found.length > 1) {
-    throw new ContainerError('USAGE', `it holds several images: ${list}`, {
+    throw new ContainerError('USAGE', `the archive holds several images: ${list}`, {
       hint: 'name one, as in docker-archive:FILE:NAME:TAG'
     })
   }

@@ -27,7 +27,7 @@ export function exportedConfig(manifest: Manifest, diffId: string): object {
 function startConfig(start: StartCommand): object {
   const { mode, env, cwd, user, exposedPorts, volumes, healthcheck, labels } = start
   const argv = start.argv ?? (mode === 'boot' ? INIT : [])
-  const entrypoint = start.entrypoint ?? (mode === 'boot' ? argv.length : 0)
+  const entrypoint = start.entrypoint ?? (start.argv === undefined ? argv.length : 0)
   const stopSignal = start.stopSignal ?? (mode === 'boot' ? INIT_STOP_SIGNAL : undefined)
   return {
     ...(user === undefined ? {} : { User: user }),

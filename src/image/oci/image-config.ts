@@ -23,6 +23,8 @@ const PATH_LENGTH = 4096
 const MAX_SET = 1024
 const LABEL_LENGTH = 64 * 1024
 const INIT = /^(?:(?:\/usr)?\/s?bin\/)?init$|^(?:(?:\/usr)?(?:\/s?bin|\/lib\/systemd)\/)?systemd$/
+/** A manifest, which keeps all of it, may have 1 MiB with the history of versions. */
+const MAX_START_LENGTH = 512 * 1024
 const NANOSECONDS_A_MS = 1_000_000
 
 /**
@@ -36,10 +38,14 @@ export function readImageConfig(fields: JsonFields): ImageConfig {
   const diffIds = rootfs?.has('diff_ids')
     ? rootfs.texts('diff_ids', { items: MAX_LAYERS, length: WORD_LENGTH })
     : []
+  const start = fields.has('config') ? startOf(fields.object('config')) : {}
+  if (JSON.stringify(start).length > MAX_START_LENGTH) {
+    throw badImage('its config says more than a manifest can hold')
+  }
   return {
     platform: readPlatform(fields),
     diffIds: diffIds.map(checkDigest),
-    start: fields.has('config') ? startOf(fields.object('config')) : {}
+    start
   }
 }
 

@@ -108,7 +108,7 @@ function withTag(all: readonly Descriptor[], tag: string | undefined): readonly 
     })
   }
   if (tags.length > 1) {
-    throw new ContainerError('USAGE', `it holds several images: ${list}`, {
+    throw new ContainerError('USAGE', `the layout holds several images: ${list}`, {
       hint: 'name one, as in oci:DIR:TAG or oci-archive:FILE:TAG'
     })
   }
