@@ -10,7 +10,7 @@ export function mounterOptions(
   link = options.link
 ): StartMounterOptions {
   const { home, mountMode, mounterScript, command, forceBoot } = options
-  const { peerTimeoutMs, onPeerLoss, offline, lazyOnly } = options
+  const { peerTimeoutMs, onPeerLoss, offline, lazyOnly, reuse } = options
   return {
     home,
     link,
@@ -19,6 +19,7 @@ export function mounterOptions(
     ...(mounterScript === undefined ? {} : { mounterScript }),
     ...(peerTimeoutMs === undefined ? {} : { peerTimeoutMs }),
     ...(onPeerLoss === undefined ? {} : { onPeerLoss }),
+    ...(reuse === undefined ? {} : { reuse }),
     ...(offline === undefined ? {} : { offline }),
     ...(lazyOnly === undefined ? {} : { lazyOnly })
   }

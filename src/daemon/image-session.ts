@@ -7,7 +7,9 @@ export interface ImageStats extends StatsResponse {
   /** Stored bytes of the whole image. */
   readonly imageBytes: number
   readonly complete: boolean
-  /** Stored bytes present on this machine, whenever they came. */
+  /** Of the image, stored bytes of what other images on this machine hold and this one need not. */
+  readonly reusedBytes: number
+  /** Stored bytes of it present on this machine, whenever they came; reused ones are not among them. */
   readonly localBytes: number
 }
 
@@ -28,6 +30,11 @@ export interface OpenImageOptions {
    * what the image itself says, `boot` for its init, an argument list for a command.
    */
   readonly run?: 'image' | 'boot' | readonly string[]
+  /**
+   * Take content that other images on this machine hold from those. Peers can tell from what is not
+   * asked of them what this machine had already. @default false
+   */
+  readonly reuse?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -57,6 +64,8 @@ export interface InspectedImage extends ImageSession {
    * @returns `CHUNK_HASH_BYTES` a chunk, in order of number
    */
   chunkHashes(signal?: AbortSignal): Promise<Uint8Array>
+  /** 1 for each chunk whose block is on this machine, 0 for the others. */
+  heldChunks(): Promise<Uint8Array>
 }
 
 export type OpenImage = (options: OpenImageOptions) => Promise<ImageSession>

@@ -8,6 +8,7 @@ import type { Manifest, PartPointer, StartCommand } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
 import { BlockPrefetch } from './block-prefetch.ts'
+import { ChunkDonors } from './chunk-donors.ts'
 import { openHome } from './home.ts'
 import { ImageConnection } from './image-connection.ts'
 import type { ImageStats, InspectedImage, OpenImageOptions } from './image-session.ts'
@@ -37,6 +38,7 @@ export async function openImage(options: OpenImageOptions): Promise<InspectedIma
     const session = new RemoteImageSession(connection, tree, {
       timeoutMs: options.onPeerLoss === 'fail' || options.offline ? peerTimeoutMs : undefined
     })
+    if (options.reuse) await session.reuse(options.home, options.signal)
     if (!options.lazyOnly) {
       if (options.run !== undefined) session.prefetch(startOf(session.manifest, options.run))
       if (!options.offline) await session.fetchRest()
@@ -59,10 +61,11 @@ class RemoteImageSession implements InspectedImage {
   readonly version: number
   readonly manifest: Manifest
   readonly tree: Tree
-  readonly chunks: ChunkReader
+  chunks: ChunkReader
   readonly #connection: ImageConnection
   readonly #timeoutMs: number | undefined
   #prefetch: BlockPrefetch | undefined
+  #donors: ChunkDonors | undefined
 
   constructor(
     connection: ImageConnection,
@@ -79,10 +82,18 @@ class RemoteImageSession implements InspectedImage {
     this.chunks = new StoredChunkReader(tree, (block, signal) => this.#readBlock(block, signal))
   }
 
+  /** Takes chunks that are not here from other images that are. */
+  async reuse(home: string, signal: AbortSignal | undefined): Promise<void> {
+    this.#donors = await ChunkDonors.find(this, home, openImage, signal)
+    this.chunks = this.#donors.before(this.chunks)
+  }
+
   /** Fetches what starting reads, ahead of it. */
   prefetch(start: StartCommand): void {
     const { block } = this.tree.chunks
-    const blocks = guessBootOrder(this.tree, start).map((chunk) => block[chunk] ?? 0)
+    const blocks = guessBootOrder(this.tree, start)
+      .filter((chunk) => !this.#isReused(chunk))
+      .map((chunk) => block[chunk] ?? 0)
     this.#prefetch = new BlockPrefetch((next) => this.#connection.readAhead(next), blocks)
   }
 
@@ -105,31 +116,42 @@ class RemoteImageSession implements InspectedImage {
     return hashes
   }
 
+  async heldChunks(): Promise<Uint8Array> {
+    const known = this.manifest.versions.at(-1)?.blocks ?? 0
+    const bits = await this.#connection.request(METHODS.holding, { blocks: known })
+    return Uint8Array.from(this.tree.chunks.block, (block) =>
+      ((bits[block >> 3] ?? 0) & (1 << (block & 7))) === 0 ? 0 : 1
+    )
+  }
+
   async stats(): Promise<ImageStats> {
-    const { index, storedBytes, versions } = this.manifest
-    const known = versions.at(-1)?.blocks ?? 0
-    const [counters, holding] = await Promise.all([
+    const { index, storedBytes } = this.manifest
+    const [counters, held] = await Promise.all([
       this.#connection.request(METHODS.stats, {}),
-      this.#connection.request(METHODS.holding, { blocks: known })
+      this.heldChunks()
     ])
-    const has = (block: number): boolean => ((holding[block >> 3] ?? 0) & (1 << (block & 7))) !== 0
     const { chunks } = this.tree
     let localBytes = 0
+    let reusedBytes = 0
     let complete = true
     for (let chunk = 0; chunk < chunks.length; chunk++) {
-      if (has(chunks.block[chunk] ?? 0)) localBytes += chunks.storedBytes[chunk] ?? 0
+      const bytes = chunks.storedBytes[chunk] ?? 0
+      if (held[chunk] === 1) localBytes += bytes
+      else if (this.#isReused(chunk)) reusedBytes += bytes
       else complete = false
     }
     return {
       ...counters,
       imageBytes: storedBytes + index.storedBytes,
       localBytes: localBytes + index.storedBytes,
+      reusedBytes,
       complete
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#prefetch?.[Symbol.dispose]()
+    await this.#donors?.[Symbol.asyncDispose]()
     this.#connection[Symbol.dispose]()
   }
 
@@ -142,8 +164,16 @@ class RemoteImageSession implements InspectedImage {
     return ahead === undefined ? read : Promise.race([read, ahead.catch(() => read)])
   }
 
+  /** What makes the image whole, and what lets other images take content from it. */
   #ranges(): [number, number][] {
-    return chunkBlocks(this.tree.chunks)
+    const { block, blocks, base } = this.manifest.chunkHashes
+    const hashes: [number, number][] = [[block, blocks]]
+    if (base !== undefined) hashes.push([base.block, base.blocks])
+    return [...chunkBlocks(this.tree.chunks, (chunk) => !this.#isReused(chunk)), ...hashes]
+  }
+
+  #isReused(chunk: number): boolean {
+    return this.#donors?.has(chunk) === true
   }
 }
 

@@ -4,8 +4,14 @@ import type { ChunkTable } from './tree.ts'
  * The blocks of all chunks as `[first, count]` runs in ascending order: what must be fetched for an
  * image to be whole.
  */
-export function chunkBlocks(chunks: ChunkTable): [number, number][] {
-  const sorted = chunks.block.slice(0, chunks.length).sort()
+export function chunkBlocks(
+  chunks: ChunkTable,
+  isWanted: (chunk: number) => boolean = () => true
+): [number, number][] {
+  const sorted = chunks.block
+    .slice(0, chunks.length)
+    .filter((_, chunk) => isWanted(chunk))
+    .sort()
   const runs: [number, number][] = []
   for (const block of sorted) {
     const last = runs.at(-1)

@@ -81,9 +81,10 @@ export class BlockFetcher {
     return this.#counters
   }
 
-  /** Reads that wait for peers right now. */
-  get waiting(): number {
-    return this.#waiting
+  /** Whether blocks are waited for: by somebody who reads or pulls, or only to fill the image up. */
+  get wants(): 'now' | 'later' | 'nothing' {
+    if (this.#waiting > 0 || (this.#filling > 0 && this.#eager)) return 'now'
+    return this.#filling > 0 || this.#fill !== undefined ? 'later' : 'nothing'
   }
 
   has(block: number): boolean {

@@ -9,6 +9,8 @@ import { pause, sharedController, untilAborted } from './waiting.ts'
 
 /** How often the DHT is asked again while nobody who has the drive is connected. */
 const LOOK_UP_PAUSES_MS = [500, 1_000, 2_000, 5_000]
+/** The same where nobody waits. */
+const IDLE_LOOK_UP_MS = 60_000
 /** With a peer at hand, how long the newest version is waited for before the local one serves. */
 const FRESHNESS_WAIT_MS = 1_500
 
@@ -122,15 +124,25 @@ export class HeldDrive implements AsyncDisposable {
   /** hyperswarm looks again every ten minutes; somebody who waits wants it sooner. */
   async #lookUp(): Promise<void> {
     const { signal } = this.#closed
+    let last = performance.now()
     for (let round = 0; !signal.aborted; round++) {
       await pause(LOOK_UP_PAUSES_MS[Math.min(round, LOOK_UP_PAUSES_MS.length - 1)] ?? 0, signal)
-      const open = this.#open
-      const wanted = !open || (open.cores.blobs.peers.length === 0 && open.fetcher.waiting > 0)
-      if (!wanted) round = -1
-      else if (!signal.aborted) {
+      const wanted = this.#wantsPeers()
+      if (wanted === 'nothing') round = -1
+      else if (
+        !signal.aborted &&
+        (wanted === 'now' || performance.now() - last > IDLE_LOOK_UP_MS)
+      ) {
+        last = performance.now()
         await this.#discovery.refresh({ client: true, server: this.#announces }).catch(() => {})
       }
     }
+  }
+
+  #wantsPeers(): BlockFetcher['wants'] {
+    if (this.#open === undefined) return 'now'
+    const { cores, fetcher } = this.#open
+    return cores.blobs.peers.length > 0 ? 'nothing' : fetcher.wants
   }
 }
 

@@ -43,7 +43,8 @@ async function openImage({ link, signal }: OpenImageOptions): Promise<ImageSessi
         stallMs: 7,
         peers: 8,
         complete: true,
-        localBytes: 9
+        localBytes: 9,
+        reusedBytes: 0
       }
     },
     async fetchAll() {},

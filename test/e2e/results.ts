@@ -10,6 +10,12 @@ export interface Shared {
   readonly newBytes: number
   readonly filesRead: number
   readonly filesReused: number
+  readonly similar: {
+    readonly name: string
+    readonly commonChunks: number
+    readonly chunks: number
+    readonly commonBytes: number
+  } | null
 }
 
 export interface Container {
@@ -32,6 +38,7 @@ export interface Stats {
   readonly stallMs: number
   readonly peers: number
   readonly complete: boolean
+  readonly reusedBytes: number
 }
 
 export interface Listed {

@@ -26,20 +26,15 @@ import { MemoryStore } from './memory-store.ts'
 import { SPARSE_BYTES, noise, plantTree, temporaryDirectory } from './planted-tree.ts'
 import { describeTree } from './trees.ts'
 import type { Manifest } from '../../src/image/manifest.ts'
-import type { ScanOptions } from '../../src/image/directory-scan.ts'
 import type { PublishOptions, PublishedImage } from '../../src/image/publish.ts'
 import type { ErrorCode } from '../../src/image/errors.ts'
 
 async function publish(
   path: string,
   store: MemoryStore,
-  options: Partial<PublishOptions> = {},
-  scan: ScanOptions = {}
+  options: Partial<PublishOptions> = {}
 ): Promise<PublishedImage> {
-  const image = await publishTree(await scanDirectory(path, scan), store, {
-    name: 'test',
-    ...options
-  })
+  const image = await publishTree(await scanDirectory(path), store, { name: 'test', ...options })
   store.blocks.push(encodeManifest(image.manifest))
   return image
 }
@@ -273,27 +268,6 @@ void test('the history of versions has an end, by number and by size', async (t)
   t.ok(encodeManifest(wordy).length < 256 * 1024)
 })
 
-void test('.containerignore says what is left out, and is no part of the image', async (t) => {
-  const source = temporaryDirectory()
-  t.teardown(source.remove)
-  for (const directory of ['var/cache', 'var/log', 'home/me', 'usr']) {
-    mkdirSync(join(source.path, directory), { recursive: true })
-  }
-  const files = ['var/cache/a', 'var/log/one.log', 'var/log/keep.log', 'home/me/x', 'usr/LOG.LOG']
-  for (const file of [...files, 'usr/#note', 'usr/.containerignore', 'extra']) {
-    writeFileSync(join(source.path, file), file)
-  }
-  const rules = ['# a comment', '', '/var/cache/', '*.log', '!keep.log', '/home/*', '\\#note']
-  writeFileSync(join(source.path, '.containerignore'), `${rules.join('\r\n')}\n`)
-  const { tree } = await publish(source.path, new MemoryStore(), {}, { exclude: ['extra'] })
-  t.alike(
-    [...walk(tree)].map(({ path }) => path.toString()),
-    ['', 'home', 'usr', 'usr/.containerignore', 'usr/LOG.LOG', 'var', 'var/log', 'var/log/keep.log']
-  )
-  writeFileSync(join(source.path, '.containerignore'), Buffer.alloc(2 * 1024 * 1024, '\n'))
-  t.is((await refusal(() => publish(source.path, new MemoryStore()))).code, 'BAD_SOURCE')
-})
-
 void test('many files, with few threads', async (t) => {
   const source = temporaryDirectory()
   t.teardown(source.remove)
@@ -338,12 +312,8 @@ void test('what is excluded stays out', async (t) => {
   mkdirSync(join(source.path, 'var/cache/apt'), { recursive: true })
   mkdirSync(join(source.path, 'tmp/x'), { recursive: true })
   writeFileSync(join(source.path, 'secret'), 'x')
-  const { tree } = await publish(
-    source.path,
-    new MemoryStore(),
-    {},
-    { exclude: ['/var/cache/*', 'tmp/', 'secret'] }
-  )
+  const scanned = await scanDirectory(source.path, { exclude: ['/var/cache/*', 'tmp/', 'secret'] })
+  const { tree } = await publishTree(scanned, new MemoryStore(), { name: 'test' })
   t.alike(
     [...walk(tree)].map(({ path }) => path.toString()),
     ['', 'var', 'var/cache']

@@ -5,6 +5,7 @@ import { ContainerError } from '../../image/errors.ts'
 import { collect, durationMs, oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
+import { REUSE_OPTION } from './open-options.ts'
 
 interface BootFlags {
   readonly name?: string
@@ -26,6 +27,7 @@ interface BootFlags {
   readonly mount: 'auto' | 'erofs' | 'fuse'
   readonly lazyOnly?: boolean
   readonly offline?: boolean
+  readonly reuse?: boolean
   readonly onPeerLoss: 'wait' | 'fail'
   readonly peerTimeout: number
 }
@@ -66,6 +68,7 @@ export function addBoot(program: Command): void {
         .default('auto')
     )
     .option('--lazy-only', 'never fetch what is not touched')
+    .option(...REUSE_OPTION)
     .option('--offline', 'use only what is on this machine')
     .addOption(
       new Option('--on-peer-loss <policy>', 'what reads do without peers: wait or fail')
@@ -139,7 +142,8 @@ function containerOptions(
     capDrop: flags.capDrop,
     nspawnArgs: flags.nspawnArg,
     lazyOnly: flags.lazyOnly,
-    offline: flags.offline
+    offline: flags.offline,
+    reuse: flags.reuse
   }
   const given = Object.entries(optional).filter(([, value]) => value !== undefined)
   return {

@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander'
 import { oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
-import { addOpenOptions, type OpenFlags } from './open-options.ts'
+import { addOpenOptions, REUSE_OPTION, type OpenFlags } from './open-options.ts'
 
 interface MountFlags extends OpenFlags {
   readonly mount: 'auto' | 'erofs' | 'fuse'
@@ -23,6 +23,7 @@ export function addMount(program: Command): void {
           .default('auto')
       )
       .option('--lazy-only', 'never fetch what is not touched')
+      .option(...REUSE_OPTION)
   )
     .addHelpText('after', "\nExample:\n  dat-container mount 'dat://KEY#SECRET' /mnt")
     .action(async (link: string, directory: string, flags: MountFlags, command: Command) => {
@@ -56,6 +57,7 @@ async function mount(
       mode: flags.mount,
       lazyOnly: flags.lazyOnly ?? false,
       offline: flags.offline ?? false,
+      reuse: flags.reuse ?? false,
       signal,
       ...(flags.peerTimeout === undefined ? {} : { peerTimeoutMs: flags.peerTimeout })
     })

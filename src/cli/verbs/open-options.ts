@@ -7,7 +7,14 @@ import type { Globals } from '../globals.ts'
 export interface OpenFlags {
   readonly peerTimeout?: number
   readonly offline?: boolean
+  readonly reuse?: boolean
 }
+
+/** Of the verbs that fetch. */
+export const REUSE_OPTION = [
+  '--reuse',
+  'take what other images here hold from them; seeders can tell what you had'
+] as const
 
 export function addOpenOptions(command: Command): Command {
   return command
@@ -32,6 +39,7 @@ export async function openToLook(
     lazyOnly: true,
     onPeerLoss: 'fail',
     offline: flags.offline ?? false,
+    reuse: flags.reuse ?? false,
     signal,
     ...(flags.peerTimeout === undefined ? {} : { peerTimeoutMs: flags.peerTimeout })
   }

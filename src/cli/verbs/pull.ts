@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
-import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+import { addOpenOptions, openToLook, REUSE_OPTION, type OpenFlags } from './open-options.ts'
 
 const PROGRESS_EVERY_MS = 200
 
@@ -11,6 +11,7 @@ export function addPull(program: Command): void {
       .command('pull')
       .description('fetch a whole image, so that it boots with no network')
       .argument('<image>', 'a link, or the name of an image that is on this machine')
+      .option(...REUSE_OPTION)
   )
     .addHelpText('after', "\nExample:\n  dat-container pull 'dat://KEY#SECRET'")
     .action(async (link: string, flags: OpenFlags, command: Command) => {
@@ -28,16 +29,18 @@ async function pull(link: string, flags: OpenFlags, globals: Globals): Promise<v
     const done = { value: false }
     const fetched = image.fetchAll(signal).finally(() => (done.value = true))
     while (!done.value) {
-      const { localBytes, imageBytes, peers } = await image.stats()
-      bar.update(localBytes, imageBytes, `${peers} peers`)
+      const { localBytes, reusedBytes, imageBytes, peers } = await image.stats()
+      bar.update(localBytes + reusedBytes, imageBytes, `${peers} peers`)
       await Promise.race([fetched, new Promise((r) => setTimeout(r, PROGRESS_EVERY_MS))])
     }
     await fetched
     const stats = await image.stats()
     const { link: canonical, key, version } = image
+    const reused =
+      stats.reusedBytes > 0 ? `, ${prettyBytes(stats.reusedBytes)} in other images here` : ''
     output.result({ link: canonical, key, version, ...stats }, () => [
       `version ${version} is all here: ${prettyBytes(stats.imageBytes)}, ` +
-        `${prettyBytes(stats.fetchedBytes)} of them fetched now`
+        `${prettyBytes(stats.fetchedBytes)} of them fetched now${reused}`
     ])
   })
 }

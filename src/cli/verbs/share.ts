@@ -73,6 +73,7 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
   const { default: prettyBytes } = await import('pretty-bytes')
   const { progressBar } = await import('../progress.ts')
   const { publishSource } = await import('../../daemon/publish-source.ts')
+  const { findSimilarImage } = await import('../../daemon/similar-image.ts')
   const { isReference } = await import('../../image/oci/reference.ts')
   const { output, home } = globals
   if (source === '-' && process.stdin.isTTY) {
@@ -105,7 +106,10 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
         )
     })
   })
-  output.result(published, () => [
+  // A version of an image has its chunks compared with the version before.
+  const similar =
+    flags.update === undefined ? await findSimilarImage(home, published.link) : undefined
+  output.result({ ...published, similar: similar ?? null }, () => [
     `${printable(published.name)} version ${published.version}: ` +
       `${published.files} files, ${prettyBytes(published.bytes)}; ` +
       `${prettyBytes(published.storedBytes)} stored, ${prettyBytes(published.newBytes)} new`,
@@ -113,6 +117,13 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
       ? []
       : [
           `${published.filesRead} files read, ${published.filesReused} unchanged since the last publish`
+        ]),
+    ...(similar === undefined
+      ? []
+      : [
+          `${Math.floor((100 * similar.commonChunks) / similar.chunks)} % of it ` +
+            `(${prettyBytes(similar.commonBytes)} stored) is in your ${printable(similar.name)} too: as a ` +
+            `version of that (share --update ${similar.key}) it would not be stored and sent again`
         ]),
     '',
     `  boot it:    dat-container boot '${published.link}'`,
