@@ -61,19 +61,22 @@ async function stop(globals: Globals): Promise<void> {
   const { METHODS } = await import('../../daemon/protocol.ts')
   const { ContainerError } = await import('../../image/errors.ts')
   const { lockHolder, tryProcessLock } = await import('../../daemon/process-lock.ts')
+  const { identify, isAlive } = await import('../../boot/process-table.ts')
   const paths = openHome(globals.home)
   using client = await DaemonClient.connectRunning(paths)
   if (!client) {
     globals.output.result({ stopped: false }, () => ['no daemon runs'])
     return
   }
+  const holder = lockHolder(paths.daemonLock)
+  const daemon = holder === undefined ? undefined : identify(holder)
   await client.request(METHODS.shutdown, null)
   const deadline = Date.now() + STOP_TIMEOUT_MS
   for (;;) {
-    const lock = tryProcessLock(paths.daemonLock)
-    if (lock) {
-      lock[Symbol.dispose]()
-      break
+    // It gives its lock back before it ends, and has files of its home open until then.
+    if (!isAlive(daemon)) {
+      using lock = tryProcessLock(paths.daemonLock)
+      if (lock) break
     }
     if (Date.now() > deadline) {
       throw new ContainerError('TIMEOUT', 'the daemon did not stop in time', {
