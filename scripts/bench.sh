@@ -10,6 +10,6 @@ if [ -z "$name" ] || [ ! -f "bench/$name.ts" ]; then
   exit 2
 fi
 shift
-scripts/setup.sh
+scripts/setup.sh iputils-ping
 rootfs=$(scripts/rootfs.sh)
 exec node "build/bench/$name.js" "$rootfs" "$@"
