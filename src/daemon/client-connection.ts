@@ -1,13 +1,10 @@
 import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
-import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
-import { decodeManifest, encodeManifest } from '../image/manifest-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
-import type { Tree } from '../image/tree.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
-import { formatKey, formatLink } from '../p2p/link.ts'
+import { formatKey } from '../p2p/link.ts'
 import { cancelled, sharedController } from '../p2p/waiting.ts'
-import type { ImageService, PublishTarget } from './image-service.ts'
+import type { ImageService } from './image-service.ts'
 import {
   METHODS,
   type DaemonStatus,
@@ -19,11 +16,14 @@ import {
   type PublishCommitResponse,
   type StatsResponse
 } from './protocol.ts'
+import { PublishSession } from './publish-session.ts'
 import type { RpcChannel } from './rpc.ts'
 
 export interface ClientConnectionOptions {
   readonly channel: RpcChannel
   readonly service: ImageService
+  /** Directory for what is exchanged with clients while they are connected. */
+  readonly runtime: string
   readonly status: () => DaemonStatus
   readonly shutdown: () => void
   readonly log: Logger
@@ -44,7 +44,7 @@ export class ClientConnection {
   readonly #gone = sharedController()
   readonly #handles = new Map<number, OpenHandle>()
   #nextHandle = 1
-  #publish: PublishTarget | undefined
+  #publish: PublishSession | undefined
 
   constructor(options: ClientConnectionOptions) {
     this.#options = options
@@ -67,9 +67,8 @@ export class ClientConnection {
     channel.respond(METHODS.stats, ({ handle }) => this.#stats(handle))
     channel.respond(METHODS.holding, (request) => this.#holding(request))
     channel.respond(METHODS.publishBegin, ({ update }) => this.#beginPublish(update))
-    channel.respond(METHODS.publishAppend, (blocks) =>
-      this.#publishTarget().writer.appendInPlace(blocks)
-    )
+    channel.respond(METHODS.publishAppend, (blocks) => this.#publishing().append(blocks))
+    channel.respond(METHODS.publishAppendSlot, (request) => this.#publishing().appendSlot(request))
     channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
     channel.respond(METHODS.images, () => service.list())
     channel.respond(METHODS.mirror, (request) => service.mirror(request, this.#gone.signal))
@@ -129,41 +128,23 @@ export class ClientConnection {
 
   async #beginPublish(update: string | undefined): Promise<PublishBeginResponse> {
     if (this.#publish) throw new ContainerError('USAGE', 'this connection already publishes')
-    const target = await this.#options.service.beginPublish(update)
+    const { service, runtime } = this.#options
+    const publish = await PublishSession.begin(service, update, runtime)
     if (this.#gone.signal.aborted) {
-      await this.#options.service.abandonPublish(target)
+      await publish.abandon()
       throw cancelled()
     }
-    this.#publish = target
-    return { key: formatKey(target.writer.key) }
+    this.#publish = publish
+    return publish.begun
   }
 
-  /** Checks what was appended as a reader would, then makes it the image's newest version. */
-  async #commitPublish(unchecked: Manifest): Promise<PublishCommitResponse> {
-    const target = this.#publishTarget()
-    const manifest = decodeManifest(encodeManifest(unchecked))
-    const tree = await readTree(target.writer, manifest)
-    const previous = await this.#previousTree(target, manifest)
-    await target.writer.commit(manifest, tree, previous)
+  async #commitPublish(manifest: Manifest): Promise<PublishCommitResponse> {
+    const committed = await this.#publishing().commit(manifest)
     this.#publish = undefined
-    const { key, secret } = target.writer
-    await target.writer[Symbol.asyncDispose]()
-    await this.#options.service.completePublish(target, manifest)
-    return {
-      link: formatLink({ key, secret, version: undefined }),
-      mirrorLink: formatLink({ key, secret: undefined, version: undefined }),
-      key: formatKey(key)
-    }
+    return committed
   }
 
-  async #previousTree(target: PublishTarget, manifest: Manifest): Promise<Tree | undefined> {
-    const record = manifest.versions.at(-2)
-    if (!record) return undefined
-    const previous = decodeManifest(await target.writer.read(record.blocks - 1))
-    return readTree(target.writer, previous)
-  }
-
-  #publishTarget(): PublishTarget {
+  #publishing(): PublishSession {
     if (!this.#publish) throw new ContainerError('USAGE', 'this connection publishes nothing')
     return this.#publish
   }
@@ -190,18 +171,11 @@ export class ClientConnection {
     const publish = this.#publish
     this.#publish = undefined
     try {
-      if (publish) await service.abandonPublish(publish)
+      await publish?.abandon()
       for (const { drive } of this.#handles.values()) await service.close(drive)
     } catch (err) {
       log.warn({ err }, 'could not clean up after a client')
     }
     this.#handles.clear()
   }
-}
-
-async function readTree(writer: PublishTarget['writer'], manifest: Manifest): Promise<Tree> {
-  const { index } = manifest
-  const blocks: Buffer[] = []
-  for (let n = 0; n < index.blocks; n++) blocks.push(await writer.read(index.block + n))
-  return decodeIndex(decompressPart(blocks, index, MAX_INDEX_BYTES))
 }

@@ -5,6 +5,7 @@ import { umask } from 'node:process'
 import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
 import { PeerNode } from '../p2p/peer-node.ts'
+import { BlockExchangeFile } from './block-exchange.ts'
 import { ClientConnection } from './client-connection.ts'
 import { DrivePool } from './drive-pool.ts'
 import type { HomePaths } from './home.ts'
@@ -70,6 +71,7 @@ export class Daemon implements AsyncDisposable {
     const opened: AsyncDisposable[] = []
     try {
       mkdirSync(paths.store, { recursive: true, mode: 0o700 })
+      await BlockExchangeFile.sweep(paths.runtime)
       const catalog = await ImageCatalog.load(paths.catalog)
       const node = await PeerNode.open({
         storage: paths.store,
@@ -126,6 +128,7 @@ export class Daemon implements AsyncDisposable {
     const connection = new ClientConnection({
       channel: new RpcChannel(socket),
       service: this.#service,
+      runtime: this.#options.paths.runtime,
       status: () => this.status(),
       shutdown: () => this.#requestStop(),
       log: this.#options.log

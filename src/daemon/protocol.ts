@@ -1,11 +1,12 @@
 import c, { type Encoding } from 'compact-encoding'
+import type { ExchangeLayout } from '../image/block-sink.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { roomyBlocks } from './block-batch.ts'
 import type { FreedVersions } from './old-versions.ts'
 import type { FetchCounters } from '../p2p/block-fetcher.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
-export const PROTOCOL = 'dat-container/daemon/1'
+export const PROTOCOL = 'dat-container/daemon/2'
 
 export type ImageRole = 'owner' | 'reader' | 'mirror'
 
@@ -72,6 +73,15 @@ export interface PublishBeginRequest {
 
 export interface PublishBeginResponse {
   readonly key: string
+  /** Where the client may leave blocks. */
+  readonly exchange: ExchangeLayout
+}
+
+/** Blocks in a slot of the exchange. */
+export interface SlotRequest {
+  readonly slot: number
+  /** Of the blocks, without their room. */
+  readonly lengths: readonly number[]
 }
 
 export interface PublishCommitResponse {
@@ -153,6 +163,8 @@ export const METHODS = {
     request: roomyBlocks,
     response: c.uint
   },
+  /** The same of blocks that lie in the exchange. */
+  publishAppendSlot: json<SlotRequest, number>('publish.append-slot'),
   publishCommit: json<Manifest, PublishCommitResponse>('publish.commit'),
   images: json<null, ImageListing[]>('images'),
   mirror: json<{ link: string; name?: string; peerTimeoutMs: number }, ImageListing>('mirror'),

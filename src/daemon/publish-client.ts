@@ -1,5 +1,6 @@
 import type { DaemonClient } from './client.ts'
 import { METHODS, type PublishBeginResponse, type PublishCommitResponse } from './protocol.ts'
+import type { BlockExchange, BlockSink } from '../image/block-sink.ts'
 import type { Manifest } from '../image/manifest.ts'
 
 /**
@@ -7,13 +8,18 @@ import type { Manifest } from '../image/manifest.ts'
  * source, and appended by the daemon, which owns the store. Closing the client before the commit
  * abandons it.
  */
-export class RemotePublish {
+export class RemotePublish implements BlockSink {
   readonly key: string
+  readonly exchange: BlockExchange
   readonly #client: DaemonClient
 
   private constructor(client: DaemonClient, begun: PublishBeginResponse) {
     this.#client = client
     this.key = begun.key
+    this.exchange = {
+      layout: begun.exchange,
+      appendSlot: (slot, lengths) => client.request(METHODS.publishAppendSlot, { slot, lengths })
+    }
   }
 
   /** @param update link or name of the image to add a version to; undefined for a new one */

@@ -7,4 +7,28 @@ export interface BlockSink {
    * @returns the index of the first one; the others follow. Of no blocks: that of the next one
    */
   append(blocks: readonly Uint8Array[]): Promise<number>
+  /** Where blocks may be put for the sink to take, so that whoever makes them need not pass them on. */
+  readonly exchange?: BlockExchange
+}
+
+/** How the file of an exchange is divided. */
+export interface ExchangeLayout {
+  readonly path: string
+  /** So many parts of equal size, from the file's start. */
+  readonly slots: number
+  readonly slotBytes: number
+  /** Bytes before each block in a slot, which are the sink's. */
+  readonly room: number
+}
+
+/** A file whose slots whoever makes blocks fills, one run of blocks each. */
+export interface BlockExchange {
+  readonly layout: ExchangeLayout
+  /**
+   * {@link BlockSink.append} of blocks that lie in a slot from its start, each behind its room. The slot
+   * may be filled again when the promise has settled.
+   *
+   * @param lengths of the blocks, without their room
+   */
+  appendSlot(slot: number, lengths: readonly number[]): Promise<number>
 }

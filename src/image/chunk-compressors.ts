@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import { ContainerError } from './errors.ts'
+import { ContainerError, systemErrorCode } from './errors.ts'
 import { workerScript } from './worker-script.ts'
+import type { ExchangeLayout } from './block-sink.ts'
 import type { CompressRequest, CompressedBatch } from './compress-worker.ts'
 
 const MAX_THREADS = 8
@@ -21,11 +22,19 @@ interface Thread {
 export class ChunkCompressors implements AsyncDisposable {
   readonly threads: number
   readonly #threads: Thread[] = []
+  readonly #exchange: ExchangeLayout | undefined
   #failure: unknown
 
-  /** @param threads @default one a processor, at most 8 */
-  constructor(threads = Math.min(MAX_THREADS, availableParallelism())) {
+  /**
+   * @param threads @default one a processor, at most 8
+   * @param exchange whose slots requests may name
+   */
+  constructor(
+    threads = Math.min(MAX_THREADS, availableParallelism()),
+    exchange?: ExchangeLayout
+  ) {
     this.threads = threads
+    this.#exchange = exchange
     for (let i = 0; i < threads; i++) this.#threads.push(this.#start())
   }
 
@@ -45,10 +54,21 @@ export class ChunkCompressors implements AsyncDisposable {
   }
 
   #start(): Thread {
-    const thread: Thread = { worker: new Worker(workerScript('compress-worker')), tasks: [] }
+    const thread: Thread = {
+      worker: new Worker(workerScript('compress-worker'), { workerData: this.#exchange }),
+      tasks: []
+    }
     thread.worker.on('message', (batch: CompressedBatch) => thread.tasks.shift()!.resolve(batch))
-    thread.worker.on('error', (error) => this.#fail(error))
+    thread.worker.on('error', (error) => this.#fail(this.#explained(error)))
     return thread
+  }
+
+  /** Compressing does not fail; writing to the exchange may. */
+  #explained(cause: Error): Error {
+    const code = systemErrorCode(cause)
+    if (this.#exchange === undefined || code === undefined) return cause
+    const text = `cannot write to ${this.#exchange.path}: ${code}`
+    return new ContainerError(code === 'ENOSPC' ? 'DISK_FULL' : 'IO', text, { cause })
   }
 
   #fail(error: unknown): void {

@@ -13,6 +13,12 @@ export interface StoredChunk {
   readonly raw: boolean
 }
 
+/** Length of a chunk as stored, and whether that is the content itself. */
+export interface StoredLength {
+  readonly storedBytes: number
+  readonly raw: boolean
+}
+
 const { CCtx, CParameter, DCtx, compressBound, findFrameCompressedSize, getFrameContentSize } = zstd
 
 // The contexts and the scratch buffer are reused: making them costs more than a small chunk does.
@@ -20,7 +26,9 @@ const { CCtx, CParameter, DCtx, compressBound, findFrameCompressedSize, getFrame
 const compressor = new CCtx()
 compressor.setParameter(CParameter.compressionLevel, CHUNK_LEVEL)
 const decompressor = new DCtx()
-const scratch = Buffer.allocUnsafeSlow(compressBound(CHUNK_BYTES))
+/** Room for what any chunk becomes while it is compressed. */
+export const MOST_STORED_BYTES = compressBound(CHUNK_BYTES)
+const scratch = Buffer.allocUnsafeSlow(MOST_STORED_BYTES)
 
 /**
  * Compresses one chunk of at most {@link CHUNK_BYTES}, synchronously.
@@ -41,10 +49,27 @@ export function compressChunkInto(
   target: Uint8Array,
   offset: number,
   content: Uint8Array
-): { storedBytes: number; raw: boolean } {
+): StoredLength {
   const { bytes, raw } = compressed(content)
   target.set(bytes, offset)
   return { storedBytes: bytes.length, raw }
+}
+
+/**
+ * {@link compressChunk} into another buffer, without a copy.
+ *
+ * @param target with {@link MOST_STORED_BYTES} from `offset` on
+ */
+export function compressChunkBehind(
+  target: Uint8Array,
+  offset: number,
+  content: Uint8Array
+): StoredLength {
+  if (content.length > CHUNK_BYTES) throw new RangeError(`a chunk of ${content.length} bytes`)
+  const length = compressor.compress2(target.subarray(offset), content)
+  if (length < content.length) return { storedBytes: length, raw: false }
+  target.set(content, offset)
+  return { storedBytes: content.length, raw: true }
 }
 
 /** What to store: a view of the scratch buffer, or the content. */

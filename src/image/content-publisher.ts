@@ -1,5 +1,6 @@
 import { elfArch } from './detect-system.ts'
 import { CHUNK_HASH_BYTES } from './content-batch.ts'
+import { SlotQueue } from './slot-queue.ts'
 import type { ChunkCompressors } from './chunk-compressors.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { CompressedBatch } from './compress-worker.ts'
@@ -32,6 +33,7 @@ export class ContentPublisher {
   readonly #store: ChunkStore
   readonly #compressors: ChunkCompressors
   readonly #sink: BlockSink
+  readonly #slots: SlotQueue | undefined
   readonly #previous: Tree | undefined
   #extents: Extent[] = []
   /** Settles when the last batch's append has been asked for, or will never be. */
@@ -48,6 +50,7 @@ export class ContentPublisher {
     this.#store = store
     this.#compressors = compressors
     this.#sink = sink
+    this.#slots = sink.exchange && new SlotQueue(sink.exchange.layout.slots)
     this.#previous = previous
   }
 
@@ -60,19 +63,21 @@ export class ContentPublisher {
   async add(batch: ContentBatch): Promise<ArrayBuffer> {
     const { newChunks, wanted } = this.#number(batch)
     if (newChunks.length === 0) return batch.bytes.buffer as ArrayBuffer
-    const { bytes, lengths } = batch
     const before = this.#asked
     let asked = (): void => {}
     this.#asked = new Promise((resolve) => (asked = resolve))
+    const slot = await this.#slots?.take()
     try {
-      const compressing = this.#compressors.compress({ bytes, lengths, wanted })
-      const [compressed] = await Promise.all([compressing, before])
-      const appended = this.#append(compressed, newChunks)
+      const { bytes, lengths } = batch
+      const request = { bytes, lengths, wanted, ...(slot === undefined ? {} : { slot }) }
+      const [compressed] = await Promise.all([this.#compressors.compress(request), before])
+      const appended = this.#append(compressed, newChunks, slot)
       asked()
       await appended
       return compressed.bytes.buffer as ArrayBuffer
     } finally {
       asked()
+      if (slot !== undefined) this.#slots?.give(slot)
     }
   }
 
@@ -141,17 +146,22 @@ export class ContentPublisher {
     else this.#extents.push({ position, chunk, count: 1 })
   }
 
-  async #append(compressed: CompressedBatch, newChunks: readonly number[]): Promise<void> {
-    const blocks: Uint8Array[] = []
-    let offset = 0
-    for (const length of compressed.storedBytes) {
-      blocks.push(compressed.bytes.subarray(offset, offset + length))
-      offset += length
-    }
-    const first = await this.#sink.append(blocks)
+  async #append(
+    { bytes, storedBytes, raw }: CompressedBatch,
+    newChunks: readonly number[],
+    slot: number | undefined
+  ): Promise<void> {
+    const first = await (slot === undefined
+      ? this.#sink.append(cut(bytes, storedBytes))
+      : this.#sink.exchange!.appendSlot(slot, storedBytes))
     for (const [i, chunk] of newChunks.entries()) {
-      this.#store.place(chunk, first + i, compressed.storedBytes[i]!, compressed.raw[i]!)
+      this.#store.place(chunk, first + i, storedBytes[i]!, raw[i]!)
+      this.newBytes += storedBytes[i]!
     }
-    this.newBytes += offset
   }
+}
+
+function cut(bytes: Uint8Array, lengths: readonly number[]): Uint8Array[] {
+  let offset = 0
+  return lengths.map((length) => bytes.subarray(offset, (offset += length)))
 }

@@ -158,7 +158,7 @@ async function publishContent(
   store: ChunkStore,
   { previous, threads, signal, onProgress }: PublishOptions
 ): Promise<ContentPublisher> {
-  await using compressors = new ChunkCompressors(threads)
+  await using compressors = new ChunkCompressors(threads, sink.exchange?.layout)
   const content = new ContentPublisher(source.builder, store, compressors, sink, previous?.tree)
   const pending: Promise<void>[] = []
   const report = (): void =>

@@ -20,6 +20,9 @@ export interface WriterOptions {
 /** Bytes that the log's encryption wants before a block. */
 export const BLOCK_ROOM = 8
 
+/** A batch of entries is in memory until it is flushed, at about a kilobyte each. */
+const BATCH_ENTRIES = 4096
+
 /** An append that was asked for. */
 interface Run {
   readonly blocks: readonly Uint8Array[]
@@ -108,7 +111,8 @@ export class DriveWriter implements AsyncDisposable {
 
   /**
    * Completes a version: the manifest's block, then the entries that differ from the previous
-   * version's, then `/container.json`.
+   * version's, then `/container.json`. A first version's entries come in several appends, `/container.json`
+   * in the last.
    *
    * @returns the manifest as published, with its own version record completed
    */
@@ -116,7 +120,8 @@ export class DriveWriter implements AsyncDisposable {
     const block = encodeManifest(manifest)
     const byteOffset = this.#blobs.byteLength
     const blockOffset = await this.append([block])
-    const batch = this.#drive.batch()
+    let entries = 0
+    let batch = this.#drive.batch()
     try {
       const stale = new Map<string, string>()
       if (previous) {
@@ -125,7 +130,12 @@ export class DriveWriter implements AsyncDisposable {
       for (const [name, value] of driveEntries(tree)) {
         const before = stale.get(name)
         stale.delete(name)
-        if (before !== JSON.stringify(value)) await batch.putEntry(name, value)
+        if (before === JSON.stringify(value)) continue
+        await batch.putEntry(name, value)
+        // Nobody knows of a drive without a version, so its entries need not come all at once.
+        if (previous !== undefined || ++entries % BATCH_ENTRIES !== 0) continue
+        await batch.flush()
+        batch = this.#drive.batch()
       }
       for (const name of stale.keys()) await batch.del(name)
       await batch.putEntry(MANIFEST_PATH, {

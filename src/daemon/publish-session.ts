@@ -1,0 +1,97 @@
+import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
+import { decodeManifest, encodeManifest } from '../image/manifest-codec.ts'
+import type { Manifest } from '../image/manifest.ts'
+import type { Tree } from '../image/tree.ts'
+import type { DriveWriter } from '../p2p/drive-writer.ts'
+import { formatKey, formatLink } from '../p2p/link.ts'
+import { BlockExchangeFile } from './block-exchange.ts'
+import type { ImageService, PublishTarget } from './image-service.ts'
+import type { PublishBeginResponse, PublishCommitResponse, SlotRequest } from './protocol.ts'
+
+/** One publish of one client, from its begin to its commit or its end without one. */
+export class PublishSession {
+  readonly #service: ImageService
+  readonly #target: PublishTarget
+  readonly #exchange: BlockExchangeFile
+  #isCommitted = false
+
+  private constructor(service: ImageService, target: PublishTarget, exchange: BlockExchangeFile) {
+    this.#service = service
+    this.#target = target
+    this.#exchange = exchange
+  }
+
+  /**
+   * @param update link or name of the image to add a version to; undefined for a new one
+   * @param directory for a file that is exchanged with the client
+   * @throws ContainerError `NOT_FOUND`, `DISK_FULL`, `IO`
+   */
+  static async begin(
+    service: ImageService,
+    update: string | undefined,
+    directory: string
+  ): Promise<PublishSession> {
+    const target = await service.beginPublish(update)
+    try {
+      return new PublishSession(service, target, BlockExchangeFile.create(directory))
+    } catch (error) {
+      await service.abandonPublish(target)
+      throw error
+    }
+  }
+
+  get begun(): PublishBeginResponse {
+    return { key: formatKey(this.#target.writer.key), exchange: this.#exchange.layout }
+  }
+
+  /** @param blocks with `BLOCK_ROOM` bytes before each, which are overwritten */
+  append(blocks: readonly Uint8Array[]): Promise<number> {
+    return this.#target.writer.appendInPlace(blocks)
+  }
+
+  /** @throws ContainerError `USAGE`, `IO`, `DISK_FULL` */
+  appendSlot({ slot, lengths }: SlotRequest): Promise<number> {
+    return this.append(this.#exchange.read(slot, lengths))
+  }
+
+  /**
+   * Checks what was appended as a reader would, then makes it the image's newest version.
+   *
+   * @throws ContainerError `BAD_MANIFEST`, `BAD_INDEX`, `DISK_FULL`; nothing is published then
+   */
+  async commit(unchecked: Manifest): Promise<PublishCommitResponse> {
+    const { writer } = this.#target
+    const manifest = decodeManifest(encodeManifest(unchecked))
+    const tree = await readTree(writer, manifest)
+    await writer.commit(manifest, tree, await previousTree(writer, manifest))
+    this.#isCommitted = true
+    const { key, secret } = writer
+    await writer[Symbol.asyncDispose]()
+    await this.#exchange[Symbol.asyncDispose]()
+    await this.#service.completePublish(this.#target, manifest)
+    return {
+      link: formatLink({ key, secret, version: undefined }),
+      mirrorLink: formatLink({ key, secret: undefined, version: undefined }),
+      key: formatKey(key)
+    }
+  }
+
+  /** Leaves nothing of a publish that is not committed. */
+  async abandon(): Promise<void> {
+    if (this.#isCommitted) return
+    await this.#exchange[Symbol.asyncDispose]()
+    await this.#service.abandonPublish(this.#target)
+  }
+}
+
+async function previousTree(writer: DriveWriter, manifest: Manifest): Promise<Tree | undefined> {
+  const record = manifest.versions.at(-2)
+  if (!record) return undefined
+  return readTree(writer, decodeManifest(await writer.read(record.blocks - 1)))
+}
+
+async function readTree(writer: DriveWriter, { index }: Manifest): Promise<Tree> {
+  const blocks: Buffer[] = []
+  for (let n = 0; n < index.blocks; n++) blocks.push(await writer.read(index.block + n))
+  return decodeIndex(decompressPart(blocks, index, MAX_INDEX_BYTES))
+}
