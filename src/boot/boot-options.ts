@@ -34,6 +34,8 @@ export interface ContainerOptions extends Omit<OpenImageOptions, 'signal'> {
   /** @default false */
   readonly privateUsers?: boolean
   readonly nspawnArgs?: readonly string[]
+  /** Record what is read: as this home's profile of the image, or for the caller alone. */
+  readonly record?: 'home' | 'caller'
   /** How long an orderly stop may take before the container is killed. @default 30000 */
   readonly stopTimeoutMs?: number
   /** The program that mounts; for tests of this folder. */

@@ -10,7 +10,7 @@ export function mounterOptions(
   link = options.link
 ): StartMounterOptions {
   const { home, mountMode, mounterScript, command, forceBoot } = options
-  const { peerTimeoutMs, onPeerLoss, offline, lazyOnly, reuse } = options
+  const { peerTimeoutMs, onPeerLoss, offline, lazyOnly, reuse, record } = options
   return {
     home,
     link,
@@ -21,7 +21,8 @@ export function mounterOptions(
     ...(onPeerLoss === undefined ? {} : { onPeerLoss }),
     ...(reuse === undefined ? {} : { reuse }),
     ...(offline === undefined ? {} : { offline }),
-    ...(lazyOnly === undefined ? {} : { lazyOnly })
+    ...(lazyOnly === undefined ? {} : { lazyOnly }),
+    ...(record === undefined ? {} : { record: true })
   }
 }
 

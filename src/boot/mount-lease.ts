@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ImageStats } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
+import type { BootProfile } from '../image/boot-profile.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import { fromRecord } from './error-record.ts'
@@ -70,6 +71,25 @@ export class MountLease implements AsyncDisposable {
 
   async stats(): Promise<ImageStats> {
     return this.#request('stats', null)
+  }
+
+  /** Tells the mounter that the container is up; `isStarted` of an init that says so itself. */
+  async ready(options: { readonly isStarted: boolean }): Promise<void> {
+    await this.#request('ready', options)
+  }
+
+  /** Whether this is the first lease, so that a recording is of its holder's start alone. */
+  async claimRecording(): Promise<boolean> {
+    return this.#request('claimRecording', null)
+  }
+
+  /**
+   * Ends the recording; `keep` makes it the home's profile.
+   *
+   * @throws ContainerError `DISK_FULL`, `IO`, `MOUNT_FAILED`
+   */
+  async endRecording(options: { readonly keep: boolean }): Promise<BootProfile> {
+    return this.#request('endRecording', options)
   }
 
   /** Shows the image at `target`, an empty directory; it stays when this lease has ended. */

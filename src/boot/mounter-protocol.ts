@@ -1,11 +1,14 @@
 import type { ImageStats, OpenImageOptions } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
+import type { BootProfile } from '../image/boot-profile.ts'
 import type { StartCommand } from '../image/manifest.ts'
 import type { ErrorRecord } from './error-record.ts'
 
 /** What a mounter is told on its standard input; the link must appear in no argument list. */
 export type MounterRequest = Omit<OpenImageOptions, 'signal'> & {
   readonly mode: MountMode | 'auto'
+  /** Somebody wants to record the start: the image goes as soon as that one does. */
+  readonly record?: boolean
 }
 
 /** One image version, mounted. */
@@ -35,6 +38,18 @@ export interface MounterMethods {
   /** Answered once the image is mounted. */
   mount: { params: null; result: MountFacts }
   stats: { params: null; result: ImageStats }
+  /**
+   * The container is up. With `isStarted` its start has ended: what is touched from now on is no part
+   * of it. Of a command nobody knows when that is.
+   */
+  ready: { params: { isStarted: boolean }; result: null }
+  /** Whether what was touched so far is all the asker's: nobody else has leased this mount yet. */
+  claimRecording: { params: null; result: boolean }
+  /**
+   * Ends the recording and tells it; `keep` makes it this home's profile of what was run. Asked
+   * again, it tells the same.
+   */
+  endRecording: { params: { keep: boolean }; result: BootProfile }
   /** Shows the image read-only at `target` until unbound or unmounted by hand. */
   bind: { params: { target: string }; result: null }
   unbind: { params: { target: string }; result: null }

@@ -1,17 +1,23 @@
 import { mkdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { openHome } from '../daemon/home.ts'
 import type { ImageSession, OpenImage } from '../daemon/image-session.ts'
+import { writeLocalProfile } from '../daemon/local-profile.ts'
+import { startOf } from '../daemon/start-order.ts'
 import { bindMount, unmount } from '../fuse/bind-mount.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
-import type { MountedImage, MountImageOptions, MountMode } from '../fuse/mounted-image.ts'
-import { ContainerError } from '../image/errors.ts'
+import type { MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
+import type { BootProfile } from '../image/boot-profile.ts'
+import { ContainerError, isContainerError } from '../image/errors.ts'
+import { placeProfile } from '../image/profile-places.ts'
 import { takeLock, type FileLock } from './file-lock.ts'
 import { ImageServer } from './image-server.ts'
 import { writeJsonFile } from './json-file.ts'
 import type { MounterRequest, MounterState, MountFacts } from './mounter-protocol.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
 import { bootPaths, mounterPaths, type MounterPaths } from './paths.ts'
+import { StartRecorder } from './start-recorder.ts'
 
 /** The layers below that a mounter puts together. */
 export interface MounterParts {
@@ -44,7 +50,7 @@ export async function runMounter(
   greet: (socket: string) => void,
   signal: AbortSignal
 ): Promise<void> {
-  const { mode, ...open } = request
+  const { mode: _mode, record: _record, ...open } = request
   await using session = await parts.openImage({ ...open, signal })
   const places = placesOf(request, session)
   const lock = await lockOrFindOther(places, signal)
@@ -53,7 +59,7 @@ export async function runMounter(
     return
   }
   await using _held = lock
-  const mounter = new Mounter(session, places, parts, mode, signal)
+  const mounter = new Mounter(session, places, parts, request, signal)
   await mounter.run(greet)
 }
 
@@ -96,24 +102,28 @@ class Mounter {
   readonly #session: ImageSession
   readonly #places: MounterPaths
   readonly #parts: MounterParts
-  readonly #mode: MountMode | 'auto'
+  readonly #request: MounterRequest
+  readonly #recorder = new StartRecorder()
   readonly #signal: AbortSignal
   readonly #binds = new Set<string>()
   #leases = 0
   #idleSince = performance.now()
-  #hadLease = false
+  #leasesEver = 0
+  /** The home has a profile of this start, or nobody wants one any more. */
+  #isKept = false
+  #wasReady = false
 
   constructor(
     session: ImageSession,
     places: MounterPaths,
     parts: MounterParts,
-    mode: MountMode | 'auto',
+    request: MounterRequest,
     signal: AbortSignal
   ) {
     this.#session = session
     this.#places = places
     this.#parts = parts
-    this.#mode = mode
+    this.#request = request
     this.#signal = signal
   }
 
@@ -130,6 +140,9 @@ class Mounter {
         {
           mount: async () => (await mounting).facts,
           stats: () => this.#session.stats(),
+          ready: async ({ isStarted }) => this.#noteReady(isStarted),
+          claimRecording: async () => this.#leasesEver === 1 && this.#binds.size === 0,
+          endRecording: async ({ keep }) => this.#endRecording(keep),
           bind: async ({ target }) => this.#bind((await mounting).state, target),
           unbind: async ({ target }) => this.#unbind((await mounting).state, target)
         },
@@ -146,6 +159,7 @@ class Mounter {
         await server[Symbol.asyncDispose]()
         for (const target of this.#binds) await unmount(target, { lazy: 'if-busy' })
         await (await mounting.catch(() => undefined))?.mounted[Symbol.asyncDispose]()
+        await this.#keepFirstRun()
       }
     } finally {
       await removeUnmounted(directory)
@@ -158,7 +172,8 @@ class Mounter {
       tree,
       chunks,
       directory: this.#places.image,
-      mode: this.#mode,
+      mode: this.#request.mode,
+      observer: this.#recorder,
       signal: this.#signal
     })
     const facts: MountFacts = {
@@ -176,6 +191,41 @@ class Mounter {
     const state: MounterState = { ...facts, device: entry?.device ?? '', binds: [] }
     await writeJsonFile(this.#places.state, state)
     return { mounted, facts, state }
+  }
+
+  #noteReady(isStarted: boolean): null {
+    this.#wasReady = true
+    if (isStarted) this.#recorder.markReady()
+    return null
+  }
+
+  async #endRecording(keep: boolean): Promise<BootProfile> {
+    const profile = this.#recorder.end()
+    this.#isKept = true
+    if (keep) await this.#keep(profile)
+    return profile
+  }
+
+  /**
+   * Where nobody recorded this start before, the next cold one shall profit from it. Written when
+   * nothing is mounted any more, so that nobody waits for it.
+   */
+  async #keepFirstRun(): Promise<void> {
+    const isFirst = this.#session.startOrder?.source === 'guess'
+    if (!isFirst || this.#isKept || !this.#wasReady) return
+    try {
+      await this.#keep(this.#recorder.end())
+    } catch (error) {
+      // Nobody asked for it.
+      if (!isContainerError(error)) throw error
+    }
+  }
+
+  async #keep(profile: BootProfile): Promise<void> {
+    const { manifest, tree, key, version } = this.#session
+    const start = startOf(manifest, this.#request.run ?? 'image')
+    const placed = placeProfile(tree, profile)
+    await writeLocalProfile(openHome(this.#request.home), key, start, { version, ...placed })
   }
 
   async #bind(state: MounterState, target: string): Promise<null> {
@@ -200,19 +250,20 @@ class Mounter {
   }
 
   #leasesAre(leases: number): void {
+    if (leases > this.#leases) this.#leasesEver++
     this.#leases = leases
-    if (leases > 0) this.#hadLease = true
-    else this.#idleSince = performance.now()
+    if (leases === 0) this.#idleSince = performance.now()
   }
 
   async #untilUnused(): Promise<void> {
+    const lingerMs = this.#request.record === true ? 0 : GRACE_MS
     let checkedAt = performance.now()
     while (!this.#signal.aborted) {
       if (this.#binds.size > 0 && performance.now() - checkedAt >= BIND_CHECK_MS) {
         checkedAt = performance.now()
         await this.#forgetUnmountedBinds()
       }
-      const grace = this.#hadLease ? GRACE_MS : FIRST_LEASE_MS
+      const grace = this.#leasesEver === 0 ? FIRST_LEASE_MS : lingerMs
       if (this.#leases > 0 || this.#binds.size > 0) this.#idleSince = performance.now()
       else if (performance.now() - this.#idleSince >= grace) return
       await sleep(RETRY_MS * 2, undefined, { signal: this.#signal }).catch(() => {})

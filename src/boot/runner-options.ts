@@ -1,3 +1,4 @@
+import type { BootProfile } from '../image/boot-profile.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
 import type { StartingMounter } from './starting-mounter.ts'
@@ -8,6 +9,8 @@ export interface RunnerEvents {
   onState?(state: ContainerState): void
   /** Start-up inside has ended: systemd says so, or the one command runs. */
   onReady?(state: ContainerState): void
+  /** With `record`: the container has ended, and this is what it read. */
+  onRecorded?(profile: BootProfile): void
 }
 
 export interface RunnerOptions {

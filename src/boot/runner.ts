@@ -21,6 +21,7 @@ import { acquireMount, type MountLease } from './mount-lease.ts'
 import { mounterOptions } from './mount-ahead.ts'
 import { mountOverlay, planOverlay } from './overlay.ts'
 import { isOnHost } from './package-manager.ts'
+import { acquireRecordedMount } from './recorded-mount.ts'
 import { bootPaths, type BootPaths, type ContainerPaths } from './paths.ts'
 import { checkBinds } from './payload.ts'
 import { waitForExit } from './process-table.ts'
@@ -128,7 +129,8 @@ export class Runner {
     const link = named === undefined ? options.link : linkFor(named, options)
     const ahead = this.#mounter
     if (link !== options.link) await ahead?.[Symbol.asyncDispose]()
-    return acquireMount({
+    const acquire = options.record === undefined ? acquireMount : acquireRecordedMount
+    return acquire({
       ...mounterOptions(options, link),
       signal: this.#starting.signal,
       ...(ahead === undefined || link !== options.link ? {} : { started: ahead })
@@ -190,7 +192,16 @@ export class Runner {
     const timings = { startedMs: this.#state.elapsedMs() }
     const state = this.#stopping ? 'stopping' : 'running'
     await this.#state.update({ leader, cgroups: container.cgroups(), state, timings })
-    const exitCode = await watchContainer(container, this.#state, this.#readiness, this.#events)
+    const exitCode = await watchContainer(container, this.#state, this.#readiness, {
+      onReady: (state) => {
+        // A mounter that has died is told to whoever reads.
+        lease.ready({ isStarted: state.mode === 'boot' }).catch(() => {})
+        this.#events.onReady?.(state)
+      }
+    })
+    if (options.record !== undefined) {
+      this.#events.onRecorded?.(await lease.endRecording({ keep: options.record === 'home' }))
+    }
     return this.#exitStatus(exitCode, places)
   }
 

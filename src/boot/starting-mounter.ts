@@ -11,6 +11,8 @@ import { spawnService } from './service-process.ts'
 export interface StartMounterOptions extends Omit<OpenImageOptions, 'signal'> {
   /** `auto` takes `erofs` where the kernel has it. @default 'auto' */
   readonly mode?: MountMode | 'auto'
+  /** The start is to be recorded. */
+  readonly record?: boolean
   /** The program that mounts. @default the one beside this module */
   readonly mounterScript?: string
 }

@@ -2,6 +2,7 @@ import type { ChunkReader } from '../image/chunk-reader.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import type { StatsResponse } from './protocol.ts'
+import type { StartOrder } from './start-order.ts'
 
 export interface ImageStats extends StatsResponse {
   /** Stored bytes of the whole image. */
@@ -11,6 +12,8 @@ export interface ImageStats extends StatsResponse {
   readonly reusedBytes: number
   /** Stored bytes of it present on this machine, whenever they came; reused ones are not among them. */
   readonly localBytes: number
+  /** What told the order in which a start's content is fetched ahead; null where none is. */
+  readonly startOrder: StartOrder['source'] | null
 }
 
 export interface OpenImageOptions {
@@ -51,6 +54,8 @@ export interface ImageSession extends AsyncDisposable {
   readonly manifest: Manifest
   readonly tree: Tree
   readonly chunks: ChunkReader
+  /** Where something is about to be run: what is fetched ahead. */
+  readonly startOrder?: StartOrder | undefined
   stats(): Promise<ImageStats>
   /** Fetches everything that is missing; resolves when the image is whole. */
   fetchAll(signal?: AbortSignal): Promise<void>

@@ -1,21 +1,26 @@
 import { chunkBlocks } from '../image/block-ranges.ts'
-import { guessBootOrder } from '../image/boot-order.ts'
+import { decodeProfile, MAX_PROFILE_BYTES, type BootProfile } from '../image/boot-profile.ts'
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import { readChunkHashes } from '../image/chunk-hashes.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
-import type { Manifest, PartPointer, StartCommand } from '../image/manifest.ts'
+import type { Manifest, PartPointer } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
+import { pause } from '../p2p/waiting.ts'
 import { BlockPrefetch } from './block-prefetch.ts'
 import { ChunkDonors } from './chunk-donors.ts'
 import { openHome } from './home.ts'
 import { ImageConnection } from './image-connection.ts'
 import type { ImageStats, InspectedImage, OpenImageOptions } from './image-session.ts'
+import { readLocalProfile } from './local-profile.ts'
 import { METHODS } from './protocol.ts'
+import { chooseStartOrder, startOf, type StartOrder } from './start-order.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
 
 const DEFAULT_PEER_TIMEOUT_MS = 30_000
+/** A profile that has not come this long after the index is done without. */
+const PROFILE_GRACE_MS = 500
 
 /**
  * Opens an image through the home's daemon, which is started when absent: manifest and index are
@@ -26,33 +31,37 @@ const DEFAULT_PEER_TIMEOUT_MS = 30_000
  */
 export async function openImage(options: OpenImageOptions): Promise<InspectedImage> {
   const peerTimeoutMs = options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS
+  const paths = openHome(options.home)
   const connection = await ImageConnection.open({
-    paths: openHome(options.home),
+    paths,
     image: options.link,
     peerTimeoutMs,
     offline: options.offline ?? false,
     ...(options.signal ? { signal: options.signal } : {})
   })
   try {
+    const { manifest } = connection
+    const run = options.lazyOnly === true ? undefined : options.run
+    const start = run === undefined ? undefined : startOf(manifest, run)
+    const key = formatKey(parseFullLink(connection.link).key)
+    const local = start === undefined ? undefined : readLocalProfile(paths, key, start)
+    // Asked for at the same time, so that both take one round trip.
+    const profile = start && readProfile(connection, peerTimeoutMs, options.signal)
     const tree = await readIndex(connection, peerTimeoutMs, options.signal)
     const session = new RemoteImageSession(connection, tree, {
       timeoutMs: options.onPeerLoss === 'fail' || options.offline ? peerTimeoutMs : undefined
     })
     if (options.reuse) await session.reuse(options.home, options.signal)
-    if (!options.lazyOnly) {
-      if (options.run !== undefined) session.prefetch(startOf(session.manifest, options.run))
-      if (!options.offline) await session.fetchRest()
+    if (start !== undefined) {
+      const found = await Promise.race([profile, pause(PROFILE_GRACE_MS)])
+      session.prefetch(chooseStartOrder(session, start, found?.(tree), await local))
     }
+    if (!options.lazyOnly && !options.offline) await session.fetchRest()
     return session
   } catch (error) {
     connection[Symbol.dispose]()
     throw error
   }
-}
-
-function startOf({ start }: Manifest, run: NonNullable<OpenImageOptions['run']>): StartCommand {
-  if (run === 'image') return start
-  return run === 'boot' ? { mode: 'boot' } : { mode: 'process', argv: run }
 }
 
 class RemoteImageSession implements InspectedImage {
@@ -64,6 +73,7 @@ class RemoteImageSession implements InspectedImage {
   chunks: ChunkReader
   readonly #connection: ImageConnection
   readonly #timeoutMs: number | undefined
+  startOrder: StartOrder | undefined
   #prefetch: BlockPrefetch | undefined
   #donors: ChunkDonors | undefined
 
@@ -89,9 +99,10 @@ class RemoteImageSession implements InspectedImage {
   }
 
   /** Fetches what starting reads, ahead of it. */
-  prefetch(start: StartCommand): void {
+  prefetch(order: StartOrder): void {
+    this.startOrder = order
     const { block } = this.tree.chunks
-    const blocks = guessBootOrder(this.tree, start)
+    const blocks = order.chunks
       .filter((chunk) => !this.#isReused(chunk))
       .map((chunk) => block[chunk] ?? 0)
     this.#prefetch = new BlockPrefetch((next) => this.#connection.readAhead(next), blocks)
@@ -145,7 +156,8 @@ class RemoteImageSession implements InspectedImage {
       imageBytes: storedBytes + index.storedBytes,
       localBytes: localBytes + index.storedBytes,
       reusedBytes,
-      complete
+      complete,
+      startOrder: this.startOrder?.source ?? null
     }
   }
 
@@ -164,12 +176,13 @@ class RemoteImageSession implements InspectedImage {
     return ahead === undefined ? read : Promise.race([read, ahead.catch(() => read)])
   }
 
-  /** What makes the image whole, and what lets other images take content from it. */
+  /** What makes the image whole, what lets other images take content from it, and its profile. */
   #ranges(): [number, number][] {
-    const { block, blocks, base } = this.manifest.chunkHashes
-    const hashes: [number, number][] = [[block, blocks]]
-    if (base !== undefined) hashes.push([base.block, base.blocks])
-    return [...chunkBlocks(this.tree.chunks, (chunk) => !this.#isReused(chunk)), ...hashes]
+    const { chunkHashes, profile } = this.manifest
+    const parts = [chunkHashes, chunkHashes.base, profile].flatMap((part): [number, number][] =>
+      part === undefined ? [] : [[part.block, part.blocks]]
+    )
+    return [...chunkBlocks(this.tree.chunks, (chunk) => !this.#isReused(chunk)), ...parts]
   }
 
   #isReused(chunk: number): boolean {
@@ -183,6 +196,37 @@ async function readIndex(
   signal: AbortSignal | undefined
 ): Promise<Tree> {
   return decodeIndex(await readPart(connection, connection.manifest.index, timeoutMs, signal))
+}
+
+/**
+ * The publisher's profile; it says only what to fetch first, so one that is damaged or not to be had
+ * is none.
+ *
+ * @returns decodes it, once there is a tree
+ */
+async function readProfile(
+  connection: ImageConnection,
+  timeoutMs: number,
+  signal: AbortSignal | undefined
+): Promise<((tree: Tree) => BootProfile | undefined) | undefined> {
+  const { profile } = connection.manifest
+  if (profile === undefined || profile.bytes > MAX_PROFILE_BYTES) return undefined
+  try {
+    const packed = await readPart(connection, profile, timeoutMs, signal)
+    return (tree) => decodeOrUndefined(packed, tree)
+  } catch (error) {
+    if (isContainerError(error)) return undefined
+    throw error
+  }
+}
+
+function decodeOrUndefined(packed: Buffer, tree: Tree): BootProfile | undefined {
+  try {
+    return decodeProfile(packed, tree.chunks.length)
+  } catch (error) {
+    if (isContainerError(error)) return undefined
+    throw error
+  }
 }
 
 async function readPart(

@@ -1,5 +1,6 @@
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import { ContainerError } from '../image/errors.ts'
+import { RecordingChunkReader, type ReadObserver } from '../image/recording-reader.ts'
 import { CHUNK_BYTES, type Extent, type Tree } from '../image/tree.ts'
 import { ChunkCache } from './chunk-cache.ts'
 import { chunkAt } from './extent-search.ts'
@@ -14,7 +15,7 @@ const CACHE_BYTES = 16 * 1024 * 1024
  */
 export class FileReader {
   readonly #tree: Tree
-  readonly #chunks: ChunkCache
+  readonly #chunks: ChunkReader
   readonly #readAhead: ReadAhead
   readonly #closing = new AbortController()
   /** How to fail each read in flight. */
@@ -22,10 +23,12 @@ export class FileReader {
   /** The extents asked for last: the kernel reads a file in several requests. */
   #last: { inode: number; extents: readonly Extent[] } = { inode: -1, extents: [] }
 
-  constructor(tree: Tree, chunks: ChunkReader) {
+  /** @param observer is told of what is read here, and not of what is read ahead */
+  constructor(tree: Tree, chunks: ChunkReader, observer?: ReadObserver) {
     this.#tree = tree
-    this.#chunks = new ChunkCache(chunks, CACHE_BYTES)
-    this.#readAhead = new ReadAhead(this.#chunks)
+    const cached = new ChunkCache(chunks, CACHE_BYTES)
+    this.#chunks = observer === undefined ? cached : new RecordingChunkReader(cached, observer)
+    this.#readAhead = new ReadAhead(cached)
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import type { ContainerError } from '../image/errors.ts'
+import type { ReadObserver } from '../image/recording-reader.ts'
 import type { Tree } from '../image/tree.ts'
 
 /** `erofs`: the kernel serves the tree from a metadata image. `fuse`: fuse-native serves it all. */
@@ -14,6 +15,8 @@ export interface MountImageOptions {
   readonly mode?: MountMode | 'auto'
   /** How EROFS reaches its files: as they are, or through loop devices. @default 'auto' */
   readonly erofsBacking?: 'file' | 'loop' | 'auto'
+  /** Is told of what the kernel reads. */
+  readonly observer?: ReadObserver
   readonly signal?: AbortSignal
 }
 

@@ -1,3 +1,4 @@
+import { lookupPath } from './lookup-path.ts'
 import type { FileList } from './file-list.ts'
 import type { Tree } from './tree.ts'
 
@@ -8,7 +9,6 @@ import type { Tree } from './tree.ts'
  */
 const RACY_NANOSECONDS = 2_000_000_000n
 const NANOSECONDS = 1_000_000_000n
-const SLASH = 0x2f
 
 /** A directory's files as stat(2) told of them, before any was read. */
 export interface DirectoryScan {
@@ -89,22 +89,6 @@ export function markUnchanged(
     unchanged++
   }
   return unchanged
-}
-
-/** The inode of a path whose names are taken as they are: a scan follows no symlinks. */
-function lookupPath(tree: Tree, path: Uint8Array): number | undefined {
-  let inode = 0
-  let start = 0
-  while (start <= path.length) {
-    const slash = path.indexOf(SLASH, start)
-    const end = slash === -1 ? path.length : slash
-    if (tree.type(inode) !== 'directory') return undefined
-    const child = tree.lookup(inode, path.subarray(start, end))
-    if (child === undefined) return undefined
-    inode = child
-    start = end + 1
-  }
-  return inode
 }
 
 /** What `identityOf` put into the list. */

@@ -44,7 +44,8 @@ async function openImage({ link, signal }: OpenImageOptions): Promise<ImageSessi
         peers: 8,
         complete: true,
         localBytes: 9,
-        reusedBytes: 0
+        reusedBytes: 0,
+        startOrder: null
       }
     },
     async fetchAll() {},

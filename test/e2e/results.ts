@@ -39,6 +39,7 @@ export interface Stats {
   readonly peers: number
   readonly complete: boolean
   readonly reusedBytes: number
+  readonly startOrder: 'image' | 'home' | 'guess' | null
 }
 
 export interface Listed {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import type { ContainerOptions } from '../../boot/boot-options.ts'
+import type { BootProfile } from '../../image/boot-profile.ts'
 import { ContainerError } from '../../image/errors.ts'
 import { collect, durationMs, oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
@@ -28,6 +29,7 @@ interface BootFlags {
   readonly lazyOnly?: boolean
   readonly offline?: boolean
   readonly reuse?: boolean
+  readonly record?: boolean
   readonly onPeerLoss: 'wait' | 'fail'
   readonly peerTimeout: number
 }
@@ -69,6 +71,7 @@ export function addBoot(program: Command): void {
     )
     .option('--lazy-only', 'never fetch what is not touched')
     .option(...REUSE_OPTION)
+    .option('--record', 'record what it reads, to be fetched first the next time')
     .option('--offline', 'use only what is on this machine')
     .addOption(
       new Option('--on-peer-loss <policy>', 'what reads do without peers: wait or fail')
@@ -101,6 +104,7 @@ async function boot(
     const { exitCode } = await runContainer({
       container,
       console: 'inherit',
+      events: { onRecorded: (profile) => globals.output.note(recorded(profile)) },
       ...(mounter === undefined ? {} : { mounter })
     })
     process.exitCode = exitCode
@@ -143,7 +147,8 @@ function containerOptions(
     nspawnArgs: flags.nspawnArg,
     lazyOnly: flags.lazyOnly,
     offline: flags.offline,
-    reuse: flags.reuse
+    reuse: flags.reuse,
+    record: flags.record ? ('home' as const) : undefined
   }
   const given = Object.entries(optional).filter(([, value]) => value !== undefined)
   return {
@@ -154,6 +159,11 @@ function containerOptions(
     onPeerLoss: flags.onPeerLoss,
     peerTimeoutMs: flags.peerTimeout
   }
+}
+
+function recorded({ chunks, ready }: BootProfile): string {
+  const when = ready < chunks.length ? `, ${ready} of them until it was ready` : ''
+  return `recorded ${chunks.length} chunks${when}: they are fetched first the next time`
 }
 
 /** Reads `src:dst[:ro|rw]`; a relative source is of the working directory. */

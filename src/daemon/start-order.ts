@@ -1,0 +1,41 @@
+import { guessBootOrder } from '../image/boot-order.ts'
+import type { BootProfile } from '../image/boot-profile.ts'
+import type { Manifest, StartCommand } from '../image/manifest.ts'
+import { chunksAtPlaces } from '../image/profile-places.ts'
+import type { Tree } from '../image/tree.ts'
+import type { OpenImageOptions } from './image-session.ts'
+import type { LocalProfile } from './local-profile.ts'
+
+/** What a start is about to read, and how that is known. */
+export interface StartOrder {
+  /** `image`: its publisher recorded it. `home`: this home did. `guess`: by names in the index. */
+  readonly source: 'image' | 'home' | 'guess'
+  /** Chunk numbers, each once, in the order in which they should be fetched. */
+  readonly chunks: readonly number[]
+}
+
+/** What is run of an image, as its manifest would say it. */
+export function startOf(
+  { start }: Manifest,
+  run: NonNullable<OpenImageOptions['run']>
+): StartCommand {
+  if (run === 'image') return start
+  return run === 'boot' ? { mode: 'boot' } : { mode: 'process', argv: run }
+}
+
+/**
+ * The best there is: what this home recorded of the very same start of the same version; what the
+ * publisher recorded; what this home recorded of another version; a guess.
+ */
+export function chooseStartOrder(
+  { tree, manifest }: { readonly tree: Tree; readonly manifest: Manifest },
+  start: StartCommand,
+  profile: BootProfile | undefined,
+  local: LocalProfile | undefined
+): StartOrder {
+  if (local !== undefined && (profile === undefined || local.version === manifest.version)) {
+    return { source: 'home', chunks: chunksAtPlaces(tree, local).chunks }
+  }
+  if (profile !== undefined) return { source: 'image', chunks: profile.chunks }
+  return { source: 'guess', chunks: guessBootOrder(tree, start) }
+}
