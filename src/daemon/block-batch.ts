@@ -1,5 +1,5 @@
 import c, { type Encoding, type State } from 'compact-encoding'
-import { BLOCK_ROOM } from '../p2p/drive-writer.ts'
+import { BLOCK_ROOM } from '../p2p/block-room.ts'
 
 /**
  * Blocks to append, on the socket: how many, then each as a length and bytes. The bytes begin with the

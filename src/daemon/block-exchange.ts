@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { BATCH_BYTES, BATCH_CHUNKS } from '../image/content-batch.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { ExchangeLayout } from '../image/block-sink.ts'
-import { BLOCK_ROOM } from '../p2p/drive-writer.ts'
+import { BLOCK_ROOM } from '../p2p/block-room.ts'
 import { storeError } from '../p2p/store-error.ts'
 
 const PREFIX = 'publish-'

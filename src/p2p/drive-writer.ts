@@ -5,6 +5,7 @@ import { ContainerError } from '../image/errors.ts'
 import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
+import { BLOCK_ROOM } from './block-room.ts'
 import { driveEntries } from './drive-entries.ts'
 import { KEY_BYTES } from './link.ts'
 import type { PeerNode } from './peer-node.ts'
@@ -16,9 +17,6 @@ export interface WriterOptions {
   readonly namespace: string
   readonly secret: Buffer
 }
-
-/** Bytes that the log's encryption wants before a block. */
-export const BLOCK_ROOM = 8
 
 /** A batch of entries is in memory until it is flushed, at about a kilobyte each. */
 const BATCH_ENTRIES = 4096
