@@ -4,12 +4,16 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os'
 
 export type Row = Readonly<Record<string, string | number | boolean | null>>
 
+/** Longer ones are for programs to read. */
+const LONGEST_TABLE = 60
+
 /**
  * Prints rows as a table and keeps them, with what the machine is, in `bench/results/NAME.json`.
  * Run from the root of the project.
  */
 export function report(name: string, parts: Readonly<Record<string, readonly Row[]>>): void {
   for (const [title, rows] of Object.entries(parts)) {
+    if (rows.length === 0 || rows.length > LONGEST_TABLE) continue
     console.log(`\n${title}`)
     console.table(rows)
   }

@@ -7,6 +7,13 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2
 }
 
+/** The value that 95 % of the values do not exceed (nearest rank). @throws RangeError without values */
+export function p95(values: readonly number[]): number {
+  const value = values.toSorted((a, b) => a - b)[Math.ceil(values.length * 0.95) - 1]
+  if (value === undefined) throw new RangeError('no values')
+  return value
+}
+
 export function rounded(value: number, digits = 0): number {
   return Number(value.toFixed(digits))
 }

@@ -14,6 +14,7 @@ const PREFIX = 'dat-wan'
 const DEVICE = 'wan0'
 /** The kernel keeps so many packets for the switch to read; the switch's own queue is what limits. */
 const DEVICE_QUEUE = 5_000
+const NO_METRICS = 'net.ipv4.tcp_no_metrics_save=1'
 const LEAST_QUEUE_BYTES = 64_000
 
 /** A host's link, the same both ways. */
@@ -81,11 +82,13 @@ export class Star implements AsyncDisposable {
       const hosts: StarHost[] = []
       for (const { name, namespace, device, address } of plan) {
         await ip('netns', 'add', namespace)
+        const prefix = ['nsenter', `--net=/run/netns/${namespace}`]
         await ip('link', 'set', device, 'netns', namespace, 'name', DEVICE)
         await ip('-n', namespace, 'link', 'set', 'lo', 'up')
         await ip('-n', namespace, 'address', 'add', `${address}/24`, 'dev', DEVICE)
+        // What one connection learnt of the way must not serve the next: every start is the first.
+        await execa(prefix[0] ?? '', [...prefix.slice(1), 'sysctl', '-qw', NO_METRICS])
         await ip('-n', namespace, 'link', 'set', DEVICE, 'txqueuelen', String(DEVICE_QUEUE), 'up')
-        const prefix = ['nsenter', `--net=/run/netns/${namespace}`]
         // Lives as long as this process at most: its stdin is held from here.
         const resident = spawn(prefix[0] ?? '', [...prefix.slice(1), 'cat'], {
           stdio: ['pipe', 'ignore', 'inherit']

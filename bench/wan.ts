@@ -1,0 +1,133 @@
+/**
+ * Cold starts over an emulated wide-area network, against what else brings the same workload there.
+ *
+ *   node build/bench/wan.js ROOTFS [--workloads echo,…] [--rates 100] [--rtts 50]
+ *     [--runs 10] [--rivals registry,…|none] [--out wan]
+ *
+ * Rates in Mbit/s, round trips in ms. See bench/README.md.
+ */
+import { writeFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import type { Shared } from '../test/e2e/results.ts'
+import { report } from './report.ts'
+import { missingFor, type Rival } from './rivals/rival.ts'
+import { RIVALS } from './rivals/rivals.ts'
+import { barChart } from './wan/bar-chart.ts'
+import {
+  floor,
+  fromDirectory,
+  lazily,
+  locally,
+  serverDirectory,
+  type Contender,
+  type Stage
+} from './wan/contenders.ts'
+import { runLazily } from './wan/lazy-run.ts'
+import { WanNetwork } from './wan/network.ts'
+import { shuffled } from './wan/shuffle.ts'
+import { evenWire } from './wan/star.ts'
+import { judge, summarize, type Measured, type Traced } from './wan/verdicts.ts'
+import { treeOf } from './workloads/tree.ts'
+import { workloadNamed, WORKLOADS, type Workload } from './workloads/workload.ts'
+
+/** While a publisher publishes and rivals are filled, the network is none. */
+const FAST = evenWire(10e9, 0)
+
+const { values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    workloads: { type: 'string', default: WORKLOADS.map(({ name }) => name).join(',') },
+    rates: { type: 'string', default: '100' },
+    rtts: { type: 'string', default: '50' },
+    runs: { type: 'string', default: '10' },
+    rivals: { type: 'string', default: Object.keys(RIVALS).join(',') },
+    out: { type: 'string', default: 'wan' }
+  }
+})
+const numbers = (text: string): number[] => text.split(',').map(Number)
+const links = numbers(values.rates).flatMap((mbit) =>
+  numbers(values.rtts).map((rttMs) => ({ mbit, rttMs }))
+)
+const workloads = values.workloads.split(',').map(workloadNamed)
+const rivals = await presentRivals(values.rivals)
+
+const samples: Measured[] = []
+const traces: Traced[] = []
+const failures: { workload: string; what: string; error: string }[] = []
+for (const workload of workloads) await measure(workload)
+
+const summary = summarize(samples)
+report(values.out, {
+  samples: samples.map((sample) => ({ ...sample })),
+  failures,
+  summary,
+  bars: judge(samples, traces)
+})
+const chart = `bench/results/${values.out}.svg`
+writeFileSync(chart, barChart(summary))
+console.log(`drawn in ${chart}`)
+process.exitCode = failures.length > 0 ? 1 : 0
+
+async function presentRivals(list: string): Promise<Rival[]> {
+  const present: Rival[] = []
+  for (const name of list === 'none' ? [] : list.split(',')) {
+    const rival = RIVALS[name]
+    if (!rival) throw new RangeError(`no rival ${name}: ${Object.keys(RIVALS).join(', ')}, none`)
+    const missing = await missingFor(rival)
+    if (missing === undefined) present.push(rival)
+    else console.log(missing)
+  }
+  return present
+}
+
+async function measure(workload: Workload): Promise<void> {
+  const tree = await treeOf(workload)
+  await using network = await WanNetwork.open(FAST)
+  const { link } = await network.publisher.json<Shared>('share', tree, '--name', workload.name)
+  const stage = { network, workload, tree, link }
+  await withRivals(stage, rivals, async (served) => {
+    for (const { mbit, rttMs } of links) {
+      await network.reshape(evenWire(mbit * 1e6, rttMs))
+      const trace = await runLazily(network, workload, link, { lazyOnly: true })
+      const tracedBytes = trace.fetchedBytes
+      traces.push({ workload: workload.name, mbit, rttMs, tracedBytes })
+      const pulls = rivals.length > 0 ? [lazily(stage, true)] : []
+      const own = [lazily(stage), locally(stage), floor(stage, tracedBytes), ...pulls]
+      await take([...own, ...served], { workload: workload.name, mbit, rttMs })
+    }
+  })
+}
+
+/** Runs every contender as often as was asked for, in an order that differs each time. */
+async function take(
+  contenders: readonly Contender[],
+  where: { workload: string; mbit: number; rttMs: number }
+): Promise<void> {
+  for (let run = 1; run <= Number(values.runs); run++) {
+    for (const contender of shuffled(contenders)) {
+      const what = contender.name
+      try {
+        const sample = { ...where, run, what, ...(await contender.start()) }
+        samples.push(sample)
+        console.log(JSON.stringify(sample))
+      } catch (error) {
+        failures.push({ workload: where.workload, what, error: String(error) })
+        console.log(`${where.workload}, ${what}: ${String(error)}`)
+      }
+    }
+  }
+}
+
+/** Serves the tree in every way at once, each from a directory of its own, while `use` runs. */
+async function withRivals(
+  stage: Stage,
+  [first, ...rest]: readonly Rival[],
+  use: (served: Contender[]) => Promise<void>
+): Promise<void> {
+  if (first === undefined) return use([])
+  await using directory = await serverDirectory(stage.network)
+  const publisher = stage.network.star.host('publisher')
+  await using served = await first.serve(stage.tree, publisher, directory.path)
+  const contender = fromDirectory(stage, first.name, served)
+  await withRivals(stage, rest, (others) => use([contender, ...others]))
+}

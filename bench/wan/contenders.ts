@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { dropKernelCaches } from '../cold-caches.ts'
+import type { Provided, Served } from '../rivals/rival.ts'
+import type { Workload } from '../workloads/workload.ts'
+import { readyFromDirectory } from './directory-container.ts'
+import { runLazily } from './lazy-run.ts'
+import type { WanNetwork } from './network.ts'
+import { probe } from './readiness-watch.ts'
+import { traffic } from './traffic.ts'
+
+/** What one cold start took; see bench/README.md. */
+export interface Sample {
+  readonly r2Ms: number
+  readonly r0Ms?: number
+  readonly r1Ms?: number
+  /** On the reader's interface until ready. */
+  readonly receivedBytes: number
+  readonly sentBytes: number
+  readonly demandReads?: number
+  readonly stallMs?: number
+}
+
+/** One way to the same workload. */
+export interface Contender {
+  readonly name: string
+  start(): Promise<Sample>
+}
+
+/** A published workload on a network. */
+export interface Stage {
+  readonly network: WanNetwork
+  readonly workload: Workload
+  readonly tree: string
+  readonly link: string
+}
+
+/** By link, cold; after `pull`, by the same command where asked. */
+export function lazily({ network, workload, link }: Stage, pull = false): Contender {
+  return {
+    name: pull ? 'pull, then boot' : 'dat-container',
+    start: () => runLazily(network, workload, link, { pull })
+  }
+}
+
+/** As many bytes over one TCP connection as ready takes: nothing is faster. */
+export function floor({ network: { star } }: Stage, bytes: number): Contender {
+  return {
+    name: 'T_floor',
+    async start() {
+      const reader = star.host('reader')
+      const before = reader.deviceBytes()
+      const { elapsedMs } = await traffic(star.host('publisher'), reader, {
+        protocol: 'tcp',
+        bytes
+      })
+      const after = reader.deviceBytes()
+      return {
+        r2Ms: elapsedMs,
+        receivedBytes: after.received - before.received,
+        sentBytes: after.sent - before.sent
+      }
+    }
+  }
+}
+
+/** The same from the tree on this disk. */
+export function locally(stage: Stage): Contender {
+  const served: Served = {
+    provide: async () => ({ root: stage.tree, async [Symbol.asyncDispose]() {} }),
+    async [Symbol.asyncDispose]() {}
+  }
+  return fromDirectory(stage, 'T_local', served)
+}
+
+/** From a directory that something else brings to the reader. */
+export function fromDirectory(stage: Stage, name: string, served: Served): Contender {
+  const { network, workload } = stage
+  const { reader } = network
+  return {
+    name,
+    async start() {
+      const place = await mkdtemp(join(network.directory, 'rival-'))
+      let provided: Provided | undefined
+      try {
+        await using probing = await probe(reader, workload.ready)
+        await dropKernelCaches()
+        const before = reader.deviceBytes()
+        let after = before
+        const r2Ms = await readyFromDirectory(
+          reader,
+          workload,
+          probing,
+          async () => (provided = await served.provide(reader, place)).root,
+          () => (after = reader.deviceBytes())
+        )
+        return {
+          r2Ms,
+          receivedBytes: after.received - before.received,
+          sentBytes: after.sent - before.sent
+        }
+      } finally {
+        await provided?.[Symbol.asyncDispose]()
+        await removeUnmounted(place)
+      }
+    }
+  }
+}
+
+/** An empty directory for what a rival's server keeps. Disposing removes it. */
+export async function serverDirectory(
+  network: WanNetwork
+): Promise<{ path: string } & AsyncDisposable> {
+  const parent = join(network.directory, 'servers')
+  await mkdir(parent, { recursive: true })
+  const path = await mkdtemp(join(parent, 's-'))
+  return { path, [Symbol.asyncDispose]: () => removeUnmounted(path) }
+}
+
+/** Nothing is removed below a live mount. */
+async function removeUnmounted(path: string): Promise<void> {
+  if (readFileSync('/proc/self/mountinfo', 'utf8').includes(`${path}/`)) {
+    throw new Error(`something is still mounted in ${path}`)
+  }
+  await rm(path, { recursive: true, force: true, maxRetries: 3 })
+}

@@ -1,0 +1,115 @@
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Machine } from '../../test/e2e/sandbox.ts'
+import type { Stats } from '../../test/e2e/results.ts'
+import { dropKernelCaches } from '../cold-caches.ts'
+import type { Workload } from '../workloads/workload.ts'
+import { nowMs } from './clock.ts'
+import type { WanNetwork } from './network.ts'
+import { markerIn, probe, type Probe } from './readiness-watch.ts'
+
+const NAME = 'wan'
+/** A daemon that has just been started is left to find its place in the DHT. */
+const SETTLE_MS = 1_500
+const READY_TIMEOUT_MS = 300_000
+
+/** What one cold start by link took. Milliseconds from the command, bytes until ready. */
+export interface LazyRun {
+  /** The image is mounted. */
+  readonly r0Ms: number
+  /** PID 1 of the container runs; of one that boots systemd, start-up has ended. */
+  readonly r1Ms: number
+  /** The workload does what it is for, asked from outside. */
+  readonly r2Ms: number
+  /** On the reader's interface, in both directions, by then. */
+  readonly receivedBytes: number
+  readonly sentBytes: number
+  /** Stored bytes of the image's blocks that were fetched by then. */
+  readonly fetchedBytes: number
+  readonly demandReads: number
+  readonly stallMs: number
+}
+
+interface Inspected {
+  readonly current: {
+    /** When the image had been mounted. */
+    readonly startedAt: string
+    readonly timings: { mountedMs?: number; startedMs?: number; readyMs?: number }
+  }
+}
+
+/** How a reader comes to a container. */
+export interface LazyOptions {
+  /** Fetch the whole image first; the clock runs over that too. */
+  readonly pull?: boolean
+  /** Fetch nothing that is not touched. */
+  readonly lazyOnly?: boolean
+}
+
+/** A reader that has never seen the image, with a daemon that runs, starts a workload by its link. */
+export async function runLazily(
+  network: WanNetwork,
+  workload: Workload,
+  link: string,
+  options: LazyOptions = {}
+): Promise<LazyRun> {
+  const reader = network.newReader(`r${Math.round(nowMs())}`)
+  try {
+    await reader.ok('daemon', 'start')
+    await sleep(SETTLE_MS)
+    await using probing = await probe(network.reader, workload.ready)
+    return await timed(network, reader, workload, link, options, probing)
+  } finally {
+    await network.endReader(reader)
+  }
+}
+
+async function timed(
+  { reader: host }: WanNetwork,
+  reader: Machine,
+  { argv, ready }: Workload,
+  link: string,
+  { pull = false, lazyOnly = false }: LazyOptions,
+  probing: Probe | undefined
+): Promise<LazyRun> {
+  const detached = argv.length === 0
+  const flags = ['-n', NAME, ...(lazyOnly ? ['--lazy-only'] : [])]
+  const what = detached ? ['-d', '--wait', 'ready'] : ['--', ...argv]
+  await dropKernelCaches()
+  const before = host.deviceBytes()
+  const startedDate = Date.now()
+  const started = nowMs()
+  if (pull) await reader.ok('pull', link)
+  const booting = reader.start(['boot', link, ...flags, ...what], { buffer: false })
+  let errors = ''
+  booting.stderr?.on('data', (chunk) => (errors += String(chunk)))
+  if (ready.by !== 'output') booting.stdout?.resume()
+  const late = new AbortController()
+  const timeout = sleep(READY_TIMEOUT_MS, undefined, { signal: late.signal }).catch(() => undefined)
+  const ended = booting.then(({ exitCode }) => (detached && exitCode === 0 ? nowMs() : undefined))
+  const marked =
+    ready.by === 'output' ? markerIn(booting.stdout as Readable, ready.marker) : undefined
+  const readyAt = await Promise.race([marked ?? probing?.answered ?? ended, ended, timeout])
+  late.abort()
+  const after = host.deviceBytes()
+  if (readyAt === undefined) {
+    booting.kill('SIGTERM')
+    throw new Error(`not ready: ${errors}`)
+  }
+  const stats = await reader.json<Stats>('stats', NAME)
+  const { startedAt, timings } = (await reader.json<Inspected>('inspect', NAME)).current
+  await reader.ok('rm', '--force', NAME)
+  await booting
+  const { mountedMs = 0, startedMs = 0, readyMs = startedMs } = timings
+  const r0Ms = Date.parse(startedAt) - startedDate
+  return {
+    r0Ms,
+    r1Ms: r0Ms + readyMs - mountedMs,
+    r2Ms: readyAt - started,
+    receivedBytes: after.received - before.received,
+    sentBytes: after.sent - before.sent,
+    fetchedBytes: stats.fetchedBytes,
+    demandReads: stats.demandReads,
+    stallMs: stats.stallMs
+  }
+}

@@ -1,0 +1,106 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Machine } from '../../test/e2e/sandbox.ts'
+import { Star, type StarHost, type Wire } from './star.ts'
+
+const DHT_PORT = 49_737
+const UNMOUNT_WAIT_MS = 15_000
+
+/**
+ * A publisher, a reader and the bootstrap node of a private DHT, each on a host of its own.
+ * Disposing ends their daemons and removes their homes.
+ */
+export class WanNetwork implements AsyncDisposable {
+  readonly star: Star
+  readonly directory: string
+  readonly publisher: Machine
+  readonly #environment: Record<string, string>
+  readonly #dht: ReturnType<Machine['start']>
+  readonly #readers: Machine[] = []
+
+  private constructor(star: Star, directory: string) {
+    this.star = star
+    this.directory = directory
+    const { address } = star.host('dht')
+    this.#environment = {
+      DAT_CONTAINER_BOOTSTRAP: `${address}:${DHT_PORT}`,
+      DAT_CONTAINER_RUNTIME_DIR: join(directory, 'run')
+    }
+    this.publisher = this.#machine('publisher', star.host('publisher'))
+    this.#dht = this.#machine('dht', star.host('dht')).start(
+      ['dht', '--host', address, '--port', String(DHT_PORT)],
+      { buffer: false }
+    )
+  }
+
+  static async open(wire: Wire): Promise<WanNetwork> {
+    const star = await Star.open({ publisher: wire, reader: wire, dht: wire })
+    const directory = await mkdtemp(join(tmpdir(), 'dat-wan-'))
+    const network = new WanNetwork(star, directory)
+    const lines = createInterface({ input: network.#dht.stdout as Readable })
+    const first = await lines[Symbol.asyncIterator]().next()
+    // What it says later is nobody's.
+    network.#dht.stdout?.resume()
+    if (first.done === true) {
+      await network[Symbol.asyncDispose]()
+      throw new Error('the DHT’s bootstrap node did not start')
+    }
+    return network
+  }
+
+  get reader(): StarHost {
+    return this.star.host('reader')
+  }
+
+  /** All links alike. */
+  async reshape(wire: Wire): Promise<void> {
+    await this.star.reshape(this.star.hosts.map(() => wire))
+  }
+
+  /** A machine on the reader's host that knows nothing yet. */
+  newReader(name: string): Machine {
+    const machine = this.#machine(name, this.reader)
+    this.#readers.push(machine)
+    return machine
+  }
+
+  /** Ends a reader's containers and daemon, and forgets what it holds. */
+  async endReader(machine: Machine): Promise<void> {
+    await machine.shutDown()
+    await unmounted(machine.home, this.directory)
+    await rm(machine.home, { recursive: true, force: true })
+    this.#readers.splice(this.#readers.indexOf(machine), 1)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      for (const reader of this.#readers) await reader.shutDown()
+      await this.publisher.run('daemon', 'stop')
+      this.#dht.kill('SIGTERM')
+      await this.#dht
+      await unmounted(this.directory)
+      await rm(this.directory, { recursive: true, force: true })
+    } finally {
+      await this.star[Symbol.asyncDispose]()
+    }
+  }
+
+  #machine(name: string, host: StarHost): Machine {
+    return new Machine(join(this.directory, name), this.#environment, host.prefix)
+  }
+}
+
+/** A mounter lingers a moment after its last lease. Nothing is removed below a live mount. */
+async function unmounted(...directories: readonly string[]): Promise<void> {
+  const deadline = Date.now() + UNMOUNT_WAIT_MS
+  const mounts = (): string => readFileSync('/proc/self/mountinfo', 'utf8')
+  while (directories.some((directory) => mounts().includes(`${directory}/`))) {
+    if (Date.now() > deadline) throw new Error(`something is still mounted in ${directories[0]}`)
+    await sleep(50)
+  }
+}

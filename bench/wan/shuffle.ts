@@ -1,0 +1,11 @@
+/** In an order that differs from call to call (Fisher and Yates). */
+export function shuffled<T>(items: readonly T[]): T[] {
+  const order = [...items]
+  for (let n = order.length - 1; n > 0; n--) {
+    const other = Math.floor(Math.random() * (n + 1))
+    const [a, b] = [order[n], order[other]]
+    order[n] = b as T
+    order[other] = a as T
+  }
+  return order
+}
