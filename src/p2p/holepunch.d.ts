@@ -46,8 +46,21 @@ declare module 'hypercore' {
   }
 }
 
+declare module 'hypercore-storage' {
+  export interface StorageOptions {
+    allowBackup?: boolean
+    wait?: boolean
+    /** Bytes. @default 64 MiB */
+    writeBufferSize?: number
+  }
+  export default class HypercoreStorage {
+    constructor(directory: string, options?: StorageOptions)
+  }
+}
+
 declare module 'corestore' {
   import type Hypercore from 'hypercore'
+  import type HypercoreStorage from 'hypercore-storage'
   import type { Duplex } from 'node:stream'
 
   export interface CoreOptions {
@@ -57,7 +70,7 @@ declare module 'corestore' {
     inflightRange?: [number, number]
   }
   export default class Corestore {
-    constructor(directory: string, options?: { allowBackup?: boolean; wait?: boolean })
+    constructor(storage: HypercoreStorage)
     readonly storage: { deleteCore(pointer: unknown): Promise<void> }
     ready(): Promise<void>
     close(): Promise<void>
