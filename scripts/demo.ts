@@ -12,7 +12,7 @@ import { execa, type ResultPromise } from 'execa'
 import prettyBytes from 'pretty-bytes'
 import { createNetworkPair, type NetworkHost } from './network-pair.ts'
 
-const MAIN = fileURLToPath(new URL('../src/cli/main.js', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url))
 const CONTAINER = 'demo'
 const rootfs = process.argv[2]
 if (rootfs === undefined) throw new Error('usage: demo.js ROOTFS')

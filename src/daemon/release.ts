@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs'
 export const RELEASE: string = readRelease()
 
 function readRelease(): string {
-  // Built files stand in build/src/daemon, sources in src/daemon.
-  for (const up of ['../../../package.json', '../../package.json']) {
+  // Built files stand in build/src/daemon, sources in src/daemon, bundles in dist.
+  for (const up of ['../../../package.json', '../../package.json', '../package.json']) {
     try {
       const text = readFileSync(new URL(up, import.meta.url), 'utf8')
       const parsed = JSON.parse(text) as { name?: string; version?: string }
