@@ -167,13 +167,14 @@ class Mounter {
   }
 
   async #mount(): Promise<{ mounted: MountedImage; facts: MountFacts; state: MounterState }> {
-    const { manifest, link, key, version, tree, chunks } = this.#session
+    const { manifest, link, key, version, tree, chunks, startOrder } = this.#session
     const mounted = await this.#parts.mountImage({
       tree,
       chunks,
       directory: this.#places.image,
       mode: this.#request.mode,
       observer: this.#recorder,
+      ...(startOrder && startOrder.source !== 'guess' && { foreseen: new Set(startOrder.chunks) }),
       signal: this.#signal
     })
     const facts: MountFacts = {

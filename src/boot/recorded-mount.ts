@@ -13,7 +13,7 @@ const RETRY_MS = 250
  * @throws ContainerError `BUSY` while somebody else uses the image; what {@link acquireMount} throws
  */
 export async function acquireRecordedMount(options: AcquireMountOptions): Promise<MountLease> {
-  const { started, ...again } = options
+  const { started: _used, ...again } = options
   const deadline = performance.now() + PATIENCE_MS
   for (let first = true; ; first = false) {
     const lease = await acquireMount(first ? options : again)

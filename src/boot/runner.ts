@@ -200,7 +200,9 @@ export class Runner {
       }
     })
     if (options.record !== undefined) {
-      this.#events.onRecorded?.(await lease.endRecording({ keep: options.record === 'home' }))
+      // Not as an argument below: it would not be evaluated where nobody listens.
+      const profile = await lease.endRecording({ keep: options.record === 'home' })
+      this.#events.onRecorded?.(profile)
     }
     return this.#exitStatus(exitCode, places)
   }

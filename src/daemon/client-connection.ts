@@ -12,6 +12,7 @@ import {
   type HoldingRequest,
   type OpenRequest,
   type OpenResponse,
+  type PublishBeginRequest,
   type PublishBeginResponse,
   type PublishCommitResponse,
   type StatsResponse
@@ -45,6 +46,8 @@ export class ClientConnection {
   readonly #handles = new Map<number, OpenHandle>()
   #nextHandle = 1
   #publish: PublishSession | undefined
+  /** Links of what this client published for itself alone. */
+  readonly #temporary: string[] = []
 
   constructor(options: ClientConnectionOptions) {
     this.#options = options
@@ -66,7 +69,7 @@ export class ClientConnection {
     channel.respond(METHODS.fill, (request) => this.#fill(request))
     channel.respond(METHODS.stats, ({ handle }) => this.#stats(handle))
     channel.respond(METHODS.holding, (request) => this.#holding(request))
-    channel.respond(METHODS.publishBegin, ({ update }) => this.#beginPublish(update))
+    channel.respond(METHODS.publishBegin, (request) => this.#beginPublish(request))
     channel.respond(METHODS.publishAppend, (blocks) => this.#publishing().append(blocks))
     channel.respond(METHODS.publishAppendSlot, (request) => this.#publishing().appendSlot(request))
     channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
@@ -126,10 +129,10 @@ export class ClientConnection {
     return bits
   }
 
-  async #beginPublish(update: string | undefined): Promise<PublishBeginResponse> {
+  async #beginPublish(request: PublishBeginRequest): Promise<PublishBeginResponse> {
     if (this.#publish) throw new ContainerError('USAGE', 'this connection already publishes')
     const { service, runtime } = this.#options
-    const publish = await PublishSession.begin(service, update, runtime)
+    const publish = await PublishSession.begin(service, request, runtime)
     if (this.#gone.signal.aborted) {
       await publish.abandon()
       throw cancelled()
@@ -139,7 +142,9 @@ export class ClientConnection {
   }
 
   async #commitPublish(manifest: Manifest): Promise<PublishCommitResponse> {
-    const committed = await this.#publishing().commit(manifest)
+    const publish = this.#publishing()
+    const committed = await publish.commit(manifest)
+    if (publish.isTemporary) this.#temporary.push(committed.link)
     this.#publish = undefined
     return committed
   }
@@ -173,6 +178,7 @@ export class ClientConnection {
     try {
       await publish?.abandon()
       for (const { drive } of this.#handles.values()) await service.close(drive)
+      for (const link of this.#temporary) await service.forgetTemporary(link)
     } catch (err) {
       log.warn({ err }, 'could not clean up after a client')
     }

@@ -1,4 +1,4 @@
-import { HeldDrive } from '../p2p/held-drive.ts'
+import { HeldDrive, type HeldDriveOptions } from '../p2p/held-drive.ts'
 import type { PeerNode } from '../p2p/peer-node.ts'
 
 interface Hold {
@@ -18,12 +18,16 @@ export class DrivePool implements AsyncDisposable {
     this.#node = node
   }
 
-  /** Opens or shares a drive; each call needs one {@link DrivePool.release}. */
-  acquire(key: Buffer, secret: Buffer | undefined, writable: boolean): HeldDrive {
+  /**
+   * Opens or shares a drive; each call needs one {@link DrivePool.release}.
+   *
+   * @param role `owner` announces, `reader` looks for peers first, `alone` does neither
+   */
+  acquire(key: Buffer, secret: Buffer | undefined, role: HeldDriveOptions['role']): HeldDrive {
     const id = holdId(key, secret)
     let hold = this.#holds.get(id)
     if (!hold) {
-      hold = { drive: new HeldDrive({ node: this.#node, key, secret, writable }), uses: 0 }
+      hold = { drive: new HeldDrive({ node: this.#node, key, secret, role }), uses: 0 }
       this.#holds.set(id, hold)
     }
     hold.uses++

@@ -20,6 +20,8 @@ export interface CatalogEntry {
   /** A publish that has not been completed yet. */
   readonly publishing: boolean
   readonly createdAt: string
+  /** Of one client, which it goes with; nobody is told of it. */
+  readonly temporary?: boolean
 }
 
 const FORMAT = 1
@@ -70,7 +72,9 @@ export class ImageCatalog {
    * @throws ContainerError `NOT_FOUND`; `USAGE` when several images have the name
    */
   named(name: string): CatalogEntry {
-    const found = this.list().filter((entry) => entry.name === name && !entry.publishing)
+    const found = this.list().filter(
+      (entry) => entry.name === name && !entry.publishing && !entry.temporary
+    )
     const [first, second] = found
     if (!first) {
       throw new ContainerError('NOT_FOUND', `no image is named ${JSON.stringify(name)} here`, {

@@ -13,7 +13,13 @@ import { peerDeadline, pause } from '../p2p/waiting.ts'
 import type { DrivePool } from './drive-pool.ts'
 import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
 import { freeOldVersions } from './old-versions.ts'
-import type { GcRequest, GcResponse, ImageListing, OpenRequest } from './protocol.ts'
+import type {
+  GcRequest,
+  GcResponse,
+  ImageListing,
+  OpenRequest,
+  PublishBeginRequest
+} from './protocol.ts'
 
 /** Local data answers in milliseconds; with `offline` nothing else is waited for. */
 const OFFLINE_WAIT_MS = 1_500
@@ -54,7 +60,7 @@ export class ImageService implements AsyncDisposable {
   async resume(): Promise<void> {
     const { catalog, node, log } = this.#options
     for (const entry of catalog.list()) {
-      if (entry.publishing && entry.version === null) {
+      if (entry.temporary || (entry.publishing && entry.version === null)) {
         log.warn({ image: entry.name }, 'clearing a publish that was interrupted')
         await purgeDrive(node.store, Buffer.from(entry.key, 'hex')).catch((err: unknown) =>
           log.warn({ err }, 'could not clear it')
@@ -75,7 +81,7 @@ export class ImageService implements AsyncDisposable {
     const link = this.#resolve(request.image)
     const { catalog, pool } = this.#options
     const known = catalog.find(link.key.toString('hex'))
-    const drive = pool.acquire(link.key, link.secret, known?.role === 'owner')
+    const drive = pool.acquire(link.key, link.secret, roleOf(known))
     const limit = request.offline ? OFFLINE_WAIT_MS : request.peerTimeoutMs
     const deadline = peerDeadline(signal, limit, 'this image')
     try {
@@ -96,7 +102,7 @@ export class ImageService implements AsyncDisposable {
   }
 
   /** Opens a writer: of a new drive, or of one that this machine owns. */
-  async beginPublish(update: string | undefined): Promise<PublishTarget> {
+  async beginPublish({ update, temporary }: PublishBeginRequest): Promise<PublishTarget> {
     const { catalog, node } = this.#options
     if (update !== undefined) {
       const link = this.#resolve(update)
@@ -122,9 +128,11 @@ export class ImageService implements AsyncDisposable {
       version: null,
       namespace,
       publishing: true,
-      createdAt: new Date().toISOString()
+      createdAt: new Date().toISOString(),
+      ...(temporary === true ? { temporary } : {})
     }
     await catalog.put(entry)
+    if (temporary === true) return { writer, entry, firstBlock: writer.length }
     // Announced while the content comes: nobody has the link yet, and it shall work when it is told.
     const announcing = node.join(writer.discoveryKey, { server: true, client: false })
     return { writer, entry, firstBlock: writer.length, announcing }
@@ -138,6 +146,7 @@ export class ImageService implements AsyncDisposable {
     const { name, version } = manifest
     const complete = { ...entry, name, version, publishing: false }
     await this.#options.catalog.put(complete)
+    if (complete.temporary) return complete
     const drive = this.#seed(complete)
     await Promise.race([drive.announced().catch(() => {}), pause(ANNOUNCE_WAIT_MS)])
     await announcing?.destroy()
@@ -201,7 +210,7 @@ export class ImageService implements AsyncDisposable {
     }
     const { pool } = this.#options
     const key = Buffer.from(entry.key, 'hex')
-    const drive = pool.acquire(key, Buffer.from(entry.secret, 'hex'), entry.role === 'owner')
+    const drive = pool.acquire(key, Buffer.from(entry.secret, 'hex'), roleOf(entry))
     const deadline = peerDeadline(signal, GC_WAIT_MS, 'this image')
     try {
       const newest = await drive.manifest(undefined, deadline.signal)
@@ -231,10 +240,16 @@ export class ImageService implements AsyncDisposable {
     return listing
   }
 
+  /** Frees a temporary image, unless that was done before. */
+  async forgetTemporary(link: string): Promise<void> {
+    const entry = this.#options.catalog.find(parseLink(link).key.toString('hex'))
+    if (entry?.temporary) await this.forget(link)
+  }
+
   list(): ImageListing[] {
     return this.#options.catalog
       .list()
-      .filter((entry) => !entry.publishing)
+      .filter((entry) => !entry.publishing && !entry.temporary)
       .map((entry) => this.#listing(entry))
   }
 
@@ -293,7 +308,7 @@ export class ImageService implements AsyncDisposable {
     if (already) return already
     const key = Buffer.from(entry.key, 'hex')
     const secret = entry.secret ? Buffer.from(entry.secret, 'hex') : undefined
-    const drive = this.#options.pool.acquire(key, secret, entry.role === 'owner')
+    const drive = this.#options.pool.acquire(key, secret, roleOf(entry))
     this.#seeded.set(entry.key, drive)
     // Opening puts the logs in reach of peers that ask for them; without data it waits for a peer.
     drive
@@ -330,6 +345,11 @@ export class ImageService implements AsyncDisposable {
       createdAt: entry.createdAt
     }
   }
+}
+
+function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {
+  if (entry?.temporary) return 'alone'
+  return entry?.role === 'owner' ? 'owner' : 'reader'
 }
 
 /**

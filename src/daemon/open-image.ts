@@ -8,7 +8,7 @@ import type { Manifest, PartPointer } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
 import { pause } from '../p2p/waiting.ts'
-import { BlockPrefetch } from './block-prefetch.ts'
+import { BlockPrefetch, REPLAY_WINDOW } from './block-prefetch.ts'
 import { ChunkDonors } from './chunk-donors.ts'
 import { openHome } from './home.ts'
 import { ImageConnection } from './image-connection.ts'
@@ -19,6 +19,11 @@ import { chooseStartOrder, startOf, type StartOrder } from './start-order.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
 
 const DEFAULT_PEER_TIMEOUT_MS = 30_000
+/**
+ * A block that is on its way is waited for so long before the daemon is told that somebody waits: told
+ * at once, it would send most blocks twice.
+ */
+const ON_ITS_WAY_MS = 250
 /** A profile that has not come this long after the index is done without. */
 const PROFILE_GRACE_MS = 500
 
@@ -105,7 +110,8 @@ class RemoteImageSession implements InspectedImage {
     const blocks = order.chunks
       .filter((chunk) => !this.#isReused(chunk))
       .map((chunk) => block[chunk] ?? 0)
-    this.#prefetch = new BlockPrefetch((next) => this.#connection.readAhead(next), blocks)
+    const window = order.source === 'guess' ? undefined : REPLAY_WINDOW
+    this.#prefetch = new BlockPrefetch((next) => this.#connection.readAhead(next), blocks, window)
   }
 
   /** Asks the daemon to fetch in the background what is missing. */
@@ -170,6 +176,10 @@ class RemoteImageSession implements InspectedImage {
   async #readBlock(block: number, signal?: AbortSignal): Promise<Buffer> {
     const ahead = this.#prefetch?.take(block)
     if (ahead !== undefined && !(ahead instanceof Promise)) return ahead
+    if (ahead !== undefined) {
+      const soon = await Promise.race([ahead.catch(() => {}), pause(ON_ITS_WAY_MS, signal)])
+      if (soon !== undefined) return soon
+    }
     // Asked again where it is still on its way: the daemon then knows that somebody waits, and how
     // long that may take. One request to the peers serves both.
     const read = this.#connection.readBlock(block, this.#timeoutMs, signal)

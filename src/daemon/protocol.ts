@@ -69,6 +69,8 @@ export interface HoldingRequest {
 export interface PublishBeginRequest {
   /** Publish a new version of this image (link or name); undefined makes a new drive. */
   readonly update?: string
+  /** An image of this machine alone: nobody is told of it, and it goes with the connection. */
+  readonly temporary?: boolean
 }
 
 export interface PublishBeginResponse {

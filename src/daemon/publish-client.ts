@@ -1,5 +1,10 @@
 import type { DaemonClient } from './client.ts'
-import { METHODS, type PublishBeginResponse, type PublishCommitResponse } from './protocol.ts'
+import {
+  METHODS,
+  type PublishBeginRequest,
+  type PublishBeginResponse,
+  type PublishCommitResponse
+} from './protocol.ts'
 import type { BlockExchange, BlockSink } from '../image/block-sink.ts'
 import type { Manifest } from '../image/manifest.ts'
 
@@ -22,9 +27,10 @@ export class RemotePublish implements BlockSink {
     }
   }
 
-  /** @param update link or name of the image to add a version to; undefined for a new one */
-  static async begin(client: DaemonClient, update?: string): Promise<RemotePublish> {
-    const request = update === undefined ? {} : { update }
+  static async begin(
+    client: DaemonClient,
+    request: PublishBeginRequest = {}
+  ): Promise<RemotePublish> {
     return new RemotePublish(client, await client.request(METHODS.publishBegin, request))
   }
 

@@ -6,7 +6,12 @@ import type { DriveWriter } from '../p2p/drive-writer.ts'
 import { formatKey, formatLink } from '../p2p/link.ts'
 import { BlockExchangeFile } from './block-exchange.ts'
 import type { ImageService, PublishTarget } from './image-service.ts'
-import type { PublishBeginResponse, PublishCommitResponse, SlotRequest } from './protocol.ts'
+import type {
+  PublishBeginRequest,
+  PublishBeginResponse,
+  PublishCommitResponse,
+  SlotRequest
+} from './protocol.ts'
 
 /** One publish of one client, from its begin to its commit or its end without one. */
 export class PublishSession {
@@ -22,16 +27,15 @@ export class PublishSession {
   }
 
   /**
-   * @param update link or name of the image to add a version to; undefined for a new one
    * @param directory for a file that is exchanged with the client
    * @throws ContainerError `NOT_FOUND`, `DISK_FULL`, `IO`
    */
   static async begin(
     service: ImageService,
-    update: string | undefined,
+    request: PublishBeginRequest,
     directory: string
   ): Promise<PublishSession> {
-    const target = await service.beginPublish(update)
+    const target = await service.beginPublish(request)
     try {
       return new PublishSession(service, target, BlockExchangeFile.create(directory))
     } catch (error) {
@@ -42,6 +46,10 @@ export class PublishSession {
 
   get begun(): PublishBeginResponse {
     return { key: formatKey(this.#target.writer.key), exchange: this.#exchange.layout }
+  }
+
+  get isTemporary(): boolean {
+    return this.#target.entry.temporary === true
   }
 
   /** @param blocks with `BLOCK_ROOM` bytes before each, which are overwritten */

@@ -1,6 +1,9 @@
-import { readChunkHashes } from '../image/chunk-hashes.ts'
 import { withCleanup } from '../image/cleanup-stack.ts'
-import { decompressPart, decodeIndex, MAX_INDEX_BYTES } from '../image/index-codec.ts'
+import { decodeProfile, MAX_PROFILE_BYTES } from '../image/boot-profile.ts'
+import type { ColumnTree } from '../image/column-tree.ts'
+import { isContainerError } from '../image/errors.ts'
+import type { Manifest } from '../image/manifest.ts'
+import { placeProfile, type PlacedProfile } from '../image/profile-places.ts'
 import {
   publishTree,
   type PublishOptions,
@@ -12,11 +15,11 @@ import { untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
 import { openHome } from './home.ts'
 import { openSource, type OpenSourceOptions } from './open-source.ts'
-import { METHODS } from './protocol.ts'
 import { readPublishCache, writePublishCache } from './publish-cache-file.ts'
 import { RemotePublish } from './publish-client.ts'
+import { StoredVersion } from './stored-version.ts'
 
-const UNNAMED = 'rootfs'
+export const UNNAMED = 'rootfs'
 
 export interface PublishSourceOptions extends OpenSourceOptions {
   readonly home: string
@@ -33,7 +36,7 @@ export interface PublishSourceOptions extends OpenSourceOptions {
   readonly onProgress?: (progress: PublishProgress) => void
 }
 
-type PreviousVersions = Pick<PublishOptions, 'previous' | 'previousManifest'>
+type PreviousVersions = Pick<PublishOptions, 'previous' | 'previousManifest' | 'previousProfile'>
 
 /** What `share` tells of a completed publish. */
 export interface Published {
@@ -73,7 +76,10 @@ async function publishOpened(
   const previous: PreviousVersions =
     options.update === undefined ? {} : await readPrevious(client, options.update)
   const imageName = options.name ?? previous.previousManifest?.name ?? UNNAMED
-  const publish = await RemotePublish.begin(client, options.update)
+  const publish = await RemotePublish.begin(
+    client,
+    options.update === undefined ? {} : { update: options.update }
+  )
   const { scan } = source
   const { previousManifest } = previous
   if (scan && previousManifest && previous.previous && !options.checksum) {
@@ -90,10 +96,16 @@ async function publishOpened(
   })
   const committed = await untilAborted(publish.commit(manifest), signal)
   if (scan) await writePublishCache(paths, publish.key, manifest, scan)
-  const { name, version, files, bytes, storedBytes, versions } = manifest
+  return { ...committed, ...publishedFacts(manifest, unchangedFiles) }
+}
+
+/** What `share` tells of a version. */
+export function publishedFacts(
+  { name, version, files, bytes, storedBytes, versions }: Manifest,
+  unchangedFiles: number
+): Omit<Published, 'link' | 'mirrorLink' | 'key'> {
   const newBytes = versions.at(-1)?.newBytes ?? 0
   return {
-    ...committed,
     name,
     version,
     files,
@@ -105,22 +117,36 @@ async function publishOpened(
   }
 }
 
-/** The newest version of an image of this machine, whose chunks can be used again. */
-async function readPrevious(client: DaemonClient, image: string): Promise<PreviousVersions> {
-  const { handle, manifest } = await client.request(METHODS.open, {
-    image,
-    peerTimeoutMs: 0,
-    offline: true
-  })
-  const part = async (pointer: typeof manifest.index): Promise<Buffer> => {
-    const blocks: Buffer[] = []
-    for (let n = 0; n < pointer.blocks; n++) {
-      blocks.push(await client.request(METHODS.block, { handle, block: pointer.block + n }))
-    }
-    return decompressPart(blocks, pointer, MAX_INDEX_BYTES)
+/**
+ * The newest version of an image of this machine, whose chunks can be used again.
+ *
+ * @throws ContainerError `NOT_FOUND`, `BAD_INDEX`
+ */
+export async function readPrevious(client: DaemonClient, image: string): Promise<PreviousVersions> {
+  await using stored = await StoredVersion.open(client, image)
+  const { manifest } = stored
+  const tree = await stored.tree()
+  const chunkHashes = await stored.chunkHashes()
+  const previousProfile = await readProfile(stored, tree)
+  return {
+    previous: { tree, chunkHashes },
+    previousManifest: manifest,
+    ...(previousProfile && { previousProfile })
   }
-  const tree = decodeIndex(await part(manifest.index))
-  const chunkHashes = await readChunkHashes(manifest, part)
-  await client.request(METHODS.close, { handle })
-  return { previous: { tree, chunkHashes }, previousManifest: manifest }
+}
+
+async function readProfile(
+  stored: StoredVersion,
+  tree: ColumnTree
+): Promise<PlacedProfile | undefined> {
+  const { profile } = stored.manifest
+  if (profile === undefined) return undefined
+  try {
+    const packed = await stored.part(profile, MAX_PROFILE_BYTES)
+    return placeProfile(tree, decodeProfile(packed, tree.chunks.length))
+  } catch (error) {
+    // A version goes without one rather than not at all.
+    if (isContainerError(error, 'BAD_INDEX')) return undefined
+    throw error
+  }
 }

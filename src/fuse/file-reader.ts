@@ -1,9 +1,10 @@
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import { ContainerError } from '../image/errors.ts'
-import { RecordingChunkReader, type ReadObserver } from '../image/recording-reader.ts'
+import { RecordingChunkReader } from '../image/recording-reader.ts'
 import { CHUNK_BYTES, type Extent, type Tree } from '../image/tree.ts'
 import { ChunkCache } from './chunk-cache.ts'
 import { chunkAt } from './extent-search.ts'
+import type { MountImageOptions } from './mounted-image.ts'
 import { ReadAhead } from './read-ahead.ts'
 
 /** Decoded content kept in front of the reader. */
@@ -23,12 +24,19 @@ export class FileReader {
   /** The extents asked for last: the kernel reads a file in several requests. */
   #last: { inode: number; extents: readonly Extent[] } = { inode: -1, extents: [] }
 
-  /** @param observer is told of what is read here, and not of what is read ahead */
-  constructor(tree: Tree, chunks: ChunkReader, observer?: ReadObserver) {
+  /**
+   * @param options.observer is told of what is read here, and not of what is read ahead
+   * @param options.foreseen chunks that are fetched ahead anyway
+   */
+  constructor(
+    tree: Tree,
+    chunks: ChunkReader,
+    { observer, foreseen }: Pick<MountImageOptions, 'observer' | 'foreseen'> = {}
+  ) {
     this.#tree = tree
     const cached = new ChunkCache(chunks, CACHE_BYTES)
     this.#chunks = observer === undefined ? cached : new RecordingChunkReader(cached, observer)
-    this.#readAhead = new ReadAhead(cached)
+    this.#readAhead = new ReadAhead(cached, foreseen)
   }
 
   /**

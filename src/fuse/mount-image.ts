@@ -36,7 +36,7 @@ export async function mountImage(options: MountImageOptions): Promise<MountedIma
 async function mountAs(mode: MountMode, options: MountImageOptions): Promise<MountedImage> {
   const directory = await realpath(options.directory)
   const rootfs = join(directory, 'rootfs')
-  const files = new FileReader(options.tree, options.chunks, options.observer)
+  const files = new FileReader(options.tree, options.chunks, options)
   const cleanUp = new CleanUpList()
   const checkCancelled = (): void => {
     if (options.signal?.aborted === true) {

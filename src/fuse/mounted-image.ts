@@ -17,6 +17,8 @@ export interface MountImageOptions {
   readonly erofsBacking?: 'file' | 'loop' | 'auto'
   /** Is told of what the kernel reads. */
   readonly observer?: ReadObserver
+  /** Chunks of a recorded start: sequential reads of those are not read ahead of. */
+  readonly foreseen?: ReadonlySet<number>
   readonly signal?: AbortSignal
 }
 

@@ -19,15 +19,19 @@ interface Stream {
 /**
  * Notices files that are read from front to back, and asks for their next chunks before the kernel
  * does. The kernel's own read-ahead on the data device would do that too, but across files: it would
- * fetch the neighbours of every small file. A lone read fetches nothing more than it needs.
+ * fetch the neighbours of every small file. A lone read fetches nothing more than it needs, and nor
+ * does one that was foreseen: where it was recorded, what follows was too if it was read.
  */
 export class ReadAhead {
   readonly #chunks: ChunkCache
+  readonly #foreseen: ReadonlySet<number>
   /** By inode, in order of last use. */
   readonly #streams = new Map<number, Stream>()
 
-  constructor(chunks: ChunkCache) {
+  /** @param foreseen chunks of a recorded start, which are fetched without this */
+  constructor(chunks: ChunkCache, foreseen: ReadonlySet<number> = new Set()) {
     this.#chunks = chunks
+    this.#foreseen = foreseen
   }
 
   /** Tells of a read of the chunk positions `first` up to, not including, `last`. */
@@ -49,6 +53,8 @@ export class ReadAhead {
     this.#remember(inode, stream)
     if (last === stream.next) return
     stream.next = last
+    const current = chunkAt(extents, last - 1)
+    if (current !== undefined && this.#foreseen.has(current)) return
     const target = last + stream.window
     for (let position = Math.max(last, stream.ahead); position < target; position++) {
       const chunk = chunkAt(extents, position)

@@ -4,7 +4,7 @@ import { CHUNK_HASH_BYTES } from './content-batch.ts'
 import { badIndex } from './tree-limits.ts'
 import type { ChunkHashes } from './chunk-hashes.ts'
 import type { TreeBuilder } from './tree-builder.ts'
-import type { Tree } from './tree.ts'
+import type { ChunkTable, Tree } from './tree.ts'
 
 /** A published version whose blocks may be used again. */
 export interface PreviousVersion {
@@ -72,6 +72,16 @@ export class ChunkStore {
     this.#storedBytes.set(chunk, storedBytes)
     this.#raw.set(chunk, raw ? 1 : 0)
     this.storedBytes += storedBytes
+  }
+
+  /** Where the chunks are; a view that the next chunk may make stale. */
+  chunkTable(): ChunkTable {
+    return {
+      length: this.length,
+      block: this.#block.view(),
+      storedBytes: this.#storedBytes.view(),
+      raw: this.#raw.view()
+    }
   }
 
   addTo(builder: TreeBuilder): void {

@@ -82,6 +82,11 @@ export class ColumnTree implements Tree {
     this.chunkBytes = derived.chunkBytes
   }
 
+  /** The same tree with the same chunks, stored elsewhere. */
+  withChunks(chunks: ChunkTable): ColumnTree {
+    return new ColumnTree({ ...this.#columns, chunks }, this.#derived)
+  }
+
   attributes(inode: number): InodeAttributes {
     const columns = this.#columns
     const device = columns.devices.get(inode)

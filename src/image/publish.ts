@@ -2,21 +2,14 @@ import { throwIfCancelled } from './cancel.ts'
 import { ChunkCompressors } from './chunk-compressors.ts'
 import { ChunkStore } from './chunk-store.ts'
 import { ContentPublisher } from './content-publisher.ts'
-import { planChunkHashes } from './chunk-hashes.ts'
+import { completeVersion } from './complete-version.ts'
 import { detectArch, detectStart } from './detect-system.ts'
-import { compressPart, encodeIndex, isPart, pointerTo } from './index-codec.ts'
-import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from './manifest.ts'
+import { chunksAtPlaces, type PlacedProfile } from './profile-places.ts'
 import type { PreviousVersion } from './chunk-store.ts'
 import type { ColumnTree } from './column-tree.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
-import type {
-  ChunkHashesPointer,
-  Manifest,
-  PartPointer,
-  StartCommand,
-  VersionRecord
-} from './manifest.ts'
+import type { Manifest, StartCommand } from './manifest.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 import type { DirectoryScan } from './unchanged-files.ts'
 
@@ -63,6 +56,8 @@ export interface PublishOptions {
   readonly previous?: PreviousVersion
   /** Its manifest, whose history is continued. */
   readonly previousManifest?: Manifest
+  /** Its boot profile, which is carried over by files. */
+  readonly previousProfile?: PlacedProfile
   /** Compression threads. @default one a processor, at most 8 */
   readonly threads?: number
   readonly onProgress?: (progress: PublishProgress) => void
@@ -79,17 +74,8 @@ export interface PublishedImage {
 
 /** Batches between reader and sink, over those that are being compressed. */
 const QUEUED_BATCHES = 6
-/** Hashes do not compress. */
-const HASHES_LEVEL = 1
 /**
- * Older ones leave the history, so that a manifest stays a small block: the manifest of the oldest that
- * is left lists them.
- */
-const MAX_KEPT_VERSIONS = 64
-const MAX_HISTORY_CHARACTERS = 64 * 1024
-
-/**
- * Publishes a source: content first, then the packed index, then the chunk hashes. Memory does not
+ * Publishes a source: content first, then what {@link completeVersion} appends. Memory does not
  * grow with the size of files, only by some tens of bytes a file and a chunk.
  *
  * @throws ContainerError `SOURCE_CHANGED`, `IO`, `CANCELLED`, `BAD_INDEX`, and what the sink throws.
@@ -105,50 +91,17 @@ export async function publishTree(
   throwIfCancelled(options.signal)
   store.addTo(source.builder)
   const tree = source.builder.finish()
-  const { previousManifest } = options
-  const index = await appendPart(sink, encodeIndex(tree), previousManifest?.index)
-  throwIfCancelled(options.signal)
-  const hashes = store.hashes()
-  const chunkHashes = await appendHashes(sink, hashes, options)
-  const blocks = await sink.append([])
-  const partBytes = [index, chunkHashes]
-    .filter((part) => part !== previousManifest?.index && part !== previousManifest?.chunkHashes)
-    .reduce((sum, part) => sum + part.storedBytes, 0)
-
-  const created = (options.created ?? new Date()).toISOString()
-  const version = (previousManifest?.version ?? 0) + 1
-  const sums = countFiles(tree)
-  const record = {
-    version,
-    // The manifest's own block comes next.
-    blocks: blocks + 1,
-    created,
-    ...(options.message === undefined ? {} : { message: options.message }),
-    ...sums,
-    newBytes: content.newBytes + partBytes
-  }
   // Programs that were not read told their architecture then.
-  const known = content.unchangedFiles > 0 ? previousManifest?.arch : undefined
-  const history = previousManifest?.versions ?? []
-  const manifest: Manifest = {
-    format: MANIFEST_FORMAT,
-    formatVersion: MANIFEST_FORMAT_VERSION,
-    version,
-    name: options.name,
-    ...(options.description === undefined ? {} : { description: options.description }),
+  const known = content.unchangedFiles > 0 ? options.previousManifest?.arch : undefined
+  const { previousProfile } = options
+  const facts = {
+    kind: source.kind,
     arch: options.arch ?? source.arch ?? known ?? detectArch(tree, content.archs),
-    os: 'linux',
-    created,
-    source: { kind: source.kind },
     start: options.start ?? { ...detectStart(tree), ...source.start },
-    ...sums,
-    entries: tree.entryCount,
-    storedBytes: store.storedBytes,
-    chunks: store.length,
-    index,
-    chunkHashes,
-    versions: recentVersions([...history, record])
+    newBytes: content.newBytes,
+    ...(previousProfile && { profile: chunksAtPlaces(tree, previousProfile) })
   }
+  const manifest = await completeVersion(sink, tree, store, facts, options)
   return { tree, manifest, unchangedFiles: content.unchangedFiles }
 }
 
@@ -189,55 +142,4 @@ async function publishContent(
   }
   report()
   return content
-}
-
-function recentVersions(versions: readonly VersionRecord[]): VersionRecord[] {
-  const recent: VersionRecord[] = []
-  let characters = 0
-  for (const record of versions.slice(-MAX_KEPT_VERSIONS).toReversed()) {
-    characters += JSON.stringify(record).length
-    // The one before this is what an update is compared with.
-    if (recent.length >= 2 && characters > MAX_HISTORY_CHARACTERS) break
-    recent.push(record)
-  }
-  return recent.toReversed()
-}
-
-/** Of the tree, as one entry of an archive may replace another. */
-function countFiles(tree: ColumnTree): { files: number; bytes: number } {
-  let files = 0
-  let bytes = 0
-  for (let inode = 0; inode < tree.inodeCount; inode++) {
-    if (tree.type(inode) !== 'file') continue
-    files++
-    bytes += tree.size(inode)
-  }
-  return { files, bytes }
-}
-
-async function appendHashes(
-  sink: BlockSink,
-  hashes: Uint8Array,
-  { previous, previousManifest }: PublishOptions
-): Promise<ChunkHashesPointer> {
-  const before =
-    previous && previousManifest
-      ? { stored: previous.chunkHashes, pointer: previousManifest.chunkHashes }
-      : undefined
-  const plan = planChunkHashes(hashes, before)
-  if (!('content' in plan)) return plan
-  const part = await appendPart(sink, plan.content, undefined, HASHES_LEVEL)
-  return plan.base === undefined ? part : { ...part, base: plan.base }
-}
-
-/** Appends a part, unless the previous version has an equal one. */
-async function appendPart(
-  sink: BlockSink,
-  bytes: Uint8Array,
-  previous: PartPointer | undefined,
-  level?: number
-): Promise<PartPointer> {
-  const blocks = compressPart(bytes, level)
-  if (previous !== undefined && isPart(previous, blocks, bytes.length)) return previous
-  return pointerTo(blocks, await sink.append(blocks), bytes.length)
 }

@@ -19,8 +19,8 @@ export interface HeldDriveOptions {
   readonly key: Buffer
   /** Undefined holds the drive blind: it can be fetched and served, not read. */
   readonly secret: Buffer | undefined
-  /** Owners announce only; everybody else looks for peers too. */
-  readonly writable: boolean
+  /** Owners announce only; readers look for peers too; one that is alone tells nobody. */
+  readonly role: 'owner' | 'reader' | 'alone'
 }
 
 /** One drive that this machine holds: announced, replicated, and read when there is a secret. */
@@ -28,7 +28,7 @@ export class HeldDrive implements AsyncDisposable {
   readonly key: Buffer
   readonly secret: Buffer | undefined
   readonly #node: PeerNode
-  readonly #discovery: PeerDiscovery
+  readonly #discovery: PeerDiscovery | undefined
   readonly #closed = sharedController()
   readonly #announced: Promise<void>
   readonly #lookingUp: Promise<void>
@@ -40,14 +40,18 @@ export class HeldDrive implements AsyncDisposable {
     this.key = options.key
     this.secret = options.secret
     this.#node = options.node
-    const { writable } = options
-    this.#announces = writable
+    const isReader = options.role === 'reader'
+    this.#announces = !isReader
+    this.#announced = this.#lookingUp = Promise.resolve()
+    if (options.role === 'alone') return
     this.#discovery = options.node.join(discoveryKey(options.key), {
-      server: writable,
-      client: !writable
+      server: !isReader,
+      client: isReader
     })
-    this.#announced = writable ? this.#discovery.flushed() : this.#announceAfterLookUp()
-    this.#lookingUp = writable ? Promise.resolve() : this.#lookUp()
+    this.#announced = isReader
+      ? this.#announceAfterLookUp(this.#discovery)
+      : this.#discovery.flushed()
+    if (isReader) this.#lookingUp = this.#lookUp(this.#discovery)
   }
 
   /** Resolves when peers can find this machine by the drive's topic. */
@@ -91,7 +95,7 @@ export class HeldDrive implements AsyncDisposable {
     this.#open?.fetcher.close()
     await this.#opening?.catch(() => {})
     if (this.#open) await closeDriveCores(this.#open.cores)
-    await this.#discovery.destroy()
+    await this.#discovery?.destroy()
   }
 
   /** Whether the logs were known before any peer was asked. */
@@ -113,16 +117,16 @@ export class HeldDrive implements AsyncDisposable {
    * hyperswarm asks for peers only once it listens, and a node listens once it has asked all its
    * neighbours, dead ones included: seconds. Who only looks gets the first answer in milliseconds.
    */
-  async #announceAfterLookUp(): Promise<void> {
-    await this.#discovery.flushed()
+  async #announceAfterLookUp(discovery: PeerDiscovery): Promise<void> {
+    await discovery.flushed()
     if (this.#closed.signal.aborted) return
     this.#announces = true
     // The last query is over, so that changing the roles cancels none.
-    await this.#discovery.refresh({ client: true, server: true }).catch(() => {})
+    await discovery.refresh({ client: true, server: true }).catch(() => {})
   }
 
   /** hyperswarm looks again every ten minutes; somebody who waits wants it sooner. */
-  async #lookUp(): Promise<void> {
+  async #lookUp(discovery: PeerDiscovery): Promise<void> {
     const { signal } = this.#closed
     let last = performance.now()
     for (let round = 0; !signal.aborted; round++) {
@@ -134,7 +138,7 @@ export class HeldDrive implements AsyncDisposable {
         (wanted === 'now' || performance.now() - last > IDLE_LOOK_UP_MS)
       ) {
         last = performance.now()
-        await this.#discovery.refresh({ client: true, server: this.#announces }).catch(() => {})
+        await discovery.refresh({ client: true, server: this.#announces }).catch(() => {})
       }
     }
   }

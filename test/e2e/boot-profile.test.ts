@@ -1,11 +1,16 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
+import { DaemonClient } from '../../src/daemon/client.ts'
+import { openHome } from '../../src/daemon/home.ts'
+import { StoredVersion } from '../../src/daemon/stored-version.ts'
+import { decodeProfile } from '../../src/image/boot-profile.ts'
 import { formatKey, parseFullLink } from '../../src/p2p/link.ts'
 import { leftAfter, marksOf, snapshot } from '../boot/leftovers.ts'
-import type { Shared, Stats } from './results.ts'
+import type { Container, Listed, Shared, Stats } from './results.ts'
+import { debianRootfs } from './rootfs.ts'
 import { LONG, Sandbox, type Machine } from './sandbox.ts'
 import { tinyRootfs } from './tiny-rootfs.ts'
 
@@ -112,4 +117,178 @@ test('a recording that Ctrl-C ends is whole', LONG, async (t) => {
   const paths = recorded?.places.map(([path]) => path) ?? []
   t.ok(paths.includes('usr/bin/sleep') || paths.includes('usr/bin/cat'), paths.join(' '))
   t.is(profilesOf(machine, link).length, 1)
+})
+
+interface SharedProfiled extends Shared {
+  readonly profile: {
+    readonly chunks: number
+    readonly ready: number
+    readonly storedBytes: number
+  }
+}
+
+/** Chunk numbers of the profile that an image carries, as any reader gets them. */
+async function profileIn(machine: Machine, link: string): Promise<ProfileFacts> {
+  const client = await DaemonClient.connect(openHome(machine.home))
+  try {
+    await using stored = await StoredVersion.open(client, link)
+    const { profile } = stored.manifest
+    if (profile === undefined) throw new Error('it has no profile')
+    const tree = await stored.tree()
+    const { chunks, ready } = decodeProfile(await stored.part(profile), tree.chunks.length)
+    return { chunks, ready, blocks: chunks.map((chunk) => tree.chunks.block[chunk] ?? -1) }
+  } finally {
+    client[Symbol.dispose]()
+  }
+}
+
+/** The runtime directory is told by a variable, which this process has not. */
+async function withRuntime<T>(sandbox: Sandbox, work: () => Promise<T>): Promise<T> {
+  const name = 'DAT_CONTAINER_RUNTIME_DIR'
+  process.env[name] = sandbox.sandboxEnvironment[name]
+  try {
+    return await work()
+  } finally {
+    delete process.env[name]
+  }
+}
+
+interface ProfileFacts {
+  readonly chunks: readonly number[]
+  readonly ready: number
+  /** Where each is. */
+  readonly blocks: readonly number[]
+}
+
+test(
+  'share --profile of an init: what its start reads is first, and is all that comes',
+  LONG,
+  async (t) => {
+    const before = snapshot()
+    let marks: readonly string[] = []
+    {
+      await using sandbox = await Sandbox.open()
+      const publisher = await sandbox.machine('publisher')
+      const shared = await publisher.json<SharedProfiled>(
+        ...['share', debianRootfs(), '--name', 'profiled', '--profile']
+      )
+      t.ok(shared.profile.chunks > 100 && shared.profile.ready <= shared.profile.chunks)
+      t.is((await publisher.json<Listed[]>('images')).length, 1, 'the first publish is gone')
+      marks = marksOf(sandbox)
+      const { blocks, ready } = await withRuntime(sandbox, () => profileIn(publisher, shared.link))
+      t.alike(
+        blocks,
+        blocks.map((_, n) => n),
+        'the hot blocks are the first ones, in the order in which they are touched'
+      )
+      t.is(ready, shared.profile.ready)
+      await publisher.ok('verify', 'profiled')
+
+      const reader = await sandbox.machine('reader')
+      await reader.ok('boot', shared.link, '-n', 'cold', '-d', '--wait', 'ready')
+      const stats = await reader.json<Stats>('stats', 'cold')
+      t.is(stats.startOrder, 'image')
+      const { fetchedBytes, demandReads, demandBytes } = stats
+      t.comment(`${demandReads} waited reads, ${demandBytes} of ${fetchedBytes} bytes`)
+      t.ok(demandBytes < fetchedBytes / 2, 'most comes ahead')
+      await reader.ok('rm', '--force', 'cold')
+    }
+    t.alike(await leftAfter(before, marks), [], 'nothing is left')
+  }
+)
+
+/** Files that a shell reads from the last to the first, so that none brings its successor along. */
+const SCATTERED = 48
+const READ_ALL = `n=${SCATTERED}; while [ $n -gt 0 ]; do read x < /data/$n; n=$((n-1)); done; exec sleep 60`
+
+test('share --profile of a command: fewer reads wait than without', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const publisher = await sandbox.machine('publisher')
+  const source = tinyRootfs(join(sandbox.directory, 'source'))
+  mkdirSync(join(source, 'data'))
+  for (let n = 1; n <= SCATTERED; n++) {
+    writeFileSync(join(source, `data/${n}`), `${n}\n${randomBytes(30_000).toString('hex')}`)
+    // In the index these stand between the others, and are not read.
+    for (const other of 'abcdefgh') {
+      writeFileSync(join(source, `data/${n}${other}`), randomBytes(20_000))
+    }
+  }
+  const command = ['--', 'sh', '-c', READ_ALL]
+  const plain = await publisher.json<Shared>('share', source, '--name', 'plain')
+  const shared = await publisher.json<SharedProfiled>(
+    ...['share', source, '--name', 'profiled', '--profile', '--profile-for', '3s', ...command]
+  )
+  t.ok(shared.profile.chunks > SCATTERED)
+  const stats: Stats[] = []
+  for (const link of [plain.link, shared.link]) {
+    const reader = await sandbox.machine(`reader-${stats.length}`)
+    await reader.ok('boot', link, '-n', 'cold', '-d', ...command)
+    await sleep(3_000)
+    stats.push(await reader.json<Stats>('stats', 'cold'))
+    await reader.ok('rm', '--force', 'cold')
+    await unmounted(join(sandbox.directory, 'run'))
+  }
+  const [guess, replay] = stats
+  if (guess === undefined || replay === undefined) throw new Error('not booted')
+  t.alike([guess.startOrder, replay.startOrder], ['guess', 'image'])
+  t.comment(
+    `${guess.demandReads} waited reads with the guess, ${replay.demandReads} with a profile`
+  )
+  t.ok(replay.demandReads < guess.demandReads / 2, 'fewer reads wait')
+
+  // An update without --profile has that of the version before, at the places where the files are now.
+  writeFileSync(join(source, 'a-new-one'), randomBytes(200_000))
+  await publisher.ok('share', source, '--update', 'profiled')
+  const carried = await withRuntime(sandbox, () => profileIn(publisher, shared.link))
+  t.is(carried.chunks.length, shared.profile.chunks, 'carried over')
+  // With --profile, chunks that are here stay where they are, and what is new comes in order.
+  writeFileSync(join(source, 'data/48'), `new\n${randomBytes(30_000).toString('hex')}`)
+  const again = await publisher.json<SharedProfiled>(
+    ...['share', source, '--update', 'profiled', '--profile', '--profile-for', '3s', ...command]
+  )
+  t.is(again.version, 3)
+  t.ok(again.newBytes < 200_000, `${again.newBytes} new bytes`)
+  const updated = await withRuntime(sandbox, () => profileIn(publisher, shared.link))
+  t.is(updated.chunks.length, shared.profile.chunks)
+  await publisher.ok('verify', 'profiled')
+  t.is((await publisher.json<Listed[]>('images')).length, 2)
+})
+
+test('a profiled share that fails or is interrupted leaves nothing', LONG, async (t) => {
+  const before = snapshot()
+  let marks: readonly string[] = []
+  {
+    await using sandbox = await Sandbox.open()
+    const machine = await sandbox.machine('only')
+    const source = tinyRootfs(join(sandbox.directory, 'source'))
+    const share = ['share', source, '--profile', '--profile-for', '30s']
+    const none = await machine.run(...share, '--', 'no-such-program')
+    t.is(none.exitCode, 127, none.stderr)
+    const failed = await machine.run(...share, '--', 'sh', '-c', 'exit 3')
+    t.ok(failed.stderr.includes('ended with exit code 3'), failed.stderr)
+    t.is((await machine.run('share', source, '--', 'true')).exitCode, 2, 'only with --profile')
+
+    const catalog = (): unknown[] =>
+      (JSON.parse(readFileSync(join(machine.home, 'images.json'), 'utf8')) as { images: unknown[] })
+        .images
+    for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+      const running = machine.start([...share, '--', 'sleep', '100'], {
+        forceKillAfterDelay: false,
+        ...(signal === 'SIGKILL' ? { stdout: 'ignore', stderr: 'ignore' } : {})
+      })
+      const runs = async (): Promise<boolean> =>
+        (await machine.json<Container[]>('ps')).some(({ state }) => state === 'running')
+      while (!(await runs())) await sleep(100)
+      marks = marksOf(sandbox)
+      running.kill(signal)
+      const { exitCode } = await running
+      if (signal === 'SIGINT') t.is(exitCode, 130)
+      // The next command that mounts ends the container that lost its runner.
+      if (signal === 'SIGKILL') await machine.run('umount', sandbox.directory)
+      await unmounted(join(sandbox.directory, 'run'))
+      while (catalog().length > 0) await sleep(100)
+      t.alike(await machine.json<Listed[]>('images'), [], `${signal}: no image is left`)
+    }
+  }
+  t.alike(await leftAfter(before, marks), [], 'nor anything else')
 })

@@ -54,7 +54,7 @@ test('drives of a hostile publisher are refused before anything is mounted', LON
       await writer.commit(change(manifest), tree, undefined)
       const { key } = writer
       await writer[Symbol.asyncDispose]()
-      const drive = new HeldDrive({ node, key, secret, writable: true })
+      const drive = new HeldDrive({ node, key, secret, role: 'owner' })
       held.push(drive)
       await drive.open(AbortSignal.timeout(20_000))
       await drive.announced()

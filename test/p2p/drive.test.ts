@@ -50,7 +50,7 @@ async function seedTinyImage(owner: PeerNode) {
   await writer.commit(manifest, tree, undefined)
   const { key } = writer
   await writer[Symbol.asyncDispose]()
-  const seeded = new HeldDrive({ node: owner, key, secret, writable: true })
+  const seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
   await seeded.open(soon())
   await seeded.announced()
   return { key, secret, manifest, tree, seeded }
@@ -63,7 +63,7 @@ test('a drive is read by link from another peer, and the last block is its manif
   await using _seeding = seeded
 
   const reader = await peers.node('reader')
-  await using drive = new HeldDrive({ node: reader, key, secret, writable: false })
+  await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
   t.alike(await drive.manifest(undefined, soon()), manifest)
   const { fetcher, cores } = await drive.open(soon())
   t.is(cores.blobs.length, manifest.versions[0]?.blocks)
@@ -89,7 +89,7 @@ test('an update leaves the old version readable and an abandoned one is never se
   await first.commit(one.manifest, one.tree, undefined)
   const { key } = first
   await first[Symbol.asyncDispose]()
-  await using seeded = new HeldDrive({ node: owner, key, secret, writable: true })
+  await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
   await seeded.open(soon())
 
   const second = await open()
@@ -101,7 +101,7 @@ test('an update leaves the old version readable and an abandoned one is never se
   await abandoned[Symbol.asyncDispose]()
 
   const reader = await peers.node('reader')
-  await using drive = new HeldDrive({ node: reader, key, secret, writable: false })
+  await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
   t.alike(await drive.manifest(undefined, soon()), two.manifest, 'the newest that was committed')
   t.alike(await drive.manifest(1, soon()), one.manifest, 'an older one by its number')
   t.is(await code(drive.manifest(3, soon())), 'NOT_FOUND')
@@ -123,7 +123,7 @@ test('versions that the newest manifest lists no more are found through the olde
     await writer.commit(manifest, image.tree, before?.tree)
     before = { ...image, manifest }
   }
-  await using seeded = new HeldDrive({ node: owner, key: writer.key, secret, writable: true })
+  await using seeded = new HeldDrive({ node: owner, key: writer.key, secret, role: 'owner' })
   const found = [1, 2, 3, 4, 5, 6, 7].map((n) => seeded.manifest(n, soon()))
   t.alike(
     (await Promise.all(found)).map(({ version }) => version),
@@ -140,7 +140,7 @@ test('a wrong secret, a drive without an image and absent peers are told apart',
   await using _seeding = seeded
   const other = new Hyperdrive(owner.store.namespace('two'), { encryptionKey: secret })
   await other.put('/readme', Buffer.from('no image'))
-  await using seededOther = new HeldDrive({ node: owner, key: other.key, secret, writable: true })
+  await using seededOther = new HeldDrive({ node: owner, key: other.key, secret, role: 'owner' })
   await seededOther.open(soon())
 
   const reader = await peers.node('reader')
@@ -149,7 +149,7 @@ test('a wrong secret, a drive without an image and absent peers are told apart',
       node: reader,
       key: tried,
       secret: trySecret,
-      writable: false
+      role: 'reader'
     })
     return await code(drive.manifest(undefined, peerDeadline(undefined, timeoutMs, 'it').signal))
   }
@@ -167,7 +167,7 @@ test('a blind mirror serves an image alone and holds nothing in the clear', asyn
   const { key, secret, manifest, seeded } = await seedTinyImage(owner)
 
   const mirror = await peers.node('mirror')
-  await using blind = new HeldDrive({ node: mirror, key, secret: undefined, writable: false })
+  await using blind = new HeldDrive({ node: mirror, key, secret: undefined, role: 'reader' })
   const { cores, fetcher } = await blind.open(soon())
   await using _following = new BlindMirror(cores)
   while (!Array.from({ length: cores.blobs.length }, (_, n) => fetcher.has(n)).every(Boolean)) {
@@ -179,7 +179,7 @@ test('a blind mirror serves an image alone and holds nothing in the clear', asyn
   await blind.announced()
 
   const reader = await peers.node('reader')
-  await using drive = new HeldDrive({ node: reader, key, secret, writable: false })
+  await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
   t.alike(await drive.manifest(undefined, soon()), manifest, 'read with the publisher gone')
   const bytes = Buffer.concat(allFiles(join(peers.directory, 'mirror')).map((f) => readFileSync(f)))
   for (const plain of ['hello.txt', FILES.secret, 'tiny', secret]) {

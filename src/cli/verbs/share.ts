@@ -1,10 +1,12 @@
 import { basename, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { ContainerError } from '../../image/errors.ts'
-import { collect } from '../arguments.ts'
+import type { PublishSourceOptions } from '../../daemon/publish-source.ts'
+import { collect, durationMs } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { printable } from '../output.ts'
+import { publishPlain, publishRecorded } from './share-steps.ts'
 
 interface ShareFlags {
   readonly name?: string
@@ -17,6 +19,8 @@ interface ShareFlags {
   readonly platform?: string
   readonly authfile?: string
   readonly insecureRegistry?: boolean
+  readonly profile?: boolean
+  readonly profileFor?: number
 }
 
 export function addShare(program: Command): void {
@@ -27,6 +31,7 @@ export function addShare(program: Command): void {
       '<source>',
       'its directory, a tar archive of it or - for stdin; an OCI layout or archive, a docker-archive, docker://NAME'
     )
+    .argument('[command...]', 'with --profile, after --: what is started to be recorded')
     .option('-n, --name <name>', 'name of the image (default: the source’s, or the one it has)')
     .option('--description <text>', 'one line about the image')
     .option('--update <link|name>', 'publish a new version of this image')
@@ -41,9 +46,15 @@ export function addShare(program: Command): void {
     .option('--platform <os/arch>', 'of a container image: which of its platforms')
     .option('--authfile <file>', 'of a registry: credentials, as of skopeo login')
     .option('--insecure-registry', 'of a registry: allow HTTP and unknown certificates')
+    .option('--profile', 'start it once, and publish what that reads first')
+    .option(
+      '--profile-for <duration>',
+      'with --profile: how long to record, from ready on (1s), or of a command (10s)',
+      durationMs
+    )
     .addHelpText('after', EXAMPLES)
-    .action(async (source: string, flags: ShareFlags, command: Command) => {
-      await share(source, flags, readGlobals(command))
+    .action(async (source: string, argv: string[], flags: ShareFlags, command: Command) => {
+      await share(source, argv, flags, readGlobals(command))
     })
 }
 
@@ -54,6 +65,8 @@ to it.
 
 Examples:
   dat-container share ./rootfs --name debian
+  dat-container share ./rootfs --profile
+  dat-container share ./rootfs --profile --profile-for 3s -- python3 app.py
   dat-container share debian.tar.xz
   podman export web | dat-container share - --name web
   dat-container share docker://debian:12
@@ -69,10 +82,13 @@ function nameOf(reference: string): string {
   return name.replace(/(?:\.tar(?:\.\w+)?|\.t[gbxz]\w+)$/, '') || 'rootfs'
 }
 
-async function share(source: string, flags: ShareFlags, globals: Globals): Promise<void> {
+async function share(
+  source: string,
+  argv: readonly string[],
+  flags: ShareFlags,
+  globals: Globals
+): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
-  const { progressBar } = await import('../progress.ts')
-  const { publishSource } = await import('../../daemon/publish-source.ts')
   const { findSimilarImage } = await import('../../daemon/similar-image.ts')
   const { isReference } = await import('../../image/oci/reference.ts')
   const { output, home } = globals
@@ -81,10 +97,14 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
       hint: 'pipe a tar archive in'
     })
   }
+  if (flags.profile !== true && (argv.length > 0 || flags.profileFor !== undefined)) {
+    throw new ContainerError('USAGE', 'a command and --profile-for are for --profile', {
+      hint: 'what an image runs is told when it is booted'
+    })
+  }
   const name = flags.name ?? (flags.update === undefined ? nameOf(source) : undefined)
   const published = await interruptible(async (signal) => {
-    using bar = progressBar('sharing', output.json)
-    return publishSource({
+    const options: PublishSourceOptions = {
       home,
       path: source === '-' || isReference(source) ? source : resolve(source),
       signal,
@@ -97,19 +117,17 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
       ...(flags.authfile === undefined ? {} : { authfile: resolve(flags.authfile) }),
       ...(flags.insecureRegistry === undefined ? {} : { insecureRegistry: flags.insecureRegistry }),
       ...(flags.checksum === undefined ? {} : { checksum: flags.checksum }),
-      ...(flags.oneFileSystem === undefined ? {} : { oneFileSystem: flags.oneFileSystem }),
-      onProgress: ({ bytes, totalBytes, files, totalFiles, newBytes }) =>
-        bar.update(
-          bytes,
-          totalBytes,
-          `${totalFiles === 0 ? files : `${files}/${totalFiles}`} files, ${prettyBytes(newBytes)} stored`
-        )
-    })
+      ...(flags.oneFileSystem === undefined ? {} : { oneFileSystem: flags.oneFileSystem })
+    }
+    return flags.profile === true
+      ? publishRecorded(options, argv, flags.profileFor, globals)
+      : publishPlain(options, globals)
   })
   // A version of an image has its chunks compared with the version before.
   const similar =
     flags.update === undefined ? await findSimilarImage(home, published.link) : undefined
-  output.result({ ...published, similar: similar ?? null }, () => [
+  const { profile = null } = published
+  output.result({ ...published, profile, similar: similar ?? null }, () => [
     `${printable(published.name)} version ${published.version}: ` +
       `${published.files} files, ${prettyBytes(published.bytes)}; ` +
       `${prettyBytes(published.storedBytes)} stored, ${prettyBytes(published.newBytes)} new`,
@@ -117,6 +135,11 @@ async function share(source: string, flags: ShareFlags, globals: Globals): Promi
       ? []
       : [
           `${published.filesRead} files read, ${published.filesReused} unchanged since the last publish`
+        ]),
+    ...(profile === null
+      ? []
+      : [
+          `a start reads ${profile.chunks} chunks, ${prettyBytes(profile.storedBytes)} stored: they come first`
         ]),
     ...(similar === undefined
       ? []

@@ -1,0 +1,119 @@
+import type { BootProfile } from '../image/boot-profile.ts'
+import { withCleanup } from '../image/cleanup-stack.ts'
+import { publishTree, type PublishProgress } from '../image/publish.ts'
+import { republishImage } from '../image/republish.ts'
+import type { DirectoryScan } from '../image/unchanged-files.ts'
+import { untilAborted } from '../p2p/waiting.ts'
+import { DaemonClient } from './client.ts'
+import { openHome } from './home.ts'
+import { openSource } from './open-source.ts'
+import { METHODS } from './protocol.ts'
+import { writePublishCache } from './publish-cache-file.ts'
+import { RemotePublish } from './publish-client.ts'
+import {
+  publishedFacts,
+  readPrevious,
+  UNNAMED,
+  type Published,
+  type PublishSourceOptions
+} from './publish-source.ts'
+import { StoredVersion } from './stored-version.ts'
+
+/** What of a profiled publish is under way. */
+export type ProfiledStep = 'storing' | 'recording' | 'ordering'
+
+export interface PublishProfiledOptions extends Omit<PublishSourceOptions, 'onProgress'> {
+  /**
+   * Starts the image of a link, which only this machine has, and tells what that reads.
+   *
+   * @throws to publish nothing
+   */
+  readonly record: (link: string) => Promise<BootProfile>
+  readonly onProgress?: (step: ProfiledStep, progress: PublishProgress | undefined) => void
+}
+
+export interface PublishedWithProfile extends Published {
+  readonly profile: {
+    readonly chunks: number
+    /** Of them, those until it was ready. */
+    readonly ready: number
+    /** Stored bytes of all of them. */
+    readonly storedBytes: number
+  }
+}
+
+/**
+ * Publishes with a boot profile: stores the source as an image that nobody is told of, has that
+ * started, and publishes what was stored with the recorded chunks first. The first image is gone
+ * afterwards, also when this process dies: it goes with its connection to the daemon.
+ *
+ * @throws ContainerError what publishing and recording throw; nothing is left then
+ */
+export async function publishProfiled(
+  options: PublishProfiledOptions
+): Promise<PublishedWithProfile> {
+  const { update, signal, onProgress, record } = options
+  const paths = openHome(options.home)
+  using client = await DaemonClient.connect(paths)
+  // Whatever is wrong with the update shall be told before all the work.
+  const previous = update === undefined ? {} : await readPrevious(client, update)
+  const { previousProfile: _replaced, ...before } = previous
+  const description = options.description ?? undefined
+  const named = {
+    name: options.name ?? previous.previousManifest?.name ?? UNNAMED,
+    signal,
+    ...(description === undefined ? {} : { description })
+  }
+  const first = await storeSource(client, options, named)
+  onProgress?.('recording', undefined)
+  const profile = await record(first.link)
+  signal.throwIfAborted()
+
+  await using stored = await StoredVersion.open(client, first.link)
+  const tree = await stored.tree()
+  const { hashes } = await stored.chunkHashes()
+  const publish = await RemotePublish.begin(client, update === undefined ? {} : { update })
+  const { manifest } = await republishImage(
+    { manifest: stored.manifest, tree, hashes, readBlock: (block) => stored.block(block) },
+    profile,
+    publish,
+    {
+      ...named,
+      ...before,
+      ...(options.message === undefined ? {} : { message: options.message }),
+      onProgress: (progress) => onProgress?.('ordering', progress)
+    }
+  )
+  const committed = await untilAborted(publish.commit(manifest), signal)
+  if (first.scan) await writePublishCache(paths, publish.key, manifest, first.scan)
+  await stored[Symbol.asyncDispose]()
+  await client.request(METHODS.forget, { image: first.link })
+  const { storedBytes } = tree.chunks
+  return {
+    ...committed,
+    ...publishedFacts(manifest, 0),
+    profile: {
+      chunks: profile.chunks.length,
+      ready: profile.ready,
+      storedBytes: profile.chunks.reduce((sum, chunk) => sum + (storedBytes[chunk] ?? 0), 0)
+    }
+  }
+}
+
+/** Stores the source as an image of its own, which goes with the connection. */
+function storeSource(
+  client: DaemonClient,
+  options: PublishProfiledOptions,
+  named: { readonly name: string; readonly signal: AbortSignal }
+): Promise<{ link: string; scan: DirectoryScan | undefined }> {
+  return withCleanup(async (cleanup) => {
+    const source = await openSource(options, cleanup)
+    const publish = await RemotePublish.begin(client, { temporary: true })
+    const { manifest } = await publishTree(source, publish, {
+      ...named,
+      onProgress: (progress) => options.onProgress?.('storing', progress)
+    })
+    const { link } = await untilAborted(publish.commit(manifest), named.signal)
+    return { link, scan: source.scan }
+  })
+}

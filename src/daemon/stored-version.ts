@@ -1,0 +1,55 @@
+import { readChunkHashes, type ChunkHashes } from '../image/chunk-hashes.ts'
+import type { ColumnTree } from '../image/column-tree.ts'
+import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
+import type { Manifest, PartPointer } from '../image/manifest.ts'
+import type { DaemonClient } from './client.ts'
+import { METHODS } from './protocol.ts'
+
+/** The newest version of an image that is wholly on this machine, as its publisher reads it. */
+export class StoredVersion implements AsyncDisposable {
+  readonly manifest: Manifest
+  readonly #client: DaemonClient
+  readonly #handle: number
+
+  private constructor(client: DaemonClient, handle: number, manifest: Manifest) {
+    this.#client = client
+    this.#handle = handle
+    this.manifest = manifest
+  }
+
+  /**
+   * @param image link or name
+   * @throws ContainerError `NOT_FOUND`, `PEERS_UNREACHABLE` where it is not here, what is wrong with it
+   */
+  static async open(client: DaemonClient, image: string): Promise<StoredVersion> {
+    const request = { image, peerTimeoutMs: 0, offline: true }
+    const { handle, manifest } = await client.request(METHODS.open, request)
+    return new StoredVersion(client, handle, manifest)
+  }
+
+  block(block: number): Promise<Buffer> {
+    return this.#client.request(METHODS.block, { handle: this.#handle, block })
+  }
+
+  /** @throws ContainerError `BAD_INDEX` when it is damaged, or larger than `limitBytes` */
+  async part(pointer: PartPointer, limitBytes = MAX_INDEX_BYTES): Promise<Buffer> {
+    const blocks: Buffer[] = []
+    for (let n = 0; n < pointer.blocks; n++) blocks.push(await this.block(pointer.block + n))
+    return decompressPart(blocks, pointer, limitBytes)
+  }
+
+  /** @throws ContainerError `BAD_INDEX` */
+  async tree(): Promise<ColumnTree> {
+    return decodeIndex(await this.part(this.manifest.index))
+  }
+
+  /** @throws ContainerError `BAD_INDEX` */
+  chunkHashes(): Promise<ChunkHashes> {
+    return readChunkHashes(this.manifest, (part) => this.part(part))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#client.isClosed) return
+    await this.#client.request(METHODS.close, { handle: this.#handle })
+  }
+}
