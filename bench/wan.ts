@@ -51,10 +51,19 @@ const links = numbers(values.rates).flatMap((mbit) =>
 const workloads = values.workloads.split(',').map(workloadNamed)
 const rivals = await presentRivals(values.rivals)
 
+/** What runs is ended in order, and what was measured is reported. A second signal kills. */
+let stopping = false
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.once(signal, () => {
+    stopping = true
+    console.log('ending after this start')
+  })
+}
+
 const samples: Measured[] = []
 const traces: Traced[] = []
 const failures: { workload: string; what: string; error: string }[] = []
-for (const workload of workloads) await measure(workload)
+for (const workload of workloads) if (!stopping) await measure(workload)
 
 const summary = summarize(samples)
 report(values.out, {
@@ -105,17 +114,24 @@ async function take(
 ): Promise<void> {
   for (let run = 1; run <= Number(values.runs); run++) {
     for (const contender of shuffled(contenders)) {
+      if (stopping) return
       const what = contender.name
       try {
         const sample = { ...where, run, what, ...(await contender.start()) }
         samples.push(sample)
         console.log(JSON.stringify(sample))
       } catch (error) {
-        failures.push({ workload: where.workload, what, error: String(error) })
-        console.log(`${where.workload}, ${what}: ${String(error)}`)
+        note(where.workload, what, error)
       }
     }
   }
+}
+
+/** Of what failed, the rest goes on. */
+function note(workload: string, what: string, error: unknown): undefined {
+  const failure = { workload, what, error: String(error) }
+  failures.push(failure)
+  console.log(JSON.stringify(failure))
 }
 
 /** Serves the tree in every way at once, each from a directory of its own, while `use` runs. */
@@ -127,7 +143,9 @@ async function withRivals(
   if (first === undefined) return use([])
   await using directory = await serverDirectory(stage.network)
   const publisher = stage.network.star.host('publisher')
-  await using served = await first.serve(stage.tree, publisher, directory.path)
-  const contender = fromDirectory(stage, first.name, served)
-  await withRivals(stage, rest, (others) => use([contender, ...others]))
+  await using served = await first
+    .serve(stage.tree, publisher, directory.path)
+    .catch((error: unknown) => note(stage.workload.name, first.name, error))
+  const contenders = served ? [fromDirectory(stage, first.name, served)] : []
+  await withRivals(stage, rest, (others) => use([...contenders, ...others]))
 }

@@ -18,12 +18,15 @@ export const registry: Rival = {
       config,
       JSON.stringify({
         version: '0.1',
-        log: { level: 'fatal', accesslog: { disabled: true } },
+        log: { level: 'error', accesslog: { disabled: true } },
         storage: { filesystem: { rootdirectory: join(directory, 'storage') } },
         http: { addr, secret: 'not one' }
       })
     )
-    const running = await server(publisher, PORT, 'docker-registry', 'serve', config)
+    // It calls every question for what it does not have yet an error.
+    const quietly = ['sh', '-c', 'exec "$@" 2> "$0"', join(directory, 'log')]
+    const command = [...quietly, 'docker-registry', 'serve', config]
+    const running = await server(publisher, PORT, ...command)
     const image = `docker://${addr}/tree:latest`
     const plain = ['skopeo', '--insecure-policy', 'copy', '--quiet']
     await on(publisher, ...plain, '--dest-tls-verify=false', `oci:${layout}:latest`, image)

@@ -23,7 +23,8 @@ import type { StarHost } from './star.ts'
 
 const NAME = 'wan-rival'
 const EXIT_TIMEOUT_MS = 10_000
-const READY_TIMEOUT_MS = 300_000
+/** Some rivals take minutes where each block is a round trip. */
+const READY_TIMEOUT_MS = 90_000
 
 /**
  * Runs a workload with systemd-nspawn from a directory on a host, through an overlay that keeps the
@@ -89,7 +90,8 @@ async function run(
   try {
     const watched = marked ?? probe?.answered ?? systemd()
     const readyAt = await Promise.race([watched, ended, timeout])
-    if (readyAt === undefined) throw new Error('the directory’s workload did not become ready')
+    if (readyAt === undefined)
+      throw new Error(`not ready within ${READY_TIMEOUT_MS / 1_000} s, or ended early`)
     return readyAt
   } finally {
     late.abort()

@@ -58,9 +58,13 @@ export async function runLazily(
     await reader.ok('daemon', 'start')
     await sleep(SETTLE_MS)
     await using probing = await probe(network.reader, workload.ready)
-    return await timed(network, reader, workload, link, options, probing)
-  } finally {
+    const run = await timed(network, reader, workload, link, options, probing)
     await network.endReader(reader)
+    return run
+  } catch (error) {
+    // Why it failed matters more than whether it could be tidied up.
+    await network.endReader(reader).catch(() => {})
+    throw error
   }
 }
 

@@ -10,6 +10,8 @@ import { Star, type StarHost, type Wire } from './star.ts'
 
 const DHT_PORT = 49_737
 const UNMOUNT_WAIT_MS = 15_000
+/** A process that has unmounted what it served may note something in its home before it ends. */
+const REMOVE = { recursive: true, force: true, maxRetries: 10, retryDelay: 100 } as const
 
 /**
  * A publisher, a reader and the bootstrap node of a private DHT, each on a host of its own.
@@ -73,7 +75,7 @@ export class WanNetwork implements AsyncDisposable {
   async endReader(machine: Machine): Promise<void> {
     await machine.shutDown()
     await unmounted(machine.home, this.directory)
-    await rm(machine.home, { recursive: true, force: true })
+    await rm(machine.home, REMOVE)
     this.#readers.splice(this.#readers.indexOf(machine), 1)
   }
 
@@ -84,7 +86,7 @@ export class WanNetwork implements AsyncDisposable {
       this.#dht.kill('SIGTERM')
       await this.#dht
       await unmounted(this.directory)
-      await rm(this.directory, { recursive: true, force: true })
+      await rm(this.directory, REMOVE)
     } finally {
       await this.star[Symbol.asyncDispose]()
     }
