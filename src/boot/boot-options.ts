@@ -36,6 +36,8 @@ export interface ContainerOptions extends Omit<OpenImageOptions, 'signal'> {
   readonly nspawnArgs?: readonly string[]
   /** Record what is read: as this home's profile of the image, or for the caller alone. */
   readonly record?: 'home' | 'caller'
+  /** When the command began that asks for it, by `monotonicMs`. @default when this process began */
+  readonly commandMs?: number
   /** How long an orderly stop may take before the container is killed. @default 30000 */
   readonly stopTimeoutMs?: number
   /** The program that mounts; for tests of this folder. */

@@ -31,6 +31,17 @@ export interface BootTimings {
   readonly readyMs?: number
 }
 
+/** When a start got where, by the clock of `monotonicMs`. */
+export interface StartMarks {
+  /** The command began that boots the container. */
+  readonly commandMs: number
+  /** The runner has the mounted image. */
+  readonly mountedMs?: number
+  /** PID 1 is there. */
+  readonly startedMs?: number
+  readonly readyMs?: number
+}
+
 /** What is known of a container while it runs: `state.json`. */
 export interface ContainerState {
   readonly name: string
@@ -51,6 +62,7 @@ export interface ContainerState {
   readonly ready?: string
   readonly startedAt: string
   readonly timings: BootTimings
+  readonly marks: StartMarks
   readonly runner: ProcessIdentity
   readonly nspawn?: ProcessIdentity
   /** PID 1 of the container, as the host numbers it. */

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import type { ImageStats } from '../daemon/image-session.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { cgroupPids } from './cgroup.ts'
-import { requireRunning } from './container-record.ts'
+import { requireRunning, type ContainerState } from './container-record.ts'
+import { explainStart, type StartExplanation } from './explain.ts'
 import { currentLeader } from './leader.ts'
 import { MountLease } from './mount-lease.ts'
 import { bootPaths, containerPaths } from './paths.ts'
@@ -22,6 +23,8 @@ export interface ProcessStats {
 export interface ContainerStats extends ImageStats, ProcessStats {
   readonly name: string
   readonly uptimeMs: number
+  /** Where the time until it was ready went, where that was asked for; null before it is. */
+  readonly start?: StartExplanation | null
 }
 
 /** Of proc_pid_stat(5): clock ticks are a hundredth of a second on every Linux ABI. */
@@ -35,6 +38,8 @@ const MS_PER_TICK = 10
 export async function containerStats(options: {
   home: string
   name: string
+  /** @default false */
+  explain?: boolean
 }): Promise<ContainerStats> {
   const places = containerPaths(bootPaths(options.home), options.name)
   const state = await requireRunning(places)
@@ -49,11 +54,21 @@ export async function containerStats(options: {
       name: options.name,
       uptimeMs: Date.now() - Date.parse(state.startedAt),
       ...processStats(currentLeader(state), state.cgroups),
-      ...(await lease.stats())
+      ...(await lease.stats()),
+      ...(options.explain === true ? { start: await explain(state, lease) } : {})
     }
   } finally {
     await lease[Symbol.asyncDispose]()
   }
+}
+
+async function explain(
+  { marks }: ContainerState,
+  lease: MountLease
+): Promise<StartExplanation | null> {
+  if (marks.readyMs === undefined) return null
+  const trace = await lease.trace([marks.commandMs, marks.readyMs])
+  return explainStart(marks, trace) ?? null
 }
 
 /** Adds up the processes of a container: those in its cgroups and those in its PID namespace. */

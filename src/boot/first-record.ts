@@ -1,3 +1,4 @@
+import { processBeganMs } from '../image/monotonic-clock.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { ownCgroups } from './cgroup.ts'
@@ -37,8 +38,7 @@ export function firstState(
   paths: BootPaths,
   { places }: ContainerClaim,
   lease: MountLease,
-  options: ContainerOptions,
-  mountedMs: number
+  options: ContainerOptions
 ): ContainerState {
   const { link, key, version, image, mode, start } = lease.facts
   const runner = identify(process.pid)
@@ -57,7 +57,8 @@ export function firstState(
     rootfs: places.merged,
     mounterSocket: lease.socketPath,
     startedAt: new Date().toISOString(),
-    timings: { mountedMs },
+    timings: {},
+    marks: { commandMs: options.commandMs ?? processBeganMs() },
     runner,
     cgroups: ownCgroups(paths.homeId, places.name)
   }

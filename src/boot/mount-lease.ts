@@ -8,6 +8,8 @@ import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import { fromRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
+import type { Interval } from './intervals.ts'
+import type { MountTrace } from './mount-trace.ts'
 import type { MounterMethods, MountFacts, WireResponse } from './mounter-protocol.ts'
 import { bootPaths } from './paths.ts'
 import { StartingMounter, type StartMounterOptions } from './starting-mounter.ts'
@@ -76,6 +78,11 @@ export class MountLease implements AsyncDisposable {
   /** Tells the mounter that the container is up; `isStarted` of an init that says so itself. */
   async ready(options: { readonly isStarted: boolean }): Promise<void> {
     await this.#request('ready', options)
+  }
+
+  /** What the mounter did, and which reads waited, between two times. */
+  async trace(within: Interval): Promise<MountTrace> {
+    return this.#request('trace', { within })
   }
 
   /** Whether this is the first lease, so that a recording is of its holder's start alone. */

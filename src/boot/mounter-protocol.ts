@@ -3,6 +3,8 @@ import type { MountMode } from '../fuse/mounted-image.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import type { StartCommand } from '../image/manifest.ts'
 import type { ErrorRecord } from './error-record.ts'
+import type { Interval } from './intervals.ts'
+import type { MountTrace } from './mount-trace.ts'
 
 /** What a mounter is told on its standard input; the link must appear in no argument list. */
 export type MounterRequest = Omit<OpenImageOptions, 'signal'> & {
@@ -43,6 +45,8 @@ export interface MounterMethods {
    * of it. Of a command nobody knows when that is.
    */
   ready: { params: { isStarted: boolean }; result: null }
+  /** What happened between two times of `monotonicMs`. */
+  trace: { params: { within: Interval }; result: MountTrace }
   /** Whether what was touched so far is all the asker's: nobody else has leased this mount yet. */
   claimRecording: { params: null; result: boolean }
   /**

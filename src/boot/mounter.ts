@@ -8,6 +8,7 @@ import { startOf } from '../daemon/start-order.ts'
 import { bindMount, unmount } from '../fuse/bind-mount.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
 import type { MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
+import { monotonicMs, processBeganMs, processorMs } from '../image/monotonic-clock.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { placeProfile } from '../image/profile-places.ts'
@@ -15,6 +16,7 @@ import { takeLock, type FileLock } from './file-lock.ts'
 import { ImageServer } from './image-server.ts'
 import { writeJsonFile } from './json-file.ts'
 import type { MounterRequest, MounterState, MountFacts } from './mounter-protocol.ts'
+import { traceMount, type MountMarks } from './mount-trace.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
 import { bootPaths, mounterPaths, type MounterPaths } from './paths.ts'
 import { StartRecorder } from './start-recorder.ts'
@@ -112,6 +114,9 @@ class Mounter {
   /** The home has a profile of this start, or nobody wants one any more. */
   #isKept = false
   #wasReady = false
+  readonly #times = { mountingMs: 0, mountedMs: 0 }
+  /** What the start took; of the first container that was ready. */
+  #cpu: Promise<MountMarks['cpu']> | undefined
 
   constructor(
     session: ImageSession,
@@ -141,6 +146,8 @@ class Mounter {
           mount: async () => (await mounting).facts,
           stats: () => this.#session.stats(),
           ready: async ({ isStarted }) => this.#noteReady(isStarted),
+          trace: async ({ within }) =>
+            traceMount(this.#session, this.#recorder.waits, await this.#marks(mounting), within),
           claimRecording: async () => this.#leasesEver === 1 && this.#binds.size === 0,
           endRecording: async ({ keep }) => this.#endRecording(keep),
           bind: async ({ target }) => this.#bind((await mounting).state, target),
@@ -168,6 +175,7 @@ class Mounter {
 
   async #mount(): Promise<{ mounted: MountedImage; facts: MountFacts; state: MounterState }> {
     const { manifest, link, key, version, tree, chunks, startOrder } = this.#session
+    this.#times.mountingMs = monotonicMs()
     const mounted = await this.#parts.mountImage({
       tree,
       chunks,
@@ -177,6 +185,7 @@ class Mounter {
       ...(startOrder && startOrder.source !== 'guess' && { foreseen: new Set(startOrder.chunks) }),
       signal: this.#signal
     })
+    this.#times.mountedMs = monotonicMs()
     const facts: MountFacts = {
       link,
       key,
@@ -196,8 +205,25 @@ class Mounter {
 
   #noteReady(isStarted: boolean): null {
     this.#wasReady = true
+    this.#cpu ??= this.#cpuSinceOpening()
+    // Asked for again by whoever wants to know.
+    this.#cpu.catch(() => {})
     if (isStarted) this.#recorder.markReady()
     return null
+  }
+
+  async #cpuSinceOpening(): Promise<MountMarks['cpu']> {
+    const mounterMs = processorMs()
+    const { opening } = this.#session
+    if (opening === undefined) return null
+    const { daemonCpuMs } = await this.#session.stats()
+    return { daemonMs: daemonCpuMs - opening.daemonCpuMs, mounterMs }
+  }
+
+  async #marks(mounting: Promise<unknown>): Promise<MountMarks> {
+    await mounting
+    const cpu = (await this.#cpu?.catch(() => null)) ?? null
+    return { processMs: processBeganMs(), ...this.#times, cpu }
   }
 
   async #endRecording(keep: boolean): Promise<BootProfile> {

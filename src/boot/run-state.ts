@@ -1,8 +1,12 @@
-import type { BootTimings, ContainerState } from './container-record.ts'
+import { monotonicMs } from '../image/monotonic-clock.ts'
+import type { BootTimings, ContainerState, StartMarks } from './container-record.ts'
 import { writeJsonFile } from './json-file.ts'
 
 /** A change of some fields; timings are added to those there are. */
-export type StateChange = Partial<Omit<ContainerState, 'timings'>> & { timings?: BootTimings }
+export type StateChange = Partial<Omit<ContainerState, 'timings' | 'marks'>> & {
+  /** Of now: the time is noted under both clocks. */
+  reached?: keyof BootTimings
+}
 
 /** The state of a running container as its runner knows it: on disk, and told to a listener. */
 export class RunState {
@@ -29,13 +33,17 @@ export class RunState {
   /** Writes the first state to `path`, where all later ones go too. */
   async begin(path: string, first: ContainerState): Promise<void> {
     this.#path = path
-    await this.update(first)
+    this.#current = first
+    await this.update({ reached: 'mountedMs' })
   }
 
   /** Writes are made one after another; one that fails is made good by the next. */
   async update(change: StateChange): Promise<void> {
-    const timings = { ...this.#current?.timings, ...change.timings }
-    const state = { ...this.#current, ...change, timings } as ContainerState
+    const { reached, ...fields } = change
+    const known: Partial<ContainerState> = { ...this.#current, ...fields }
+    const timings = { ...known.timings, ...(reached && { [reached]: this.elapsedMs() }) }
+    const marks = { ...known.marks, ...(reached && { [reached]: monotonicMs() }) } as StartMarks
+    const state = { ...known, timings, marks } as ContainerState
     this.#current = state
     this.#writing = this.#writing.then(() => writeJsonFile(this.#path, state)).catch(() => {})
     await this.#writing

@@ -155,7 +155,7 @@ export class Runner {
     await makeDirectories(places)
     const config = configOf(claim, lease, this.#options)
     await writeJsonFile(places.config, config)
-    const first = firstState(paths, claim, lease, this.#options, this.#state.elapsedMs())
+    const first = firstState(paths, claim, lease, this.#options)
     await this.#state.begin(places.state, first)
 
     const plan = planOverlay({ lower: lease.rootfs, places, ephemeral: ephemeral || readOnly })
@@ -189,9 +189,8 @@ export class Runner {
     await this.#state.update({ nspawn: container.nspawn.identity, cgroups: container.cgroups() })
     const leader = await container.started()
     if (leader === undefined) throw await this.#startFailure(places, await container.exited)
-    const timings = { startedMs: this.#state.elapsedMs() }
     const state = this.#stopping ? 'stopping' : 'running'
-    await this.#state.update({ leader, cgroups: container.cgroups(), state, timings })
+    await this.#state.update({ leader, cgroups: container.cgroups(), state, reached: 'startedMs' })
     const exitCode = await watchContainer(container, this.#state, this.#readiness, {
       onReady: (state) => {
         // A mounter that has died is told to whoever reads.

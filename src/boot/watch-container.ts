@@ -41,7 +41,7 @@ async function noticeReady(
   if (target === undefined) return
   const word = target.mode === 'process' ? 'started' : await waitUntilReady(target.leader, signal)
   if (word === undefined) return
-  await state.update({ ready: word, timings: { readyMs: state.elapsedMs() } })
+  await state.update({ ready: word, reached: 'readyMs' })
   if (state.current !== undefined) events.onReady?.(state.current)
 }
 

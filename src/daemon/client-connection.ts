@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
+import { monotonicMs, processorMs } from '../image/monotonic-clock.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import { formatKey } from '../p2p/link.ts'
 import { cancelled, sharedController } from '../p2p/waiting.ts'
@@ -85,6 +86,7 @@ export class ClientConnection {
   }
 
   async #open(request: OpenRequest): Promise<OpenResponse> {
+    const asked = { askedMs: monotonicMs(), daemonCpuMs: processorMs() }
     const { drive, manifest, link } = await this.#options.service.open(request, this.#gone.signal)
     if (this.#gone.signal.aborted) {
       await this.#options.service.close(drive)
@@ -92,7 +94,8 @@ export class ClientConnection {
     }
     const handle = this.#nextHandle++
     this.#handles.set(handle, { drive, bytesReadBefore: this.#options.status().bytesRead })
-    return { handle, link, key: formatKey(drive.key), manifest }
+    const timing = { ...asked, ...drive.firstPeer, answeredMs: monotonicMs() }
+    return { handle, link, key: formatKey(drive.key), manifest, timing }
   }
 
   async #close(handle: number): Promise<null> {
@@ -115,7 +118,8 @@ export class ClientConnection {
     return {
       ...this.#fetcher(handle).counters,
       peers: this.#opened(handle).cores.blobs.peers.length,
-      linkBytes: this.#options.status().bytesRead - bytesReadBefore
+      linkBytes: this.#options.status().bytesRead - bytesReadBefore,
+      daemonCpuMs: processorMs()
     }
   }
 

@@ -1,9 +1,10 @@
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
+import { monotonicMs } from '../image/monotonic-clock.ts'
 import { cancelled, pause, sharedController, untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
 import type { HomePaths } from './home.ts'
-import { METHODS, type Method } from './protocol.ts'
+import { METHODS, type Method, type OpenTiming } from './protocol.ts'
 
 /** How often a daemon that is gone is looked for. */
 const RECONNECT_PAUSES_MS = [20, 50, 100, 250, 500, 1_000]
@@ -28,6 +29,8 @@ interface Attached {
 export class ImageConnection implements Disposable {
   readonly link: string
   readonly manifest: Manifest
+  /** How opening went: in the daemon, and when that was reached. */
+  readonly timing: OpenTiming & { readonly daemonMs: number }
   readonly #options: ImageConnectionOptions
   readonly #closed = sharedController()
   #attached: Promise<Attached>
@@ -35,16 +38,18 @@ export class ImageConnection implements Disposable {
 
   private constructor(
     options: ImageConnectionOptions,
-    opened: Attached & { link: string; manifest: Manifest }
+    opened: Attached & Pick<ImageConnection, 'link' | 'manifest' | 'timing'>
   ) {
     this.#options = options
     this.link = opened.link
     this.manifest = opened.manifest
+    this.timing = opened.timing
     this.#attached = Promise.resolve(opened)
   }
 
   static async open(options: ImageConnectionOptions): Promise<ImageConnection> {
     const client = await DaemonClient.connect(options.paths)
+    const daemonMs = monotonicMs()
     const signal = options.signal ?? new AbortController().signal
     try {
       const { image, peerTimeoutMs, offline } = options
@@ -52,7 +57,8 @@ export class ImageConnection implements Disposable {
         client.request(METHODS.open, { image, peerTimeoutMs, offline }),
         signal
       )
-      return new ImageConnection(options, { client, ...opened })
+      const timing = { ...opened.timing, daemonMs }
+      return new ImageConnection(options, { client, ...opened, timing })
     } catch (error) {
       // Hanging up makes the daemon give up what it still does for us.
       client[Symbol.dispose]()

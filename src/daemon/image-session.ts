@@ -1,7 +1,7 @@
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
-import type { StatsResponse } from './protocol.ts'
+import type { OpenTiming, StatsResponse } from './protocol.ts'
 import type { StartOrder } from './start-order.ts'
 
 export interface ImageStats extends StatsResponse {
@@ -14,6 +14,15 @@ export interface ImageStats extends StatsResponse {
   readonly localBytes: number
   /** What told the order in which a start's content is fetched ahead; null where none is. */
   readonly startOrder: StartOrder['source'] | null
+}
+
+/** How an image was opened; times of `monotonicMs`. */
+export interface OpeningTiming extends OpenTiming {
+  readonly beganMs: number
+  /** When the daemon was reached. */
+  readonly daemonMs: number
+  /** When index and profile were here and decoded. */
+  readonly readyMs: number
 }
 
 export interface OpenImageOptions {
@@ -56,6 +65,9 @@ export interface ImageSession extends AsyncDisposable {
   readonly chunks: ChunkReader
   /** Where something is about to be run: what is fetched ahead. */
   readonly startOrder?: StartOrder | undefined
+  readonly opening?: OpeningTiming | undefined
+  /** Chunks whose reads found them on their way, or here, because they were fetched ahead. */
+  readonly cameAhead?: (chunk: number) => boolean
   stats(): Promise<ImageStats>
   /** Fetches everything that is missing; resolves when the image is whole. */
   fetchAll(signal?: AbortSignal): Promise<void>

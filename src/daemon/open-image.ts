@@ -5,6 +5,7 @@ import { readChunkHashes } from '../image/chunk-hashes.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
 import type { Manifest, PartPointer } from '../image/manifest.ts'
+import { monotonicMs } from '../image/monotonic-clock.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
 import { pause } from '../p2p/waiting.ts'
@@ -12,7 +13,12 @@ import { BlockPrefetch, REPLAY_WINDOW } from './block-prefetch.ts'
 import { ChunkDonors } from './chunk-donors.ts'
 import { openHome } from './home.ts'
 import { ImageConnection } from './image-connection.ts'
-import type { ImageStats, InspectedImage, OpenImageOptions } from './image-session.ts'
+import type {
+  ImageStats,
+  InspectedImage,
+  OpenImageOptions,
+  OpeningTiming
+} from './image-session.ts'
 import { readLocalProfile } from './local-profile.ts'
 import { METHODS } from './protocol.ts'
 import { chooseStartOrder, startOf, type StartOrder } from './start-order.ts'
@@ -37,6 +43,7 @@ const PROFILE_GRACE_MS = 500
 export async function openImage(options: OpenImageOptions): Promise<InspectedImage> {
   const peerTimeoutMs = options.peerTimeoutMs ?? DEFAULT_PEER_TIMEOUT_MS
   const paths = openHome(options.home)
+  const beganMs = monotonicMs()
   const connection = await ImageConnection.open({
     paths,
     image: options.link,
@@ -61,6 +68,7 @@ export async function openImage(options: OpenImageOptions): Promise<InspectedIma
       const found = await Promise.race([profile, pause(PROFILE_GRACE_MS)])
       session.prefetch(chooseStartOrder(session, start, found?.(tree), await local))
     }
+    session.opening = { ...connection.timing, beganMs, readyMs: monotonicMs() }
     if (!options.lazyOnly && !options.offline) await session.fetchRest()
     return session
   } catch (error) {
@@ -79,6 +87,8 @@ class RemoteImageSession implements InspectedImage {
   readonly #connection: ImageConnection
   readonly #timeoutMs: number | undefined
   startOrder: StartOrder | undefined
+  opening: OpeningTiming | undefined
+  readonly #cameAhead = new Set<number>()
   #prefetch: BlockPrefetch | undefined
   #donors: ChunkDonors | undefined
 
@@ -112,6 +122,10 @@ class RemoteImageSession implements InspectedImage {
       .map((chunk) => block[chunk] ?? 0)
     const window = order.source === 'guess' ? undefined : REPLAY_WINDOW
     this.#prefetch = new BlockPrefetch((next) => this.#connection.readAhead(next), blocks, window)
+  }
+
+  cameAhead(chunk: number): boolean {
+    return this.#cameAhead.has(this.tree.chunks.block[chunk] ?? -1)
   }
 
   /** Asks the daemon to fetch in the background what is missing. */
@@ -175,6 +189,7 @@ class RemoteImageSession implements InspectedImage {
 
   async #readBlock(block: number, signal?: AbortSignal): Promise<Buffer> {
     const ahead = this.#prefetch?.take(block)
+    if (ahead !== undefined) this.#cameAhead.add(block)
     if (ahead !== undefined && !(ahead instanceof Promise)) return ahead
     if (ahead !== undefined) {
       const soon = await Promise.race([ahead.catch(() => {}), pause(ON_ITS_WAY_MS, signal)])

@@ -36,6 +36,19 @@ export interface OpenResponse {
   readonly link: string
   readonly key: string
   readonly manifest: Manifest
+  readonly timing: OpenTiming
+}
+
+/** How opening went in the daemon; times of `monotonicMs`. */
+export interface OpenTiming {
+  readonly askedMs: number
+  /** When somebody who has the image was found and connected; null where nobody was needed. */
+  readonly foundMs: number | null
+  readonly connectedMs: number | null
+  /** When the manifest was there. */
+  readonly answeredMs: number
+  /** Processor time of the daemon when it was asked. */
+  readonly daemonCpuMs: number
 }
 
 export interface BlockRequest {
@@ -58,6 +71,8 @@ export interface StatsResponse extends FetchCounters {
   readonly peers: number
   /** Bytes read from all peers of the daemon since the image was opened, protocol included. */
   readonly linkBytes: number
+  /** Processor time of the daemon since it began. */
+  readonly daemonCpuMs: number
 }
 
 export interface HoldingRequest {

@@ -1,10 +1,11 @@
 import type { ChunkReader } from './chunk-reader.ts'
+import { monotonicMs } from './monotonic-clock.ts'
 
 /** Is told of every read of content. */
 export interface ReadObserver {
   /** Before the content is there. */
   touched(chunk: number): void
-  /** @param sinceMs of `process.hrtime`, in milliseconds, as is `untilMs` */
+  /** @param sinceMs of `monotonicMs`, as is `untilMs` */
   waited(chunk: number, sinceMs: number, untilMs: number): void
 }
 
@@ -27,9 +28,4 @@ export class RecordingChunkReader implements ChunkReader {
       this.#observer.waited(chunk, sinceMs, monotonicMs())
     }
   }
-}
-
-/** Milliseconds of a clock that all processes of a machine share and nobody sets. */
-export function monotonicMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6
 }

@@ -24,6 +24,8 @@ export interface OpenCoresOptions {
   readonly secret: Buffer | undefined
   /** Aborted when nobody may wait any longer. */
   readonly signal: AbortSignal
+  /** Called when a peer that has the drive is connected. */
+  readonly onPeer?: () => void
 }
 
 /**
@@ -40,6 +42,7 @@ export async function openDriveCores(options: OpenCoresOptions): Promise<DriveCo
   try {
     const db = store.get({ key, encryptionKey })
     opened.push(db)
+    if (options.onPeer) db.once('peer-add', options.onPeer)
     await db.ready()
     await knowSome(db, signal)
     const contentKey = db.manifest && Hyperdrive.getContentKey(db.manifest, db.key)

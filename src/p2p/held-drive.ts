@@ -1,6 +1,7 @@
 import { discoveryKey } from 'hypercore-crypto'
 import type { PeerDiscovery } from 'hyperswarm'
 import type { Manifest } from '../image/manifest.ts'
+import { monotonicMs } from '../image/monotonic-clock.ts'
 import { BlockFetcher } from './block-fetcher.ts'
 import { closeDriveCores, openDriveCores, type DriveCores } from './drive-cores.ts'
 import { readManifest } from './image-manifest.ts'
@@ -32,6 +33,9 @@ export class HeldDrive implements AsyncDisposable {
   readonly #closed = sharedController()
   readonly #announced: Promise<void>
   readonly #lookingUp: Promise<void>
+  readonly #stopLooking: () => void = () => {}
+  #peerFoundMs: number | undefined
+  #peerConnectedMs: number | undefined
   #announces: boolean
   #opening: Promise<OpenDrive> | undefined
   #open: OpenDrive | undefined
@@ -44,6 +48,11 @@ export class HeldDrive implements AsyncDisposable {
     this.#announces = !isReader
     this.#announced = this.#lookingUp = Promise.resolve()
     if (options.role === 'alone') return
+    if (isReader) {
+      this.#stopLooking = options.node.oncePeerFound(discoveryKey(options.key), () => {
+        this.#peerFoundMs = monotonicMs()
+      })
+    }
     this.#discovery = options.node.join(discoveryKey(options.key), {
       server: !isReader,
       client: isReader
@@ -52,6 +61,11 @@ export class HeldDrive implements AsyncDisposable {
       ? this.#announceAfterLookUp(this.#discovery)
       : this.#discovery.flushed()
     if (isReader) this.#lookingUp = this.#lookUp(this.#discovery)
+  }
+
+  /** When the first peer that has it was found, and when it was connected, by `monotonicMs`. */
+  get firstPeer(): { readonly foundMs: number | null; readonly connectedMs: number | null } {
+    return { foundMs: this.#peerFoundMs ?? null, connectedMs: this.#peerConnectedMs ?? null }
   }
 
   /** Resolves when peers can find this machine by the drive's topic. */
@@ -91,6 +105,7 @@ export class HeldDrive implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error('the drive was closed'))
+    this.#stopLooking()
     await this.#lookingUp
     this.#open?.fetcher.close()
     await this.#opening?.catch(() => {})
@@ -106,7 +121,8 @@ export class HeldDrive implements AsyncDisposable {
       store: this.#node.store,
       key: this.key,
       secret: this.secret,
-      signal: this.#closed.signal
+      signal: this.#closed.signal,
+      onPeer: () => (this.#peerConnectedMs = monotonicMs())
     })
     this.#startedLocal = cores.blobs.peers.length === 0
     this.#open = { cores, fetcher: new BlockFetcher(cores.blobs, this.#node.storage) }

@@ -181,6 +181,7 @@ declare module 'hyperswarm' {
     constructor(options: { dht: DHT; keyPair?: KeyPair })
     readonly connections: Set<SwarmConnection>
     readonly connecting: number
+    readonly peers: Map<string, { readonly topics: readonly Buffer[] }>
     readonly dht: DHT
     join(topic: Buffer, options?: { client?: boolean; server?: boolean }): PeerDiscovery
     leave(topic: Buffer): Promise<void>

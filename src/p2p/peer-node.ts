@@ -81,6 +81,21 @@ export class PeerNode implements AsyncDisposable {
     return this.#swarm.join(topic, roles)
   }
 
+  /** Calls `found` once, as soon as somebody is known who has the topic and is being connected to. */
+  oncePeerFound(topic: Buffer, found: () => void): () => void {
+    const swarm = this.#swarm
+    const look = (): void => {
+      const isFound = [...swarm.peers.values()].some(({ topics }) =>
+        topics.some((other) => topic.equals(other))
+      )
+      if (!isFound) return
+      swarm.off('update', look)
+      found()
+    }
+    swarm.on('update', look)
+    return () => void swarm.off('update', look)
+  }
+
   leave(topic: Buffer): Promise<void> {
     return this.#swarm.leave(topic)
   }

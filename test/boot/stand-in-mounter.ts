@@ -45,7 +45,8 @@ async function openImage({ link, signal }: OpenImageOptions): Promise<ImageSessi
         complete: true,
         localBytes: 9,
         reusedBytes: 0,
-        startOrder: null
+        startOrder: null,
+        daemonCpuMs: 0
       }
     },
     async fetchAll() {},

@@ -119,6 +119,15 @@ test('a recording that Ctrl-C ends is whole', LONG, async (t) => {
   t.is(profilesOf(machine, link).length, 1)
 })
 
+interface Explained {
+  readonly start: {
+    readonly totalMs: number
+    readonly parts: Readonly<Record<string, number>>
+    readonly notAttributedMs: number
+    readonly cpu: { readonly daemonMs: number; readonly mounterMs: number } | null
+  }
+}
+
 interface SharedProfiled extends Shared {
   readonly profile: {
     readonly chunks: number
@@ -191,6 +200,17 @@ test(
       const { fetchedBytes, demandReads, demandBytes } = stats
       t.comment(`${demandReads} waited reads, ${demandBytes} of ${fetchedBytes} bytes`)
       t.ok(demandBytes < fetchedBytes / 2, 'most comes ahead')
+      const { start } = await reader.json<Explained>('stats', 'cold', '--explain')
+      const { totalMs, parts, notAttributedMs } = start
+      const attributed = Object.values(parts).reduce((sum, ms) => sum + ms, 0)
+      t.comment(`${JSON.stringify(parts)} of ${totalMs} ms`)
+      t.ok(Math.abs(attributed + notAttributedMs - totalMs) < 0.01, 'the parts sum up')
+      t.ok(attributed >= 0.95 * totalMs, 'and explain the time until ready')
+      t.ok(parts['container']! > 0 && parts['mount']! > 0 && parts['metadata']! > 0)
+      t.ok(start.cpu!.daemonMs > 0 && start.cpu!.mounterMs > 0)
+      t.ok((await reader.ok('stats', 'cold', '--explain')).includes('not attributed'))
+      const { fetchedBytes: touched } = stats
+      t.ok(touched < 1.3 * shared.profile.storedBytes + 200_000, 'little comes that is not touched')
       await reader.ok('rm', '--force', 'cold')
     }
     t.alike(await leftAfter(before, marks), [], 'nothing is left')

@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import type { ContainerOptions } from '../../boot/boot-options.ts'
 import type { BootProfile } from '../../image/boot-profile.ts'
+import { processBeganMs } from '../../image/monotonic-clock.ts'
 import { ContainerError } from '../../image/errors.ts'
 import { collect, durationMs, oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
@@ -155,6 +156,7 @@ function containerOptions(
     ...(Object.fromEntries(given) as { [K in keyof typeof optional]: never }),
     home,
     link: image,
+    commandMs: processBeganMs(),
     mountMode: flags.mount,
     onPeerLoss: flags.onPeerLoss,
     peerTimeoutMs: flags.peerTimeout

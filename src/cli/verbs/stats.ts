@@ -1,34 +1,95 @@
 import type { Command } from 'commander'
+import type { StartExplanation, StartPart } from '../../boot/explain.ts'
 import { readGlobals, type Globals } from '../globals.ts'
-import { table } from '../output.ts'
+import { printable, table } from '../output.ts'
+
+interface StatsFlags {
+  readonly explain?: boolean
+}
 
 export function addStats(program: Command): void {
   program
     .command('stats')
     .description('tell what a running container uses and what of its image was fetched')
     .argument('<name>', 'the container')
-    .addHelpText('after', '\nExample:\n  dat-container stats web --json')
-    .action(async (name: string, _flags: object, command: Command) => {
-      await stats(name, readGlobals(command))
+    .option('--explain', 'tell where the time until it was ready went')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  dat-container stats web --json\n  dat-container stats web --explain'
+    )
+    .action(async (name: string, flags: StatsFlags, command: Command) => {
+      await stats(name, flags, readGlobals(command))
     })
 }
 
-async function stats(name: string, { home, output }: Globals): Promise<void> {
+async function stats(
+  name: string,
+  { explain = false }: StatsFlags,
+  { home, output }: Globals
+): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
   const { containerStats } = await import('../../boot/container-stats.ts')
-  const found = await containerStats({ home, name })
+  const found = await containerStats({ home, name, explain })
   const share = found.imageBytes === 0 ? 100 : (100 * found.localBytes) / found.imageBytes
-  output.result(found, () =>
-    table([
+  output.result(found, () => [
+    ...table([
       ['processes', `${found.pids}, ${prettyBytes(found.rssBytes)} resident`],
       ['CPU', `${(found.cpuMs / 1_000).toFixed(1)} s in ${(found.uptimeMs / 1_000).toFixed(1)} s`],
       ['image', prettyBytes(found.imageBytes)],
       ['here', `${prettyBytes(found.localBytes)} (${share.toFixed(0)} %)`],
       ['fetched', `${prettyBytes(found.fetchedBytes)} since it was opened`],
       ['on demand', `${prettyBytes(found.demandBytes)} in ${found.demandReads} reads that waited`],
-      ['ahead', prettyBytes(found.prefetchBytes)],
+      ['ahead', `${prettyBytes(found.prefetchBytes)}${ORDERS[found.startOrder ?? 'none']}`],
       ['stalled', `${(found.stallMs / 1_000).toFixed(2)} s, summed over reads`],
       ['peers', String(found.peers)]
-    ])
-  )
+    ]),
+    ...(found.start === undefined ? [] : ['', ...explained(found.start)])
+  ])
+}
+
+const ORDERS = {
+  image: ', as its publisher recorded',
+  home: ', as recorded here',
+  guess: ', as guessed from names',
+  none: ''
+} as const
+
+const PARTS: Readonly<Record<StartPart, string>> = {
+  programs: 'programs start',
+  discovery: 'peers are found',
+  connect: 'and connected',
+  metadata: 'manifest, index, profile',
+  mount: 'mount',
+  setUp: 'overlay and nspawn',
+  demand: 'waiting for content',
+  prefetch: 'content on its way',
+  container: 'the container itself'
+}
+
+function explained(start: StartExplanation | null): string[] {
+  if (start === null) return ['it is not ready yet']
+  const { totalMs, parts, notAttributedMs, worst, cpu } = start
+  const row = (what: string, ms: number): string[] => [
+    what,
+    `${ms.toFixed(0)} ms`.padStart(9),
+    `${((100 * ms) / totalMs).toFixed(1)} %`.padStart(7)
+  ]
+  const rows = Object.entries(PARTS).map(([part, text]) => row(text, parts[part as StartPart]))
+  return [
+    `ready after ${totalMs.toFixed(0)} ms:`,
+    ...table([...rows, row('not attributed', notAttributedMs)]),
+    ...(cpu === null
+      ? []
+      : [
+          `processor time meanwhile: daemon ${cpu.daemonMs.toFixed(0)} ms, mounter ${cpu.mounterMs.toFixed(0)} ms`
+        ]),
+    ...(worst.length === 0 ? [] : ['reads that waited longest, by file:']),
+    ...table(
+      worst.map(({ path, reads, ms }) => [
+        `${ms.toFixed(0)} ms`.padStart(9),
+        `${reads}`,
+        printable(path)
+      ])
+    )
+  ]
 }
