@@ -1,3 +1,4 @@
+import type { BootProfile } from '../image/boot-profile.ts'
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
@@ -81,6 +82,12 @@ export interface InspectedImage extends ImageSession {
    * @returns `CHUNK_HASH_BYTES` a chunk, in order of number
    */
   chunkHashes(signal?: AbortSignal): Promise<Uint8Array>
+  /**
+   * What its publisher recorded of a start; undefined where nothing was.
+   *
+   * @throws ContainerError `BAD_INDEX` when it is damaged, `PEERS_UNREACHABLE`
+   */
+  bootProfile(signal?: AbortSignal): Promise<BootProfile | undefined>
   /** 1 for each chunk whose block is on this machine, 0 for the others. */
   heldChunks(): Promise<Uint8Array>
 }

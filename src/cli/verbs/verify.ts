@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { InspectedImage } from '../../daemon/image-session.ts'
 import { isContainerError } from '../../image/errors.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
@@ -50,13 +51,25 @@ async function verify(link: string, flags: OpenFlags, globals: Globals): Promise
       }
     }
     await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
+    const profileDamaged = !(await isProfileWhole(image, signal))
     const { key, version } = image
-    const result = { key, version, chunks: checked, storedBytes, damaged: damaged.length }
-    output.result(result, () => [
+    const counts = { chunks: checked, storedBytes, damaged: damaged.length }
+    output.result({ key, version, ...counts, profileDamaged }, () => [
       damaged.length === 0
         ? `version ${version}: all ${checked} chunks are whole`
-        : `version ${version}: ${damaged.length} of ${checked} chunks are damaged`
+        : `version ${version}: ${damaged.length} of ${checked} chunks are damaged`,
+      ...(profileDamaged ? ['its boot profile is damaged; starts do without'] : [])
     ])
-    if (damaged.length > 0) process.exitCode = 5
+    if (damaged.length > 0 || profileDamaged) process.exitCode = 5
   })
+}
+
+async function isProfileWhole(image: InspectedImage, signal: AbortSignal): Promise<boolean> {
+  try {
+    await image.bootProfile(signal)
+    return true
+  } catch (error) {
+    if (isContainerError(error, 'BAD_INDEX')) return false
+    throw error
+  }
 }
