@@ -21,13 +21,9 @@ export const casync: Rival = {
         await mkdir(root)
         const index = `${web.url}/tree.caidx`
         const store = `--store=${web.url}/tree.castr`
-        const mounted = await mountedBy(
-          reader,
-          root,
-          'casync',
-          '--log-level=err',
-          ...['mount', store, index, root]
-        )
+        // What it has fetched it keeps where temporary files are, and leaves there when it is killed.
+        const program = ['env', `TMPDIR=${place}`, 'casync', '--log-level=err']
+        const mounted = await mountedBy(reader, root, ...program, 'mount', store, index, root)
         return { root, [Symbol.asyncDispose]: () => mounted[Symbol.asyncDispose]() }
       },
       [Symbol.asyncDispose]: () => web[Symbol.asyncDispose]()

@@ -29,6 +29,8 @@ export interface Provided extends AsyncDisposable {
 }
 
 const ANSWER_TIMEOUT_S = 20
+/** casync for one does not end while it waits for a chunk. */
+const END_TIMEOUT_MS = 3_000
 
 /** @returns what is missing for a rival to run, as a sentence; undefined when nothing is */
 export async function missingFor({ name, programs }: Rival): Promise<string | undefined> {
@@ -84,7 +86,9 @@ export function background(host: StarHost, ...command: string[]): Background {
       if (hasEnded()) return
       const ended = once(child, 'exit')
       child.kill('SIGTERM')
+      const kill = setTimeout(() => child.kill('SIGKILL'), END_TIMEOUT_MS)
       await ended
+      clearTimeout(kill)
     }
   }
 }
