@@ -25,33 +25,37 @@ const ROUND_TRIPS = 10
 const LINK_TIMES = 1.3
 const REFERENCES = new Set(['T_local', 'T_floor', 'dat-container', 'pull, then boot'])
 
-/** A row for each way to each workload over each link: what its runs have in common. */
+/** A row for each way to each workload over each link: what its runs have in common; fastest first. */
 export function summarize(samples: readonly Measured[]): Row[] {
-  return groups(samples, ({ workload, mbit, rttMs, what }) => [workload, mbit, rttMs, what]).map(
-    (runs) => {
-      const { workload, mbit, rttMs, what } = runs[0] as Measured
-      const values = (of: (run: Measured) => number): number[] => runs.map(of)
-      const optional = (of: (run: Measured) => number | undefined): number | null => {
-        const known = runs.map(of).filter((value) => value !== undefined)
-        return known.length === 0 ? null : rounded(median(known))
-      }
-      return {
-        workload,
-        'Mbit/s': mbit,
-        'RTT ms': rttMs,
-        what,
-        runs: runs.length,
-        'R2 ms': rounded(median(values(({ r2Ms }) => r2Ms))),
-        'p95 ms': rounded(p95(values(({ r2Ms }) => r2Ms))),
-        'R0 ms': optional(({ r0Ms }) => r0Ms),
-        'R1 ms': optional(({ r1Ms }) => r1Ms),
-        'received MB': rounded(median(values(({ receivedBytes }) => receivedBytes)) / 1e6, 2),
-        'sent MB': rounded(median(values(({ sentBytes }) => sentBytes)) / 1e6, 2),
-        'waited reads': optional(({ demandReads }) => demandReads),
-        'stalled ms': optional(({ stallMs }) => stallMs)
-      }
-    }
+  return groups(samples, ({ workload, mbit, rttMs }) => [workload, mbit, rttMs]).flatMap((there) =>
+    groups(there, ({ what }) => [what])
+      .map(summaryOf)
+      .sort((a, b) => Number(a['R2 ms']) - Number(b['R2 ms']))
   )
+}
+
+function summaryOf(runs: readonly Measured[]): Row {
+  const { workload, mbit, rttMs, what } = runs[0] as Measured
+  const values = (of: (run: Measured) => number): number[] => runs.map(of)
+  const optional = (of: (run: Measured) => number | undefined): number | null => {
+    const known = runs.map(of).filter((value) => value !== undefined)
+    return known.length === 0 ? null : rounded(median(known))
+  }
+  return {
+    workload,
+    'Mbit/s': mbit,
+    'RTT ms': rttMs,
+    what,
+    runs: runs.length,
+    'R2 ms': rounded(median(values(({ r2Ms }) => r2Ms))),
+    'p95 ms': rounded(p95(values(({ r2Ms }) => r2Ms))),
+    'R0 ms': optional(({ r0Ms }) => r0Ms),
+    'R1 ms': optional(({ r1Ms }) => r1Ms),
+    'received MB': rounded(median(values(({ receivedBytes }) => receivedBytes)) / 1e6, 2),
+    'sent MB': rounded(median(values(({ sentBytes }) => sentBytes)) / 1e6, 2),
+    'waited reads': optional(({ demandReads }) => demandReads),
+    'stalled ms': optional(({ stallMs }) => stallMs)
+  }
 }
 
 /** A row for each workload over each link: the bars that one run of this can tell of. */
