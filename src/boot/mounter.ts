@@ -10,7 +10,7 @@ import { readMountTable } from '../fuse/mount-table.ts'
 import type { MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
 import { monotonicMs, processBeganMs, processorMs } from '../image/monotonic-clock.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
-import { ContainerError, isContainerError } from '../image/errors.ts'
+import { ContainerError, isContainerError, systemErrorCode } from '../image/errors.ts'
 import { placeProfile } from '../image/profile-places.ts'
 import { takeLock, type FileLock } from './file-lock.ts'
 import { ImageServer } from './image-server.ts'
@@ -165,8 +165,9 @@ class Mounter {
       } finally {
         await server[Symbol.asyncDispose]()
         for (const target of this.#binds) await unmount(target, { lazy: 'if-busy' })
-        await (await mounting.catch(() => undefined))?.mounted[Symbol.asyncDispose]()
+        // Before the mount is gone: who waits for that may remove the home then.
         await this.#keepFirstRun()
+        await (await mounting.catch(() => undefined))?.mounted[Symbol.asyncDispose]()
       }
     } finally {
       await removeUnmounted(directory)
@@ -235,7 +236,7 @@ class Mounter {
 
   /**
    * Where nobody recorded this start before, the next cold one shall profit from it. Written when
-   * nothing is mounted any more, so that nobody waits for it.
+   * nobody uses the mount any more, and so nobody waits for it.
    */
   async #keepFirstRun(): Promise<void> {
     const isFirst = this.#session.startOrder?.source === 'guess'
@@ -244,7 +245,7 @@ class Mounter {
       await this.#keep(this.#recorder.end())
     } catch (error) {
       // Nobody asked for it.
-      if (!isContainerError(error)) throw error
+      if (!isContainerError(error) && systemErrorCode(error) === undefined) throw error
     }
   }
 

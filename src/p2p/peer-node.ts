@@ -41,6 +41,8 @@ export class PeerNode implements AsyncDisposable {
     this.store = store
     this.storage = options.storage
     this.#swarm = swarm
+    // Each drive that looks for its first peer listens.
+    swarm.setMaxListeners(0)
     swarm.on('connection', (connection: SwarmConnection) => {
       this.#replicate(connection, options.onConnectionError)
     })
