@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openHome } from '../daemon/home.ts'
+import { openHome, type HomePaths } from '../daemon/home.ts'
 import type { ImageSession, OpenImage } from '../daemon/image-session.ts'
 import { writeLocalProfile } from '../daemon/local-profile.ts'
 import { startOf } from '../daemon/start-order.ts'
@@ -10,7 +10,7 @@ import { readMountTable } from '../fuse/mount-table.ts'
 import type { MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
 import { monotonicMs, processBeganMs, processorMs } from '../image/monotonic-clock.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
-import { ContainerError, isContainerError, systemErrorCode } from '../image/errors.ts'
+import { ContainerError, isContainerError } from '../image/errors.ts'
 import { placeProfile } from '../image/profile-places.ts'
 import { takeLock, type FileLock } from './file-lock.ts'
 import { ImageServer } from './image-server.ts'
@@ -105,6 +105,7 @@ class Mounter {
   readonly #places: MounterPaths
   readonly #parts: MounterParts
   readonly #request: MounterRequest
+  readonly #home: HomePaths
   readonly #recorder = new StartRecorder()
   readonly #signal: AbortSignal
   readonly #binds = new Set<string>()
@@ -129,6 +130,7 @@ class Mounter {
     this.#places = places
     this.#parts = parts
     this.#request = request
+    this.#home = openHome(request.home)
     this.#signal = signal
   }
 
@@ -245,7 +247,7 @@ class Mounter {
       await this.#keep(this.#recorder.end())
     } catch (error) {
       // Nobody asked for it.
-      if (!isContainerError(error) && systemErrorCode(error) === undefined) throw error
+      if (!isContainerError(error)) throw error
     }
   }
 
@@ -253,7 +255,7 @@ class Mounter {
     const { manifest, tree, key, version } = this.#session
     const start = startOf(manifest, this.#request.run ?? 'image')
     const placed = placeProfile(tree, profile)
-    await writeLocalProfile(openHome(this.#request.home), key, start, { version, ...placed })
+    await writeLocalProfile(this.#home, key, start, { version, ...placed })
   }
 
   async #bind(state: MounterState, target: string): Promise<null> {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { mkdir, open } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { writeFileAtomically } from '../image/atomic-file.ts'
 import { MAX_PROFILE_CHUNKS } from '../image/boot-profile.ts'
-import { systemErrorCode } from '../image/errors.ts'
+import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import type { StartCommand } from '../image/manifest.ts'
 import type { PlacedProfile } from '../image/profile-places.ts'
 import type { HomePaths } from './home.ts'
@@ -76,8 +76,19 @@ export async function writeLocalProfile(
       count
     ])
   }
-  await mkdir(localProfiles(paths, key), { recursive: true, mode: 0o700 })
+  // Not the home itself, which somebody may have removed while the image was mounted.
+  await makeDirectory(dirname(localProfiles(paths, key)))
+  await makeDirectory(localProfiles(paths, key))
   await writeFileAtomically(profilePath(paths, key, start), JSON.stringify(content))
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (cause) {
+    const code = systemErrorCode(cause)
+    if (code !== 'EEXIST') throw new ContainerError('IO', `cannot make ${path}: ${code}`, { cause })
+  }
 }
 
 /** One file for each thing that is run: another command reads other files. */
