@@ -1,13 +1,10 @@
 /**
- * Reads that are under way at once; each is one request to the daemon. What was guessed is kept few, as
- * a read that nobody guessed queues behind them.
+ * Reads that are under way at once; each is one request to the daemon for some 50 KB. What was guessed
+ * is kept few, as a read that nobody guessed queues behind them.
  */
-const GUESS_WINDOW = 32
-/**
- * What was recorded will be read, in this order: as much as a link of 100 Mbit/s and 160 ms holds, at
- * the usual 16 KB a block.
- */
-export const REPLAY_WINDOW = 128
+const GUESS_WINDOW = 12
+/** What was recorded will be read, in this order: as much as a link of 100 Mbit/s and 200 ms holds. */
+export const REPLAY_WINDOW = 48
 /** Stored bytes that wait to be claimed at most; more is fetched as these are taken. */
 const CAPACITY_BYTES = 32 * 1024 * 1024
 

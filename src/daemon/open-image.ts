@@ -9,6 +9,7 @@ import { monotonicMs } from '../image/monotonic-clock.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
 import { pause } from '../p2p/waiting.ts'
+import { BlockCache } from './block-cache.ts'
 import { BlockPrefetch, REPLAY_WINDOW } from './block-prefetch.ts'
 import { ChunkDonors } from './chunk-donors.ts'
 import { openHome } from './home.ts'
@@ -104,7 +105,8 @@ class RemoteImageSession implements InspectedImage {
     this.manifest = connection.manifest
     this.version = connection.manifest.version
     this.tree = tree
-    this.chunks = new StoredChunkReader(tree, (block, signal) => this.#readBlock(block, signal))
+    const blocks = new BlockCache((block) => this.#readBlock(block))
+    this.chunks = new StoredChunkReader(tree, (block, signal) => blocks.read(block, signal))
   }
 
   /** Takes chunks that are not here from other images that are. */
@@ -200,17 +202,17 @@ class RemoteImageSession implements InspectedImage {
     this.#connection[Symbol.dispose]()
   }
 
-  async #readBlock(block: number, signal?: AbortSignal): Promise<Buffer> {
+  async #readBlock(block: number): Promise<Buffer> {
     const ahead = this.#prefetch?.take(block)
     if (ahead !== undefined) this.#cameAhead.add(block)
     if (ahead !== undefined && !(ahead instanceof Promise)) return ahead
     if (ahead !== undefined) {
-      const soon = await Promise.race([ahead.catch(() => {}), pause(ON_ITS_WAY_MS, signal)])
+      const soon = await Promise.race([ahead.catch(() => {}), pause(ON_ITS_WAY_MS)])
       if (soon !== undefined) return soon
     }
     // Asked again where it is still on its way: the daemon then knows that somebody waits, and how
     // long that may take. One request to the peers serves both.
-    const read = this.#connection.readBlock(block, this.#timeoutMs, signal)
+    const read = this.#connection.readBlock(block, this.#timeoutMs)
     return ahead === undefined ? read : Promise.race([read, ahead.catch(() => read)])
   }
 

@@ -15,8 +15,8 @@ export function chunkBlocks(
   const runs: [number, number][] = []
   for (const block of sorted) {
     const last = runs.at(-1)
-    if (last && block === last[0] + last[1]) last[1]++
-    else if (!last || block >= last[0] + last[1]) runs.push([block, 1])
+    if (!last || block > last[0] + last[1]) runs.push([block, 1])
+    else if (block === last[0] + last[1]) last[1]++
   }
   return runs
 }

@@ -29,10 +29,7 @@ export class ChunkCompressors implements AsyncDisposable {
    * @param threads @default one a processor, at most 8
    * @param exchange whose slots requests may name
    */
-  constructor(
-    threads = Math.min(MAX_THREADS, availableParallelism()),
-    exchange?: ExchangeLayout
-  ) {
+  constructor(threads = Math.min(MAX_THREADS, availableParallelism()), exchange?: ExchangeLayout) {
     this.threads = threads
     this.#exchange = exchange
     for (let i = 0; i < threads; i++) this.#threads.push(this.#start())

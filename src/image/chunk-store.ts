@@ -12,6 +12,14 @@ export interface PreviousVersion {
   readonly chunkHashes: ChunkHashes
 }
 
+/** Where and how a chunk is stored; see {@link ChunkTable}. */
+export interface StoredPlace {
+  readonly block: number
+  readonly offset: number
+  readonly storedBytes: number
+  readonly raw: boolean
+}
+
 /** Numbers the distinct chunks of a version and remembers where each is stored. */
 export class ChunkStore {
   /** Stored bytes of all chunks whose place is known. */
@@ -20,6 +28,7 @@ export class ChunkStore {
   readonly #previous: PreviousVersion | undefined
   readonly #previousTable = new ChunkHashTable()
   readonly #block = wordColumn()
+  readonly #offset = wordColumn()
   readonly #storedBytes = wordColumn()
   readonly #raw = bytesColumn()
 
@@ -51,12 +60,17 @@ export class ChunkStore {
     const known = this.#table.find(hash)
     if (known !== undefined) return { chunk: known, isNew: false }
     const chunk = this.#table.add(hash)
-    for (const column of [this.#block, this.#storedBytes]) column.push(0)
+    for (const column of [this.#block, this.#offset, this.#storedBytes]) column.push(0)
     this.#raw.push(0)
     const reused = this.#previousTable.find(hash)
     if (reused === undefined || this.#previous === undefined) return { chunk, isNew: true }
-    const { block, storedBytes, raw } = this.#previous.tree.chunks
-    this.place(chunk, block[reused]!, storedBytes[reused]!, raw[reused] === 1)
+    const { block, offset, storedBytes, raw } = this.#previous.tree.chunks
+    this.place(chunk, {
+      block: block[reused]!,
+      offset: offset[reused]!,
+      storedBytes: storedBytes[reused]!,
+      raw: raw[reused] === 1
+    })
     return { chunk, isNew: false }
   }
 
@@ -67,8 +81,9 @@ export class ChunkStore {
     return this.number(hash).chunk
   }
 
-  place(chunk: number, block: number, storedBytes: number, raw: boolean): void {
+  place(chunk: number, { block, offset, storedBytes, raw }: StoredPlace): void {
     this.#block.set(chunk, block)
+    this.#offset.set(chunk, offset)
     this.#storedBytes.set(chunk, storedBytes)
     this.#raw.set(chunk, raw ? 1 : 0)
     this.storedBytes += storedBytes
@@ -79,6 +94,7 @@ export class ChunkStore {
     return {
       length: this.length,
       block: this.#block.view(),
+      offset: this.#offset.view(),
       storedBytes: this.#storedBytes.view(),
       raw: this.#raw.view()
     }
@@ -89,7 +105,8 @@ export class ChunkStore {
       builder.addChunk(
         this.#block.get(chunk),
         this.#storedBytes.get(chunk),
-        this.#raw.get(chunk) === 1
+        this.#raw.get(chunk) === 1,
+        this.#offset.get(chunk)
       )
     }
   }

@@ -1,3 +1,4 @@
+import { BlockPacker } from './block-packer.ts'
 import { elfArch } from './detect-system.ts'
 import { CHUNK_HASH_BYTES } from './content-batch.ts'
 import { SlotQueue } from './slot-queue.ts'
@@ -151,12 +152,16 @@ export class ContentPublisher {
     newChunks: readonly number[],
     slot: number | undefined
   ): Promise<void> {
+    const packer = new BlockPacker()
+    const places = storedBytes.map((length) => packer.add(length))
     const first = await (slot === undefined
-      ? this.#sink.append(cut(bytes, storedBytes))
-      : this.#sink.exchange!.appendSlot(slot, storedBytes))
+      ? this.#sink.append(cut(bytes, packer.lengths))
+      : this.#sink.exchange!.appendSlot(slot, packer.lengths))
     for (const [i, chunk] of newChunks.entries()) {
-      this.#store.place(chunk, first + i, storedBytes[i]!, raw[i]!)
-      this.newBytes += storedBytes[i]!
+      const { block, offset } = places[i]!
+      const length = storedBytes[i]!
+      this.#store.place(chunk, { block: first + block, offset, storedBytes: length, raw: raw[i]! })
+      this.newBytes += length
     }
   }
 }

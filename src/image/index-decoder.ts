@@ -1,9 +1,11 @@
+import { MAX_BLOCK_BYTES } from './block-packer.ts'
 import { ColumnTree, DIRECTORY, FILE, SYMLINK, TYPE_CODE } from './column-tree.ts'
 import { ContainerError } from './errors.ts'
 import {
   INDEX_COLUMNS,
   INDEX_MAGIC,
   INDEX_VERSION,
+  INDEX_VERSION_WITHOUT_OFFSETS,
   MAX_INDEX_BYTES,
   SEQUENTIAL
 } from './index-format.ts'
@@ -32,6 +34,8 @@ import type { DeviceNumber } from './column-tree.ts'
 import type { IndexColumn } from './index-format.ts'
 import type { ChunkTable, Xattr } from './tree.ts'
 
+const NOTHING = new Uint8Array(0)
+
 type Readers = Readonly<Record<IndexColumn, PackedReader>>
 
 interface Counts {
@@ -53,9 +57,10 @@ export function decodeIndex(packed: Uint8Array): ColumnTree {
   const reader = new PackedReader(packed)
   if (INDEX_MAGIC.compare(reader.bytes(INDEX_MAGIC.length)) !== 0) throw badIndex('it is none')
   const version = reader.varint(Number.MAX_SAFE_INTEGER)
-  if (version !== INDEX_VERSION) {
+  const hasOffsets = version === INDEX_VERSION
+  if (!hasOffsets && version !== INDEX_VERSION_WITHOUT_OFFSETS) {
     throw new ContainerError('UNSUPPORTED_VERSION', `the image index has version ${version}`, {
-      hint: `this release reads version ${INDEX_VERSION}; upgrade dat-container`
+      hint: `this release reads versions up to ${INDEX_VERSION}; upgrade dat-container`
     })
   }
   const counts: Counts = {
@@ -65,15 +70,19 @@ export function decodeIndex(packed: Uint8Array): ColumnTree {
     chunks: reader.varint(MAX_CHUNKS)
   }
   const readers = Object.fromEntries(
-    INDEX_COLUMNS.map((name) => [name, new PackedReader(reader.block(MAX_INDEX_BYTES))])
+    INDEX_COLUMNS.map((name) => {
+      const isThere = name !== 'chunkOffsets' || hasOffsets
+      return [name, new PackedReader(isThere ? reader.block(MAX_INDEX_BYTES) : NOTHING)]
+    })
   ) as unknown as Readers
   reader.end()
   checkCounts(counts, readers)
+  if (hasOffsets && counts.chunks > readers.chunkOffsets.remaining) throw countsDoNotFit()
 
   const columns = {
     ...decodeInodes(counts, readers),
     ...decodeEntries(counts, readers),
-    chunks: decodeChunks(counts, readers)
+    chunks: decodeChunks(counts, readers, hasOffsets)
   }
   for (const name of INDEX_COLUMNS) readers[name].end()
   return new ColumnTree(columns, checkTree(columns))
@@ -91,8 +100,12 @@ function checkCounts(counts: Counts, readers: Readers): void {
     counts.chunks > readers.chunkBlocks.remaining ||
     counts.chunks > readers.chunkStored.remaining
   ) {
-    throw badIndex('its counts do not fit its size')
+    throw countsDoNotFit()
   }
+}
+
+function countsDoNotFit(): ContainerError {
+  return badIndex('its counts do not fit its size')
 }
 
 function decodeInodes(counts: Counts, readers: Readers) {
@@ -297,20 +310,28 @@ function decodeNameLengths(counts: Counts, readers: Readers) {
   return { nameStart, prefixes }
 }
 
-function decodeChunks(counts: Counts, readers: Readers): ChunkTable {
+function decodeChunks(counts: Counts, readers: Readers, hasOffsets: boolean): ChunkTable {
   const length = counts.chunks
   const block = new Uint32Array(length)
   const storedBytes = new Uint32Array(length)
   const raw = new Uint8Array(length)
+  const offset = new Uint32Array(length)
   let next = 0
+  let end = 0
   for (let chunk = 0; chunk < length; chunk++) {
     next += readers.chunkBlocks.signed()
     if (next < 0 || next > 0xffff_ffff) throw badIndex('a block number is out of range')
+    const isBehind = chunk > 0 && next === block[chunk - 1]
     block[chunk] = next
     next++
     const stored = readers.chunkStored.varint(2 ** 32 - 1)
     storedBytes[chunk] = stored >>> 1
     raw[chunk] = stored & 1
+    if (!hasOffsets) continue
+    const start = (isBehind ? end : 0) + readers.chunkOffsets.signed()
+    end = start + storedBytes[chunk]!
+    if (start < 0 || end > MAX_BLOCK_BYTES) throw badIndex('a chunk exceeds its block')
+    offset[chunk] = start
   }
-  return { length, block, storedBytes, raw }
+  return { length, block, offset, storedBytes, raw }
 }

@@ -163,10 +163,16 @@ function commonPrefix(a: Uint8Array, b: Uint8Array): number {
 }
 
 function encodeChunks({ chunks }: Tree, columns: Columns): void {
-  let next = 0
+  let last = -1
+  let end = 0
   for (let chunk = 0; chunk < chunks.length; chunk++) {
-    columns.chunkBlocks.signed(chunks.block[chunk]! - next)
-    columns.chunkStored.varint(chunks.storedBytes[chunk]! * 2 + chunks.raw[chunk]!)
-    next = chunks.block[chunk]! + 1
+    const block = chunks.block[chunk]!
+    const offset = chunks.offset[chunk]!
+    const storedBytes = chunks.storedBytes[chunk]!
+    columns.chunkBlocks.signed(block - (last + 1))
+    columns.chunkStored.varint(storedBytes * 2 + chunks.raw[chunk]!)
+    columns.chunkOffsets.signed(offset - (block === last ? end : 0))
+    last = block
+    end = offset + storedBytes
   }
 }

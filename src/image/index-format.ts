@@ -3,7 +3,9 @@
  * `docs/image-format.md`.
  */
 export const INDEX_MAGIC = Buffer.from('DCIX')
-export const INDEX_VERSION = 1
+export const INDEX_VERSION = 2
+/** Has a block for each chunk, and no column of offsets. */
+export const INDEX_VERSION_WITHOUT_OFFSETS = 1
 /** Packed bytes a reader accepts; a tree of a million files takes about 40 MiB. */
 export const MAX_INDEX_BYTES = 512 * 1024 * 1024
 
@@ -26,7 +28,8 @@ export const INDEX_COLUMNS = [
   'xattrSets',
   'xattrInodes',
   'chunkBlocks',
-  'chunkStored'
+  'chunkStored',
+  'chunkOffsets'
 ] as const
 export type IndexColumn = (typeof INDEX_COLUMNS)[number]
 

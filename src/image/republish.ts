@@ -1,3 +1,4 @@
+import { BlockPacker } from './block-packer.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { BootProfile } from './boot-profile.ts'
 import { throwIfCancelled } from './cancel.ts'
@@ -7,6 +8,7 @@ import { completeVersion } from './complete-version.ts'
 import { BATCH_BYTES, CHUNK_HASH_BYTES } from './content-batch.ts'
 import type { Manifest } from './manifest.ts'
 import type { PublishedImage, PublishOptions } from './publish.ts'
+import { storedChunk } from './stored-chunk.ts'
 import { badIndex } from './tree-limits.ts'
 
 /** A published image whose blocks can be read. */
@@ -48,16 +50,18 @@ export async function republishImage(
   )
   const copied = { chunks: 0, bytes: 0 }
   const copy = async (run: readonly number[], before: Promise<unknown>): Promise<void> => {
-    const blocks = await Promise.all(
-      run.map((chunk) => image.readBlock(source.chunks.block[chunk] ?? 0))
-    )
+    const stored = await Promise.all(run.map((chunk) => readStored(image, chunk)))
+    const packer = new BlockPacker()
+    const places = stored.map(({ length }) => packer.add(length))
     await before
     throwIfCancelled(options.signal)
-    const start = await sink.append(blocks)
+    const start = await sink.append(joined(stored, packer.lengths))
     for (const [n, chunk] of run.entries()) {
-      const bytes = blocks[n]?.length ?? 0
-      store.place(chunk, start + n, bytes, source.chunks.raw[chunk] === 1)
-      copied.bytes += bytes
+      const { block, offset } = places[n]!
+      const storedBytes = stored[n]!.length
+      const raw = source.chunks.raw[chunk] === 1
+      store.place(chunk, { block: start + block, offset, storedBytes, raw })
+      copied.bytes += storedBytes
     }
     copied.chunks += run.length
     options.onProgress?.({
@@ -108,10 +112,23 @@ function numberChunks({ tree, hashes }: StoredImage, store: ChunkStore): Uint8Ar
   return isNew
 }
 
+async function readStored(image: StoredImage, chunk: number): Promise<Uint8Array> {
+  const block = await image.readBlock(image.tree.chunks.block[chunk] ?? 0)
+  return storedChunk(image.tree, chunk, block)
+}
+
+/** Stored chunks that follow each other as blocks of these lengths. */
+function joined(stored: readonly Uint8Array[], lengths: readonly number[]): Uint8Array[] {
+  const all = Buffer.concat(stored)
+  let end = 0
+  return lengths.map((length) => all.subarray(end, (end += length)))
+}
+
 /** All chunks in the order in which they are stored. */
 function byBlock({ chunks }: ColumnTree): Uint32Array {
+  const { block, offset } = chunks
   return Uint32Array.from({ length: chunks.length }, (_, chunk) => chunk).sort(
-    (one, other) => (chunks.block[one] ?? 0) - (chunks.block[other] ?? 0)
+    (one, other) => block[one]! - block[other]! || offset[one]! - offset[other]!
   )
 }
 

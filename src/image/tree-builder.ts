@@ -79,6 +79,7 @@ export class TreeBuilder {
   readonly #extentChunk = wordColumn()
   readonly #extentCount = wordColumn()
   readonly #block = wordColumn()
+  readonly #offset = wordColumn()
   readonly #storedBytes = wordColumn()
   readonly #raw = bytesColumn()
 
@@ -164,14 +165,17 @@ export class TreeBuilder {
 
   /**
    * @param block index in the blobs core
-   * @param storedBytes length of that block
-   * @param raw whether the block is the content itself, not a zstd frame of it
+   * @param storedBytes how many bytes of that block
+   * @param raw whether they are the content itself, not a zstd frame of it
+   * @param offset the first of them
    * @returns the chunk's number, for {@link Extent.chunk}
    */
-  addChunk(block: number, storedBytes: number, raw: boolean): number {
+  addChunk(block: number, storedBytes: number, raw: boolean, offset = 0): number {
     if (this.#block.length >= MAX_CHUNKS) throw badIndex(`more than ${MAX_CHUNKS} chunks`)
     checkWords(block, storedBytes)
+    checkWords(offset, 0)
     this.#block.push(block)
+    this.#offset.push(offset)
     this.#storedBytes.push(storedBytes)
     this.#raw.push(raw ? 1 : 0)
     return this.#block.length - 1
@@ -261,6 +265,7 @@ export class TreeBuilder {
       chunks: {
         length: this.#block.length,
         block: this.#block.view(),
+        offset: this.#offset.view(),
         storedBytes: this.#storedBytes.view(),
         raw: this.#raw.view()
       }

@@ -54,16 +54,18 @@ export interface Extent {
 }
 
 /**
- * Where each distinct chunk is stored. One chunk is one block of the drive's blobs core; equal
- * chunks have one number.
+ * Where each distinct chunk is stored: in a part of a block of the drive's blobs core, which others may
+ * share. Equal chunks have one number.
  */
 export interface ChunkTable {
   readonly length: number
   /** Block index in the blobs core. */
   readonly block: Uint32Array
-  /** Bytes of the block as stored, before the drive's encryption. */
+  /** First byte in the block, before the drive's encryption. */
+  readonly offset: Uint32Array
+  /** Bytes from there. */
   readonly storedBytes: Uint32Array
-  /** 1 where the block holds the content itself, 0 where it holds a zstd frame of it. */
+  /** 1 where they are the content itself, 0 where they are a zstd frame of it. */
   readonly raw: Uint8Array
 }
 

@@ -14,16 +14,17 @@ const STALL_CHECK_MS = 500
  * reaches, and opens its window by one with every block that arrives.
  */
 const QUIET_MS = 2_000
-const FILL_WINDOW_FIRST = 4
-const FILL_WINDOW_MOST = 48
+const FILL_WINDOW_FIRST = 2
+/** Of some 50 KB: more than a link of 100 Mbit/s and 200 ms holds. */
+const FILL_WINDOW_MOST = 64
 /** Somebody who waits for the whole image does not wait for quiet, but still gives way. */
 const EAGER_WINDOW_BUSY = 4
 /**
- * A block that is waited for brings those behind it along. Blocks stand in the order of files in
+ * A block that is waited for brings the one behind it along. Blocks stand in the order of files in
  * their directories, so what is next there is often read next, and is cheap with one that must come
  * anyway.
  */
-const COMPANIONS = 7
+const COMPANIONS = 1
 const RETRY_PAUSE_MS = 100
 
 /** `[first block, count]`, in the order in which they shall be fetched. */

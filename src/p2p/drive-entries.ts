@@ -8,7 +8,7 @@ export const ROOTFS_FOLDER = '/rootfs'
  * The drive entries of an image's files and symlinks: name → value, so that any Hyperdrive tool can
  * list the image. Readers of this project never look at them: the index is the truth. There is no
  * blob id, because a file's blocks need not stand in a row (equal chunks are stored once); the
- * metadata holds them as `[position in chunks, first block, count]`.
+ * metadata holds them as `[position in chunks, first block, offset in it, count]`.
  *
  * Names that are not UTF-8 are shown with replacement characters; where two of them become equal one
  * entry stands for both.
@@ -45,14 +45,23 @@ function entryValue(tree: Tree, inode: number): EntryValue {
   }
 }
 
-function blockRuns(tree: Tree, inode: number): [number, number, number][] {
-  const runs: [number, number, number][] = []
+/** Chunks that follow each other in the file and in the log: the position of the first, its place, how many. */
+type Run = [position: number, block: number, offset: number, count: number]
+
+function blockRuns(tree: Tree, inode: number): Run[] {
+  const { block, offset, storedBytes } = tree.chunks
+  const runs: Run[] = []
   for (const { position, chunk, count } of tree.extents(inode)) {
     for (let n = 0; n < count; n++) {
-      const block = tree.chunks.block[chunk + n] ?? 0
+      const at = chunk + n
       const last = runs.at(-1)
-      if (last && last[0] + last[2] === position + n && last[1] + last[2] === block) last[2]++
-      else runs.push([position + n, block, 1])
+      const isNext =
+        n > 0 &&
+        (block[at] === block[at - 1]
+          ? offset[at] === offset[at - 1]! + storedBytes[at - 1]!
+          : block[at] === block[at - 1]! + 1 && offset[at] === 0)
+      if (last && isNext) last[3]++
+      else runs.push([position + n, block[at] ?? 0, offset[at] ?? 0, 1])
     }
   }
   return runs

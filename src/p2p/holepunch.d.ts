@@ -55,6 +55,7 @@ declare module 'hypercore-storage' {
   }
   export default class HypercoreStorage {
     constructor(directory: string, options?: StorageOptions)
+    close(): Promise<void>
   }
 }
 

@@ -28,7 +28,7 @@ const upTo = (count: number): number[] => Array.from({ length: count }, (_, n) =
 
 void test('blocks are fetched in order, a window at a time, and given once', async (t) => {
   const arrivals = new Arrivals()
-  using prefetch = new BlockPrefetch(arrivals.fetch, upTo(40))
+  using prefetch = new BlockPrefetch(arrivals.fetch, upTo(40), 32)
   t.alike(arrivals.asked, upTo(32))
   t.ok(prefetch.take(3) instanceof Promise, 'on its way')
   await arrivals.give(0)
@@ -44,14 +44,14 @@ void test('blocks are fetched in order, a window at a time, and given once', asy
 
 void test('a block that fails is left to its reader', async (t) => {
   const arrivals = new Arrivals()
-  using prefetch = new BlockPrefetch(arrivals.fetch, [5])
+  using prefetch = new BlockPrefetch(arrivals.fetch, [5], 32)
   await arrivals.fail(5)
   t.absent(prefetch.take(5))
 })
 
 void test('what nobody takes stays bounded, and is forgotten in the end', async (t) => {
   const arrivals = new Arrivals()
-  const prefetch = new BlockPrefetch(arrivals.fetch, upTo(100))
+  const prefetch = new BlockPrefetch(arrivals.fetch, upTo(100), 32)
   const megabyte = 2 ** 20
   for (const block of upTo(32)) await arrivals.give(block, megabyte)
   const asked = arrivals.asked.length

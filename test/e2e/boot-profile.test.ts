@@ -186,9 +186,11 @@ test('share --profile of an init: what its start reads is first', LONG, async (t
     t.is((await publisher.json<Listed[]>('images')).length, 1, 'the first publish is gone')
     marks = marksOf(sandbox)
     const { blocks, ready } = await withRuntime(sandbox, () => profileIn(publisher, shared.link))
+    const hot = [...new Set(blocks)]
+    t.ok(hot.length < blocks.length / 2, 'small ones share blocks')
     t.alike(
-      blocks,
-      blocks.map((_, n) => n),
+      hot,
+      hot.map((_, n) => n),
       'the hot blocks are the first ones, in the order in which they are touched'
     )
     t.is(ready, shared.profile.ready)

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { execa, type Options, type Result } from 'execa'
 import createTestnet, { type Testnet } from 'hyperdht/testnet.js'
 
-const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
 
 export type Ran = Result<{ encoding: 'utf8'; reject: false }>
 

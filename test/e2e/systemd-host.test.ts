@@ -82,7 +82,7 @@ async function systemdHost(directory: string): Promise<Host> {
   const options = `lowerdir=/,upperdir=${upper},workdir=${work}`
   execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', options, merged ?? ''])
   const repository = fileURLToPath(new URL('../../../', import.meta.url))
-  const main = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url))
+  const main = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
   const nspawn = spawn(
     'systemd-nspawn',
     [

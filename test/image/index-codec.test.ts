@@ -201,6 +201,8 @@ void test('each kind of lie is refused', (t) => {
       columns.targetBytes = Buffer.alloc(0)
     },
     'a chunk larger than a chunk': column('chunkStored', 65537 * 2),
+    'a chunk before its block': column('chunkOffsets', 1),
+    'a chunk behind its block': column('chunkOffsets', 2 ** 20),
     'a block number beyond 32 bits': column('chunkBlocks', 2 ** 33),
     'bytes left in a column': column('devices', 1)
   }
@@ -208,7 +210,7 @@ void test('each kind of lie is refused', (t) => {
     t.ok(isContainerError(decodingError(tampered(packed, lie)), 'BAD_INDEX'), name)
   }
   t.ok(
-    isContainerError(decodingError(tampered(packed, count(0, 2))), 'UNSUPPORTED_VERSION'),
+    isContainerError(decodingError(tampered(packed, count(0, 3))), 'UNSUPPORTED_VERSION'),
     'an index of a later release'
   )
 })

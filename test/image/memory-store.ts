@@ -1,4 +1,4 @@
-import { decompressChunk } from '../../src/image/compression.ts'
+import { chunkContent } from '../../src/image/stored-chunk.ts'
 import type { ChunkReader } from '../../src/image/chunk-reader.ts'
 import type { ColumnTree } from '../../src/image/column-tree.ts'
 import type { PartPointer } from '../../src/image/manifest.ts'
@@ -20,10 +20,7 @@ export class MemoryStore implements BlockSink {
   }
 
   reader(tree: ColumnTree): ChunkReader {
-    const { block, raw } = tree.chunks
-    return {
-      read: async (chunk) =>
-        decompressChunk(this.blocks[block[chunk]!]!, raw[chunk] === 1, tree.chunkBytes[chunk]!)
-    }
+    const { block } = tree.chunks
+    return { read: async (chunk) => chunkContent(tree, chunk, this.blocks[block[chunk]!]!) }
   }
 }

@@ -24,6 +24,9 @@ export function everyKindOfTree(): ColumnTree {
     builder.addChunk(3, 77, false),
     builder.addChunk(12, 5, true)
   ] as const
+  // Of no file; they share blocks, in order and not.
+  for (const offset of [5, 65, 300, 0]) builder.addChunk(12, 60, false, offset)
+  builder.addChunk(13, 7, false, 9)
   const add = (name: string, inode: number, directory = 0): number => {
     builder.link(directory, Buffer.from(name, 'latin1'), inode)
     return inode
@@ -78,7 +81,9 @@ export function describeTree(tree: Tree): unknown {
     chunks: Array.from({ length: tree.chunks.length }, (_, i) => [
       tree.chunks.block[i],
       tree.chunks.storedBytes[i],
-      tree.chunks.raw[i]
+      tree.chunks.raw[i],
+      // The first in its block says no more than format 1 did.
+      ...(tree.chunks.offset[i] === 0 ? [] : [tree.chunks.offset[i]])
     ]),
     entries: Array.from({ length: tree.entryCount }, (_, i) => [
       text(tree.entryName(i)),
