@@ -2,13 +2,13 @@
  * Cold starts over an emulated wide-area network, against what else brings the same workload there.
  *
  *   node build/bench/wan.js ROOTFS [--workloads echo,…] [--rates 100] [--rtts 50]
- *     [--runs 10] [--rivals registry,…|none] [--out wan]
+ *     [--runs 10] [--rivals registry,…|none] [--whole] [--out wan]
  *
  * Rates in Mbit/s, round trips in ms. See bench/README.md.
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import type { Shared } from '../test/e2e/results.ts'
+import type { Shared, SharedProfiled } from '../test/e2e/results.ts'
 import { report } from './report.ts'
 import { missingFor, type Rival } from './rivals/rival.ts'
 import { RIVALS } from './rivals/rivals.ts'
@@ -18,11 +18,11 @@ import {
   fromDirectory,
   lazily,
   locally,
+  pulling,
   serverDirectory,
   type Contender,
   type Stage
 } from './wan/contenders.ts'
-import { runLazily } from './wan/lazy-run.ts'
 import { WanNetwork } from './wan/network.ts'
 import { shuffled } from './wan/shuffle.ts'
 import { evenWire } from './wan/star.ts'
@@ -41,6 +41,7 @@ const { values } = parseArgs({
     rtts: { type: 'string', default: '50' },
     runs: { type: 'string', default: '10' },
     rivals: { type: 'string', default: Object.keys(RIVALS).join(',') },
+    whole: { type: 'boolean', default: false },
     out: { type: 'string', default: 'wan' }
   }
 })
@@ -92,17 +93,35 @@ async function presentRivals(list: string): Promise<Rival[]> {
 async function measure(workload: Workload): Promise<void> {
   const tree = await treeOf(workload)
   await using network = await WanNetwork.open(FAST)
-  const { link } = await network.publisher.json<Shared>('share', tree, '--name', workload.name)
-  const stage = { network, workload, tree, link }
+  const { name, argv } = workload
+  const { publisher } = network
+  // Recorded on the publisher's host; a network of its own is all that the container has there.
+  const recorded = ['--profile', ...(argv.length > 0 ? ['--', ...argv] : [])]
+  const shared = await publisher.json<SharedProfiled>('share', tree, '--name', name, ...recorded)
+  const plain = await publisher.json<Shared>('share', tree, '--name', `${name}-plain`)
+  const stage = { network, workload, tree, link: shared.link }
+  const tracedBytes = shared.profile.storedBytes
   await withRivals(stage, rivals, async (served) => {
     for (const { mbit, rttMs } of links) {
       await network.reshape(evenWire(mbit * 1e6, rttMs))
-      const trace = await runLazily(network, workload, link, { lazyOnly: true })
-      const tracedBytes = trace.fetchedBytes
-      traces.push({ workload: workload.name, mbit, rttMs, tracedBytes })
-      const pulls = rivals.length > 0 ? [lazily(stage, true)] : []
-      const own = [lazily(stage), locally(stage), floor(stage, tracedBytes), ...pulls]
-      await take([...own, ...served], { workload: workload.name, mbit, rttMs })
+      traces.push({ workload: name, mbit, rttMs, tracedBytes })
+      const own = [
+        lazily(stage),
+        lazily({ ...stage, link: plain.link }, 'no profile'),
+        locally(stage),
+        floor(stage, 'T_floor', tracedBytes)
+      ]
+      const whole = [
+        pulling(stage),
+        floor(stage, 'T_stream', shared.storedBytes),
+        lazily(stage, 'offline', { offline: true })
+      ]
+      const pulls = rivals.length > 0 ? [lazily(stage, 'pull, then boot', { pull: true })] : []
+      await take([...own, ...(values.whole ? whole : []), ...pulls, ...served], {
+        workload: name,
+        mbit,
+        rttMs
+      })
     }
   })
 }

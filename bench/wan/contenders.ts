@@ -5,7 +5,7 @@ import { dropKernelCaches } from '../cold-caches.ts'
 import type { Provided, Served } from '../rivals/rival.ts'
 import type { Workload } from '../workloads/workload.ts'
 import { readyFromDirectory } from './directory-container.ts'
-import { runLazily } from './lazy-run.ts'
+import { runLazily, runPull, type LazyOptions } from './lazy-run.ts'
 import type { WanNetwork } from './network.ts'
 import { probe } from './readiness-watch.ts'
 import { traffic } from './traffic.ts'
@@ -36,18 +36,24 @@ export interface Stage {
   readonly link: string
 }
 
-/** By link, cold; after `pull`, by the same command where asked. */
-export function lazily({ network, workload, link }: Stage, pull = false): Contender {
-  return {
-    name: pull ? 'pull, then boot' : 'dat-container',
-    start: () => runLazily(network, workload, link, { pull })
-  }
+/** By link, cold. */
+export function lazily(
+  { network, workload, link }: Stage,
+  name = 'dat-container',
+  options: LazyOptions = {}
+): Contender {
+  return { name, start: () => runLazily(network, workload, link, options) }
 }
 
-/** As many bytes over one TCP connection as ready takes: nothing is faster. */
-export function floor({ network: { star } }: Stage, bytes: number): Contender {
+/** The whole image, and nothing started. */
+export function pulling({ network, link }: Stage): Contender {
+  return { name: 'pull', start: () => runPull(network, link) }
+}
+
+/** So many bytes over one TCP connection: nothing is faster. */
+export function floor({ network: { star } }: Stage, name: string, bytes: number): Contender {
   return {
-    name: 'T_floor',
+    name,
     async start() {
       const reader = star.host('reader')
       const before = reader.deviceBytes()

@@ -42,8 +42,8 @@ interface Inspected {
 export interface LazyOptions {
   /** Fetch the whole image first; the clock runs over that too. */
   readonly pull?: boolean
-  /** Fetch nothing that is not touched. */
-  readonly lazyOnly?: boolean
+  /** Fetch it before the clock starts, and use no network from then on. */
+  readonly offline?: boolean
 }
 
 /** A reader that has never seen the image, with a daemon that runs, starts a workload by its link. */
@@ -57,6 +57,7 @@ export async function runLazily(
   try {
     await reader.ok('daemon', 'start')
     await sleep(SETTLE_MS)
+    if (options.offline === true) await reader.ok('pull', link)
     await using probing = await probe(network.reader, workload.ready)
     const run = await timed(network, reader, workload, link, options, probing)
     await network.endReader(reader)
@@ -68,16 +69,41 @@ export async function runLazily(
   }
 }
 
+/** A reader that has never seen the image fetches all of it. */
+export async function runPull(
+  network: WanNetwork,
+  link: string
+): Promise<{ r2Ms: number; receivedBytes: number; sentBytes: number }> {
+  const reader = network.newReader(`r${Math.round(nowMs())}`)
+  try {
+    await reader.ok('daemon', 'start')
+    await sleep(SETTLE_MS)
+    await dropKernelCaches()
+    const before = network.reader.deviceBytes()
+    const started = nowMs()
+    await reader.ok('pull', link)
+    const r2Ms = nowMs() - started
+    const after = network.reader.deviceBytes()
+    return {
+      r2Ms,
+      receivedBytes: after.received - before.received,
+      sentBytes: after.sent - before.sent
+    }
+  } finally {
+    await network.endReader(reader)
+  }
+}
+
 async function timed(
   { reader: host }: WanNetwork,
   reader: Machine,
   { argv, ready }: Workload,
   link: string,
-  { pull = false, lazyOnly = false }: LazyOptions,
+  { pull = false, offline = false }: LazyOptions,
   probing: Probe | undefined
 ): Promise<LazyRun> {
   const detached = argv.length === 0
-  const flags = ['-n', NAME, ...(lazyOnly ? ['--lazy-only'] : [])]
+  const flags = ['-n', NAME, ...(offline ? ['--offline'] : [])]
   const what = detached ? ['-d', '--wait', 'ready'] : ['--', ...argv]
   await dropKernelCaches()
   const before = host.deviceBytes()

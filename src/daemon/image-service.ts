@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { BlindMirror } from '../p2p/blind-mirror.ts'
+import type { DriveCores } from '../p2p/drive-cores.ts'
 import { DriveWriter } from '../p2p/drive-writer.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import { formatKey, formatLink, looksLikeLink, parseFullLink, parseLink } from '../p2p/link.ts'
@@ -327,9 +328,12 @@ export class ImageService implements AsyncDisposable {
     const key = Buffer.from(entry.key, 'hex')
     const secret = entry.secret ? Buffer.from(entry.secret, 'hex') : undefined
     const open = this.#seeded.get(entry.key)?.opened
-    let blocksHeld = 0
-    const blocksKnown = open?.cores.blobs.length ?? 0
-    for (let block = 0; block < blocksKnown; block++) if (open?.fetcher.has(block)) blocksHeld++
+    // Only a mirror serves all entries; nobody who reads an image needs them.
+    const logs = open
+      ? entry.role === 'mirror'
+        ? [open.cores.blobs, open.cores.db]
+        : [open.cores.blobs]
+      : []
     return {
       key: formatKey(key),
       name: entry.name,
@@ -337,14 +341,20 @@ export class ImageService implements AsyncDisposable {
       version: entry.version,
       link: secret ? formatLink({ key, secret, version: undefined }) : null,
       mirrorLink: formatLink({ key, secret: undefined, version: undefined }),
-      blocksHeld,
-      blocksKnown,
+      blocksHeld: logs.reduce((sum, log) => sum + heldBlocks(log), 0),
+      blocksKnown: logs.reduce((sum, { length }) => sum + length, 0),
       peers: open?.cores.blobs.peers.length ?? 0,
       storedBytes: open?.cores.blobs.byteLength ?? 0,
       entryBytes: open?.cores.db.byteLength ?? 0,
       createdAt: entry.createdAt
     }
   }
+}
+
+function heldBlocks({ core, length }: DriveCores['blobs']): number {
+  let held = 0
+  for (let block = 0; block < length; block++) if (core.bitfield.get(block)) held++
+  return held
 }
 
 function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {

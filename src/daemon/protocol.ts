@@ -114,6 +114,7 @@ export interface ImageListing {
   readonly version: number | null
   readonly link: string | null
   readonly mirrorLink: string
+  /** Of the content; of a mirror, also of the entries. */
   readonly blocksHeld: number
   readonly blocksKnown: number
   readonly peers: number

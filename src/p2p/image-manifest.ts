@@ -29,9 +29,10 @@ export async function readManifest(
 ): Promise<Manifest> {
   const header = checkHeader(cores.db, signal)
   const last = fetcher.read(cores.blobs.length - 1, { signal })
-  last.catch(() => {})
-  await header
-  const newest = parseOrUndefined(await last) ?? (await manifestFromEntries(cores, fetcher, signal))
+  // A manifest that decodes needs no header to tell that the secret is right, and whoever has the
+  // content may not have that yet.
+  header.catch(() => {})
+  const newest = (await parsed(last, header)) ?? (await manifestFromEntries(cores, fetcher, signal))
   if (version === undefined || version === newest.version) return newest
   let record = findVersion(newest, version)
   // A manifest lists recent versions; the oldest of them lists those before it.
@@ -65,10 +66,16 @@ async function manifestOf(
   return manifest
 }
 
-function parseOrUndefined(block: Uint8Array): Manifest | undefined {
+/** Undefined for a block that is no manifest; once the header has shown that it is not read wrongly. */
+async function parsed(
+  reading: Promise<Uint8Array>,
+  header: Promise<void>
+): Promise<Manifest | undefined> {
+  const block = await reading
   try {
     return decodeManifest(block)
   } catch (error) {
+    await header
     if (isContainerError(error, 'NOT_AN_IMAGE')) return undefined
     throw error
   }

@@ -13,7 +13,7 @@ import type { Manifest, PartPointer } from '../../src/image/manifest.ts'
 import { publishTree } from '../../src/image/publish.ts'
 import { formatKey, parseFullLink } from '../../src/p2p/link.ts'
 import { leftAfter, marksOf, snapshot } from '../boot/leftovers.ts'
-import type { Container, Listed, Shared, Stats } from './results.ts'
+import type { Container, Listed, Shared, SharedProfiled, Stats } from './results.ts'
 import { debianRootfs } from './rootfs.ts'
 import { LONG, Sandbox, type Machine } from './sandbox.ts'
 import { tinyRootfs } from './tiny-rootfs.ts'
@@ -129,14 +129,6 @@ interface Explained {
     readonly parts: Readonly<Record<string, number>>
     readonly notAttributedMs: number
     readonly cpu: { readonly daemonMs: number; readonly mounterMs: number } | null
-  }
-}
-
-interface SharedProfiled extends Shared {
-  readonly profile: {
-    readonly chunks: number
-    readonly ready: number
-    readonly storedBytes: number
   }
 }
 

@@ -109,11 +109,11 @@ test('a publish that fails or is killed leaves nothing, and can be run again', L
   await using sandbox = await Sandbox.open()
   const machine = await sandbox.machine('only')
   const source = tree(sandbox, 'source', { greeting: 'hello' })
-  writeFileSync(join(source, 'large'), randomBytes(96 * 1024 * 1024))
+  writeFileSync(join(source, 'large'), randomBytes(256 * 1024 * 1024))
 
   for (const signal of ['SIGKILL', 'SIGINT', 'SIGTERM'] as const) {
     const sharing = machine.start(['share', source, '--name', 'source'])
-    await new Promise((resolve) => setTimeout(resolve, 900))
+    await new Promise((resolve) => setTimeout(resolve, 700))
     sharing.kill(signal)
     const ran = (await sharing) as unknown as Ran
     t.ok(
@@ -124,7 +124,7 @@ test('a publish that fails or is killed leaves nothing, and can be run again', L
   }
   const { pid } = await machine.json<{ pid: number }>('daemon', 'start')
   const doomed = machine.start(['share', source, '--name', 'source'])
-  await new Promise((resolve) => setTimeout(resolve, 900))
+  await new Promise((resolve) => setTimeout(resolve, 700))
   process.kill(pid, 'SIGKILL')
   const orphaned = (await doomed) as unknown as Ran
   t.is(orphaned.exitCode, 1, 'the daemon was killed under it')

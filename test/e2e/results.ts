@@ -18,6 +18,14 @@ export interface Shared {
   } | null
 }
 
+export interface SharedProfiled extends Shared {
+  readonly profile: {
+    readonly chunks: number
+    readonly ready: number
+    readonly storedBytes: number
+  }
+}
+
 export interface Container {
   readonly name: string
   readonly state: string
