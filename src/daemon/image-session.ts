@@ -3,7 +3,14 @@ import type { ChunkReader } from '../image/chunk-reader.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import type { OpenTiming, StatsResponse } from './protocol.ts'
-import type { StartOrder } from './start-order.ts'
+
+/** What a start is about to read, and how that is known. */
+export interface StartOrder {
+  /** `image`: its publisher recorded it. `home`: this home did. `guess`: by names in the index. */
+  readonly source: 'image' | 'home' | 'guess'
+  /** Chunk numbers, each once, in the order in which they should be fetched. */
+  readonly chunks: readonly number[]
+}
 
 export interface ImageStats extends StatsResponse {
   /** Stored bytes of the whole image. */

@@ -18,11 +18,12 @@ import type {
   ImageStats,
   InspectedImage,
   OpenImageOptions,
-  OpeningTiming
+  OpeningTiming,
+  StartOrder
 } from './image-session.ts'
 import { readLocalProfile } from './local-profile.ts'
 import { METHODS } from './protocol.ts'
-import { chooseStartOrder, startOf, type StartOrder } from './start-order.ts'
+import { chooseStartOrder, startOf } from './start-order.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
 
 const DEFAULT_PEER_TIMEOUT_MS = 30_000

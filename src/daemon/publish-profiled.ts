@@ -1,6 +1,7 @@
 import type { BootProfile } from '../image/boot-profile.ts'
 import { withCleanup } from '../image/cleanup-stack.ts'
-import { publishTree, type PublishProgress } from '../image/publish.ts'
+import type { PublishProgress } from '../image/publish-options.ts'
+import { publishTree } from '../image/publish.ts'
 import { republishImage } from '../image/republish.ts'
 import type { DirectoryScan } from '../image/unchanged-files.ts'
 import { untilAborted } from '../p2p/waiting.ts'

@@ -4,12 +4,8 @@ import type { ColumnTree } from '../image/column-tree.ts'
 import { isContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { placeProfile, type PlacedProfile } from '../image/profile-places.ts'
-import {
-  publishTree,
-  type PublishOptions,
-  type PublishProgress,
-  type PublishSource
-} from '../image/publish.ts'
+import type { PublishOptions, PublishProgress } from '../image/publish-options.ts'
+import { publishTree, type PublishSource } from '../image/publish.ts'
 import { markUnchanged } from '../image/unchanged-files.ts'
 import { untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'

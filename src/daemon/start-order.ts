@@ -3,16 +3,8 @@ import type { BootProfile } from '../image/boot-profile.ts'
 import type { Manifest, StartCommand } from '../image/manifest.ts'
 import { chunksAtPlaces } from '../image/profile-places.ts'
 import type { Tree } from '../image/tree.ts'
-import type { OpenImageOptions } from './image-session.ts'
+import type { OpenImageOptions, StartOrder } from './image-session.ts'
 import type { LocalProfile } from './local-profile.ts'
-
-/** What a start is about to read, and how that is known. */
-export interface StartOrder {
-  /** `image`: its publisher recorded it. `home`: this home did. `guess`: by names in the index. */
-  readonly source: 'image' | 'home' | 'guess'
-  /** Chunk numbers, each once, in the order in which they should be fetched. */
-  readonly chunks: readonly number[]
-}
 
 /** What is run of an image, as its manifest would say it. */
 export function startOf(

@@ -13,7 +13,7 @@ import type {
   StartCommand,
   VersionRecord
 } from './manifest.ts'
-import type { PublishOptions } from './publish.ts'
+import type { PublishOptions } from './publish-options.ts'
 
 /** What a version's content does not tell by itself. */
 export interface VersionFacts {

@@ -26,7 +26,8 @@ import { MemoryStore } from './memory-store.ts'
 import { SPARSE_BYTES, noise, plantTree, temporaryDirectory } from './planted-tree.ts'
 import { describeTree } from './trees.ts'
 import type { Manifest } from '../../src/image/manifest.ts'
-import type { PublishOptions, PublishedImage } from '../../src/image/publish.ts'
+import type { PublishOptions } from '../../src/image/publish-options.ts'
+import type { PublishedImage } from '../../src/image/publish.ts'
 import type { ErrorCode } from '../../src/image/errors.ts'
 
 async function publish(

@@ -1,6 +1,6 @@
 import type { ProfiledStep, PublishedWithProfile } from '../../daemon/publish-profiled.ts'
 import type { Published, PublishSourceOptions } from '../../daemon/publish-source.ts'
-import type { PublishProgress } from '../../image/publish.ts'
+import type { PublishProgress } from '../../image/publish-options.ts'
 import type { Globals } from '../globals.ts'
 import type { ProgressBar } from '../progress.ts'
 
