@@ -8,6 +8,7 @@ import { readyFromDirectory } from './directory-container.ts'
 import { runLazily, runPull, type LazyOptions } from './lazy-run.ts'
 import type { WanNetwork } from './network.ts'
 import { probe } from './readiness-watch.ts'
+import { bytesBetween } from './star.ts'
 import { traffic } from './traffic.ts'
 
 /** What one cold start took; see bench/README.md. */
@@ -64,8 +65,7 @@ export function floor({ network: { star } }: Stage, name: string, bytes: number)
       const after = reader.deviceBytes()
       return {
         r2Ms: elapsedMs,
-        receivedBytes: after.received - before.received,
-        sentBytes: after.sent - before.sent
+        ...bytesBetween(before, after)
       }
     }
   }
@@ -103,8 +103,7 @@ export function fromDirectory(stage: Stage, name: string, served: Served): Conte
         )
         return {
           r2Ms,
-          receivedBytes: after.received - before.received,
-          sentBytes: after.sent - before.sent
+          ...bytesBetween(before, after)
         }
       } finally {
         await provided?.[Symbol.asyncDispose]()

@@ -6,6 +6,7 @@ import { dropKernelCaches } from '../cold-caches.ts'
 import type { Workload } from '../workloads/workload.ts'
 import { nowMs } from './clock.ts'
 import type { WanNetwork } from './network.ts'
+import { bytesBetween, type CountedBytes } from './star.ts'
 import { markerIn, probe, type Probe } from './readiness-watch.ts'
 
 const NAME = 'wan'
@@ -53,44 +54,44 @@ export async function runLazily(
   link: string,
   options: LazyOptions = {}
 ): Promise<LazyRun> {
-  const reader = network.newReader(`r${Math.round(nowMs())}`)
-  try {
-    await reader.ok('daemon', 'start')
-    await sleep(SETTLE_MS)
+  return withReader(network, async (reader) => {
     if (options.offline === true) await reader.ok('pull', link)
     await using probing = await probe(network.reader, workload.ready)
-    const run = await timed(network, reader, workload, link, options, probing)
-    await network.endReader(reader)
-    return run
-  } catch (error) {
-    // Why it failed matters more than whether it could be tidied up.
-    await network.endReader(reader).catch(() => {})
-    throw error
-  }
+    return await timed(network, reader, workload, link, options, probing)
+  })
 }
 
 /** A reader that has never seen the image fetches all of it. */
-export async function runPull(
+export function runPull(
   network: WanNetwork,
   link: string
-): Promise<{ r2Ms: number; receivedBytes: number; sentBytes: number }> {
-  const reader = network.newReader(`r${Math.round(nowMs())}`)
-  try {
-    await reader.ok('daemon', 'start')
-    await sleep(SETTLE_MS)
+): Promise<{ r2Ms: number } & CountedBytes> {
+  return withReader(network, async (reader) => {
     await dropKernelCaches()
     const before = network.reader.deviceBytes()
     const started = nowMs()
     await reader.ok('pull', link)
     const r2Ms = nowMs() - started
-    const after = network.reader.deviceBytes()
-    return {
-      r2Ms,
-      receivedBytes: after.received - before.received,
-      sentBytes: after.sent - before.sent
-    }
-  } finally {
+    return { r2Ms, ...bytesBetween(before, network.reader.deviceBytes()) }
+  })
+}
+
+/** A machine that knows nothing, whose daemon has found its place in the DHT, and is gone afterwards. */
+async function withReader<T>(
+  network: WanNetwork,
+  use: (reader: Machine) => Promise<T>
+): Promise<T> {
+  const reader = network.newReader(`r${Math.round(nowMs())}`)
+  try {
+    await reader.ok('daemon', 'start')
+    await sleep(SETTLE_MS)
+    const result = await use(reader)
     await network.endReader(reader)
+    return result
+  } catch (error) {
+    // Why it failed matters more than whether it could be tidied up.
+    await network.endReader(reader).catch(() => {})
+    throw error
   }
 }
 
@@ -136,8 +137,7 @@ async function timed(
     r0Ms,
     r1Ms: r0Ms + readyMs - mountedMs,
     r2Ms: readyAt - started,
-    receivedBytes: after.received - before.received,
-    sentBytes: after.sent - before.sent,
+    ...bytesBetween(before, after),
     fetchedBytes: stats.fetchedBytes,
     demandReads: stats.demandReads,
     stallMs: stats.stallMs

@@ -182,6 +182,19 @@ function shapeOf(wire: Wire | undefined): HostShape {
   return { up: shape, down: shape }
 }
 
+/** What a device counted between two moments. */
+export interface CountedBytes {
+  readonly receivedBytes: number
+  readonly sentBytes: number
+}
+
+export function bytesBetween(before: DeviceBytes, after: DeviceBytes): CountedBytes {
+  return {
+    receivedBytes: after.received - before.received,
+    sentBytes: after.sent - before.sent
+  }
+}
+
 function deviceBytes(resident: number): DeviceBytes {
   const table = readFileSync(`/proc/${resident}/net/dev`, 'utf8')
   const line = table.split('\n').find((line) => line.trim().startsWith(`${DEVICE}:`))

@@ -1,7 +1,6 @@
-import { hash } from 'node:crypto'
 import { isContainerError } from '../image/errors.ts'
 import type { ChunkReader } from '../image/chunk-reader.ts'
-import { CHUNK_HASH_BYTES } from '../image/content-batch.ts'
+import { chunkHash } from '../image/content-batch.ts'
 import type { InspectedImage, OpenImageOptions } from './image-session.ts'
 import { hashTexts, LOCAL_ONLY, localImages } from './local-images.ts'
 
@@ -85,7 +84,7 @@ export class ChunkDonors implements AsyncDisposable {
     if (donation === undefined) return undefined
     try {
       const content = await donation.image.chunks.read(donation.chunk)
-      const text = hash('sha256', content, 'buffer').toString('latin1', 0, CHUNK_HASH_BYTES)
+      const [text] = hashTexts(chunkHash(content))
       return text === this.#hashes[chunk] ? content : undefined
     } catch (error) {
       // It was removed, or is damaged: the image's own peers have it.

@@ -9,7 +9,7 @@ import { monotonicMs } from '../image/monotonic-clock.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
 import { pause } from '../p2p/waiting.ts'
-import { BlockCache } from './block-cache.ts'
+import { cachedBlocks } from './block-cache.ts'
 import { BlockPrefetch, REPLAY_WINDOW } from './block-prefetch.ts'
 import { ChunkDonors } from './chunk-donors.ts'
 import { openHome } from './home.ts'
@@ -106,8 +106,8 @@ class RemoteImageSession implements InspectedImage {
     this.manifest = connection.manifest
     this.version = connection.manifest.version
     this.tree = tree
-    const blocks = new BlockCache((block) => this.#readBlock(block))
-    this.chunks = new StoredChunkReader(tree, (block, signal) => blocks.read(block, signal))
+    const readBlock = cachedBlocks((block) => this.#readBlock(block))
+    this.chunks = new StoredChunkReader(tree, readBlock)
   }
 
   /** Takes chunks that are not here from other images that are. */

@@ -5,7 +5,7 @@ import { publishTree } from '../image/publish.ts'
 import { republishImage } from '../image/republish.ts'
 import type { DirectoryScan } from '../image/unchanged-files.ts'
 import { untilAborted } from '../p2p/waiting.ts'
-import { BlockCache } from './block-cache.ts'
+import { cachedBlocks } from './block-cache.ts'
 import { DaemonClient } from './client.ts'
 import { openHome } from './home.ts'
 import { openSource } from './open-source.ts'
@@ -74,10 +74,10 @@ export async function publishProfiled(
   await using stored = await StoredVersion.open(client, first.link)
   const tree = await stored.tree()
   const { hashes } = await stored.chunkHashes()
-  const blocks = new BlockCache((block) => stored.block(block))
+  const readBlock = cachedBlocks((block) => stored.block(block))
   const publish = await RemotePublish.begin(client, update === undefined ? {} : { update })
   const { manifest } = await republishImage(
-    { manifest: stored.manifest, tree, hashes, readBlock: (block) => blocks.read(block) },
+    { manifest: stored.manifest, tree, hashes, readBlock },
     profile,
     publish,
     {

@@ -2,7 +2,7 @@ import type { ChunkReader } from '../image/chunk-reader.ts'
 import { ContainerError } from '../image/errors.ts'
 import { RecordingChunkReader } from '../image/recording-reader.ts'
 import { CHUNK_BYTES, type Extent, type Tree } from '../image/tree.ts'
-import { ChunkCache } from './chunk-cache.ts'
+import { ReadCache } from '../image/read-cache.ts'
 import { chunkAt } from './extent-search.ts'
 import type { MountImageOptions } from './mounted-image.ts'
 import { ReadAhead } from './read-ahead.ts'
@@ -34,7 +34,7 @@ export class FileReader {
     { observer, foreseen }: Pick<MountImageOptions, 'observer' | 'foreseen'> = {}
   ) {
     this.#tree = tree
-    const cached = new ChunkCache(chunks, CACHE_BYTES)
+    const cached = new ReadCache(chunks, CACHE_BYTES)
     this.#chunks = observer === undefined ? cached : new RecordingChunkReader(cached, observer)
     this.#readAhead = new ReadAhead(cached, foreseen)
   }

@@ -1,5 +1,5 @@
 import type { Extent } from '../image/tree.ts'
-import type { ChunkCache } from './chunk-cache.ts'
+import type { ReadCache } from '../image/read-cache.ts'
 import { chunkAt } from './extent-search.ts'
 
 /** Files whose position is remembered; more than a few are rarely read in sequence at once. */
@@ -23,13 +23,13 @@ interface Stream {
  * does one that was foreseen: where it was recorded, what follows was too if it was read.
  */
 export class ReadAhead {
-  readonly #chunks: ChunkCache
+  readonly #chunks: ReadCache
   readonly #foreseen: ReadonlySet<number>
   /** By inode, in order of last use. */
   readonly #streams = new Map<number, Stream>()
 
   /** @param foreseen chunks of a recorded start, which are fetched without this */
-  constructor(chunks: ChunkCache, foreseen: ReadonlySet<number> = new Set()) {
+  constructor(chunks: ReadCache, foreseen: ReadonlySet<number> = new Set()) {
     this.#chunks = chunks
     this.#foreseen = foreseen
   }

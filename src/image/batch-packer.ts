@@ -1,5 +1,4 @@
-import { hash } from 'node:crypto'
-import { BATCH_BYTES, BATCH_CHUNKS, CHUNK_HASH_BYTES } from './content-batch.ts'
+import { BATCH_BYTES, BATCH_CHUNKS, chunkHash } from './content-batch.ts'
 import { CHUNK_BYTES } from './tree.ts'
 import type { ContentBatch, ContentPiece } from './content-batch.ts'
 
@@ -51,7 +50,7 @@ export class BatchPacker {
       const from = this.#used + start
       const chunk = this.#bytes.subarray(from, from + chunkLength)
       this.#lengths.push(chunkLength)
-      this.#hashes.push(hash('sha256', chunk, 'buffer').subarray(0, CHUNK_HASH_BYTES))
+      this.#hashes.push(chunkHash(chunk))
     }
     this.#used += length
     this.#pieces.push({ kind: 'data', inode, position, count })

@@ -36,9 +36,9 @@ const scratch = Buffer.allocUnsafeSlow(MOST_STORED_BYTES)
  * @returns a zstd frame with its content size, or the content itself when that is not larger
  */
 export function compressChunk(content: Uint8Array): StoredChunk {
-  const { bytes, raw } = compressed(content)
-  // A copy: the caller may reuse its buffer, and a pooled slice would keep 64 KiB alive for a few.
-  return { stored: new Uint8Array(bytes), raw }
+  const { storedBytes, raw } = compressChunkBehind(scratch, 0, content)
+  // A copy: a slice of the scratch buffer lasts until the next chunk.
+  return { stored: new Uint8Array(scratch.subarray(0, storedBytes)), raw }
 }
 
 /**
@@ -50,9 +50,9 @@ export function compressChunkInto(
   offset: number,
   content: Uint8Array
 ): StoredLength {
-  const { bytes, raw } = compressed(content)
-  target.set(bytes, offset)
-  return { storedBytes: bytes.length, raw }
+  const stored = compressChunkBehind(scratch, 0, content)
+  target.set(scratch.subarray(0, stored.storedBytes), offset)
+  return stored
 }
 
 /**
@@ -70,14 +70,6 @@ export function compressChunkBehind(
   if (length < content.length) return { storedBytes: length, raw: false }
   target.set(content, offset)
   return { storedBytes: content.length, raw: true }
-}
-
-/** What to store: a view of the scratch buffer, or the content. */
-function compressed(content: Uint8Array): { bytes: Uint8Array; raw: boolean } {
-  if (content.length > CHUNK_BYTES) throw new RangeError(`a chunk of ${content.length} bytes`)
-  const length = compressor.compress2(scratch, content)
-  const raw = length >= content.length
-  return { bytes: raw ? content : scratch.subarray(0, length), raw }
 }
 
 /**

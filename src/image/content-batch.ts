@@ -1,9 +1,16 @@
+import { hash } from 'node:crypto'
+
 /** Bytes of one batch: a file's read, a worker's task and a sink's append. */
 export const BATCH_BYTES = 1024 * 1024
 /** A batch of tiny files ends here. */
 export const BATCH_CHUNKS = 256
 /** SHA-256 cut to 128 bits: only its own publisher could forge equal chunks, at 2^64 tries. */
 export const CHUNK_HASH_BYTES = 16
+
+/** What tells a chunk's content from others': {@link CHUNK_HASH_BYTES}. */
+export function chunkHash(content: Uint8Array): Buffer {
+  return hash('sha256', content, 'buffer').subarray(0, CHUNK_HASH_BYTES)
+}
 
 /**
  * Some file content in order, cut into chunks that lie back to back in `bytes`. A file's content may
