@@ -158,7 +158,9 @@ export class ImageService implements AsyncDisposable {
   async abandonPublish(target: PublishTarget): Promise<void> {
     const { catalog, node } = this.#options
     await target.announcing?.destroy()
-    await target.writer.discardFrom(target.firstBlock)
+    await target.writer.rollBack(target.firstBlock).catch((err: unknown) => {
+      this.#options.log.warn({ err, image: target.entry.name }, 'a publish was not rolled back')
+    })
     await target.writer[Symbol.asyncDispose]()
     if (target.entry.version !== null) return
     await purgeDrive(node.store, Buffer.from(target.entry.key, 'hex'))

@@ -154,9 +154,18 @@ export class DriveWriter implements AsyncDisposable {
     return found
   }
 
-  /** Frees the content of blocks that no version will refer to. */
-  async discardFrom(block: number): Promise<void> {
-    if (block < this.length) await this.#blobs.clear(block, this.length)
+  /**
+   * Undoes a version that is not committed: frees the content of its blocks, and ends the log with
+   * the newest manifest again, where readers look for it.
+   *
+   * @param first the version's first block
+   */
+  async rollBack(first: number): Promise<void> {
+    if (first >= this.length) return
+    await this.#blobs.clear(first, this.length)
+    const entry = await this.#drive.entry(MANIFEST_PATH)
+    const blob = entry?.value.blob
+    if (blob) await this.append([await this.read(blob.blockOffset)])
   }
 
   /** What came while an append was under way is one append: each costs a signature and a flush. */

@@ -6,7 +6,7 @@ import { decodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest, type VersionRecord } from '../image/manifest.ts'
 import type { BlockFetcher } from './block-fetcher.ts'
 import { checkHeader, type DriveCores } from './drive-cores.ts'
-import { untilAborted } from './waiting.ts'
+import { pause, untilAborted } from './waiting.ts'
 
 /** Lists of versions that are gone through for an old one: more than honest publishers fill. */
 const MAX_HOPS = 1_000
@@ -14,9 +14,16 @@ const MAX_HOPS = 1_000
 const ENTRIES_SUB = 'files'
 
 /**
+ * How long the last block may take before the entries are asked as well: nobody has it where a
+ * publisher was killed while it undid an update.
+ */
+const LAST_BLOCK_WAIT_MS = 1_000
+
+/**
  * The manifest of one version, or of the newest one. A publish appends the manifest's block last, so
- * it is the last block of the blobs log: one request, no walk through the bee. Only while a publisher
- * is in the middle of an update must the bee tell which version was completed last.
+ * it is the last block of the blobs log: one request, no walk through the bee. Only where a publisher
+ * is in the middle of an update, or never ended one, must the bee tell which version was completed
+ * last.
  *
  * @throws ContainerError `WRONG_SECRET`, `NOT_AN_IMAGE`, `UNSUPPORTED_VERSION`, `BAD_MANIFEST`,
  *   `NOT_FOUND` for a version that was never published; the signal's reason
@@ -28,11 +35,10 @@ export async function readManifest(
   signal: AbortSignal
 ): Promise<Manifest> {
   const header = checkHeader(cores.db, signal)
-  const last = fetcher.read(cores.blobs.length - 1, { signal })
   // A manifest that decodes needs no header to tell that the secret is right, and whoever has the
   // content may not have that yet.
   header.catch(() => {})
-  const newest = (await parsed(last, header)) ?? (await manifestFromEntries(cores, fetcher, signal))
+  const newest = await newestManifest(cores, fetcher, header, signal)
   if (version === undefined || version === newest.version) return newest
   let record = findVersion(newest, version)
   // A manifest lists recent versions; the oldest of them lists those before it.
@@ -48,6 +54,31 @@ export async function readManifest(
     })
   }
   return manifestOf(fetcher, record, signal)
+}
+
+async function newestManifest(
+  cores: DriveCores,
+  fetcher: BlockFetcher,
+  header: Promise<void>,
+  signal: AbortSignal
+): Promise<Manifest> {
+  const enough = new AbortController()
+  const until = AbortSignal.any([signal, enough.signal])
+  const reading = fetcher.read(cores.blobs.length - 1, { signal: until })
+  const last = parsed(reading, header)
+  try {
+    const soon = await Promise.race([last, pause(LAST_BLOCK_WAIT_MS, until).then(() => 'late')])
+    if (typeof soon === 'object') return soon
+    const fromEntries = header.then(() => manifestFromEntries(cores, fetcher, until))
+    if (soon === undefined) return await fromEntries
+    // Either is right; the entries never tell of a version before it is complete.
+    return await Promise.any([fromEntries, last.then((manifest) => manifest ?? fromEntries)])
+  } catch (error) {
+    throw error instanceof AggregateError ? error.errors[0] : error
+  } finally {
+    enough.abort()
+    last.catch(() => {})
+  }
 }
 
 function findVersion({ versions }: Manifest, version: number): VersionRecord | undefined {

@@ -1,11 +1,23 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync
+} from 'node:fs'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import test from 'brittle'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import type { Failure, Listed, Shared } from './results.ts'
 import { LONG, Machine, Sandbox, type Ran } from './sandbox.ts'
+
+/** Incompressible, so that a publish of it can be caught half-way on any machine. */
+const LARGE_BYTES = 256 * 1024 * 1024
 
 test('bad links, absent peers and missing things each say so in one line', LONG, async (t) => {
   const before = snapshot()
@@ -109,11 +121,12 @@ test('a publish that fails or is killed leaves nothing, and can be run again', L
   await using sandbox = await Sandbox.open()
   const machine = await sandbox.machine('only')
   const source = tree(sandbox, 'source', { greeting: 'hello' })
-  writeFileSync(join(source, 'large'), randomBytes(256 * 1024 * 1024))
+  writeFileSync(join(source, 'large'), randomBytes(LARGE_BYTES))
 
   for (const signal of ['SIGKILL', 'SIGINT', 'SIGTERM'] as const) {
+    const stored = storedBytes(machine)
     const sharing = machine.start(['share', source, '--name', 'source'])
-    await new Promise((resolve) => setTimeout(resolve, 700))
+    await underWay(sharing, machine, stored)
     sharing.kill(signal)
     const ran = (await sharing) as unknown as Ran
     t.ok(
@@ -123,8 +136,9 @@ test('a publish that fails or is killed leaves nothing, and can be run again', L
     t.alike(await machine.json('images'), [], `${signal}: nothing is listed`)
   }
   const { pid } = await machine.json<{ pid: number }>('daemon', 'start')
+  const stored = storedBytes(machine)
   const doomed = machine.start(['share', source, '--name', 'source'])
-  await new Promise((resolve) => setTimeout(resolve, 700))
+  await underWay(doomed, machine, stored)
   process.kill(pid, 'SIGKILL')
   const orphaned = (await doomed) as unknown as Ran
   t.is(orphaned.exitCode, 1, 'the daemon was killed under it')
@@ -133,11 +147,15 @@ test('a publish that fails or is killed leaves nothing, and can be run again', L
 
   const shared = await machine.json<Shared>('share', source, '--name', 'source')
   t.is(shared.version, 1, 'and again: it works')
+  const large = readFileSync(join(source, 'large'))
+  writeFileSync(join(source, 'large'), randomBytes(LARGE_BYTES))
+  const storedFirst = storedBytes(machine)
   const update = machine.start(['share', source, '--update', 'source', '--name', 'new'])
-  await new Promise((resolve) => setTimeout(resolve, 350))
+  await underWay(update, machine, storedFirst)
   update.kill('SIGKILL')
   await update
   t.is(await machine.ok('cat', 'source', '/greeting'), 'hello', 'the version before is whole')
+  writeFileSync(join(source, 'large'), large)
   writeFileSync(join(source, 'greeting'), 'goodbye')
   const second = await machine.json<Shared>(
     'share',
@@ -219,6 +237,26 @@ test(
     }
   }
 )
+
+/** What the machine's store holds on disk, in bytes. */
+function storedBytes(machine: Machine): number {
+  const store = join(machine.home, 'store')
+  if (!existsSync(store)) return 0
+  return readdirSync(store, { recursive: true, encoding: 'utf8' })
+    .map((path) => statSync(join(store, path), { throwIfNoEntry: false })?.size ?? 0)
+    .reduce((sum, size) => sum + size, 0)
+}
+
+/** Waits until a publish has stored a part of its source: it is then neither at its start nor done. */
+async function underWay(
+  running: { exitCode?: number | null },
+  machine: Machine,
+  before: number
+): Promise<void> {
+  while (running.exitCode === null && storedBytes(machine) < before + LARGE_BYTES / 8) {
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+}
 
 /** Another secret of the right form. */
 function altered(link: string): string {

@@ -107,6 +107,41 @@ test('an update leaves the old version readable and an abandoned one is never se
   t.is(await code(drive.manifest(3, soon())), 'NOT_FOUND')
 })
 
+test('an update that was undone, whole or in part, leaves the version before readable', async (t) => {
+  await using peers = await openPeers()
+  const owner = await peers.node('owner')
+  const secret = DriveWriter.newSecret()
+  const open = () => DriveWriter.open({ node: owner, namespace: 'one', secret })
+  const first = await open()
+  const { manifest, tree } = await writeTinyImage(first, { a: 'one' })
+  await first.commit(manifest, tree, undefined)
+  const { key } = first
+  const end = first.length
+  await first[Symbol.asyncDispose]()
+  await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
+  const { cores } = await seeded.open(soon())
+
+  const undone = await open()
+  await writeTinyImage(undone, { a: 'two' }, manifest.versions)
+  await undone.rollBack(end)
+  await undone[Symbol.asyncDispose]()
+  const reader = await peers.node('reader')
+  await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
+  t.alike(await seeded.manifest(undefined, soon()), manifest, 'undone: here')
+  t.alike(await drive.manifest(undefined, soon()), manifest, 'and from a peer')
+  const { fetcher } = await drive.open(soon())
+  t.is(fetcher.counters.demandReads, 1, 'one block told everything')
+
+  const killed = await open()
+  await writeTinyImage(killed, { a: 'three' }, manifest.versions)
+  await killed[Symbol.asyncDispose]()
+  await cores.blobs.clear(end, cores.blobs.length)
+  const later = await peers.node('later')
+  await using another = new HeldDrive({ node: later, key, secret, role: 'reader' })
+  t.alike(await seeded.manifest(undefined, soon()), manifest, 'undone in part: here')
+  t.alike(await another.manifest(undefined, soon()), manifest, 'and from a peer')
+})
+
 test('versions that the newest manifest lists no more are found through the oldest it lists', async (t) => {
   await using peers = await openPeers()
   const owner = await peers.node('owner')
