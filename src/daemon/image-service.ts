@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { PeerDiscovery } from 'hyperswarm'
 import type { Logger } from 'pino'
-import { ContainerError, isContainerError } from '../image/errors.ts'
+import { ContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { BlindMirror } from '../p2p/blind-mirror.ts'
 import type { DriveCores } from '../p2p/drive-cores.ts'
@@ -13,6 +13,7 @@ import { purgeDrive } from '../p2p/purge.ts'
 import { peerDeadline, pause } from '../p2p/waiting.ts'
 import type { DrivePool } from './drive-pool.ts'
 import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
+import { findVersion } from './find-version.ts'
 import { freeOldVersions } from './old-versions.ts'
 import type {
   GcRequest,
@@ -87,7 +88,7 @@ export class ImageService implements AsyncDisposable {
     const deadline = peerDeadline(signal, limit, 'this image')
     try {
       const manifest = await drive.manifest(link.version, deadline.signal)
-      if (link.version !== undefined) await findIndex(drive, manifest, deadline.signal)
+      if (link.version !== undefined) await findVersion(drive, manifest, deadline.signal)
       await this.#remember(link.key, link.secret, manifest, known)
       return { drive, manifest, link: formatLink({ ...link, version: manifest.version }) }
     } catch (error) {
@@ -362,26 +363,6 @@ function heldBlocks({ core, length }: DriveCores['blobs']): number {
 function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {
   if (entry?.temporary) return 'alone'
   return entry?.role === 'owner' ? 'owner' : 'reader'
-}
-
-/**
- * Looks for the index of a version that was asked for by its number.
- *
- * @throws ContainerError `PEERS_UNREACHABLE`, saying that it is this version that is not to be had
- */
-async function findIndex(
-  drive: HeldDrive,
-  { version, index }: Manifest,
-  signal: AbortSignal
-): Promise<void> {
-  try {
-    await drive.opened?.fetcher.read(index.block, { signal })
-  } catch (cause) {
-    if (!isContainerError(cause, 'PEERS_UNREACHABLE')) throw cause
-    const message = `version ${version} is not on this machine, and nobody who has it answers`
-    const hint = 'it may have been freed by `gc --old-versions`; `info` lists the versions'
-    throw new ContainerError('PEERS_UNREACHABLE', message, { hint, cause })
-  }
 }
 
 export interface PublishTarget {

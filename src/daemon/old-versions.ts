@@ -1,8 +1,8 @@
 import { chunkBlocks } from '../image/block-ranges.ts'
-import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
 import type { Manifest, PartPointer } from '../image/manifest.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import { peerDeadline } from '../p2p/waiting.ts'
+import { readDriveTree } from './drive-tree.ts'
 
 /** How long the indexes of kept versions may take that are not here. */
 const LOOKING_MS = 30_000
@@ -74,15 +74,14 @@ export async function freeOldVersions(
   if (!dryRun && blocks > 0) await cores.blobs.compact()
   return { kept, freed, blocks, bytes }
 
-  async function usedBlocks({ index }: Manifest): Promise<[number, number][]> {
-    const stored: Buffer[] = []
-    for (let n = 0; n < index.blocks; n++) {
-      stored.push(await fetcher.read(index.block + n, { signal: looking.signal }))
-    }
-    return chunkBlocks(decodeIndex(decompressPart(stored, index, MAX_INDEX_BYTES)).chunks)
+  async function usedBlocks(manifest: Manifest): Promise<[number, number][]> {
+    const tree = await readDriveTree(fetcher, manifest, looking.signal)
+    return chunkBlocks(tree.chunks)
   }
 }
 
 function partsOf({ index, chunkHashes, profile }: Manifest): PartPointer[] {
-  return [index, chunkHashes, chunkHashes.base, profile].filter((part) => part !== undefined)
+  return [index, index.base, chunkHashes, chunkHashes.base, profile].filter(
+    (part) => part !== undefined
+  )
 }

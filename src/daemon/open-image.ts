@@ -3,7 +3,8 @@ import { decodeProfile, MAX_PROFILE_BYTES, type BootProfile } from '../image/boo
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import { readChunkHashes } from '../image/chunk-hashes.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
-import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
+import { decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
+import { readTree } from '../image/index-part.ts'
 import type { Manifest, PartPointer } from '../image/manifest.ts'
 import { monotonicMs } from '../image/monotonic-clock.ts'
 import type { Tree } from '../image/tree.ts'
@@ -173,6 +174,7 @@ class RemoteImageSession implements InspectedImage {
 
   async stats(): Promise<ImageStats> {
     const { index, storedBytes } = this.manifest
+    const indexBytes = index.storedBytes + (index.base?.storedBytes ?? 0)
     const [counters, held] = await Promise.all([
       this.#connection.request(METHODS.stats, {}),
       this.heldChunks()
@@ -189,8 +191,8 @@ class RemoteImageSession implements InspectedImage {
     }
     return {
       ...counters,
-      imageBytes: storedBytes + index.storedBytes,
-      localBytes: localBytes + index.storedBytes,
+      imageBytes: storedBytes + indexBytes,
+      localBytes: localBytes + indexBytes,
       reusedBytes,
       complete,
       startOrder: this.startOrder?.source ?? null
@@ -236,7 +238,7 @@ async function readIndex(
   timeoutMs: number,
   signal: AbortSignal | undefined
 ): Promise<Tree> {
-  return decodeIndex(await readPart(connection, connection.manifest.index, timeoutMs, signal))
+  return readTree(connection.manifest, (part) => readBlocks(connection, part, timeoutMs, signal))
 }
 
 /**
@@ -280,16 +282,25 @@ async function readPart(
   if (Math.max(part.storedBytes, part.bytes) > limitBytes) {
     throw new ContainerError('BAD_INDEX', 'a part of this image is larger than any may be')
   }
-  // One round trip: all of its blocks are asked for at once.
-  const blocks = await Promise.all(
-    Array.from({ length: part.blocks }, (_, n) =>
-      connection.readBlock(part.block + n, timeoutMs, signal)
-    )
-  )
+  const blocks = await readBlocks(connection, part, timeoutMs, signal)
   try {
     return decompressPart(blocks, part, limitBytes)
   } catch (error) {
     if (isContainerError(error)) throw error
     throw new ContainerError('BAD_INDEX', 'the index of this image is damaged', { cause: error })
   }
+}
+
+/** One round trip: all of the part's blocks are asked for at once. */
+function readBlocks(
+  connection: ImageConnection,
+  part: PartPointer,
+  timeoutMs: number | undefined,
+  signal: AbortSignal | undefined
+): Promise<Buffer[]> {
+  return Promise.all(
+    Array.from({ length: part.blocks }, (_, n) =>
+      connection.readBlock(part.block + n, timeoutMs, signal)
+    )
+  )
 }

@@ -1,4 +1,4 @@
-import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
+import { readTree } from '../image/index-part.ts'
 import { decodeManifest, encodeManifest } from '../image/manifest-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
@@ -70,7 +70,7 @@ export class PublishSession {
   async commit(unchecked: Manifest): Promise<PublishCommitResponse> {
     const { writer } = this.#target
     const manifest = decodeManifest(encodeManifest(unchecked))
-    const tree = await readTree(writer, manifest)
+    const tree = await readIndex(writer, manifest)
     await writer.commit(manifest, tree, await previousTree(writer, manifest))
     this.#isCommitted = true
     const { key, secret } = writer
@@ -95,11 +95,13 @@ export class PublishSession {
 async function previousTree(writer: DriveWriter, manifest: Manifest): Promise<Tree | undefined> {
   const record = manifest.versions.at(-2)
   if (!record) return undefined
-  return readTree(writer, decodeManifest(await writer.read(record.blocks - 1)))
+  return readIndex(writer, decodeManifest(await writer.read(record.blocks - 1)))
 }
 
-async function readTree(writer: DriveWriter, { index }: Manifest): Promise<Tree> {
-  const blocks: Buffer[] = []
-  for (let n = 0; n < index.blocks; n++) blocks.push(await writer.read(index.block + n))
-  return decodeIndex(decompressPart(blocks, index, MAX_INDEX_BYTES))
+function readIndex(writer: DriveWriter, manifest: Manifest): Promise<Tree> {
+  return readTree(manifest, async ({ block, blocks }) => {
+    const read: Buffer[] = []
+    for (let n = 0; n < blocks; n++) read.push(await writer.read(block + n))
+    return read
+  })
 }

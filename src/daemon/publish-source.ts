@@ -2,6 +2,7 @@ import { withCleanup } from '../image/cleanup-stack.ts'
 import { decodeProfile, MAX_PROFILE_BYTES } from '../image/boot-profile.ts'
 import type { ColumnTree } from '../image/column-tree.ts'
 import { isContainerError } from '../image/errors.ts'
+import { decodeIndex } from '../image/index-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { placeProfile, type PlacedProfile } from '../image/profile-places.ts'
 import type { PublishOptions, PublishProgress } from '../image/publish-options.ts'
@@ -9,7 +10,7 @@ import { publishTree, type PublishSource } from '../image/publish.ts'
 import { markUnchanged } from '../image/unchanged-files.ts'
 import { untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
-import { openHome } from './home.ts'
+import { openHome, type HomePaths } from './home.ts'
 import { openSource, type OpenSourceOptions } from './open-source.ts'
 import { readPublishCache, writePublishCache } from './publish-cache-file.ts'
 import { RemotePublish } from './publish-client.ts'
@@ -59,18 +60,42 @@ export interface Published {
  *   `DAEMON_UNREACHABLE`, `MISSING_TOOL`, `USAGE`
  */
 export async function publishSource(options: PublishSourceOptions): Promise<Published> {
-  return withCleanup(async (cleanup) => publishOpened(await openSource(options, cleanup), options))
+  return withCleanup(async (cleanup) => {
+    const paths = openHome(options.home)
+    // While the daemon starts and finds the version before, the source is scanned.
+    const connecting = connect(paths, options.update)
+    cleanup.defer(() =>
+      connecting.then(
+        ({ client }) => client[Symbol.dispose](),
+        () => {}
+      )
+    )
+    const source = await openSource(options, cleanup)
+    return await publishOpened(source, { ...(await connecting), paths }, options)
+  })
+}
+
+interface Connected {
+  readonly client: DaemonClient
+  readonly previous: PreviousVersions
+}
+
+async function connect(paths: HomePaths, update: string | undefined): Promise<Connected> {
+  const client = await DaemonClient.connect(paths)
+  try {
+    return { client, previous: update === undefined ? {} : await readPrevious(client, update) }
+  } catch (error) {
+    client[Symbol.dispose]()
+    throw error
+  }
 }
 
 async function publishOpened(
   source: PublishSource,
+  { client, previous, paths }: Connected & { readonly paths: HomePaths },
   options: PublishSourceOptions
 ): Promise<Published> {
   const { signal } = options
-  const paths = openHome(options.home)
-  using client = await DaemonClient.connect(paths)
-  const previous: PreviousVersions =
-    options.update === undefined ? {} : await readPrevious(client, options.update)
   const imageName = options.name ?? previous.previousManifest?.name ?? UNNAMED
   const publish = await RemotePublish.begin(
     client,
@@ -121,11 +146,12 @@ export function publishedFacts(
 export async function readPrevious(client: DaemonClient, image: string): Promise<PreviousVersions> {
   await using stored = await StoredVersion.open(client, image)
   const { manifest } = stored
-  const tree = await stored.tree()
+  const index = await stored.index()
+  const tree = decodeIndex(index.packed)
   const chunkHashes = await stored.chunkHashes()
   const previousProfile = await readProfile(stored, tree)
   return {
-    previous: { tree, chunkHashes },
+    previous: { tree, index, chunkHashes },
     previousManifest: manifest,
     ...(previousProfile && { previousProfile })
   }

@@ -1,6 +1,7 @@
 import { readChunkHashes, type ChunkHashes } from '../image/chunk-hashes.ts'
-import type { ColumnTree } from '../image/column-tree.ts'
 import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
+import { readStoredIndex, type StoredIndex } from '../image/index-part.ts'
+import type { ColumnTree } from '../image/column-tree.ts'
 import type { Manifest, PartPointer } from '../image/manifest.ts'
 import type { DaemonClient } from './client.ts'
 import { METHODS } from './protocol.ts'
@@ -33,19 +34,26 @@ export class StoredVersion implements AsyncDisposable {
 
   /** @throws ContainerError `BAD_INDEX` when it is damaged, or larger than `limitBytes` */
   async part(pointer: PartPointer, limitBytes = MAX_INDEX_BYTES): Promise<Buffer> {
-    const blocks: Buffer[] = []
-    for (let n = 0; n < pointer.blocks; n++) blocks.push(await this.block(pointer.block + n))
-    return decompressPart(blocks, pointer, limitBytes)
+    return decompressPart(await this.#blocks(pointer), pointer, limitBytes)
+  }
+
+  /** @throws ContainerError `BAD_INDEX` */
+  index(): Promise<StoredIndex> {
+    return readStoredIndex(this.manifest, (part) => this.#blocks(part))
   }
 
   /** @throws ContainerError `BAD_INDEX` */
   async tree(): Promise<ColumnTree> {
-    return decodeIndex(await this.part(this.manifest.index))
+    return decodeIndex((await this.index()).packed)
   }
 
   /** @throws ContainerError `BAD_INDEX` */
   chunkHashes(): Promise<ChunkHashes> {
     return readChunkHashes(this.manifest, (part) => this.part(part))
+  }
+
+  #blocks({ block, blocks }: PartPointer): Promise<Buffer[]> {
+    return Promise.all(Array.from({ length: blocks }, (_, n) => this.block(block + n)))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,7 +1,7 @@
 import { CHUNK_HASH_BYTES } from './content-batch.ts'
 import { decodeHashDelta, encodeHashDelta } from './hash-delta.ts'
 import { badIndex } from './tree-limits.ts'
-import type { ChunkHashesPointer, Manifest, PartPointer } from './manifest.ts'
+import type { DifferencePointer, Manifest, PartPointer } from './manifest.ts'
 
 /** The content hashes of a version's chunks. */
 export interface ChunkHashes {
@@ -44,8 +44,8 @@ export async function readChunkHashes(
  */
 export function planChunkHashes(
   hashes: Uint8Array,
-  previous: { readonly stored: ChunkHashes; readonly pointer: ChunkHashesPointer } | undefined
-): ChunkHashesPointer | { readonly content: Uint8Array; readonly base?: PartPointer } {
+  previous: { readonly stored: ChunkHashes; readonly pointer: DifferencePointer } | undefined
+): DifferencePointer | { readonly content: Uint8Array; readonly base?: PartPointer } {
   if (previous === undefined) return { content: hashes }
   const { stored, pointer } = previous
   if (Buffer.compare(hashes, stored.hashes) === 0) return pointer

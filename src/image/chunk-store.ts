@@ -3,6 +3,7 @@ import { bytesColumn, wordColumn } from './growing-column.ts'
 import { CHUNK_HASH_BYTES } from './content-batch.ts'
 import { badIndex } from './tree-limits.ts'
 import type { ChunkHashes } from './chunk-hashes.ts'
+import type { StoredIndex } from './index-part.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 import type { ChunkTable, Tree } from './tree.ts'
 
@@ -10,6 +11,7 @@ import type { ChunkTable, Tree } from './tree.ts'
 export interface PreviousVersion {
   readonly tree: Tree
   readonly chunkHashes: ChunkHashes
+  readonly index: StoredIndex
 }
 
 /** Where and how a chunk is stored; see {@link ChunkTable}. */

@@ -2,12 +2,13 @@ import { encodeProfile, type BootProfile } from './boot-profile.ts'
 import { throwIfCancelled } from './cancel.ts'
 import { planChunkHashes } from './chunk-hashes.ts'
 import { compressPart, encodeIndex, isPart, pointerTo } from './index-codec.ts'
+import { planIndex } from './index-part.ts'
 import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from './manifest.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { ColumnTree } from './column-tree.ts'
 import type {
-  ChunkHashesPointer,
+  DifferencePointer,
   Manifest,
   PartPointer,
   StartCommand,
@@ -50,7 +51,7 @@ export async function completeVersion(
   options: PublishOptions
 ): Promise<Manifest> {
   const { previousManifest: before } = options
-  const index = await appendPart(sink, encodeIndex(tree), before?.index)
+  const index = await appendIndex(sink, encodeIndex(tree), options)
   // Beside the index, as both are asked for at once.
   const hasProfile = facts.profile !== undefined && facts.profile.chunks.length > 0
   const profile = hasProfile
@@ -122,11 +123,28 @@ function countFiles(tree: ColumnTree): { files: number; bytes: number } {
   return { files, bytes }
 }
 
+async function appendIndex(
+  sink: BlockSink,
+  packed: Buffer,
+  { previous, previousManifest }: PublishOptions
+): Promise<DifferencePointer> {
+  const before =
+    previous && previousManifest
+      ? { stored: previous.index, pointer: previousManifest.index }
+      : undefined
+  const plan = planIndex(packed, before)
+  if (!('digest' in plan)) {
+    const part = pointerTo(plan.blocks, await sink.append(plan.blocks), packed.length)
+    return plan.base === undefined ? part : { ...part, base: plan.base }
+  }
+  return plan
+}
+
 async function appendHashes(
   sink: BlockSink,
   hashes: Uint8Array,
   { previous, previousManifest }: PublishOptions
-): Promise<ChunkHashesPointer> {
+): Promise<DifferencePointer> {
   const before =
     previous && previousManifest
       ? { stored: previous.chunkHashes, pointer: previousManifest.chunkHashes }

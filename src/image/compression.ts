@@ -95,9 +95,14 @@ export function decompressChunk(
  * Decodes exactly one zstd frame that fills `expectedBytes`. The frame's own claims are compared
  * before anything is allocated.
  *
+ * @param base what the frame was compressed with, see {@link compressFrame}
  * @throws ContainerError `BAD_BLOCK`
  */
-export function decompressFrame(frame: Uint8Array, expectedBytes: number): Buffer {
+export function decompressFrame(
+  frame: Uint8Array,
+  expectedBytes: number,
+  base?: Uint8Array
+): Buffer {
   let length: number
   let content: Buffer
   try {
@@ -105,7 +110,10 @@ export function decompressFrame(frame: Uint8Array, expectedBytes: number): Buffe
     if (claimed !== expectedBytes) throw badBlock(`a frame of ${claimed} bytes`, expectedBytes)
     if (findFrameCompressedSize(frame) !== frame.length) throw badBlock('two frames', expectedBytes)
     content = Buffer.allocUnsafeSlow(expectedBytes)
-    length = decompressor.decompress(content, frame)
+    length =
+      base === undefined
+        ? decompressor.decompress(content, frame)
+        : decompressor.decompressUsingDict(content, frame, base)
   } catch (error) {
     if (error instanceof ContainerError) throw error
     throw badBlock('no zstd frame', expectedBytes, error)
@@ -114,10 +122,26 @@ export function decompressFrame(frame: Uint8Array, expectedBytes: number): Buffe
   return content
 }
 
-/** Compresses anything in one call, for the parts of an image that are written once. */
-export function compressFrame(content: Uint8Array, level: number): Buffer {
+/** The most that base and content may have together: what any decoder keeps in its window. */
+export const MOST_WINDOW_BYTES = 2 ** 27
+const LEAST_WINDOW_LOG = 10
+
+/**
+ * Compresses anything in one call, for the parts of an image that are written once.
+ *
+ * @param base content that is much the same, with which the frame will be decompressed; zstd calls it a
+ *   raw content dictionary, and its command line `--patch-from`. At most {@link MOST_WINDOW_BYTES}
+ *   together with `content`
+ */
+export function compressFrame(content: Uint8Array, level: number, base?: Uint8Array): Buffer {
   const frame = Buffer.allocUnsafeSlow(compressBound(content.length))
-  return frame.subarray(0, new CCtx().compress(frame, content, level))
+  const context = new CCtx()
+  if (base === undefined) return frame.subarray(0, context.compress(frame, content, level))
+  const window = Math.ceil(Math.log2(base.length + content.length))
+  context.setParameter(CParameter.compressionLevel, level)
+  context.setParameter(CParameter.windowLog, Math.max(window, LEAST_WINDOW_LOG))
+  context.loadDictionary(base)
+  return frame.subarray(0, context.compress2(frame, content))
 }
 
 function badBlock(found: string, expectedBytes: number, cause?: unknown): ContainerError {

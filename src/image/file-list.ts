@@ -9,9 +9,8 @@ export interface FileList {
   /** File `i` has path `paths[pathStart[i], pathStart[i + 1])`. */
   readonly paths: Uint8Array
   readonly pathStart: Uint32Array
-  /** What `identityOf` said when the file was scanned, in ASCII. */
-  readonly identities: Uint8Array
-  readonly identityStart: Uint32Array
+  /** What {@link statusAt} reads, of when the file was scanned. */
+  readonly statuses: BigInt64Array
   /**
    * Inode of the previous version that has the file's content, for files that need not be read; 0,
    * which is a directory everywhere, for the others.
@@ -28,9 +27,30 @@ export interface FileStatus {
   readonly ctimeNs: bigint
 }
 
-/** Text that is equal for equal files, as far as stat(2) can tell. */
-export function identityOf({ dev, ino, size, mtimeNs, ctimeNs }: FileStatus): string {
-  return `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`
+const STATUS_FIELDS = 5
+const MIN_FILES = 64
+
+/** What stat(2) told of file `i` when it was scanned. */
+export function statusAt({ statuses }: Pick<FileList, 'statuses'>, i: number): FileStatus {
+  const at = i * STATUS_FIELDS
+  return {
+    dev: BigInt.asUintN(64, statuses[at]!),
+    ino: BigInt.asUintN(64, statuses[at + 1]!),
+    size: statuses[at + 2]!,
+    mtimeNs: statuses[at + 3]!,
+    ctimeNs: statuses[at + 4]!
+  }
+}
+
+/** Whether a file is the same and unchanged, as far as stat(2) can tell. */
+export function isSameStatus(a: FileStatus, b: FileStatus): boolean {
+  return (
+    a.dev === b.dev &&
+    a.ino === b.ino &&
+    a.size === b.size &&
+    a.mtimeNs === b.mtimeNs &&
+    a.ctimeNs === b.ctimeNs
+  )
 }
 
 export class FileListBuilder {
@@ -38,21 +58,18 @@ export class FileListBuilder {
   readonly #inode = wordColumn()
   readonly #paths = bytesColumn()
   readonly #pathStart = wordColumn()
-  readonly #identities = bytesColumn()
-  readonly #identityStart = wordColumn()
+  #statuses = new BigInt64Array(MIN_FILES * STATUS_FIELDS)
 
   constructor(root: Uint8Array) {
     this.#root = root
     this.#pathStart.push(0)
-    this.#identityStart.push(0)
   }
 
   add(inode: number, path: Uint8Array, status: FileStatus): void {
+    this.#setStatus(this.#inode.length, status)
     this.#inode.push(inode)
     this.#paths.pushAll(path)
     this.#pathStart.push(this.#paths.length)
-    this.#identities.pushAll(Buffer.from(identityOf(status), 'latin1'))
-    this.#identityStart.push(this.#identities.length)
   }
 
   finish(): FileList {
@@ -62,9 +79,22 @@ export class FileListBuilder {
       inode: this.#inode.view(),
       paths: this.#paths.view(),
       pathStart: this.#pathStart.view(),
-      identities: this.#identities.view(),
-      identityStart: this.#identityStart.view(),
+      statuses: this.#statuses.subarray(0, this.#inode.length * STATUS_FIELDS),
       unchanged: new Uint32Array(this.#inode.length)
     }
+  }
+
+  #setStatus(i: number, { dev, ino, size, mtimeNs, ctimeNs }: FileStatus): void {
+    const at = i * STATUS_FIELDS
+    if (at === this.#statuses.length) {
+      const grown = new BigInt64Array(at * 2)
+      grown.set(this.#statuses)
+      this.#statuses = grown
+    }
+    this.#statuses[at] = dev
+    this.#statuses[at + 1] = ino
+    this.#statuses[at + 2] = size
+    this.#statuses[at + 3] = mtimeNs
+    this.#statuses[at + 4] = ctimeNs
   }
 }

@@ -15,12 +15,14 @@ const LARGE_PART_LEVEL = 9
  * One zstd frame of `bytes`, cut into blocks of 64 KiB. Synchronous.
  *
  * @param level of zstd. @default a high one, lower for parts so large that it would take long
+ * @param base of `compressFrame`
  */
 export function compressPart(
   bytes: Uint8Array,
-  level = bytes.length <= SMALL_PART_BYTES ? SMALL_PART_LEVEL : LARGE_PART_LEVEL
+  level = bytes.length <= SMALL_PART_BYTES ? SMALL_PART_LEVEL : LARGE_PART_LEVEL,
+  base?: Uint8Array
 ): Buffer[] {
-  const frame = compressFrame(bytes, level)
+  const frame = compressFrame(bytes, level, base)
   const blocks: Buffer[] = []
   for (let start = 0; start < frame.length; start += PART_BLOCK_BYTES) {
     blocks.push(frame.subarray(start, start + PART_BLOCK_BYTES))
@@ -60,12 +62,14 @@ export function isPart(
  * Puts a part together again and checks it against its pointer.
  *
  * @param limitBytes the most that is worth allocating for this part
+ * @param base content of the part that this one was compressed with
  * @throws ContainerError `BAD_INDEX` when digest, sizes or frame do not fit
  */
 export function decompressPart(
   blocks: readonly Uint8Array[],
   pointer: PartPointer,
-  limitBytes: number
+  limitBytes: number,
+  base?: Uint8Array
 ): Buffer {
   if (pointer.bytes > limitBytes) throw badIndex(`a part of ${pointer.bytes} bytes is too large`)
   if (blocks.length !== pointer.blocks || storedLength(blocks) !== pointer.storedBytes) {
@@ -73,7 +77,7 @@ export function decompressPart(
   }
   if (digestOf(blocks) !== pointer.digest) throw badIndex('a part does not fit its digest')
   try {
-    return decompressFrame(Buffer.concat(blocks), pointer.bytes)
+    return decompressFrame(Buffer.concat(blocks), pointer.bytes, base)
   } catch (error) {
     throw badIndex('a part does not decompress', error)
   }

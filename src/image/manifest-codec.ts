@@ -1,10 +1,16 @@
 import { ContainerError } from './errors.ts'
-import type { ChunkHashesPointer } from './manifest.ts'
 import { JsonFields, badManifest } from './json-fields.ts'
 import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from './manifest.ts'
 import { CHUNK_BYTES } from './tree.ts'
 import { MAX_CHUNKS, MAX_ENTRIES } from './tree-limits.ts'
-import type { Healthcheck, Manifest, PartPointer, StartCommand, VersionRecord } from './manifest.ts'
+import type {
+  DifferencePointer,
+  Healthcheck,
+  Manifest,
+  PartPointer,
+  StartCommand,
+  VersionRecord
+} from './manifest.ts'
 
 /** A manifest is small; its history of versions is what grows. */
 export const MAX_MANIFEST_BYTES = 1024 * 1024
@@ -57,8 +63,8 @@ export function decodeManifest(bytes: Uint8Array): Manifest {
     bytes: fields.count('bytes'),
     storedBytes: fields.count('storedBytes'),
     chunks: fields.count('chunks', MAX_CHUNKS),
-    index: part(fields.object('index')),
-    chunkHashes: chunkHashesPart(fields.object('chunkHashes')),
+    index: differencePart(fields.object('index')),
+    chunkHashes: differencePart(fields.object('chunkHashes')),
     ...(fields.has('profile') ? { profile: part(fields.object('profile')) } : {}),
     versions: fields.objects('versions', MAX_VERSIONS).map(versionRecord)
   }
@@ -201,7 +207,7 @@ function part(fields: JsonFields): PartPointer {
   return pointer
 }
 
-function chunkHashesPart(fields: JsonFields): ChunkHashesPointer {
+function differencePart(fields: JsonFields): DifferencePointer {
   const pointer = part(fields)
   return fields.has('base') ? { ...pointer, base: part(fields.object('base')) } : pointer
 }
@@ -232,7 +238,7 @@ function checkSums(manifest: Manifest): void {
     throw badManifest('its version is not the last of its versions')
   }
   const { index, chunkHashes, profile } = manifest
-  for (const pointer of [index, chunkHashes, chunkHashes.base, profile]) {
+  for (const pointer of [index, index.base, chunkHashes, chunkHashes.base, profile]) {
     if (pointer !== undefined && pointer.block + pointer.blocks >= previous.blocks) {
       throw badManifest('a part lies beyond the end of its version')
     }

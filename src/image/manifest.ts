@@ -17,8 +17,9 @@ export interface PartPointer {
   readonly digest: string
 }
 
-/** Where the hashes are; with `base`, it holds what differs from the hashes in that part. */
-export interface ChunkHashesPointer extends PartPointer {
+/** Where a part is; with `base`, it holds what differs from that part of an earlier version. */
+export interface DifferencePointer extends PartPointer {
+  /** Has no base itself. */
   readonly base?: PartPointer
 }
 
@@ -86,9 +87,9 @@ export interface Manifest {
   /** Stored bytes of all distinct chunks of this version. */
   readonly storedBytes: number
   readonly chunks: number
-  readonly index: PartPointer
+  readonly index: DifferencePointer
   /** Content hash of every chunk, for publishers that want to reuse chunks; readers skip it. */
-  readonly chunkHashes: ChunkHashesPointer
+  readonly chunkHashes: DifferencePointer
   readonly profile?: PartPointer
   readonly versions: readonly VersionRecord[]
 }

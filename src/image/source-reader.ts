@@ -1,12 +1,12 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { BatchPacker } from './batch-packer.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
-import { identityOf } from './file-list.ts'
+import { isSameStatus, statusAt } from './file-list.ts'
 import { LongPaths } from './long-paths.ts'
 import { dataRanges } from './sparse.ts'
 import { CHUNK_BYTES } from './tree.ts'
 import type { ContentBatch } from './content-batch.ts'
-import type { FileList } from './file-list.ts'
+import type { FileList, FileStatus } from './file-list.ts'
 
 const SLASH = Buffer.from('/')
 // Where the name was replaced: by a symlink, or by a fifo that would keep open(2) waiting.
@@ -37,10 +37,7 @@ export function* readFiles(
       SLASH,
       files.paths.subarray(files.pathStart[i], files.pathStart[i + 1])
     ])
-    const identity = Buffer.from(
-      files.identities.subarray(files.identityStart[i], files.identityStart[i + 1])
-    ).toString('latin1')
-    yield* readFile(path, paths, files.inode[i]!, identity, packer)
+    yield* readFile(path, paths, files.inode[i]!, statusAt(files, i), packer)
   }
   if (!packer.isEmpty) yield packer.take()
 }
@@ -49,13 +46,13 @@ function* readFile(
   path: Buffer,
   paths: LongPaths,
   inode: number,
-  identity: string,
+  scanned: FileStatus,
   packer: BatchPacker
 ): Generator<ContentBatch, void, undefined> {
   let fd: number | undefined
   try {
     fd = openSync(paths.reach(path), OPEN_FLAGS)
-    const size = sizeOfUnchanged(fd, path, identity)
+    const size = sizeOfUnchanged(fd, path, scanned)
     for (const { start, end } of dataRanges(fd, size)) {
       let offset = start
       while (offset < end) {
@@ -68,7 +65,7 @@ function* readFile(
       }
     }
     // Once more: what was read in between may be half old, half new.
-    sizeOfUnchanged(fd, path, identity)
+    sizeOfUnchanged(fd, path, scanned)
     packer.endFile(inode, size)
   } catch (error) {
     throw readingError(error, path)
@@ -77,9 +74,9 @@ function* readFile(
   }
 }
 
-function sizeOfUnchanged(fd: number, path: Buffer, identity: string): number {
+function sizeOfUnchanged(fd: number, path: Buffer, scanned: FileStatus): number {
   const status = fstatSync(fd, { bigint: true })
-  if (identityOf(status) !== identity) throw sourceChanged(path)
+  if (!isSameStatus(status, scanned)) throw sourceChanged(path)
   return Number(status.size)
 }
 

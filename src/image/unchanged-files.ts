@@ -1,5 +1,5 @@
 import { lookupPath } from './lookup-path.ts'
-import type { FileList } from './file-list.ts'
+import { statusAt, type FileList } from './file-list.ts'
 import type { Tree } from './tree.ts'
 
 /**
@@ -41,7 +41,7 @@ export function recordFiles({ files, device, startedNs }: DirectoryScan): FileRe
   const ctimeNs = new BigInt64Array(files.length)
   let count = 0
   for (let i = 0; i < files.length; i++) {
-    const status = statusOf(files, i)
+    const status = statusAt(files, i)
     const youngest = status.mtimeNs > status.ctimeNs ? status.mtimeNs : status.ctimeNs
     if (status.dev !== device || youngest >= startedNs - RACY_NANOSECONDS) continue
     inode[count] = files.inode[i]!
@@ -76,7 +76,7 @@ export function markUnchanged(
     const inode = lookupPath(tree, path)
     const row = inode === undefined ? undefined : rows.get(inode)
     if (inode === undefined || row === undefined || tree.type(inode) !== 'file') continue
-    const status = statusOf(files, i)
+    const status = statusAt(files, i)
     const { mtimeSeconds, mtimeNanoseconds } = tree.attributes(inode)
     const isSame =
       status.dev === device &&
@@ -89,13 +89,4 @@ export function markUnchanged(
     unchanged++
   }
   return unchanged
-}
-
-/** What `identityOf` put into the list. */
-function statusOf(files: FileList, i: number) {
-  const text = Buffer.from(
-    files.identities.subarray(files.identityStart[i], files.identityStart[i + 1])
-  ).toString('latin1')
-  const [dev = 0n, ino = 0n, size = 0n, mtimeNs = 0n, ctimeNs = 0n] = text.split(' ').map(BigInt)
-  return { dev, ino, size, mtimeNs, ctimeNs }
 }

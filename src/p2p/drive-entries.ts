@@ -1,6 +1,9 @@
 import type { EntryValue } from 'hyperdrive'
 import type { Tree } from '../image/tree.ts'
 
+/** Stands where a name is not UTF-8. */
+const REPLACEMENT = '\uFFFD'
+
 /** Where an image's root directory stands in its drive. */
 export const ROOTFS_FOLDER = '/rootfs'
 
@@ -26,6 +29,111 @@ export function* driveEntries(tree: Tree): Generator<[name: string, value: Entry
       else if (type === 'file' || type === 'symlink') yield [path, entryValue(tree, inode)]
     }
   }
+}
+
+/** An entry to write, or one that is gone: its value is undefined. */
+export type EntryChange = readonly [name: string, value: EntryValue | undefined]
+
+/** Directories of either version that are compared; undefined where a version has none. */
+interface DirectoryPair {
+  readonly before: number | undefined
+  readonly after: number | undefined
+  readonly path: string
+}
+
+/**
+ * What {@link driveEntries} gives for one tree and not, or not so, for another: first the names that are
+ * gone. Both are walked side by side, so that what is equal costs no more than a comparison of numbers.
+ */
+export function* changedDriveEntries(before: Tree, after: Tree): Generator<EntryChange> {
+  const changed: [path: string, inode: number][] = []
+  // Names that are not UTF-8 may share an entry: where one goes, those that stay are written again.
+  const blurred: [path: string, inode: number][] = []
+  const goneBlurred = new Set<string>()
+  const pending: DirectoryPair[] = [{ before: 0, after: 0, path: ROOTFS_FOLDER }]
+  for (let at = pending.pop(); at; at = pending.pop()) {
+    for (const [name, was, is] of paired(before, at.before, after, at.after)) {
+      const path = `${at.path}/${Buffer.from(name).toString()}`
+      const wasDirectory = was !== undefined && before.type(was) === 'directory'
+      const isDirectory = is !== undefined && after.type(is) === 'directory'
+      if (wasDirectory || isDirectory) {
+        const pair = { before: wasDirectory ? was : undefined, after: isDirectory ? is : undefined }
+        pending.push({ ...pair, path })
+      }
+      const isBlurred = path.includes(REPLACEMENT)
+      if (is !== undefined && hasEntry(after, is)) {
+        if (isBlurred) blurred.push([path, is])
+        if (was === undefined || !isSame(before, was, after, is)) changed.push([path, is])
+      } else if (was !== undefined && hasEntry(before, was)) {
+        if (isBlurred) goneBlurred.add(path)
+        yield [path, undefined]
+      }
+    }
+  }
+  for (const [path, inode] of changed) yield [path, entryValue(after, inode)]
+  for (const [path, inode] of blurred) {
+    if (goneBlurred.has(path)) yield [path, entryValue(after, inode)]
+  }
+}
+
+/** Entries of two directories by name, in order of names' bytes. */
+function* paired(
+  before: Tree,
+  directoryBefore: number | undefined,
+  after: Tree,
+  directoryAfter: number | undefined
+): Generator<[name: Uint8Array, was: number | undefined, is: number | undefined]> {
+  const [firstB, endB] = entryRange(before, directoryBefore)
+  const [firstA, endA] = entryRange(after, directoryAfter)
+  let b = firstB
+  let a = firstA
+  while (b < endB || a < endA) {
+    const nameB = b < endB ? before.entryName(b) : undefined
+    const nameA = a < endA ? after.entryName(a) : undefined
+    const order = nameB === undefined ? 1 : nameA === undefined ? -1 : Buffer.compare(nameB, nameA)
+    const was = order <= 0 ? before.entryInode(b++) : undefined
+    const is = order >= 0 ? after.entryInode(a++) : undefined
+    yield [(order <= 0 ? nameB : nameA)!, was, is]
+  }
+}
+
+function entryRange(tree: Tree, directory: number | undefined): [first: number, end: number] {
+  if (directory === undefined) return [0, 0]
+  const first = tree.firstEntry(directory)
+  return [first, first + tree.directoryEntryCount(directory)]
+}
+
+function hasEntry(tree: Tree, inode: number): boolean {
+  const type = tree.type(inode)
+  return type === 'file' || type === 'symlink'
+}
+
+/** Whether two inodes have equal entries. */
+function isSame(before: Tree, was: number, after: Tree, is: number): boolean {
+  const a = before.attributes(was)
+  const b = after.attributes(is)
+  const areAlike =
+    a.type === b.type &&
+    a.mode === b.mode &&
+    a.uid === b.uid &&
+    a.gid === b.gid &&
+    a.mtimeSeconds === b.mtimeSeconds &&
+    a.mtimeNanoseconds === b.mtimeNanoseconds &&
+    before.size(was) === after.size(is)
+  if (!areAlike) return false
+  if (a.type === 'symlink') {
+    return Buffer.compare(before.symlinkTarget(was), after.symlinkTarget(is)) === 0
+  }
+  return haveSamePlaces(before, was, after, is)
+}
+
+function haveSamePlaces(before: Tree, was: number, after: Tree, is: number): boolean {
+  const runs = blockRuns(before, was)
+  const others = blockRuns(after, is)
+  return (
+    runs.length === others.length &&
+    runs.every((run, n) => run.every((number, k) => number === others[n]![k]))
+  )
 }
 
 function entryValue(tree: Tree, inode: number): EntryValue {

@@ -6,7 +6,7 @@ import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { BLOCK_ROOM } from './block-room.ts'
-import { driveEntries } from './drive-entries.ts'
+import { changedDriveEntries, driveEntries } from './drive-entries.ts'
 import { KEY_BYTES } from './link.ts'
 import type { PeerNode } from './peer-node.ts'
 import { storeError } from './store-error.ts'
@@ -121,21 +121,15 @@ export class DriveWriter implements AsyncDisposable {
     let entries = 0
     let batch = this.#drive.batch()
     try {
-      const stale = new Map<string, string>()
-      if (previous) {
-        for (const [name, value] of driveEntries(previous)) stale.set(name, JSON.stringify(value))
-      }
-      for (const [name, value] of driveEntries(tree)) {
-        const before = stale.get(name)
-        stale.delete(name)
-        if (before === JSON.stringify(value)) continue
-        await batch.putEntry(name, value)
+      const changes = previous ? changedDriveEntries(previous, tree) : driveEntries(tree)
+      for (const [name, value] of changes) {
+        if (value === undefined) await batch.del(name)
+        else await batch.putEntry(name, value)
         // Nobody knows of a drive without a version, so its entries need not come all at once.
         if (previous !== undefined || ++entries % BATCH_ENTRIES !== 0) continue
         await batch.flush()
         batch = this.#drive.batch()
       }
-      for (const name of stale.keys()) await batch.del(name)
       await batch.putEntry(MANIFEST_PATH, {
         blob: { byteOffset, blockOffset, blockLength: 1, byteLength: block.byteLength },
         metadata: { version: manifest.version }

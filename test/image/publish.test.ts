@@ -18,6 +18,7 @@ import { readChunkHashes, type ChunkHashes } from '../../src/image/chunk-hashes.
 import { scanDirectory } from '../../src/image/directory-source.ts'
 import { isContainerError } from '../../src/image/errors.ts'
 import { decodeIndex, decompressPart } from '../../src/image/index-codec.ts'
+import { readStoredIndex } from '../../src/image/index-part.ts'
 import { decodeManifest, encodeManifest } from '../../src/image/manifest-codec.ts'
 import { publishTree } from '../../src/image/publish.ts'
 import { readFileRange, resolvePath, walk } from '../../src/image/read-file.ts'
@@ -43,6 +44,15 @@ async function publish(
 /** As a publisher reads them for an update. */
 function hashesOf(store: MemoryStore, manifest: Manifest): Promise<ChunkHashes> {
   return readChunkHashes(manifest, async (part) => decompressPart(store.part(part), part, 1e6))
+}
+
+/** As an update needs it. */
+async function previousOf(store: MemoryStore, { tree, manifest }: PublishedImage) {
+  return {
+    tree,
+    chunkHashes: await hashesOf(store, manifest),
+    index: await readStoredIndex(manifest, async (part) => store.part(part))
+  }
 }
 
 async function refusal(run: () => Promise<unknown>): Promise<{ code: ErrorCode; text: string }> {
@@ -195,10 +205,10 @@ void test('a new version stores what is new and continues the history', async (t
   rmSync(join(source.path, 'old'))
   writeFileSync(join(source.path, 'new'), 'new')
   const { manifest } = first
-  const chunkHashes = await hashesOf(store, manifest)
+  const previous = await previousOf(store, first)
   const before = store.blocks.length
   const second = await publish(source.path, store, {
-    previous: { tree: first.tree, chunkHashes },
+    previous,
     previousManifest: manifest,
     message: 'second'
   })
@@ -223,20 +233,21 @@ void test('a new version stores what is new and continues the history', async (t
   const old = await readFileRange(first.tree, store.reader(first.tree), firstBig, 0, 1e9)
   t.ok(old.equals(original), 'the first version reads as before')
 
-  const both = await hashesOf(store, second.manifest)
+  const both = await previousOf(store, second)
   t.is(second.manifest.chunkHashes.base?.block, manifest.chunkHashes.block, 'only what is new')
   t.ok(second.manifest.chunkHashes.storedBytes < 100)
-  t.is(both.hashes.length, 41 * 16)
+  t.is(both.chunkHashes.hashes.length, 41 * 16)
 
   const third = await publish(source.path, store, {
-    previous: { tree: second.tree, chunkHashes: both },
+    previous: both,
     previousManifest: second.manifest
   })
   t.is(third.manifest.versions[2]?.newBytes, 0, 'nothing changed, nothing was appended')
   t.alike(third.manifest.chunkHashes, second.manifest.chunkHashes)
+  t.alike(third.manifest.index, second.manifest.index)
 
-  const hashes = chunkHashes.hashes.subarray(16)
-  const wrong = { tree: first.tree, chunkHashes: { ...chunkHashes, hashes } }
+  const hashes = previous.chunkHashes.hashes.subarray(16)
+  const wrong = { ...previous, chunkHashes: { ...previous.chunkHashes, hashes } }
   const { code } = await refusal(() => publish(source.path, store, { previous: wrong }))
   t.is(code, 'BAD_INDEX')
 })

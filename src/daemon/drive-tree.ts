@@ -1,0 +1,19 @@
+import { readTree } from '../image/index-part.ts'
+import type { Manifest } from '../image/manifest.ts'
+import type { Tree } from '../image/tree.ts'
+import type { BlockFetcher } from '../p2p/block-fetcher.ts'
+
+/**
+ * A version's tree, from blocks that are here or with peers.
+ *
+ * @throws ContainerError `BAD_INDEX`; the signal's reason
+ */
+export function readDriveTree(
+  fetcher: BlockFetcher,
+  manifest: Manifest,
+  signal: AbortSignal
+): Promise<Tree> {
+  return readTree(manifest, ({ block, blocks }) =>
+    Promise.all(Array.from({ length: blocks }, (_, n) => fetcher.read(block + n, { signal })))
+  )
+}

@@ -1,0 +1,77 @@
+import { MOST_WINDOW_BYTES } from './compression.ts'
+import { compressPart, decompressPart } from './image-part.ts'
+import { decodeIndex } from './index-decoder.ts'
+import { INDEX_MAGIC, MAX_INDEX_BYTES } from './index-format.ts'
+import { badIndex } from './tree-limits.ts'
+import type { ColumnTree } from './column-tree.ts'
+import type { DifferencePointer, Manifest, PartPointer } from './manifest.ts'
+
+/** A version's packed index, as whoever adds a version reads it. */
+export interface StoredIndex {
+  readonly packed: Uint8Array
+  /** What later versions are stored as a difference to: this, or what this is a difference to. */
+  readonly base: { readonly part: PartPointer; readonly packed: Uint8Array }
+}
+
+/** A difference is stored while it is at most a so-manieth of the whole. */
+const LEAST_SAVING = 2
+/** Lower ones find too little of a base; higher ones take longer than they save. */
+const DIFFERENCE_LEVEL = 9
+
+/**
+ * Reads a version's packed index.
+ *
+ * @param readBlocks fetches the blocks of a part; asked for both parts at once where there are two
+ * @throws ContainerError `BAD_INDEX`, and what `readBlocks` throws
+ */
+export async function readStoredIndex(
+  { index }: Pick<Manifest, 'index'>,
+  readBlocks: (part: PartPointer) => Promise<readonly Uint8Array[]>
+): Promise<StoredIndex> {
+  const { base, ...part } = index
+  if (Math.max(part.storedBytes, base?.storedBytes ?? 0) > MAX_INDEX_BYTES) {
+    throw badIndex('it is larger than any may be')
+  }
+  if (base === undefined) {
+    const packed = decompressPart(await readBlocks(part), part, MAX_INDEX_BYTES)
+    return { packed, base: { part, packed } }
+  }
+  const [blocks, baseBlocks] = await Promise.all([readBlocks(part), readBlocks(base)])
+  const basePacked = decompressPart(baseBlocks, base, MAX_INDEX_BYTES)
+  // Anything else might be a dictionary that says more than its content.
+  if (!basePacked.subarray(0, INDEX_MAGIC.length).equals(INDEX_MAGIC)) {
+    throw badIndex('it differs from something that is no index')
+  }
+  const packed = decompressPart(blocks, part, MAX_INDEX_BYTES, basePacked)
+  return { packed, base: { part: base, packed: basePacked } }
+}
+
+/** {@link readStoredIndex}, decoded. */
+export async function readTree(
+  manifest: Pick<Manifest, 'index'>,
+  readBlocks: (part: PartPointer) => Promise<readonly Uint8Array[]>
+): Promise<ColumnTree> {
+  return decodeIndex((await readStoredIndex(manifest, readBlocks)).packed)
+}
+
+/**
+ * What to store of a version's index.
+ *
+ * @returns where it is already; or the blocks of a new part, and what it is a difference to
+ */
+export function planIndex(
+  packed: Uint8Array,
+  previous: { readonly stored: StoredIndex; readonly pointer: DifferencePointer } | undefined
+): DifferencePointer | { readonly blocks: readonly Buffer[]; readonly base?: PartPointer } {
+  if (previous === undefined) return { blocks: compressPart(packed) }
+  const { stored, pointer } = previous
+  if (Buffer.compare(packed, stored.packed) === 0) return pointer
+  const { base } = stored
+  if (base.packed.length + packed.length > MOST_WINDOW_BYTES) {
+    return { blocks: compressPart(packed) }
+  }
+  const blocks = compressPart(packed, DIFFERENCE_LEVEL, base.packed)
+  const bytes = blocks.reduce((sum, block) => sum + block.length, 0)
+  if (bytes * LEAST_SAVING > base.part.storedBytes) return { blocks: compressPart(packed) }
+  return { blocks, base: base.part }
+}
