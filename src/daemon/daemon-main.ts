@@ -7,6 +7,7 @@ import pino from 'pino'
 import { ContainerError } from '../image/errors.ts'
 import { BOOTSTRAP_VARIABLE, parseBootstrap } from './bootstrap.ts'
 import { defaultHome } from './home.ts'
+import { listeningOf } from './listening.ts'
 import { runDaemon } from './run-daemon.ts'
 
 const STARTER = 3
@@ -30,6 +31,7 @@ try {
   await runDaemon({
     home: defaultHome(),
     bootstrap: parseBootstrap(process.env[BOOTSTRAP_VARIABLE]),
+    listening: listeningOf(process.env),
     log,
     onReady: () => tellStarter('ready')
   })

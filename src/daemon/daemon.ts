@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { umask } from 'node:process'
 import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
+import { formatPeerAddress } from '../p2p/peer-address.ts'
 import { PeerNode } from '../p2p/peer-node.ts'
 import { BlockExchangeFile } from './block-exchange.ts'
 import { ClientConnection } from './client-connection.ts'
@@ -11,6 +12,7 @@ import { DrivePool } from './drive-pool.ts'
 import type { HomePaths } from './home.ts'
 import { ImageCatalog } from './image-catalog.ts'
 import { ImageService } from './image-service.ts'
+import type { Listening } from './listening.ts'
 import { lockHolder, tryProcessLock, type ProcessLock } from './process-lock.ts'
 import type { DaemonStatus } from './protocol.ts'
 import { RpcChannel } from './rpc.ts'
@@ -18,6 +20,7 @@ import { RpcChannel } from './rpc.ts'
 export interface DaemonOptions {
   readonly paths: HomePaths
   readonly bootstrap: readonly string[] | undefined
+  readonly listening: Listening
   readonly release: string
   readonly log: Logger
 }
@@ -58,7 +61,7 @@ export class Daemon implements AsyncDisposable {
    * @throws ContainerError `DAEMON_RUNNING` when this home has a daemon; `BUSY`, `IO`
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const { paths, bootstrap, log } = options
+    const { paths, bootstrap, listening, log } = options
     const lock = tryProcessLock(paths.daemonLock)
     if (!lock) {
       const pid = lockHolder(paths.daemonLock)
@@ -76,12 +79,19 @@ export class Daemon implements AsyncDisposable {
       const node = await PeerNode.open({
         storage: paths.store,
         bootstrap,
+        listen: listening.listen,
         onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')
       })
       opened.push(node)
       const pool = new DrivePool(node)
       opened.push(pool)
-      const service = new ImageService({ catalog, node, pool, log })
+      const service = new ImageService({
+        catalog,
+        node,
+        pool,
+        log,
+        advertise: listening.advertise
+      })
       await service.resume()
       const daemon = new Daemon(options, lock, node, pool, service)
       await daemon.#listen()
@@ -112,13 +122,16 @@ export class Daemon implements AsyncDisposable {
   }
 
   status(): DaemonStatus {
-    const { paths, bootstrap, release } = this.#options
+    const { paths, bootstrap, listening, release } = this.#options
+    const { listen, advertise } = listening
     return {
       pid: process.pid,
       home: paths.home,
       version: release,
       startedAt: this.#startedAt.toISOString(),
       bootstrap: bootstrap ?? null,
+      listen: listen ? formatPeerAddress(listen) : null,
+      advertise: advertise ? formatPeerAddress(advertise) : null,
       ...this.#node.traffic(),
       images: this.#service.count
     }

@@ -23,7 +23,9 @@ export async function findVersion(
     const { chunks } = await readDriveTree(fetcher, manifest, signal)
     for (const [first, count] of chunkBlocks(chunks)) {
       for (let block = first; block < first + count; block++) {
-        if (!fetcher.has(block)) return void (await fetcher.read(block, { signal }))
+        if (fetcher.has(block)) continue
+        await fetcher.read(block, { signal })
+        return
       }
     }
   } catch (cause) {

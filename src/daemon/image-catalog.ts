@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { writeFileAtomically } from '../image/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import type { PeerAddress } from '../p2p/peer-address.ts'
 import type { ImageRole } from './protocol.ts'
 
 /** What the daemon remembers of one image, so that it serves it again after a restart. */
@@ -20,6 +21,8 @@ export interface CatalogEntry {
   /** A publish that has not been completed yet. */
   readonly publishing: boolean
   readonly createdAt: string
+  /** Seeders that its link named. */
+  readonly peers?: readonly PeerAddress[]
   /** Of one client, which it goes with; nobody is told of it. */
   readonly temporary?: boolean
 }

@@ -4,16 +4,24 @@ import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { BlindMirror } from '../p2p/blind-mirror.ts'
-import type { DriveCores } from '../p2p/drive-cores.ts'
 import { DriveWriter } from '../p2p/drive-writer.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
-import { formatKey, formatLink, looksLikeLink, parseFullLink, parseLink } from '../p2p/link.ts'
+import {
+  formatKey,
+  formatLink,
+  looksLikeLink,
+  parseFullLink,
+  parseLink,
+  type FullLink
+} from '../p2p/link.ts'
+import type { PeerAddress } from '../p2p/peer-address.ts'
 import type { PeerNode } from '../p2p/peer-node.ts'
 import { purgeDrive } from '../p2p/purge.ts'
 import { peerDeadline, pause } from '../p2p/waiting.ts'
 import type { DrivePool } from './drive-pool.ts'
 import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
 import { findVersion } from './find-version.ts'
+import { listImage } from './image-listing.ts'
 import { freeOldVersions } from './old-versions.ts'
 import type {
   GcRequest,
@@ -35,6 +43,8 @@ export interface ImageServiceOptions {
   readonly node: PeerNode
   readonly pool: DrivePool
   readonly log: Logger
+  /** Where peers reach this machine without the DHT. */
+  readonly advertise?: PeerAddress | undefined
 }
 
 export interface OpenedImage {
@@ -84,12 +94,13 @@ export class ImageService implements AsyncDisposable {
     const { catalog, pool } = this.#options
     const known = catalog.find(link.key.toString('hex'))
     const drive = pool.acquire(link.key, link.secret, roleOf(known))
+    if (!request.offline) drive.addPeers(link.peers ?? [])
     const limit = request.offline ? OFFLINE_WAIT_MS : request.peerTimeoutMs
     const deadline = peerDeadline(signal, limit, 'this image')
     try {
       const manifest = await drive.manifest(link.version, deadline.signal)
       if (link.version !== undefined) await findVersion(drive, manifest, deadline.signal)
-      await this.#remember(link.key, link.secret, manifest, known)
+      await this.#remember(link, manifest, known)
       return { drive, manifest, link: formatLink({ ...link, version: manifest.version }) }
     } catch (error) {
       await pool.release(drive)
@@ -173,7 +184,7 @@ export class ImageService implements AsyncDisposable {
     request: { link: string; name?: string; peerTimeoutMs: number },
     signal: AbortSignal
   ): Promise<ImageListing> {
-    const { key } = parseLink(request.link)
+    const { key, peers = [] } = parseLink(request.link)
     const { catalog } = this.#options
     const known = catalog.find(key.toString('hex'))
     const entry: CatalogEntry = {
@@ -186,10 +197,12 @@ export class ImageService implements AsyncDisposable {
       publishing: false,
       createdAt: new Date().toISOString(),
       ...known,
+      ...knownPeers(peers, known),
       follow: true
     }
     await catalog.put(entry)
     const drive = this.#seed(entry)
+    drive.addPeers(peers)
     const deadline = peerDeadline(signal, request.peerTimeoutMs, 'this image')
     try {
       await drive.open(deadline.signal)
@@ -257,20 +270,27 @@ export class ImageService implements AsyncDisposable {
       .map((entry) => this.#listing(entry))
   }
 
+  /** Who is named in links to an image: those that its link named here, and this machine. */
+  peersOf({ peers = [] }: Pick<CatalogEntry, 'peers'>): readonly PeerAddress[] {
+    const { advertise } = this.#options
+    return advertise ? [...peers, advertise] : peers
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.allSettled([...this.#mirrors.values()].map((m) => m[Symbol.asyncDispose]()))
     this.#mirrors.clear()
     this.#seeded.clear()
   }
 
-  #resolve(image: string): ReturnType<typeof parseFullLink> {
+  #resolve(image: string): FullLink {
     if (looksLikeLink(image)) return parseFullLink(image)
     const [name = '', version] = image.split('@')
     const entry = this.#options.catalog.named(name)
     const text = formatLink({
       key: Buffer.from(entry.key, 'hex'),
       secret: entry.secret ? Buffer.from(entry.secret, 'hex') : undefined,
-      version: undefined
+      version: undefined,
+      peers: entry.peers ?? []
     })
     return parseFullLink(version === undefined ? text : text.replace('#', `@${version}#`))
   }
@@ -286,8 +306,7 @@ export class ImageService implements AsyncDisposable {
   }
 
   async #remember(
-    key: Buffer,
-    secret: Buffer,
+    { key, secret, peers = [] }: FullLink,
     manifest: Manifest,
     known: CatalogEntry | undefined
   ): Promise<void> {
@@ -301,7 +320,8 @@ export class ImageService implements AsyncDisposable {
       version: Math.max(manifest.version, known?.version ?? 0),
       namespace: known?.namespace ?? null,
       publishing: false,
-      createdAt: known?.createdAt ?? new Date().toISOString()
+      createdAt: known?.createdAt ?? new Date().toISOString(),
+      ...knownPeers(peers, known)
     }
     await this.#options.catalog.put(entry)
     if (!known) this.#seed(entry)
@@ -314,6 +334,7 @@ export class ImageService implements AsyncDisposable {
     const secret = entry.secret ? Buffer.from(entry.secret, 'hex') : undefined
     const drive = this.#options.pool.acquire(key, secret, roleOf(entry))
     this.#seeded.set(entry.key, drive)
+    drive.addPeers(entry.peers ?? [])
     // Opening puts the logs in reach of peers that ask for them; without data it waits for a peer.
     drive
       .open(new AbortController().signal)
@@ -328,36 +349,17 @@ export class ImageService implements AsyncDisposable {
   }
 
   #listing(entry: CatalogEntry): ImageListing {
-    const key = Buffer.from(entry.key, 'hex')
-    const secret = entry.secret ? Buffer.from(entry.secret, 'hex') : undefined
-    const open = this.#seeded.get(entry.key)?.opened
-    // Only a mirror serves all entries; nobody who reads an image needs them.
-    const logs = open
-      ? entry.role === 'mirror'
-        ? [open.cores.blobs, open.cores.db]
-        : [open.cores.blobs]
-      : []
-    return {
-      key: formatKey(key),
-      name: entry.name,
-      role: entry.role,
-      version: entry.version,
-      link: secret ? formatLink({ key, secret, version: undefined }) : null,
-      mirrorLink: formatLink({ key, secret: undefined, version: undefined }),
-      blocksHeld: logs.reduce((sum, log) => sum + heldBlocks(log), 0),
-      blocksKnown: logs.reduce((sum, { length }) => sum + length, 0),
-      peers: open?.cores.blobs.peers.length ?? 0,
-      storedBytes: open?.cores.blobs.byteLength ?? 0,
-      entryBytes: open?.cores.db.byteLength ?? 0,
-      createdAt: entry.createdAt
-    }
+    return listImage(entry, this.#seeded.get(entry.key)?.opened, this.peersOf(entry))
   }
 }
 
-function heldBlocks({ core, length }: DriveCores['blobs']): number {
-  let held = 0
-  for (let block = 0; block < length; block++) if (core.bitfield.get(block)) held++
-  return held
+/** The newest link's peers are the ones to believe. */
+function knownPeers(
+  peers: readonly PeerAddress[],
+  known: CatalogEntry | undefined
+): Pick<CatalogEntry, 'peers'> {
+  const kept = peers.length > 0 ? peers : known?.peers
+  return kept === undefined ? {} : { peers: kept }
 }
 
 function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {

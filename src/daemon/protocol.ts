@@ -16,6 +16,9 @@ export interface DaemonStatus {
   readonly version: string
   readonly startedAt: string
   readonly bootstrap: readonly string[] | null
+  /** Where peers reach it without the DHT, and what links say of that: `host:port`. */
+  readonly listen: string | null
+  readonly advertise: string | null
   readonly connections: number
   readonly bytesRead: number
   readonly bytesWritten: number

@@ -77,9 +77,10 @@ export class PublishSession {
     await writer[Symbol.asyncDispose]()
     await this.#exchange[Symbol.asyncDispose]()
     await this.#service.completePublish(this.#target, manifest)
+    const peers = this.#service.peersOf(this.#target.entry)
     return {
-      link: formatLink({ key, secret, version: undefined }),
-      mirrorLink: formatLink({ key, secret: undefined, version: undefined }),
+      link: formatLink({ key, secret, version: undefined, peers }),
+      mirrorLink: formatLink({ key, secret: undefined, version: undefined, peers }),
       key: formatKey(key)
     }
   }

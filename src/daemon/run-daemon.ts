@@ -1,11 +1,13 @@
 import type { Logger } from 'pino'
 import { Daemon } from './daemon.ts'
 import { openHome } from './home.ts'
+import type { Listening } from './listening.ts'
 import { RELEASE } from './release.ts'
 
 export interface RunDaemonOptions {
   readonly home: string
   readonly bootstrap: readonly string[] | undefined
+  readonly listening: Listening
   readonly log: Logger
   /** Called once the socket answers. */
   readonly onReady?: (daemon: Daemon) => void
@@ -18,8 +20,8 @@ export interface RunDaemonOptions {
  */
 export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const paths = openHome(options.home)
-  const { bootstrap, log } = options
-  await using daemon = await Daemon.start({ paths, bootstrap, release: RELEASE, log })
+  const { bootstrap, listening, log } = options
+  await using daemon = await Daemon.start({ paths, bootstrap, listening, release: RELEASE, log })
   options.onReady?.(daemon)
   await Promise.race([daemon.stopRequested, signalled()])
 }

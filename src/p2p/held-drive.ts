@@ -5,6 +5,7 @@ import { monotonicMs } from '../image/monotonic-clock.ts'
 import { BlockFetcher } from './block-fetcher.ts'
 import { closeDriveCores, openDriveCores, type DriveCores } from './drive-cores.ts'
 import { readManifest } from './image-manifest.ts'
+import { formatPeerAddress, type PeerAddress } from './peer-address.ts'
 import type { PeerNode } from './peer-node.ts'
 import { pause, sharedController, untilAborted } from './waiting.ts'
 
@@ -36,6 +37,7 @@ export class HeldDrive implements AsyncDisposable {
   readonly #stopLooking: () => void = () => {}
   #peerFoundMs: number | undefined
   #peerConnectedMs: number | undefined
+  readonly #peers = new Map<string, PeerAddress>()
   #announces: boolean
   #opening: Promise<OpenDrive> | undefined
   #open: OpenDrive | undefined
@@ -61,6 +63,12 @@ export class HeldDrive implements AsyncDisposable {
       ? this.#announceAfterLookUp(this.#discovery)
       : this.#discovery.flushed()
     if (isReader) this.#lookingUp = this.#lookUp(this.#discovery)
+  }
+
+  /** Peers that are connected to without the DHT, now and whenever nobody else is there. */
+  addPeers(peers: readonly PeerAddress[]): void {
+    for (const peer of peers) this.#peers.set(formatPeerAddress(peer), peer)
+    this.#dial()
   }
 
   /** When the first peer that has it was found, and when it was connected, by `monotonicMs`. */
@@ -154,9 +162,18 @@ export class HeldDrive implements AsyncDisposable {
         (wanted === 'now' || performance.now() - last > IDLE_LOOK_UP_MS)
       ) {
         last = performance.now()
+        this.#dial()
         await discovery.refresh({ client: true, server: this.#announces }).catch(() => {})
       }
     }
+  }
+
+  #dial(): void {
+    for (const peer of this.#peers.values()) void this.#dialOne(peer)
+  }
+
+  async #dialOne(peer: PeerAddress): Promise<void> {
+    if (await this.#node.dial(peer)) this.#peerFoundMs ??= monotonicMs()
   }
 
   #wantsPeers(): BlockFetcher['wants'] {

@@ -211,3 +211,19 @@ declare module 'hypercore-crypto' {
   /** The topic under which a log is announced; tells nothing of its key. */
   export function discoveryKey(key: Buffer): Buffer
 }
+
+declare module '@hyperswarm/secret-stream' {
+  import type { Duplex } from 'node:stream'
+  import type { KeyPair } from 'hyperdht'
+
+  export default class NoiseSecretStream extends Duplex {
+    constructor(isInitiator: boolean, rawStream: Duplex, options?: { keyPair?: KeyPair })
+    readonly remotePublicKey: Buffer
+    readonly rawBytesRead: number
+    readonly rawBytesWritten: number
+    /** Whether the handshake ended well; stays pending where the stream is destroyed before. */
+    readonly opened: Promise<boolean>
+    setKeepAlive(ms: number): void
+    setTimeout(ms: number): void
+  }
+}

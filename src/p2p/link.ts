@@ -1,14 +1,17 @@
 import z32 from 'z32'
 import { ContainerError } from '../image/errors.ts'
+import { formatPeerAddress, readPeerAddress, type PeerAddress } from './peer-address.ts'
 
 /** Bytes of a drive key and of an encryption key. */
 export const KEY_BYTES = 32
 const Z32_KEY_LENGTH = 52
 const HEX_KEY_LENGTH = 64
+/** Each is dialed as soon as the link is used. */
+const MAX_PEERS = 8
 const HIGHEST_VERSION = 2 ** 31 - 1
 
 /**
- * Names an image. `dat://<key>[@version]#<secret>`; keys are z-base-32 (52 characters) or hex (64).
+ * Names an image. `dat://<key>[@version]#<secret>[?peer=<host>:<port>&…]`; keys are z-base-32 (52 characters) or hex (64).
  * Without the secret it is a mirror link: it finds and verifies the blocks but reads none of them.
  */
 export interface Link {
@@ -16,7 +19,12 @@ export interface Link {
   readonly secret: Buffer | undefined
   /** Image version, 1 for the first publish; undefined for the newest. */
   readonly version: number | undefined
+  /** Seeders that can be connected to without the DHT. @default none */
+  readonly peers?: readonly PeerAddress[]
 }
+
+/** A link that can read. */
+export type FullLink = Link & { readonly secret: Buffer }
 
 /**
  * Reads a link in any accepted form: with or without `dat://`, keys in z-base-32 or hex.
@@ -25,20 +33,21 @@ export interface Link {
  */
 export function parseLink(text: string): Link {
   const trimmed = text.trim().replace(/^dat:\/\//i, '')
-  const [beforeSecret = '', secretText, ...rest] = trimmed.replace(/\/(?=[#?@]|$)/, '').split('#')
+  const [names = '', ...parameters] = trimmed.split('?')
+  const [beforeSecret = '', secretText, ...rest] = names.replace(/\/(?=[#?@]|$)/, '').split('#')
   if (rest.length > 0) throw badLink('it has more than one #')
-  const [keyText = '', versionText, ...more] = beforeSecret.replace(/\?.*$/, '').split('@')
+  const [keyText = '', versionText, ...more] = beforeSecret.split('@')
   if (more.length > 0) throw badLink('it has more than one @')
-  const secret = secretText?.replace(/\?.*$/, '')
   return {
     key: decodeKey(keyText, 'key'),
-    secret: secret === undefined ? undefined : decodeKey(secret, 'secret'),
-    version: versionText === undefined ? undefined : decodeVersion(versionText)
+    secret: secretText === undefined ? undefined : decodeKey(secretText, 'secret'),
+    version: versionText === undefined ? undefined : decodeVersion(versionText),
+    ...decodePeers(parameters.join('&'))
   }
 }
 
 /** Like {@link parseLink}, but a link that can read: one with its secret. */
-export function parseFullLink(text: string): Link & { readonly secret: Buffer } {
+export function parseFullLink(text: string): FullLink {
   const link = parseLink(text)
   if (link.secret === undefined) {
     throw new ContainerError('BAD_LINK', 'this is a mirror link: it has no secret after a #', {
@@ -57,7 +66,9 @@ export function looksLikeLink(text: string): boolean {
 export function formatLink(link: Link): string {
   const version = link.version === undefined ? '' : `@${link.version}`
   const secret = link.secret === undefined ? '' : `#${z32.encode(link.secret)}`
-  return `dat://${formatKey(link.key)}${version}${secret}`
+  const peers = (link.peers ?? []).map((peer) => `peer=${formatPeerAddress(peer)}`)
+  const parameters = peers.length === 0 ? '' : `?${peers.join('&')}`
+  return `dat://${formatKey(link.key)}${version}${secret}${parameters}`
 }
 
 /** A drive key as it is printed: z-base-32. */
@@ -89,6 +100,28 @@ function decodeVersion(text: string): number {
     throw badLink(`its version "${text.slice(0, 20)}" is not a whole number from 1`)
   }
   return version
+}
+
+/** Parameters that are not known are of a later release: links stay links. */
+function decodePeers(parameters: string): { peers?: readonly PeerAddress[] } {
+  const peers: PeerAddress[] = []
+  for (const parameter of parameters.split('&')) {
+    const [name, value = ''] = parameter.split('=')
+    if (name !== 'peer') continue
+    const peer = readPeerAddress(decodeURIComponentOrNothing(value))
+    if (peer === undefined) throw badLink('the address of a peer in it is not host:port')
+    peers.push(peer)
+  }
+  if (peers.length > MAX_PEERS) throw badLink(`it has more than ${MAX_PEERS} peers`)
+  return peers.length === 0 ? {} : { peers }
+}
+
+function decodeURIComponentOrNothing(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return ''
+  }
 }
 
 function badLink(reason: string): ContainerError {

@@ -5,6 +5,8 @@ import DHT, { type KeyPair } from 'hyperdht'
 import HypercoreStorage from 'hypercore-storage'
 import Hyperswarm, { type PeerDiscovery, type SwarmConnection } from 'hyperswarm'
 import { ContainerError } from '../image/errors.ts'
+import { DirectPeers } from './direct-peers.ts'
+import type { PeerAddress } from './peer-address.ts'
 import { pause } from './waiting.ts'
 
 /** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
@@ -16,6 +18,8 @@ export interface PeerNodeOptions {
   readonly storage: string
   /** `host:port` of a private DHT's bootstrap nodes; undefined for the public DHT. */
   readonly bootstrap: readonly string[] | undefined
+  /** Where peers may connect without the DHT; nowhere where it is left out. */
+  readonly listen?: PeerAddress | undefined
   /** Called for errors of single connections, which are normal and end nothing. */
   readonly onConnectionError?: (error: Error) => void
 }
@@ -35,9 +39,15 @@ export class PeerNode implements AsyncDisposable {
   /** Directory of the store. */
   readonly storage: string
   readonly #swarm: Hyperswarm
+  readonly #direct: DirectPeers
   readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0 }
 
-  private constructor(store: Corestore, swarm: Hyperswarm, options: PeerNodeOptions) {
+  private constructor(
+    store: Corestore,
+    swarm: Hyperswarm,
+    keyPair: KeyPair,
+    options: PeerNodeOptions
+  ) {
     this.store = store
     this.storage = options.storage
     this.#swarm = swarm
@@ -46,12 +56,15 @@ export class PeerNode implements AsyncDisposable {
     swarm.on('connection', (connection: SwarmConnection) => {
       this.#replicate(connection, options.onConnectionError)
     })
+    this.#direct = new DirectPeers(keyPair, (connection) => {
+      this.#replicate(connection, options.onConnectionError)
+    })
   }
 
   /**
    * Opens the store and joins the DHT; returns before the DHT has answered.
    *
-   * @throws ContainerError `BUSY` when another process has the store open
+   * @throws ContainerError `BUSY` when another process has the store open, `IO` when it cannot listen
    */
   static async open(options: PeerNodeOptions): Promise<PeerNode> {
     const storage = new HypercoreStorage(options.storage, {
@@ -75,7 +88,23 @@ export class PeerNode implements AsyncDisposable {
     // half-open; hyperswarm does not forward `firewalled`, so the DHT is made here.
     const dht = bootstrap ? new DHT({ bootstrap, firewalled: false, ephemeral: false }) : new DHT()
     const keyPair: KeyPair = DHT.keyPair()
-    return new PeerNode(store, new Hyperswarm({ dht, keyPair }), options)
+    const node = new PeerNode(store, new Hyperswarm({ dht, keyPair }), keyPair, options)
+    try {
+      if (options.listen) await node.#direct.listen(options.listen)
+    } catch (error) {
+      await node[Symbol.asyncDispose]()
+      throw error
+    }
+    return node
+  }
+
+  /**
+   * Connects to a peer by its address, unless there is a connection already.
+   *
+   * @returns whether there is one now
+   */
+  dial(peer: PeerAddress): Promise<boolean> {
+    return this.#direct.dial(peer)
   }
 
   /** Announces (`server`) and looks up (`client`) a topic until the discovery is destroyed. */
@@ -105,16 +134,18 @@ export class PeerNode implements AsyncDisposable {
   /** Bytes on the wire over all connections, open and closed. */
   traffic(): SwarmTraffic {
     let { bytesRead, bytesWritten } = this.#closedTraffic
-    for (const connection of this.#swarm.connections) {
+    const open = [...this.#swarm.connections, ...this.#direct.connections]
+    for (const connection of open) {
       bytesRead += connection.rawBytesRead
       bytesWritten += connection.rawBytesWritten
     }
-    return { connections: this.#swarm.connections.size, bytesRead, bytesWritten }
+    return { connections: open.length, bytesRead, bytesWritten }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     // Taking announcements back waits for DHT nodes that may be gone; they expire by themselves.
     await Promise.race([this.#swarm.destroy().catch(() => {}), pause(UNANNOUNCE_WAIT_MS)])
+    await this.#direct[Symbol.asyncDispose]()
     await this.#swarm.dht.destroy({ force: true })
     await this.store.close()
   }

@@ -1,10 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tool } from '../image/oci-images.ts'
+import { freePort } from '../p2p/free-port.ts'
 
 const START_WAIT_MS = 10_000
 const POLL_MS = 50
@@ -75,13 +75,4 @@ export class Registry implements AsyncDisposable {
       await sleep(POLL_MS)
     }
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -53,6 +53,7 @@ export interface Stats {
 export interface Listed {
   readonly name: string
   readonly key: string
+  readonly link: string | null
   readonly role: string
   readonly blocksHeld: number
   readonly blocksKnown: number

@@ -17,6 +17,34 @@ test('a link survives being written and read, in every accepted form', (t) => {
   }
 })
 
+test('a link names peers, behind its secret or without one', (t) => {
+  const peers = [
+    { host: '192.0.2.7', port: 7777 },
+    { host: '2001:db8::1', port: 1 }
+  ]
+  for (const link of [
+    { key, secret, version: 2, peers },
+    { key, secret: undefined, version: undefined, peers }
+  ]) {
+    t.alike(parseLink(formatLink(link)), link)
+  }
+  const text = formatLink({ key, secret, version: undefined })
+  t.alike(parseLink(`${text}?later=1&peer=a%3A80&x`).peers, [{ host: 'a', port: 80 }])
+  for (const bad of [
+    'peer=',
+    'peer=a',
+    'peer=a:0',
+    'peer=%',
+    Array(9).fill('peer=a:1').join('&')
+  ]) {
+    t.is(
+      code(() => parseLink(`${text}?${bad}`)),
+      'BAD_LINK',
+      bad
+    )
+  }
+})
+
 test('a mirror link has no secret and does not read', (t) => {
   const link = formatLink({ key, secret: undefined, version: undefined })
   t.is(parseLink(link).secret, undefined)

@@ -1,4 +1,10 @@
 import type { Command } from 'commander'
+import {
+  ADVERTISE_VARIABLE,
+  LISTEN_VARIABLE,
+  listeningOf,
+  parseListening
+} from '../../daemon/listening.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { table } from '../output.ts'
 
@@ -8,15 +14,22 @@ export function addDaemon(program: Command): void {
   const daemon = program
     .command('daemon')
     .description('the service that stores, seeds and fetches images')
-    .addHelpText('after', '\nExample:\n  dat-container daemon status')
-  daemon
-    .command('run')
-    .description('serve in the foreground until SIGTERM or Ctrl-C')
-    .action(async (_flags: object, command: Command) => run(readGlobals(command)))
-  daemon
-    .command('start')
-    .description('start it in the background, unless it runs')
-    .action(async (_flags: object, command: Command) => start(readGlobals(command)))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  dat-container daemon status\n  dat-container daemon start --listen 192.0.2.7:7777'
+    )
+  withListening(
+    daemon.command('run').description('serve in the foreground until SIGTERM or Ctrl-C')
+  ).action(async (flags: ListenFlags, command: Command) => {
+    setListening(flags)
+    await run(readGlobals(command))
+  })
+  withListening(
+    daemon.command('start').description('start it in the background, unless it runs')
+  ).action(async (flags: ListenFlags, command: Command) => {
+    setListening(flags)
+    await start(readGlobals(command))
+  })
   daemon
     .command('stop')
     .description('stop it; containers wait until it is back')
@@ -25,6 +38,24 @@ export function addDaemon(program: Command): void {
     .command('status')
     .description('tell whether it runs; exit status 3 when it does not')
     .action(async (_flags: object, command: Command) => status(readGlobals(command)))
+}
+
+interface ListenFlags {
+  readonly listen?: string
+  readonly advertise?: string
+}
+
+function withListening(command: Command): Command {
+  return command
+    .option('--listen <[host:]port>', 'let peers connect here by TCP, without the DHT')
+    .option('--advertise <host:port>', 'where links say so (default: the host of --listen)')
+}
+
+/** Through the environment, as a daemon in the background gets all it is told. */
+function setListening({ listen, advertise }: ListenFlags): void {
+  parseListening(listen, advertise)
+  if (listen !== undefined) process.env[LISTEN_VARIABLE] = listen
+  if (advertise !== undefined) process.env[ADVERTISE_VARIABLE] = advertise
 }
 
 async function run({ home, output }: Globals): Promise<void> {
@@ -39,6 +70,7 @@ async function run({ home, output }: Globals): Promise<void> {
   await runDaemon({
     home,
     bootstrap,
+    listening: listeningOf(process.env),
     log,
     onReady: (daemon) => output.note(`serving ${daemon.status().home}; Ctrl-C stops`)
   })
@@ -106,6 +138,8 @@ async function status(globals: Globals): Promise<void> {
       ['release', state.version],
       ['since', state.startedAt],
       ['DHT', state.bootstrap ? `private: ${state.bootstrap.join(', ')}` : 'public'],
+      ...(state.listen ? [['listens at', state.listen]] : []),
+      ...(state.advertise ? [['links say', state.advertise]] : []),
       ['images', String(state.images)],
       ['peers', String(state.connections)]
     ])
