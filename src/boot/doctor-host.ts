@@ -88,7 +88,7 @@ export async function checkKvm(): Promise<Check> {
     return partly('kvm', detail, `${installCommand('qemu-system-x86_64')}, then run doctor again`)
   }
   try {
-    const { verdict, detail } = await probeGuest('kvm')
+    const { verdict, detail } = await probeGuest()
     if (verdict === 'works') return pass('kvm', detail)
     const remedy =
       'use -accel tcg; on a virtual machine, ask its provider for nested virtualization'

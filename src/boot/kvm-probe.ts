@@ -69,43 +69,27 @@ function hexByte(value: number): string {
   return value.toString(16).padStart(2, '0')
 }
 
-/**
- * Runs a tiny guest under QEMU, at most five seconds: /dev/kvm that opens says nothing about guests
- * that run (nested virtualization may hang them).
- *
- * @param accelerator `tcg` shows whether a bad verdict is QEMU's fault or KVM's
- * @throws ContainerError `MISSING_TOOL` without QEMU
- */
-export async function probeGuest(
-  accelerator: 'kvm' | 'tcg' = 'kvm'
-): Promise<{ verdict: KvmVerdict; detail: string }> {
-  const directory = await mkdtemp(join(tmpdir(), 'dat-container-kvm-'))
-  try {
-    const image = join(directory, 'boot.img')
-    await writeFile(image, exitingBootSector())
-    const { exitCode, stderr } = await runCommand(
-      'qemu-system-x86_64',
-      guestArguments(accelerator),
-      {
-        timeoutMs: TIMEOUT_MS,
-        cwd: directory
-      }
-    )
-    const detail = stderr.trim().split('\n').at(-1) ?? ''
-    if (exitCode === EXPECTED_EXIT_CODE) return { verdict: 'works', detail: 'a test guest ran' }
-    if (exitCode === TIMED_OUT) return { verdict: 'hangs', detail: 'a test guest hung for 5 s' }
-    return { verdict: 'refused', detail: detail || `QEMU ended with ${exitCode}` }
-  } finally {
-    await rm(directory, { recursive: true, force: true })
-  }
+/** A guest that ends QEMU by itself, and how to run it. */
+export interface ProbeGuest {
+  readonly program: string
+  readonly image: Uint8Array
+  /** QEMU's arguments; it runs where the image is, as `boot.img`. */
+  readonly argv: readonly string[]
+  /** What QEMU exits with when the guest ran. */
+  readonly exitCode: number
 }
 
-function guestArguments(accelerator: 'kvm' | 'tcg'): string[] {
-  return [
-    '-accel',
-    accelerator,
-    '-cpu',
-    accelerator === 'kvm' ? 'host' : 'max',
+/**
+ * {@link exitingBootSector} on QEMU.
+ *
+ * @param processor the arguments that choose accelerator and processor
+ */
+export function bootSectorGuest(
+  processor: readonly string[],
+  program = 'qemu-system-x86_64'
+): ProbeGuest {
+  const argv = [
+    ...processor,
     '-machine',
     'pc',
     '-m',
@@ -121,4 +105,31 @@ function guestArguments(accelerator: 'kvm' | 'tcg'): string[] {
     // Named relative to the working directory: a comma in the path would end the option.
     'file=boot.img,format=raw,if=ide,snapshot=on'
   ]
+  return { program, image: exitingBootSector(), argv, exitCode: EXPECTED_EXIT_CODE }
+}
+
+/**
+ * Runs a tiny guest under QEMU, at most five seconds: /dev/kvm that opens says nothing about guests
+ * that run (nested virtualization may hang them).
+ *
+ * @param guest @default a boot sector under KVM
+ * @throws ContainerError `MISSING_TOOL` without QEMU
+ */
+export async function probeGuest(
+  guest = bootSectorGuest(['-accel', 'kvm', '-cpu', 'host'])
+): Promise<{ verdict: KvmVerdict; detail: string }> {
+  const directory = await mkdtemp(join(tmpdir(), 'dat-container-kvm-'))
+  try {
+    await writeFile(join(directory, 'boot.img'), guest.image)
+    const { exitCode, stderr } = await runCommand(guest.program, guest.argv, {
+      timeoutMs: TIMEOUT_MS,
+      cwd: directory
+    })
+    const detail = stderr.trim().split('\n').at(-1) ?? ''
+    if (exitCode === guest.exitCode) return { verdict: 'works', detail: 'a test guest ran' }
+    if (exitCode === TIMED_OUT) return { verdict: 'hangs', detail: 'a test guest hung for 5 s' }
+    return { verdict: 'refused', detail: detail || `QEMU ended with ${exitCode}` }
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
 }

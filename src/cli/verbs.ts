@@ -14,6 +14,7 @@ import { addImages } from './verbs/images.ts'
 import { addInfo } from './verbs/info.ts'
 import { addLogs } from './verbs/logs.ts'
 import { addLs } from './verbs/ls.ts'
+import { addMachine } from './verbs/machine.ts'
 import { addMount } from './verbs/mount.ts'
 import { addPull } from './verbs/pull.ts'
 import { addShare } from './verbs/share.ts'
@@ -40,6 +41,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addGc,
   addDaemon,
   addDht,
+  addMachine,
   addDoctor,
   addCompletion
 ]

@@ -208,6 +208,8 @@ declare module 'z32' {
 }
 
 declare module 'hypercore-crypto' {
+  /** BLAKE2b of 32 bytes. */
+  export function hash(data: Uint8Array): Buffer
   /** The topic under which a log is announced; tells nothing of its key. */
   export function discoveryKey(key: Buffer): Buffer
 }

@@ -12,20 +12,27 @@ export function addCompletion(program: Command): void {
     })
 }
 
+function caseFor(pattern: string, command: Command): string {
+  const words = [
+    ...command.commands.map((inner) => inner.name()),
+    ...command.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
+    ...command.options.flatMap((option) => [option.short, option.long].filter(Boolean))
+  ]
+  return `    ${pattern}) words='${words.join(' ')}' ;;`
+}
+
 /** Completes verbs, their subcommands, words and flags, from the program's own definition. */
 function completionScript(program: Command): string {
-  const cases = program.commands.map((verb) => {
-    const words = [
-      ...verb.commands.map((inner) => inner.name()),
-      ...verb.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
-      ...verb.options.flatMap((option) => [option.short, option.long].filter(Boolean))
-    ]
-    return `    ${[verb.name(), ...verb.aliases()].join('|')}) words='${words.join(' ')}' ;;`
-  })
+  const cases = program.commands.flatMap((verb) => [
+    // First, as the first pattern that fits is taken: flags of a subcommand that is there.
+    ...verb.commands.map((inner) => caseFor(`'${verb.name()} ${inner.name()} '`, inner)),
+    caseFor([verb.name(), ...verb.aliases()].map((name) => `${name}' '*`).join('|'), verb)
+  ])
   const verbs = program.commands.map((verb) => verb.name()).join(' ')
   return `_dat_container() {
-  local words word=\${COMP_WORDS[COMP_CWORD]}
-  case \${COMP_WORDS[1]} in
+  local words inner word=\${COMP_WORDS[COMP_CWORD]}
+  [ "$COMP_CWORD" -gt 2 ] && inner=\${COMP_WORDS[2]}
+  case "\${COMP_WORDS[1]} $inner " in
 ${cases.join('\n')}
     *) words='' ;;
   esac

@@ -1,0 +1,47 @@
+import { execa } from 'execa'
+import { ContainerError } from '../src/image/errors.ts'
+
+export interface CommandOptions {
+  readonly cwd?: string
+  readonly env?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+  readonly input?: Uint8Array
+  /** Show what it prints instead of keeping it. */
+  readonly isLoud?: boolean
+}
+
+/**
+ * Runs a program of this machine to its end.
+ *
+ * @returns what it printed
+ * @throws ContainerError `MISSING_TOOL`, `CANCELLED`, `IO` with the end of what it complained of
+ */
+export async function run(
+  file: string,
+  args: readonly string[],
+  options: CommandOptions = {}
+): Promise<Buffer> {
+  const result = await execa(file, args, {
+    reject: false,
+    encoding: 'buffer',
+    maxBuffer: 1 << 30,
+    stripFinalNewline: false,
+    env: { LC_ALL: 'C', ...options.env },
+    ...(options.isLoud === true ? { stdout: 2, stderr: 'inherit' } : {}),
+    ...(options.input === undefined ? { stdin: 'ignore' } : { input: options.input }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.signal === undefined ? {} : { cancelSignal: options.signal })
+  })
+  if (result.code === 'ENOENT') {
+    throw new ContainerError('MISSING_TOOL', `${file} is not installed`, {
+      hint: 'os-image/README.md lists what a build needs'
+    })
+  }
+  if (result.isCanceled) throw new ContainerError('CANCELLED', `${file} was cancelled`)
+  if (result.exitCode !== 0) {
+    const complaint = Buffer.from(result.stderr ?? '').toString()
+    const end = complaint.trimEnd().split('\n').slice(-20).join('\n')
+    throw new ContainerError('IO', `${file} ${args[0] ?? ''} ended with ${result.exitCode}: ${end}`)
+  }
+  return Buffer.from(result.stdout ?? '')
+}

@@ -1,0 +1,72 @@
+/**
+ * Builds HyperOS, a small Linux that carries this tool.
+ *
+ *   npm run os-image                       build into os-image/dist
+ *   npm run os-image -- --sign KEYFILE     and sign the manifest
+ *   npm run os-image -- lock               take the newest packages into packages.lock
+ *   npm run os-image -- keygen FILE        make a key to sign with: FILE, and FILE.pub
+ */
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { writeFileAtomically } from '../src/image/atomic-file.ts'
+import { ContainerError } from '../src/image/errors.ts'
+import { buildImage } from './build.ts'
+import { parseNames, refreshedLock } from './packages.ts'
+import { SOURCE } from './paths.ts'
+import { generateKeys } from './sign.ts'
+
+const ARCH = 'amd64'
+/** When nothing says otherwise: 2025-08-09, the day of the Debian release that the packages are of. */
+const DEFAULT_EPOCH = 1754697600
+
+const program = new Command('os-image').description('build HyperOS')
+program
+  .command('build', { isDefault: true })
+  .description('build kernel, initrd and manifest into os-image/dist')
+  .option('--sign <file>', 'sign the manifest with this minisign secret key')
+  .action(async ({ sign }: { sign?: string }) => {
+    const table = await buildImage({ arch: ARCH, epoch: epoch(), secretKeyFile: sign, note })
+    console.log(table.join('\n'))
+  })
+program
+  .command('lock')
+  .description('take the newest version of each package into packages.lock')
+  .action(async () => {
+    const names = parseNames(await readFile(join(SOURCE, 'packages.list'), 'utf8'))
+    const lock = await refreshedLock(names, ARCH)
+    await writeFileAtomically(join(SOURCE, 'packages.lock'), lock, 0o644)
+    note(`locked ${lock.split('\n').length - 2} packages`)
+  })
+program
+  .command('keygen')
+  .description('make a key to sign with')
+  .argument('<file>', 'the secret key; the public one is FILE.pub')
+  .action(async (file: string) => {
+    const { secretKey, publicKey } = generateKeys()
+    // A key that is overwritten is lost for ever.
+    await writeFile(file, secretKey, { flag: 'wx', mode: 0o600 })
+    await writeFile(`${file}.pub`, publicKey)
+    note(`${file}, and for those who check: ${file}.pub`)
+  })
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof Error)) throw error
+  console.error(`os-image: ${error.message}`)
+  if (error instanceof ContainerError && error.hint !== undefined) console.error(`  ${error.hint}`)
+  process.exitCode = 1
+}
+
+function note(text: string): void {
+  console.error(text)
+}
+
+function epoch(): number {
+  const given = process.env['SOURCE_DATE_EPOCH']
+  if (given === undefined) return DEFAULT_EPOCH
+  const seconds = Number(given)
+  if (Number.isSafeInteger(seconds) && seconds >= 0) return seconds
+  throw new ContainerError('USAGE', 'SOURCE_DATE_EPOCH is not a number of seconds')
+}

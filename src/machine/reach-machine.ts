@@ -1,0 +1,82 @@
+import { ContainerError } from '../image/errors.ts'
+import { readConsole } from './console-log.ts'
+import { machineHome, machinePaths } from './machine-paths.ts'
+import { readLiveState, requireConfig, requireRunning } from './machine-record.ts'
+import { quoteCommand, runSsh, type SshPlan } from './ssh-command.ts'
+
+/**
+ * Runs a command, or a login shell, in a machine as root, with this process's streams.
+ *
+ * @param request.command for the guest's shell; `argv` is one whose words are taken literally
+ * @returns its exit status; 255 when there was no connection
+ * @throws ContainerError `NOT_FOUND`, `NOT_RUNNING`, `MISSING_TOOL`
+ */
+export async function runInMachine(request: {
+  home: string
+  name: string
+  command?: string
+  argv?: readonly string[]
+  tty?: SshPlan['tty']
+  noInput?: boolean
+}): Promise<number> {
+  const home = machineHome(request.home)
+  const places = machinePaths(home, request.name)
+  const { sshPort } = await requireRunning(places)
+  const command = request.argv === undefined ? request.command : quoteCommand(request.argv)
+  return runSsh({
+    name: places.name,
+    port: sshPort,
+    key: home.sshKey,
+    knownHosts: places.knownHosts,
+    tty: request.tty ?? 'auto',
+    noInput: request.noInput ?? false,
+    ...(command === undefined ? {} : { command })
+  })
+}
+
+/**
+ * What the guest wrote to its serial port, since its last start.
+ *
+ * @param request.follow go on until the machine ends
+ * @param request.tail start with this many last lines
+ * @throws ContainerError `NOT_FOUND`
+ */
+export async function* readMachineLog(request: {
+  home: string
+  name: string
+  follow?: boolean
+  tail?: number | undefined
+  signal?: AbortSignal
+}): AsyncGenerator<Buffer> {
+  const places = machinePaths(machineHome(request.home), request.name)
+  await requireConfig(places)
+  yield* readConsole(places.consoleLog, {
+    ...(request.tail === undefined ? {} : { tail: request.tail }),
+    ...(request.signal === undefined ? {} : { signal: request.signal }),
+    ...(request.follow === true
+      ? { lives: async () => (await readLiveState(places)) !== undefined }
+      : {})
+  })
+}
+
+/**
+ * Takes the name out of `[NAME] [-- COMMAND…]`, where the words after the `--` are known by number.
+ *
+ * @param words all of them, the `--` not among them
+ * @param afterDashes how many of them come after the `--`; undefined when there is none
+ * @throws ContainerError `USAGE`
+ */
+export function splitNameAndCommand(
+  words: readonly string[],
+  afterDashes: number | undefined,
+  defaultName: string
+): { name: string; command: string[] } {
+  const before = words.length - (afterDashes ?? 0)
+  const [name = defaultName] = words.slice(0, before)
+  if (before > 1) {
+    throw new ContainerError('USAGE', 'give one machine', {
+      hint: 'put -- before the command'
+    })
+  }
+  return { name, command: words.slice(before) }
+}

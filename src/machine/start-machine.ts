@@ -1,0 +1,339 @@
+import { existsSync } from 'node:fs'
+import { mkdir, rm, stat } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
+import { arch, platform } from 'node:os'
+import { readJsonFile, writeJsonFile } from '../boot/json-file.ts'
+import { identify, type ProcessIdentity } from '../boot/process-table.ts'
+import { quoteForShell } from '../boot/shell-quote.ts'
+import { CleanupStack } from '../image/cleanup-stack.ts'
+import { throwIfCancelled } from '../image/cancel.ts'
+import { ContainerError, isContainerError } from '../image/errors.ts'
+import { chooseAccelerator } from './accelerator.ts'
+import { planCommandLine } from './command-line.ts'
+import { lastLines } from './console-log.ts'
+import { prepareDisk } from './data-disk.ts'
+import { findQemu } from './find-qemu.ts'
+import { freePort } from './free-port.ts'
+import { takeMachineLock } from './machine-lock.ts'
+import { mergeOptions, type MachineOptions } from './machine-options.ts'
+import { machineHome, machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
+import {
+  readLiveState,
+  summarize,
+  type MachineConfig,
+  type MachineState,
+  type MachineSummary
+} from './machine-record.ts'
+import { findImage, givenImage, openImage } from './os-image.ts'
+import { LOOPBACK, SSH_GUEST_PORT, parseForward } from './port-forward.ts'
+import {
+  planQemu,
+  type Architecture,
+  type ControlPlace,
+  type MachinePlan,
+  type Platform
+} from './qemu-plan.ts'
+import { endQemu, startQemu } from './qemu-process.ts'
+import { captureSsh } from './ssh-command.ts'
+import { homeSshKey } from './ssh-key.ts'
+import { waitForSsh, type WaitProgress } from './wait-for-ssh.ts'
+
+export interface StartRequest {
+  readonly home: string
+  readonly name: string
+  readonly options: MachineOptions
+  /** How long ssh may take to answer. @default 120000, without an accelerator 600000 */
+  readonly timeoutMs?: number | undefined
+  /** A minisign key that the image's manifest must be signed by. */
+  readonly publicKey?: string | undefined
+  /** Nodes of a private DHT for the guest's daemon, `host:port,…`. */
+  readonly bootstrap?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly events?: {
+    /** Something that people should know; one line. */
+    readonly onNotice?: (line: string) => void
+    readonly onProgress?: (progress: WaitProgress) => void
+    /** The end of the guest's serial log, before a start that failed throws. */
+    readonly onFailure?: (lines: readonly string[]) => void
+  }
+}
+
+/** A machine that answers to ssh, and what was said while it started. */
+export interface StartedMachine extends MachineSummary {
+  readonly notices: readonly string[]
+}
+
+const LOCK_WAIT_MS = 500
+const TIMEOUT_MS = 120_000
+const SLOW_TIMEOUT_MS = 600_000
+const MOUNT_TIMEOUT_MS = 60_000
+const SHOWN_LINES = 20
+/** Somebody else may take the port for ssh between our look and QEMU's. */
+const PORT_ATTEMPTS = 3
+
+/**
+ * Starts a machine, making it when there is none, and waits until root can log in. One that does
+ * not get there is stopped; a new one that is cancelled is forgotten.
+ *
+ * @throws ContainerError `NAME_IN_USE` when it runs, `USAGE`, `MISSING_TOOL`, `NOT_FOUND`,
+ *   `BAD_MANIFEST`, `BAD_SOURCE`, `BOOT_FAILED`, `TIMEOUT`, `CANCELLED`
+ */
+export async function startMachine(request: StartRequest): Promise<StartedMachine> {
+  const home = machineHome(request.home)
+  const places = machinePaths(home, request.name)
+  const lock = await takeMachineLock(places.lock, LOCK_WAIT_MS)
+  if (lock === undefined) throw await inUse(places)
+  const undo = new CleanupStack()
+  try {
+    return await startLocked(request, { home, places, lock, undo })
+  } catch (error) {
+    await undo.undo()
+    throw error
+  } finally {
+    // QEMU has the lock from here on, when it runs.
+    await lock.close()
+  }
+}
+
+interface Start {
+  readonly home: MachineHome
+  readonly places: MachinePaths
+  readonly lock: FileHandle
+  /** Undoes what a failed start did. */
+  readonly undo: CleanupStack
+}
+
+async function startLocked(request: StartRequest, start: Start): Promise<StartedMachine> {
+  const { home, places, undo } = start
+  const { signal } = request
+  if ((await readLiveState(places)) !== undefined) throw await inUse(places)
+  const before = await readJsonFile<MachineConfig>(places.config)
+  const config = mergeOptions(request.name, request.options, before)
+  const notices: string[] = []
+  const notice = (line: string): void => {
+    notices.push(line)
+    request.events?.onNotice?.(line)
+  }
+  const plan = await planStart(request, start, config, notice)
+  throwIfCancelled(signal)
+  const { qemu, sshPort } = await launch(plan, start, config, signal)
+  undo.defer(() => endQemu(qemu, plan.control))
+  await writeJsonFile(places.config, { ...config, sshPort })
+  const state: MachineState = {
+    name: places.name,
+    state: 'starting',
+    qemu,
+    starter: ownIdentity(),
+    control: plan.control,
+    accelerator: plan.accelerator,
+    type: plan.type,
+    sshPort,
+    startedAt: new Date().toISOString()
+  }
+  await writeJsonFile(places.state, state)
+  const began = performance.now()
+  const target = {
+    name: places.name,
+    port: sshPort,
+    key: home.sshKey,
+    knownHosts: places.knownHosts
+  }
+  try {
+    await waitForSsh({
+      target,
+      qemu,
+      consoleLog: places.consoleLog,
+      qemuLog: places.qemuLog,
+      timeoutMs: request.timeoutMs ?? (plan.accelerator === 'tcg' ? SLOW_TIMEOUT_MS : TIMEOUT_MS),
+      signal,
+      onProgress: request.events?.onProgress
+    })
+    await mountShares(config, target, signal)
+  } catch (error) {
+    if (isContainerError(error, 'CANCELLED')) throw error
+    request.events?.onFailure?.(await lastLines(places.consoleLog, SHOWN_LINES))
+    throw withLogHint(error, places.name)
+  }
+  await writeJsonFile(places.state, {
+    ...state,
+    state: 'running',
+    readyMs: Math.round(performance.now() - began)
+  } satisfies MachineState)
+  return { ...(await summarize(places)), notices }
+}
+
+/** Everything that QEMU's arguments depend on, the files that it wants made. */
+async function planStart(
+  request: StartRequest,
+  { home, places, undo }: Start,
+  config: MachineConfig,
+  notice: (line: string) => void
+): Promise<MachinePlan & { readonly program: string }> {
+  const host = { platform: platform() as Platform, architecture: arch() as Architecture }
+  const image =
+    config.kernel !== undefined && config.initrd !== undefined
+      ? await givenImage(config.kernel, config.initrd)
+      : await openImage(findImage(home.image), { publicKey: request.publicKey })
+  const architecture = image.architecture ?? host.architecture
+  for (const { source } of config.shares) await requireDirectory(source, host.platform)
+  const qemu = await findQemu(host.platform, architecture)
+  const chosen = await chooseAccelerator({
+    asked: config.accelerator,
+    host,
+    guest: architecture,
+    qemu,
+    cache: home.accelerators
+  })
+  if (chosen.notice !== undefined) notice(chosen.notice)
+  const isNew = !existsSync(places.config)
+  if (isNew) {
+    // Kept after a failure, for its logs; a start that was cancelled leaves nothing.
+    undo.defer(async () => {
+      if (request.signal?.aborted === true || !existsSync(places.consoleLog)) {
+        await rm(places.directory, { recursive: true, force: true })
+      }
+    })
+  }
+  await mkdir(places.directory, { recursive: true, mode: 0o700 })
+  await mkdir(places.runtime, { recursive: true, mode: 0o700 })
+  undo.defer(() => rm(places.runtime, { recursive: true, force: true }))
+  await rm(places.state, { force: true })
+  await rm(places.consoleLog, { force: true })
+  const disk =
+    config.diskBytes === 0
+      ? undefined
+      : await prepareDisk(places.disk, config.diskBytes, host.platform)
+  // Without a disk the guest makes new host keys at each start.
+  if (disk === undefined || isNew) await rm(places.knownHosts, { force: true })
+  return {
+    program: qemu.program,
+    name: places.name,
+    platform: host.platform,
+    architecture,
+    accelerator: chosen.accelerator,
+    type: machineType(config, architecture),
+    memoryMib: config.memoryMib,
+    cpus: config.cpus,
+    kernel: image.kernel,
+    initrd: image.initrd,
+    commandLine: planCommandLine({
+      architecture,
+      name: places.name,
+      authorizedKeys: await homeSshKey(home.sshKey),
+      bootstrap: request.bootstrap,
+      append: config.append
+    }),
+    ...(disk === undefined ? {} : { disk }),
+    forwards: config.forwards.map(parseForward),
+    shares: config.shares.map(({ source, readOnly }, index) => ({
+      source,
+      readOnly,
+      tag: shareTag(index)
+    })),
+    consoleLog: places.consoleLog,
+    control: controlPlace(places)
+  }
+}
+
+/** Starts QEMU with a free port for ssh. */
+async function launch(
+  plan: MachinePlan & { readonly program: string },
+  { home, places, lock }: Start,
+  config: MachineConfig,
+  signal: AbortSignal | undefined
+): Promise<{ qemu: ProcessIdentity; sshPort: number }> {
+  const taken = new Set(plan.forwards.map(({ hostPort }) => hostPort))
+  for (let attempt = 1; ; attempt++) {
+    const preferred = attempt === 1 && !taken.has(config.sshPort ?? 0) ? config.sshPort : undefined
+    const sshPort = await freePort(preferred)
+    const ssh = {
+      protocol: 'tcp',
+      address: LOOPBACK,
+      hostPort: sshPort,
+      guestPort: SSH_GUEST_PORT
+    } as const
+    const argv = planQemu({ ...plan, forwards: [ssh, ...plan.forwards] })
+    try {
+      const qemu = await startQemu({
+        program: plan.program,
+        argv,
+        unit: `dat-machine-${home.running.split('/').at(-2)}-${places.name}`,
+        log: places.qemuLog,
+        control: plan.control,
+        lock,
+        signal
+      })
+      return { qemu, sshPort }
+    } catch (error) {
+      const isPort = error instanceof Error && error.message.includes(`:${sshPort}-:`)
+      if (!isPort || attempt === PORT_ATTEMPTS) throw error
+    }
+  }
+}
+
+async function mountShares(
+  config: MachineConfig,
+  target: Parameters<typeof captureSsh>[0],
+  signal: AbortSignal | undefined
+): Promise<void> {
+  for (const [index, share] of config.shares.entries()) {
+    const place = quoteForShell(share.target)
+    const options = `trans=virtio,version=9p2000.L,msize=524288,${share.readOnly ? 'ro' : 'rw'}`
+    const command = `mkdir -p ${place} && mount -t 9p -o ${options} ${shareTag(index)} ${place}`
+    const ran = await captureSsh(target, command, { timeoutMs: MOUNT_TIMEOUT_MS, signal })
+    if (ran.exitCode === 0) continue
+    const said = ran.stderr.trim().split('\n').at(-1) ?? ''
+    throw new ContainerError('MOUNT_FAILED', `the guest cannot mount ${share.source}: ${said}`)
+  }
+}
+
+function shareTag(index: number): string {
+  return `share${index}`
+}
+
+async function requireDirectory(path: string, platform: Platform): Promise<void> {
+  if (platform === 'win32') {
+    throw new ContainerError('USAGE', 'QEMU for Windows shares no directories', {
+      hint: 'leave --share out, and copy files with scp'
+    })
+  }
+  const found = await stat(path).catch(() => undefined)
+  if (found?.isDirectory() === true) return
+  throw new ContainerError('NOT_FOUND', `there is no directory ${path}`, {
+    hint: 'share one that is there'
+  })
+}
+
+function machineType({ type }: MachineConfig, architecture: Architecture): MachinePlan['type'] {
+  const fitting = architecture === 'x64' ? ['q35', 'microvm'] : ['virt']
+  if (type === 'auto') return architecture === 'x64' ? 'q35' : 'virt'
+  if (fitting.includes(type)) return type
+  throw new ContainerError('USAGE', `an ${architecture} machine cannot be a ${type}`, {
+    hint: `use --type ${fitting.join(' or ')}`
+  })
+}
+
+function controlPlace({ control }: MachinePaths): ControlPlace {
+  return { kind: 'unix', path: control }
+}
+
+function ownIdentity(): ProcessIdentity {
+  return identify(process.pid) ?? { pid: process.pid, startTicks: 0 }
+}
+
+async function inUse(places: MachinePaths): Promise<ContainerError> {
+  const live = await readLiveState(places)
+  const what = live?.state === 'running' ? 'runs already' : 'is just being started or removed'
+  return new ContainerError('NAME_IN_USE', `machine ${places.name} ${what}`, {
+    hint: `dat-container machine ssh ${places.name} gets in, machine stop ${places.name} ends it`
+  })
+}
+
+function withLogHint(error: unknown, name: string): unknown {
+  if (!isContainerError(error)) return error
+  const log = `all of what the guest said: dat-container machine logs ${name}`
+  return new ContainerError(error.code, error.message, {
+    hint: error.hint === undefined ? log : `${error.hint}; ${log}`,
+    cause: error
+  })
+}
