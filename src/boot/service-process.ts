@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { SERVICE_ARGUMENTS, serviceEnvironment } from '../daemon/service-memory.ts'
 import { isOnHost } from './package-manager.ts'
 
 /** Whether systemd is the host's PID 1, as sd_booted(3) finds out. */
@@ -33,7 +34,9 @@ export function inOwnScope(
 
 /** Starts a Node.js program of ours that outlives this process, in a session of its own. */
 export function spawnService(unit: string, script: string, stdio: StdioOptions): ChildProcess {
-  const command = inOwnScope(unit, [process.execPath, script], { systemd: isSystemdHost() })
+  const command = inOwnScope(unit, [process.execPath, ...SERVICE_ARGUMENTS, script], {
+    systemd: isSystemdHost()
+  })
   const [file = process.execPath, ...args] = command
-  return spawn(file, args, { detached: true, stdio, cwd: '/' })
+  return spawn(file, args, { detached: true, stdio, cwd: '/', env: serviceEnvironment() })
 }

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { ContainerError, isContainerError, type ErrorCode } from '../image/errors.ts'
 import type { HomePaths } from './home.ts'
+import { SERVICE_ARGUMENTS, serviceEnvironment } from './service-memory.ts'
 
 /**
  * Starts a daemon for a home in a session of its own and waits until its socket answers. When
@@ -15,11 +16,11 @@ export async function startDaemon(paths: HomePaths): Promise<void> {
   const main = fileURLToPath(new URL(`./daemon-main.js`, import.meta.url))
   const logFile = openSync(paths.daemonLog, 'a', 0o600)
   try {
-    const child = spawn(process.execPath, [main], {
+    const child = spawn(process.execPath, [...SERVICE_ARGUMENTS, main], {
       detached: true,
       cwd: '/',
       stdio: ['ignore', logFile, logFile, 'pipe'],
-      env: { ...process.env, DAT_CONTAINER_HOME: paths.home }
+      env: { ...serviceEnvironment(), DAT_CONTAINER_HOME: paths.home }
     })
     child.unref()
     const told = await firstWords(child.stdio[3] as Readable)

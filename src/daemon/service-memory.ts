@@ -1,0 +1,14 @@
+/**
+ * For Node.js: the young generation of what stays may grow to 12 MB instead of 48. A mounter of 200,000
+ * files had 135 MB with this and 164 without, a daemon that fetches spends a twentieth more time.
+ */
+export const SERVICE_ARGUMENTS: readonly string[] = ['--max-semi-space-size=4']
+
+/**
+ * The environment of a program of ours that stays. Left to itself, glibc gives each of its threads an
+ * arena, and memory that is freed in one serves no other: a daemon that fetched 500 MB had 190 MB
+ * with two arenas and 230 with as many as it liked, at the same processor time.
+ */
+export function serviceEnvironment(): NodeJS.ProcessEnv {
+  return { MALLOC_ARENA_MAX: '2', ...process.env }
+}
