@@ -2,7 +2,7 @@
  * Cold starts over an emulated wide-area network, against what else brings the same workload there.
  *
  *   node build/bench/wan.js ROOTFS [--workloads echo,…] [--rates 100] [--rtts 50]
- *     [--runs 10] [--rivals registry,…|none] [--whole] [--out wan]
+ *     [--runs 10] [--rivals registry,…|none] [--whole] [--named] [--out wan]
  *
  * Rates in Mbit/s, round trips in ms. See bench/README.md.
  */
@@ -30,6 +30,7 @@ import { judge, summarize, type Measured, type Traced } from './wan/verdicts.ts'
 import { treeOf } from './workloads/tree.ts'
 import { workloadNamed, WORKLOADS, type Workload } from './workloads/workload.ts'
 
+const PEER_PORT = 7777
 /** While a publisher publishes and rivals are filled, the network is none. */
 const FAST = evenWire(10e9, 0)
 
@@ -42,6 +43,7 @@ const { values } = parseArgs({
     runs: { type: 'string', default: '10' },
     rivals: { type: 'string', default: Object.keys(RIVALS).join(',') },
     whole: { type: 'boolean', default: false },
+    named: { type: 'boolean', default: false },
     out: { type: 'string', default: 'wan' }
   }
 })
@@ -95,11 +97,14 @@ async function measure(workload: Workload): Promise<void> {
   await using network = await WanNetwork.open(FAST)
   const { name, argv } = workload
   const { publisher } = network
+  const listen = `${network.star.host('publisher').address}:${PEER_PORT}`
+  if (values.named) await publisher.ok('daemon', 'start', '--listen', listen)
   // Recorded on the publisher's host; a network of its own is all that the container has there.
   const recorded = ['--profile', ...(argv.length > 0 ? ['--', ...argv] : [])]
   const shared = await publisher.json<SharedProfiled>('share', tree, '--name', name, ...recorded)
   const plain = await publisher.json<Shared>('share', tree, '--name', `${name}-plain`)
-  const stage = { network, workload, tree, link: shared.link }
+  const stage = { network, workload, tree, link: unnamed(shared.link) }
+  const named = { ...stage, link: shared.link }
   const tracedBytes = shared.profile.storedBytes
   await withRivals(stage, rivals, async (served) => {
     for (const { mbit, rttMs } of links) {
@@ -107,12 +112,14 @@ async function measure(workload: Workload): Promise<void> {
       traces.push({ workload: name, mbit, rttMs, tracedBytes })
       const own = [
         lazily(stage),
-        lazily({ ...stage, link: plain.link }, 'no profile'),
+        lazily({ ...stage, link: unnamed(plain.link) }, 'no profile'),
+        ...(values.named ? [lazily(named, 'named peer')] : []),
         locally(stage),
         floor(stage, 'T_floor', tracedBytes)
       ]
       const whole = [
         pulling(stage),
+        ...(values.named ? [pulling(named, 'pull, named peer')] : []),
         floor(stage, 'T_stream', shared.storedBytes),
         lazily(stage, 'offline', { offline: true })
       ]
@@ -124,6 +131,11 @@ async function measure(workload: Workload): Promise<void> {
       })
     }
   })
+}
+
+/** A link whose publisher must be looked for. */
+function unnamed(link: string): string {
+  return link.replace(/\?.*/, '')
 }
 
 /** Runs every contender as often as was asked for, in an order that differs each time. */

@@ -47,8 +47,8 @@ export function lazily(
 }
 
 /** The whole image, and nothing started. */
-export function pulling({ network, link }: Stage): Contender {
-  return { name: 'pull', start: () => runPull(network, link) }
+export function pulling({ network, link }: Stage, name = 'pull'): Contender {
+  return { name, start: () => runPull(network, link) }
 }
 
 /** So many bytes over one TCP connection: nothing is faster. */

@@ -35,7 +35,9 @@ const OWN = new Set([
   'dat-container',
   'no profile',
   'pull',
-  'offline'
+  'offline',
+  'named peer',
+  'pull, named peer'
 ])
 
 /** A row for each way to each workload over each link: what its runs have in common; fastest first. */

@@ -174,6 +174,8 @@ declare module 'hyperswarm' {
     destroy(): Promise<void>
   }
   export interface SwarmConnection extends Duplex {
+    readonly isInitiator: boolean
+    readonly publicKey: Buffer
     readonly remotePublicKey: Buffer
     readonly rawBytesRead: number
     readonly rawBytesWritten: number
@@ -220,6 +222,8 @@ declare module '@hyperswarm/secret-stream' {
 
   export default class NoiseSecretStream extends Duplex {
     constructor(isInitiator: boolean, rawStream: Duplex, options?: { keyPair?: KeyPair })
+    readonly isInitiator: boolean
+    readonly publicKey: Buffer
     readonly remotePublicKey: Buffer
     readonly rawBytesRead: number
     readonly rawBytesWritten: number

@@ -1,5 +1,3 @@
-import type { EventEmitter } from 'node:events'
-import type { Duplex } from 'node:stream'
 import Corestore from 'corestore'
 import DHT, { type KeyPair } from 'hyperdht'
 import HypercoreStorage from 'hypercore-storage'
@@ -7,6 +5,7 @@ import Hyperswarm, { type PeerDiscovery, type SwarmConnection } from 'hyperswarm
 import { ContainerError } from '../image/errors.ts'
 import { DirectPeers } from './direct-peers.ts'
 import type { PeerAddress } from './peer-address.ts'
+import { Replications, type ConnectionKind } from './replications.ts'
 import { pause } from './waiting.ts'
 
 /** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
@@ -40,6 +39,8 @@ export class PeerNode implements AsyncDisposable {
   readonly storage: string
   readonly #swarm: Hyperswarm
   readonly #direct: DirectPeers
+  readonly #replications: Replications
+  readonly #onError: (error: Error) => void
   readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0 }
 
   private constructor(
@@ -51,14 +52,14 @@ export class PeerNode implements AsyncDisposable {
     this.store = store
     this.storage = options.storage
     this.#swarm = swarm
+    this.#onError = (error) => options.onConnectionError?.(error)
+    this.#replications = new Replications(store, this.#onError)
     // Each drive that looks for its first peer listens.
     swarm.setMaxListeners(0)
     swarm.on('connection', (connection: SwarmConnection) => {
-      this.#replicate(connection, options.onConnectionError)
+      this.#add(connection, 'swarm')
     })
-    this.#direct = new DirectPeers(keyPair, (connection) => {
-      this.#replicate(connection, options.onConnectionError)
-    })
+    this.#direct = new DirectPeers(keyPair, (connection) => this.#add(connection, 'direct'))
   }
 
   /**
@@ -150,15 +151,13 @@ export class PeerNode implements AsyncDisposable {
     await this.store.close()
   }
 
-  #replicate(connection: SwarmConnection, onError: PeerNodeOptions['onConnectionError']): void {
-    const ignore = (error: Error): void => onError?.(error)
-    connection.on('error', ignore)
+  #add(connection: SwarmConnection, kind: ConnectionKind): void {
+    connection.on('error', this.#onError)
     connection.on('close', () => {
       this.#closedTraffic.bytesRead += connection.rawBytesRead
       this.#closedTraffic.bytesWritten += connection.rawBytesWritten
     })
-    const stream: Duplex & EventEmitter = this.store.replicate(connection)
-    stream.on('error', ignore)
+    this.#replications.add(connection, kind)
   }
 }
 

@@ -1,11 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
+import { randomBytes } from 'node:crypto'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'brittle'
+import createTestnet from 'hyperdht/testnet.js'
+import type { BlockFetcher, BlockRange } from '../../src/p2p/block-fetcher.ts'
 import { DriveWriter } from '../../src/p2p/drive-writer.ts'
 import { HeldDrive } from '../../src/p2p/held-drive.ts'
-import { formatPeerAddress, readPeerAddress } from '../../src/p2p/peer-address.ts'
+import { formatPeerAddress, readPeerAddress, type PeerAddress } from '../../src/p2p/peer-address.ts'
 import { PeerNode } from '../../src/p2p/peer-node.ts'
 import { isContainerError } from '../../src/image/errors.ts'
 import { pause, peerDeadline } from '../../src/p2p/waiting.ts'
@@ -56,6 +59,91 @@ test('an image is read from a peer whose address the link has, without a DHT', a
     )
     t.ok(isContainerError(taken, 'IO'), 'a port that is taken is said')
   }
+  rmSync(directory, { recursive: true })
+})
+
+/** A TCP connection that a test can cut. */
+class Cable {
+  readonly address: PeerAddress
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+
+  private constructor(server: Server, port: number, to: PeerAddress) {
+    this.#server = server
+    this.address = { host: '127.0.0.1', port }
+    server.on('connection', (near) => {
+      const far = connect(to.port, to.host)
+      for (const socket of [near, far]) {
+        this.#sockets.add(socket)
+        socket.on('error', () => {})
+      }
+      near.pipe(far).pipe(near)
+    })
+  }
+
+  static async open(to: PeerAddress): Promise<Cable> {
+    const server = createServer().listen(0, '127.0.0.1')
+    await new Promise((resolve) => server.once('listening', resolve))
+    return new Cable(server, (server.address() as AddressInfo).port, to)
+  }
+
+  cut(): void {
+    this.#server.close()
+    for (const socket of this.#sockets) socket.destroy()
+  }
+}
+
+async function readAll(fetcher: BlockFetcher, ranges: readonly BlockRange[]): Promise<void> {
+  const blocks = ranges.flatMap(([first, count]) =>
+    Array.from({ length: count }, (_, n) => first + n)
+  )
+  await Promise.all(blocks.map((block) => fetcher.read(block, { signal: soon() })))
+}
+
+test('over two connections with one peer each block comes once', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'dat-direct-'))
+  const testnet = await createTestnet(3)
+  const bootstrap = testnet.bootstrap.map(({ host, port }) => `${host}:${port}`)
+  const listen = { host: '127.0.0.1', port: await freePort() }
+  {
+    await using owner = await PeerNode.open({
+      storage: join(directory, 'owner'),
+      bootstrap,
+      listen
+    })
+    await using reader = await PeerNode.open({ storage: join(directory, 'reader'), bootstrap })
+    const secret = DriveWriter.newSecret()
+    const writer = await DriveWriter.open({ node: owner, namespace: 'one', secret })
+    const blocks = Array.from({ length: 400 }, () => randomBytes(50_000))
+    await writer.append(blocks)
+    const { manifest, tree } = await writeTinyImage(writer, { a: 'content' })
+    await writer.commit(manifest, tree, undefined)
+    const { key } = writer
+    await writer[Symbol.asyncDispose]()
+    await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
+    await seeded.open(soon())
+    await seeded.announced()
+    await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
+    const { cores, fetcher } = await drive.open(soon())
+    const half: BlockRange[] = [[0, 200]]
+    t.is(reader.traffic().connections, 1, 'found by the DHT')
+    await readAll(fetcher, half)
+    // Through something that can be cut.
+    const cable = await Cable.open(listen)
+    drive.addPeers([cable.address])
+    t.ok(await reader.dial(cable.address))
+    await readAll(fetcher, [[200, 180]])
+    while (cores.blobs.peers.length !== 1) await pause(20)
+    t.pass('one peer, not two')
+    const { bytesRead } = reader.traffic()
+    t.ok(bytesRead < 1.1 * 400 * 50_000, `${bytesRead} bytes`)
+
+    cable.cut()
+    await readAll(fetcher, [[380, 20]])
+    const last = tree.chunks.block[0] ?? 0
+    t.ok(await fetcher.read(last, { signal: soon() }), 'where it ends, the swarm’s takes over')
+  }
+  await testnet.destroy()
   rmSync(directory, { recursive: true })
 })
 
