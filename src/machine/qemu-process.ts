@@ -59,10 +59,11 @@ export async function startQemu(start: QemuStart): Promise<ProcessIdentity> {
   }
   const failed = new Promise<Error>((resolve) => child.once('error', resolve))
   child.unref()
-  const qemu = child.pid === undefined ? undefined : identify(child.pid)
-  if (qemu === undefined) {
+  if (child.pid === undefined) {
     throw new ContainerError('BOOT_FAILED', `QEMU cannot be started: ${(await failed).message}`)
   }
+  const qemu = identify(child.pid)
+  if (qemu === undefined) throw await qemuEnded(start.log)
   try {
     await waitForControl(start, qemu)
     return qemu
