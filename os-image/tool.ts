@@ -1,9 +1,10 @@
-import { mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { ContainerError, systemErrorCode } from '../src/image/errors.ts'
 import { run } from './command.ts'
 import { isElf } from './elf.ts'
+import { parseNames } from './packages.ts'
 import { PathPatterns } from './patterns.ts'
 import { ROOT, SOURCE } from './paths.ts'
 import type { FileTree } from './file-tree.ts'
@@ -62,16 +63,48 @@ export async function addTool(tree: FileTree): Promise<NodePackage[]> {
   const left = new PathPatterns(await readFile(join(SOURCE, 'node-prune.list'), 'utf8'))
   const packages = await nodePackages(left)
   for (const { folder } of packages) await addFolder(tree, folder, left)
+  await checkTool(tree)
   return packages
+}
+
+/**
+ * Lays the tool alone into a folder and loads its packages there, with this machine's Node.
+ *
+ * @throws ContainerError `BAD_SOURCE` where something that was left out is needed
+ */
+async function checkTool(tree: FileTree): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'tool-'))
+  try {
+    for (const [path, node] of tree.sorted()) {
+      if (node.kind !== 'file' || !path.startsWith(`${TOOL_FOLDER}/`)) continue
+      const target = join(folder, path.slice(TOOL_FOLDER.length))
+      await mkdir(dirname(target), { recursive: true })
+      await writeFile(target, node.content)
+    }
+    // fuse-native looks for a library of the system, which this machine need not have.
+    const names = (await bundledOutside()).filter((name) => name !== 'fuse-native')
+    const loads = names.map((name) => `await import(${JSON.stringify(name)})`).join('\n')
+    await writeFile(join(folder, 'check.mjs'), `${loads}\nprocess.exit(0)\n`)
+    await run(process.execPath, [join(folder, 'check.mjs')])
+    await run(process.execPath, [join(folder, 'dist/main.js'), '--version'])
+  } catch (cause) {
+    throw new ContainerError('BAD_SOURCE', 'the tool does not load as it lies in the image', {
+      hint: `see what os-image/node-prune.list leaves out: ${(cause as Error).message}`,
+      cause
+    })
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** Names of the packages that the bundle leaves outside. */
+async function bundledOutside(): Promise<string[]> {
+  return parseNames(await readFile(join(SOURCE, 'node-packages.list'), 'utf8'))
 }
 
 /** Native packages that the bundle leaves outside, and what those depend on, sorted by folder. */
 async function nodePackages(left: PathPatterns): Promise<NodePackage[]> {
-  const bundled = await readFile(join(SOURCE, 'node-packages.list'), 'utf8')
-  const wanted = bundled
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'))
-    .map((name) => ({ name, from: ROOT, isOptional: false }))
+  const wanted = (await bundledOutside()).map((name) => ({ name, from: ROOT, isOptional: false }))
   const found = new Map<string, NodePackage>()
   for (let next = wanted.shift(); next !== undefined; next = wanted.shift()) {
     const folder = await packageFolder(next.name, next.from)

@@ -70,6 +70,23 @@ export async function checkInit(): Promise<Check> {
   return pass('init', `${init}, not systemd: containers get cgroups of their own, and no units`)
 }
 
+/** What `machine` runs virtual machines with. */
+export async function checkQemu(): Promise<Check> {
+  const program = process.arch === 'arm64' ? 'qemu-system-aarch64' : 'qemu-system-x86_64'
+  if (!isOnHost(program)) {
+    const detail = `${program} is not installed: all but machine works without it`
+    return partly('qemu', detail, installCommand(program))
+  }
+  const { stdout, stderr } = await runCommand(program, ['--version'])
+  const version = /version (\S+)/.exec(stdout)?.[1]
+  if (version !== undefined) return pass('qemu', `version ${version}`)
+  return partly(
+    'qemu',
+    `${program} does not run: ${stderr.split('\n')[0]}`,
+    installCommand(program)
+  )
+}
+
 export async function checkKvm(): Promise<Check> {
   const slow = 'virtual machines run without it, many times slower'
   try {

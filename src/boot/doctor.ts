@@ -13,6 +13,7 @@ import {
   checkKvm,
   checkNetworkNamespaces,
   checkNspawn,
+  checkQemu,
   checkTools
 } from './doctor-host.ts'
 
@@ -35,6 +36,7 @@ export async function examine(options: { home: string }): Promise<Check[]> {
     checkCgroups,
     checkNetworkNamespaces,
     checkInit,
+    checkQemu,
     checkKvm,
     checkZstd,
     () => checkSpace(options.home)

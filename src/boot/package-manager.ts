@@ -21,6 +21,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       losetup: 'mount',
       script: 'bsdutils',
       'qemu-system-x86_64': 'qemu-system-x86',
+      'qemu-system-aarch64': 'qemu-system-arm',
       libfuse: 'libfuse2',
       ip: 'iproute2'
     }
@@ -37,6 +38,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       losetup: 'util-linux',
       script: 'util-linux-script',
       'qemu-system-x86_64': 'qemu-system-x86-core',
+      'qemu-system-aarch64': 'qemu-system-aarch64-core',
       libfuse: 'fuse-libs',
       ip: 'iproute'
     }
@@ -83,6 +85,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       losetup: 'util-linux',
       script: 'util-linux',
       'qemu-system-x86_64': 'qemu-x86',
+      'qemu-system-aarch64': 'qemu-arm',
       libfuse: 'libfuse2',
       ip: 'iproute2'
     }

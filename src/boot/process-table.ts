@@ -2,11 +2,12 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemErrorCode } from '../image/errors.ts'
+import { askPs, type ProcessFigures } from './process-figures.ts'
 
 /** Names one process for ever: ids are reused, an id with its start time is not. */
 export interface ProcessIdentity {
   readonly pid: number
-  /** Field 22 of /proc/PID/stat: clock ticks since boot. */
+  /** Field 22 of /proc/PID/stat: clock ticks since boot; where there is none, seconds since 1970. */
   readonly startTicks: number
 }
 
@@ -14,17 +15,9 @@ export interface ProcessIdentity {
 const FIELD = { state: 3, parent: 4, userTicks: 14, systemTicks: 15, startTicks: 22 } as const
 const POLL_MS = 20
 
-/** Figures of one process. */
-export interface ProcessFigures {
-  readonly state: string
-  readonly parent: number
-  readonly startTicks: number
-  /** User and system time, in clock ticks (100 a second). */
-  readonly cpuTicks: number
-}
-
-/** What /proc/PID/stat says, or undefined when there is no such process. */
+/** What /proc/PID/stat says, or ps(1) where there is none; undefined when there is no such process. */
 export function readProcess(pid: number): ProcessFigures | undefined {
+  if (process.platform !== 'linux') return askPs(pid)
   const text = readProcFile(`/proc/${pid}/stat`)
   if (text === undefined) return undefined
   // The command's name is in parentheses and may hold spaces and parentheses itself.

@@ -23,22 +23,9 @@ export interface FuseStat {
   readonly ctime: number
 }
 
-export interface FuseStatfs {
-  readonly bsize: number
-  readonly frsize: number
-  readonly blocks: number
-  readonly bfree: number
-  readonly bavail: number
-  readonly files: number
-  readonly ffree: number
-  readonly favail: number
-  readonly namemax: number
-}
-
 export interface FuseOperations {
   getattr?(path: string, done: FuseCallback<FuseStat>): void
   readdir?(path: string, done: FuseCallback<string[]>): void
-  readlink?(path: string, done: FuseCallback<string>): void
   /** The result is a file handle; 0 is taken for "none". */
   open?(path: string, flags: number, done: FuseCallback<number>): void
   /** Fills `buffer`; `done` gets the count of bytes in place of an errno. */
@@ -50,32 +37,23 @@ export interface FuseOperations {
     position: number,
     done: FuseCallback
   ): void
-  statfs?(path: string, done: FuseCallback<FuseStatfs>): void
-  getxattr?(path: string, name: string, position: number, done: FuseCallback<Buffer>): void
-  listxattr?(path: string, done: FuseCallback<string[]>): void
 }
 
 export interface FuseOptions {
   readonly timeout?: number | false
   readonly allowOther?: boolean
-  readonly defaultPermissions?: boolean
   readonly kernelCache?: boolean
   readonly maxRead?: number
   readonly entryTimeout?: number
   readonly attrTimeout?: number
   readonly fsname?: string
-  readonly subtype?: string
 }
 
-type SignalXattr = (result: number, buffer: ArrayBufferLike) => void
-
-/** An instance, with the members that `fuse-server.ts` overrides or reads. */
+/** An instance, with the members that `fuse-server.ts` reads. */
 export interface FuseInstance {
   readonly mnt: string
   readonly _thread: Buffer
   open(done: (error?: Error | null) => void): void
-  _op_getxattr(signal: SignalXattr, path: string, name: string, buffer: Buffer): void
-  _op_listxattr(signal: SignalXattr, path: string, buffer: Buffer): void
 }
 
 export type FuseConstructor = new (

@@ -1,17 +1,9 @@
-import { constants } from 'node:os'
 import { access } from 'node:fs/promises'
 import { ContainerError } from '../image/errors.ts'
 import { loadFuse } from './binding.ts'
 import { unmount } from './bind-mount.ts'
 import { fuseErrno } from './errno.ts'
-import type {
-  FuseCallback,
-  FuseInstance,
-  FuseOperations,
-  FuseOptions
-} from './fuse-native-types.ts'
-
-const { ENODATA, ERANGE } = constants.errno
+import type { FuseCallback, FuseOperations, FuseOptions } from './fuse-native-types.ts'
 
 /**
  * What holds for every mount of this project. The trees never change, so the kernel may keep names
@@ -34,7 +26,6 @@ export interface ServeFuseOptions {
   readonly name: string
   /** Options of libfuse that fuse-native has no field for; they ride in `fsname`. */
   readonly extra?: readonly string[]
-  readonly options?: FuseOptions
 }
 
 /**
@@ -48,10 +39,8 @@ export async function serveFuse(options: ServeFuseOptions): Promise<AsyncDisposa
   await requireFuseDevice()
   const fuse = new Fuse(options.mountPoint, options.operations, {
     ...COMMON_OPTIONS,
-    ...options.options,
     fsname: [options.name, 'ro', ...(options.extra ?? [])].join(',')
   })
-  answerXattrSizes(fuse, options.operations)
   await new Promise<void>((resolve, reject) => {
     fuse.open((cause) => {
       if (!cause) return resolve()
@@ -92,34 +81,4 @@ async function requireFuseDevice(): Promise<void> {
       cause
     })
   }
-}
-
-/**
- * getxattr(2) and listxattr(2) with a buffer of size 0 ask for the size, and with one too small want
- * ERANGE; fuse-native copies what fits and tells the full length, which the kernel takes as EIO.
- */
-function answerXattrSizes(fuse: FuseInstance, operations: FuseOperations): void {
-  fuse._op_getxattr = (signal, path, name, buffer) => {
-    if (operations.getxattr === undefined) return signal(-ENODATA, buffer.buffer)
-    operations.getxattr(path, name, 0, (errno, value) => {
-      if (errno !== 0 || value === undefined) {
-        return signal(errno === 0 ? -ENODATA : errno, buffer.buffer)
-      }
-      signal(fill(buffer, value), buffer.buffer)
-    })
-  }
-  fuse._op_listxattr = (signal, path, buffer) => {
-    if (operations.listxattr === undefined) return signal(0, buffer.buffer)
-    operations.listxattr(path, (errno, names) => {
-      if (errno !== 0 || names === undefined) return signal(errno, buffer.buffer)
-      const list = Buffer.from(names.map((name) => `${name}\0`).join(''))
-      signal(fill(buffer, list), buffer.buffer)
-    })
-  }
-}
-
-function fill(buffer: Buffer, value: Buffer): number {
-  if (buffer.length === 0) return value.length
-  if (buffer.length < value.length) return -ERANGE
-  return value.copy(buffer)
 }

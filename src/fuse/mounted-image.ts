@@ -3,7 +3,7 @@ import type { ContainerError } from '../image/errors.ts'
 import type { ReadObserver } from '../image/recording-reader.ts'
 import type { Tree } from '../image/tree.ts'
 
-/** `erofs`: the kernel serves the tree from a metadata image. `fuse`: fuse-native serves it all. */
+/** `erofs`: the kernel serves the tree from a metadata image. `fuse`: this program answers for every name. */
 export type MountMode = 'erofs' | 'fuse'
 
 export interface MountImageOptions {

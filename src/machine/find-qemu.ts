@@ -1,7 +1,7 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { runCommand } from '../boot/host-command.ts'
-import { detectManager } from '../boot/package-manager.ts'
+import { detectManager, installCommand } from '../boot/package-manager.ts'
 import { ContainerError } from '../image/errors.ts'
 import { qemuProgram, type Architecture, type Platform } from './qemu-plan.ts'
 
@@ -22,30 +22,15 @@ const FURTHER_PLACES: Readonly<Record<Platform, readonly string[]>> = {
   win32: ['C:\\Program Files\\qemu']
 }
 
-const PACKAGES = {
-  apt: { x64: 'apt-get install -y qemu-system-x86', arm64: 'apt-get install -y qemu-system-arm' },
-  dnf: {
-    x64: 'dnf install -y qemu-system-x86-core',
-    arm64: 'dnf install -y qemu-system-aarch64-core'
-  },
-  pacman: {
-    x64: 'pacman -S --noconfirm qemu-system-x86',
-    arm64: 'pacman -S --noconfirm qemu-system-aarch64'
-  },
-  apk: { x64: 'apk add qemu-system-x86_64', arm64: 'apk add qemu-system-aarch64' },
-  zypper: { x64: 'zypper install -y qemu-x86', arm64: 'zypper install -y qemu-arm' }
-} as const
-
 /** The command that installs QEMU on a platform. */
 export function installQemu(
   platform: Platform,
   architecture: Architecture,
-  manager?: keyof typeof PACKAGES
+  manager?: Parameters<typeof installCommand>[1]
 ): string {
   if (platform === 'darwin') return 'brew install qemu'
   if (platform === 'win32') return 'winget install --id SoftwareFreedomConservancy.QEMU'
-  if (manager === undefined) return `the package that has ${qemuProgram(architecture)}`
-  return PACKAGES[manager][architecture]
+  return installCommand(qemuProgram(architecture), manager)
 }
 
 /**

@@ -116,7 +116,8 @@ export async function givenImage(kernel: string, initrd: string): Promise<OsImag
 
 /**
  * Reads of a manifest what starting needs: `files: [{ name, bytes, sha256 }]`, kernel and initrd
- * among them, and `arch`.
+ * among them, and `arch`. Its `digest`, where it has one, is the SHA-256 of its own text with the
+ * digest's 64 characters as zeros: no bit of it changes unnoticed, signed or not.
  *
  * @throws ContainerError `BAD_MANIFEST`
  */
@@ -131,6 +132,7 @@ export function parseOsManifest(text: string): {
     throw badManifest('it does not parse', cause)
   }
   const manifest = new JsonFields(value, '', badManifest)
+  if (manifest.has('digest')) checkDigest(text, manifest.line('digest', 64))
   const files = manifest.objects('files', MANIFEST_FILES).map((fields) => ({
     name: fields.line('name', NAME_LENGTH),
     bytes: fields.count('bytes'),
@@ -150,12 +152,24 @@ export function parseOsManifest(text: string): {
   return { files, architecture }
 }
 
+function checkDigest(text: string, digest: string): void {
+  const parts = text.split(digest)
+  const zeroed = parts.join('0'.repeat(64))
+  const isOnce = SHA256_PATTERN.test(digest) && parts.length === 2
+  if (isOnce && createHash('sha256').update(zeroed).digest('hex') === digest) return
+  throw badManifest('it is not what it was made as: its digest differs')
+}
+
 async function readManifest(path: string): Promise<string> {
   const { size } = await stat(path).catch((cause: unknown) => {
     throw badManifest(`it cannot be read (${systemErrorCode(cause)})`, cause)
   })
   if (size > MANIFEST_BYTES) throw badManifest('it is too large')
-  return readFile(path, 'utf8')
+  const bytes = await readFile(path)
+  const text = bytes.toString('utf8')
+  // Bytes that are no UTF-8 would be checked as something else than they are.
+  if (!Buffer.from(text).equals(bytes)) throw badManifest('it is not UTF-8')
+  return text
 }
 
 async function checkSignature(

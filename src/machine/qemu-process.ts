@@ -59,10 +59,11 @@ export async function startQemu(start: QemuStart): Promise<ProcessIdentity> {
   }
   const failed = new Promise<Error>((resolve) => child.once('error', resolve))
   child.unref()
-  const qemu = child.pid === undefined ? undefined : identify(child.pid)
-  if (qemu === undefined) {
+  if (child.pid === undefined) {
     throw new ContainerError('BOOT_FAILED', `QEMU cannot be started: ${(await failed).message}`)
   }
+  const qemu = identify(child.pid)
+  if (qemu === undefined) throw await qemuEnded(start.log)
   try {
     await waitForControl(start, qemu)
     return qemu
@@ -80,7 +81,7 @@ async function waitForControl(start: QemuStart, qemu: ProcessIdentity): Promise<
     }
     const lives = isAlive(qemu)
     try {
-      using _qmp = await Qmp.open(start.control)
+      await answers(start.control)
       return
     } catch (error) {
       if (!isContainerError(error, 'NOT_RUNNING', 'TIMEOUT')) throw error
@@ -88,6 +89,11 @@ async function waitForControl(start: QemuStart, qemu: ProcessIdentity): Promise<
     }
     await sleep(POLL_MS)
   }
+}
+
+/** No `using` in the loop: what the bundler makes of that throws the error of an earlier turn again. */
+async function answers(control: ControlPlace): Promise<void> {
+  using _qmp = await Qmp.open(control)
 }
 
 /** The error for a QEMU that ended by itself, with the last of what it said. */

@@ -1,4 +1,3 @@
-import { ContainerError } from '../image/errors.ts'
 import { readConsole } from './console-log.ts'
 import { machineHome, machinePaths } from './machine-paths.ts'
 import { readLiveState, requireConfig, requireRunning } from './machine-record.ts'
@@ -60,23 +59,18 @@ export async function* readMachineLog(request: {
 }
 
 /**
- * Takes the name out of `[NAME] [-- COMMAND…]`, where the words after the `--` are known by number.
+ * Takes name and command out of `[NAME] [--] [COMMAND…]`: without the `--`, the first word is the
+ * name, as with ssh.
  *
  * @param words all of them, the `--` not among them
  * @param afterDashes how many of them come after the `--`; undefined when there is none
- * @throws ContainerError `USAGE`
  */
 export function splitNameAndCommand(
   words: readonly string[],
   afterDashes: number | undefined,
   defaultName: string
 ): { name: string; command: string[] } {
-  const before = words.length - (afterDashes ?? 0)
-  const [name = defaultName] = words.slice(0, before)
-  if (before > 1) {
-    throw new ContainerError('USAGE', 'give one machine', {
-      hint: 'put -- before the command'
-    })
-  }
-  return { name, command: words.slice(before) }
+  const hasName = words.length > (afterDashes ?? 0)
+  const [name = defaultName] = hasName ? words : []
+  return { name, command: words.slice(hasName ? 1 : 0) }
 }

@@ -187,9 +187,9 @@ async function planStart(
   if (chosen.notice !== undefined) notice(chosen.notice)
   const isNew = !existsSync(places.config)
   if (isNew) {
-    // Kept after a failure, for its logs; a start that was cancelled leaves nothing.
+    // Kept, for its logs, when the guest fails; not when it never ran, nor when it is cancelled.
     undo.defer(async () => {
-      if (request.signal?.aborted === true || !existsSync(places.consoleLog)) {
+      if (request.signal?.aborted === true || !existsSync(places.config)) {
         await rm(places.directory, { recursive: true, force: true })
       }
     })
@@ -203,8 +203,9 @@ async function planStart(
     config.diskBytes === 0
       ? undefined
       : await prepareDisk(places.disk, config.diskBytes, host.platform)
-  // Without a disk the guest makes new host keys at each start.
-  if (disk === undefined || isNew) await rm(places.knownHosts, { force: true })
+  // A guest may have a new host key, with a new disk for instance. The first one that is seen now is
+  // its own: QEMU has the port before anybody asks.
+  await rm(places.knownHosts, { force: true })
   return {
     program: qemu.program,
     name: places.name,

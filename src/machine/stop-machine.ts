@@ -17,6 +17,8 @@ export const STOP_TIMEOUT_MS = 60_000
 
 /** A guest that hears the power button shows it by then, or is asked by ssh as well. */
 const BUTTON_TIMEOUT_MS = 5000
+/** A busybox that is found first speaks to no systemd. */
+const POWER_OFF = 'systemctl poweroff || poweroff'
 const LOCK_WAIT_MS = 5000
 
 export interface StopRequest {
@@ -66,7 +68,7 @@ async function powerDown(
   const left = (): number => Math.max(0, deadline - performance.now())
   if (state.state === 'running' && left() > 0) {
     const target = { ...places, port: state.sshPort, key: home.sshKey }
-    await captureSsh(target, 'poweroff', { timeoutMs: left() }).catch(() => {})
+    await captureSsh(target, POWER_OFF, { timeoutMs: left() }).catch(() => {})
   }
   return waitForExit(state.qemu, left())
 }

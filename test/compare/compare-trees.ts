@@ -14,7 +14,7 @@ export interface CompareOptions {
  * Paths may be longer than PATH_MAX. The classes are {@link FACT_CLASSES}; all count unless left out.
  *
  * Holes show on ext4, xfs, btrfs, tmpfs, EROFS, and an overlay of these. On FUSE mounts that do not
- * answer lseek(2), as fuse-native's, a file has none.
+ * answer lseek(2) a file has none.
  *
  * @returns lines in order of path; none when the trees are equal
  */

@@ -4,10 +4,9 @@ import { execa } from 'execa'
  * One line an entry of a tree: type, mode, owner, size, links, time, target, and the hash of every
  * file. Read by other processes, as a synchronous read in a process that serves a mount would hang.
  *
- * @param options.exactTimes times to the nanosecond, else to the millisecond @default true
  * @returns lines in order of path, for comparing two trees
  */
-export async function treeDigest(directory: string, { exactTimes = true } = {}): Promise<string[]> {
+export async function treeDigest(directory: string): Promise<string[]> {
   const line = '%P %y %m %U %G %n %T@'
   const files = ['-type', 'f', '-printf', `${line} %s\\n`]
   const listing = await execa('find', ['.', ...files, '-o', '-printf', `${line} %l\\n`], {
@@ -17,8 +16,5 @@ export async function treeDigest(directory: string, { exactTimes = true } = {}):
     cwd: directory,
     shell: true
   })`find . -type f -print0 | sort -z | xargs -0 sha256sum`
-  const entries = exactTimes
-    ? listing.stdout
-    : listing.stdout.replace(/ (\d+\.\d{3})\d{7} /g, ' $1 ')
-  return [...entries.split('\n').toSorted(), ...hashes.stdout.split('\n')]
+  return [...listing.stdout.split('\n').toSorted(), ...hashes.stdout.split('\n')]
 }

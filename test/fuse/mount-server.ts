@@ -21,7 +21,8 @@ async function main(): Promise<void> {
   process.on('message', (command: ServerCommand) => {
     if (command === 'dispose') return process.disconnect()
     if (command === 'forget') chunks.reads.length = 0
-    else if (command !== 'reads') chunks.state = command
+    else if (command === 'exit') process.exit()
+    else if (command !== 'reads') chunks.become(command)
     reply({ reads: chunks.reads.length, chunks: chunks.contents.length })
   })
   // Also when the test that started this has died.

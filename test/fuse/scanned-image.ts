@@ -14,19 +14,28 @@ import { getXattr, listXattrs } from './system-calls.ts'
 
 const STAT_BLOCK_BYTES = 512
 
+/** How reads go: normally, failing, or not answering until they work again. */
+export type ChunkState = 'working' | 'failing' | 'silent'
+
 /** Chunks in memory, that counts what is read and fails when told to. */
 export class MemoryChunks implements ChunkReader {
   readonly contents: Buffer[] = []
   /** Every read, in order. */
   readonly reads: number[] = []
-  /** How reads go: normally, failing, or never answering. */
-  state: 'working' | 'failing' | 'silent' = 'working'
+  readonly #waiting: (() => void)[] = []
+  #state: ChunkState = 'working'
+
+  /** Reads that wait go on when it works again. */
+  become(state: ChunkState): void {
+    this.#state = state
+    if (state === 'working') for (const goOn of this.#waiting.splice(0)) goOn()
+  }
 
   async read(chunk: number): Promise<Uint8Array> {
     this.reads.push(chunk)
-    if (this.state === 'silent') return new Promise(() => {})
+    if (this.#state === 'silent') await new Promise<void>((resolve) => this.#waiting.push(resolve))
     const content = this.contents[chunk]
-    if (this.state === 'failing' || content === undefined) {
+    if (this.#state === 'failing' || content === undefined) {
       throw new ContainerError('PEERS_UNREACHABLE', 'told to fail')
     }
     return content

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { MountMode } from '../../src/fuse/mounted-image.ts'
+import type { ChunkState } from './scanned-image.ts'
 
 export interface ServerOptions {
   readonly source: string
@@ -13,8 +14,11 @@ export interface ServerOptions {
   readonly erofsBacking: 'file' | 'loop' | 'auto'
 }
 
-/** `reads` asks for counts, `forget` sets them to 0, the rest say how the chunk reader behaves. */
-export type ServerCommand = 'reads' | 'forget' | 'working' | 'failing' | 'silent' | 'dispose'
+/**
+ * `reads` asks for counts, `forget` sets them to 0, `exit` ends the process without a thought of what is
+ * mounted; the rest say how the chunk reader behaves.
+ */
+export type ServerCommand = 'reads' | 'forget' | ChunkState | 'dispose' | 'exit'
 
 export interface ServerCounts {
   /** Reads that reached the chunk reader. */
@@ -62,7 +66,7 @@ export class ServedImage implements AsyncDisposable {
     return this.#child.pid ?? 0
   }
 
-  async command(command: Exclude<ServerCommand, 'dispose'>): Promise<ServerCounts> {
+  async command(command: Exclude<ServerCommand, 'dispose' | 'exit'>): Promise<ServerCounts> {
     const reply = nextReply(this.#child)
     this.#child.send(command)
     const counts = await reply
@@ -77,6 +81,13 @@ export class ServedImage implements AsyncDisposable {
     await exited
   }
 
+  /** Has the server call `process.exit()` while it serves. */
+  async exit(): Promise<void> {
+    const exited = once(this.#child, 'exit')
+    this.#child.send('exit')
+    await exited
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       const exited = once(this.#child, 'exit')
@@ -88,9 +99,16 @@ export class ServedImage implements AsyncDisposable {
 }
 
 async function nextReply(child: ChildProcess): Promise<ServerReply> {
-  const exited = once(child, 'exit').then(([code, signal]) => ({
-    error: `the server ended: ${String(code)} ${String(signal)}`
+  const done = new AbortController()
+  const { signal } = done
+  const exited = once(child, 'exit', { signal }).then(([code, why]) => ({
+    error: `the server ended: ${String(code)} ${String(why)}`
   }))
-  const replied = once(child, 'message').then(([message]) => message as ServerReply)
-  return Promise.race([replied, exited])
+  const replied = once(child, 'message', { signal }).then(([message]) => message as ServerReply)
+  try {
+    return await Promise.race([replied, exited])
+  } finally {
+    for (const promise of [replied, exited]) promise.catch(() => {})
+    done.abort()
+  }
 }

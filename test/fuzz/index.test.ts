@@ -2,7 +2,8 @@ import test from 'brittle'
 import * as fc from 'fast-check'
 import { planDataLayout } from '../../src/fuse/data-layout.ts'
 import { planErofsImage } from '../../src/fuse/erofs-plan.ts'
-import { TreePaths } from '../../src/fuse/tree-path.ts'
+import { FuseReply, MAX_ANSWER_BYTES } from '../../src/fuse/fuse-reply.ts'
+import { listDirectory } from '../../src/fuse/list-directory.ts'
 import { compressPart, decompressPart, pointerTo } from '../../src/image/image-part.ts'
 import { decodeIndex, encodeIndex } from '../../src/image/index-codec.ts'
 import { INDEX_COLUMNS, INDEX_MAGIC, MAX_INDEX_BYTES } from '../../src/image/index-format.ts'
@@ -46,10 +47,11 @@ function putTogether({ version, counts, columns }: Parts): Buffer {
 function use(tree: Tree): void {
   const again = decodeIndex(encodeIndex(tree))
   if (again.inodeCount !== tree.inodeCount) throw new Error('it does not survive its own encoding')
-  const paths = new TreePaths(tree)
+  const reply = new FuseReply()
   for (const { path, inode } of walk(tree)) {
     if (path.length > 0) requireInside(path)
-    paths.find(`/${path.toString()}`)
+    reply.clear()
+    listDirectory(tree, inode, 0, MAX_ANSWER_BYTES, true, reply)
     tree.xattrs(inode)
   }
   planErofsImage(tree, planDataLayout(tree))

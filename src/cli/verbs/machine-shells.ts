@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
+import { DEFAULT_NAME } from '../../machine/machine-paths.ts'
 import { readGlobals } from '../globals.ts'
-
-const DEFAULT_NAME = 'default'
 
 /** `machine ssh` and `machine exec`. */
 export function addMachineShells(machine: Command): void {

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander'
 import { BOOTSTRAP_VARIABLE } from '../../daemon/bootstrap.ts'
 import type { MachineOptions } from '../../machine/machine-options.ts'
+import { DEFAULT_NAME } from '../../machine/machine-paths.ts'
 import type { StartedMachine } from '../../machine/start-machine.ts'
 import { collect, durationMs, oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
@@ -23,7 +24,6 @@ interface StartFlags {
   readonly timeout?: number
 }
 
-const DEFAULT_NAME = 'default'
 const PUBLIC_KEY_VARIABLE = 'DAT_CONTAINER_OS_PUBKEY'
 
 /** `machine start` and `machine restart`. */

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { InvalidArgumentError, type Command } from 'commander'
+import { DEFAULT_NAME } from '../../machine/machine-paths.ts'
 import type { MachineSummary } from '../../machine/machine-record.ts'
 import { durationMs } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
@@ -10,7 +11,6 @@ import { addMachineStart } from './machine-start.ts'
 
 /** As `daemon status` has it. */
 const EXIT_STOPPED = 3
-const DEFAULT_NAME = 'default'
 
 export function addMachine(program: Command): void {
   const machine = program

@@ -1,0 +1,189 @@
+import { closeSync, constants as fileConstants, openSync, writeSync } from 'node:fs'
+import { constants } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
+import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { errno } from '../image/libc.ts'
+import { unmount } from './bind-mount.ts'
+import { IN_HEADER_BYTES, OUT_HEADER_BYTES } from './fuse-protocol.ts'
+import { writeHeader } from './fuse-reply.ts'
+import { loadFuseSyscalls } from './fuse-syscalls.ts'
+import { mount, MOUNT_FLAG } from './mount-syscall.ts'
+
+const { EAGAIN, EINTR, ENOENT, ENODEV, EIO } = constants.errno
+/** Holds any request of a filesystem that is not written to, and 4,000 inodes to forget. */
+const REQUEST_BYTES = 64 * 1024
+/** Answered before timers, sockets and content get their turn. */
+const REQUESTS_A_TURN = 64
+/**
+ * How often the device is asked again, some 50 microseconds long, before a thread waits for it. Whoever got
+ * an answer mostly asks on, and waking two threads takes as long as ten answers.
+ */
+const TRIES = 50
+const EFD_CLOEXEC = 0o2_000_000
+const POLLIN = 1
+
+export interface FuseMountOptions {
+  /** An existing empty directory. */
+  readonly mountPoint: string
+  /** Shown as the source of the mount. */
+  readonly name: string
+  /** Is given every request, as it was read; the memory is used again when it returns. */
+  readonly handle: RequestHandler
+}
+
+/** @param send sends a whole answer; one whose asker or filesystem is gone is nobody's loss */
+export type RequestHandler = (request: Buffer, send: (answer: Buffer) => void) => void
+
+/**
+ * A read-only FUSE filesystem whose requests this thread answers: the kernel's protocol, without a
+ * library. One thread of libuv's pool waits for requests; they are read and answered on this one.
+ *
+ * Disposing unmounts, lazily where busy, and hangs up: what is asked afterwards fails.
+ */
+export class FuseChannel implements AsyncDisposable {
+  readonly #mountPoint: string
+  readonly #handle: RequestHandler
+  readonly #device: number
+  readonly #wakeUp: number
+  readonly #request = Buffer.allocUnsafeSlow(REQUEST_BYTES)
+  /** Two `struct pollfd`: the device, and what wakes the thread that waits. */
+  readonly #polled = Buffer.from(new ArrayBuffer(16))
+  #isClosing = false
+  #ended: Promise<void> = Promise.resolve()
+
+  private constructor({ mountPoint, handle }: FuseMountOptions) {
+    this.#mountPoint = mountPoint
+    this.#handle = handle
+    this.#device = openDevice()
+    this.#wakeUp = loadFuseSyscalls().eventfd(0, EFD_CLOEXEC)
+    for (const [index, fd] of [this.#device, this.#wakeUp].entries()) {
+      this.#polled.writeInt32LE(fd, 8 * index)
+      this.#polled.writeInt16LE(POLLIN, 8 * index + 4)
+    }
+  }
+
+  /** @throws ContainerError `MISSING_TOOL` (no FUSE in the kernel), `NEEDS_ROOT`, `MOUNT_FAILED` */
+  static async mount(options: FuseMountOptions): Promise<FuseChannel> {
+    const channel = new FuseChannel(options)
+    try {
+      await mount({
+        source: options.name,
+        target: options.mountPoint,
+        type: 'fuse',
+        flags: MOUNT_FLAG.readOnly,
+        // Without default_permissions the kernel would let every user read every file.
+        data: `fd=${channel.#device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions`
+      })
+    } catch (error) {
+      channel.#close()
+      throw error
+    }
+    // The end of a process waits for the threads of libuv's pool, and this one would wait for ever.
+    process.on('exit', channel.#wake)
+    channel.#ended = channel.#serve()
+    return channel
+  }
+
+  /** Resolves when there will be no more requests: disposed of, or unmounted by hand. */
+  get ended(): Promise<void> {
+    return this.#ended
+  }
+
+  readonly #send = (answer: Buffer): void => {
+    if (this.#isClosing) return
+    const { write } = loadFuseSyscalls()
+    if (write(this.#device, answer, answer.length) >= 0) return
+    if (isGone(errno())) return
+    // An answer that the kernel does not take must not leave its asker waiting.
+    const failure = Buffer.from(answer.subarray(0, OUT_HEADER_BYTES))
+    failure.writeUInt32LE(OUT_HEADER_BYTES, 0)
+    failure.writeInt32LE(-EIO, 4)
+    write(this.#device, failure, failure.length)
+  }
+
+  async #serve(): Promise<void> {
+    let triesLeft = TRIES
+    for (;;) {
+      const answered = this.#answerSome()
+      if (answered === 'over') return
+      if (answered > 0) triesLeft = TRIES
+      if (triesLeft-- > 0) await setImmediate()
+      else await this.#readable()
+    }
+  }
+
+  /** @returns how many requests there were; `over` when there will be no more */
+  #answerSome(): number | 'over' {
+    const { read } = loadFuseSyscalls()
+    for (let answered = 0; answered < REQUESTS_A_TURN; answered++) {
+      if (this.#isClosing) return 'over'
+      const bytes = read(this.#device, this.#request, REQUEST_BYTES)
+      if (bytes >= 0) this.#handleSafely(this.#request.subarray(0, bytes))
+      else if (errno() === EAGAIN) return answered
+      // A request that was withdrawn while it was being read is ENOENT.
+      else if (errno() !== EINTR && errno() !== ENOENT) return 'over'
+    }
+    return REQUESTS_A_TURN
+  }
+
+  #handleSafely(request: Buffer): void {
+    try {
+      this.#handle(request, this.#send)
+    } catch {
+      if (request.length < IN_HEADER_BYTES) return
+      const failure = Buffer.alloc(OUT_HEADER_BYTES)
+      writeHeader(failure, request.readBigUInt64LE(8), OUT_HEADER_BYTES, -EIO)
+      this.#send(failure)
+    }
+  }
+
+  async #readable(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      // Whatever it says, reading tells.
+      loadFuseSyscalls().poll(this.#polled, 2, -1, () => resolve())
+    })
+  }
+
+  readonly #wake = (): void => {
+    const one = Buffer.alloc(8)
+    one.writeUInt8(1)
+    writeSync(this.#wakeUp, one)
+  }
+
+  #close(): void {
+    this.#isClosing = true
+    closeSync(this.#device)
+    closeSync(this.#wakeUp)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosing) return
+    try {
+      await unmount(this.#mountPoint, { lazy: 'if-busy' })
+    } finally {
+      this.#isClosing = true
+      this.#wake()
+      await this.#ended
+      process.off('exit', this.#wake)
+      this.#close()
+    }
+  }
+}
+
+function isGone(error: number): boolean {
+  return error === ENOENT || error === ENODEV
+}
+
+function openDevice(): number {
+  const { O_RDWR, O_NONBLOCK } = fileConstants
+  try {
+    // Node.js adds O_CLOEXEC: no program started from here keeps the filesystem alive.
+    return openSync('/dev/fuse', O_RDWR | O_NONBLOCK)
+  } catch (cause) {
+    const code = systemErrorCode(cause) ?? 'unknown error'
+    throw new ContainerError('MISSING_TOOL', `this machine has no usable /dev/fuse (${code})`, {
+      hint: 'load the kernel module (modprobe fuse) and run as root',
+      cause
+    })
+  }
+}

@@ -1,0 +1,43 @@
+import type { InitAnswer } from './fuse-reply.ts'
+import { INIT_FLAG, LEAST_MINOR_VERSION, MAJOR_VERSION, MINOR_VERSION } from './fuse-protocol.ts'
+
+/** Of one read: the most pages that the kernel takes, 256 of 4 KiB. */
+export const MAX_READ_BYTES = 1024 * 1024
+const PAGE_BYTES = 4096
+/** Requests of read-ahead that the kernel has under way at once, as many as the data device gets. */
+const MAX_BACKGROUND = 64
+/** The kernel's own least; nothing is written. */
+const MAX_WRITE_BYTES = 4096
+
+/**
+ * What is asked for, where the kernel offers it. Besides speed: lookups of `.` and `..` let an overlay
+ * find an inode again that the kernel forgot; ACLs are then obeyed, and not only shown.
+ */
+const WANTED = Object.values(INIT_FLAG).reduce((all, flag) => all | flag, 0)
+
+export interface InitOffer {
+  readonly major: number
+  readonly minor: number
+  readonly maxReadahead: number
+  readonly flags: number
+}
+
+/**
+ * The answer to INIT. A kernel of a later major version gets one with ours, and asks again in that.
+ *
+ * @returns undefined where the kernel does not speak what is spoken here
+ */
+export function answerInit(offer: InitOffer): InitAnswer | undefined {
+  const isOlder = offer.major === MAJOR_VERSION && offer.minor < LEAST_MINOR_VERSION
+  if (offer.major < MAJOR_VERSION || isOlder) return undefined
+  return {
+    major: MAJOR_VERSION,
+    minor: offer.major === MAJOR_VERSION ? Math.min(offer.minor, MINOR_VERSION) : MINOR_VERSION,
+    maxReadahead: offer.maxReadahead,
+    flags: offer.flags & WANTED,
+    maxBackground: MAX_BACKGROUND,
+    congestionThreshold: (MAX_BACKGROUND * 3) / 4,
+    maxWrite: MAX_WRITE_BYTES,
+    maxPages: MAX_READ_BYTES / PAGE_BYTES
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * The kernel's FUSE protocol, as far as a read-only tree takes it. Source: include/uapi/linux/fuse.h of
+ * Linux, whose names these are. Numbers are in the byte order of the machine; all that this project's
+ * native packages are built for is little-endian.
+ */
+
+export const MAJOR_VERSION = 7
+/** From 7.23 (Linux 3.15) on, INIT is answered in the form that is written here. */
+export const LEAST_MINOR_VERSION = 23
+/** The version whose structures these are; the kernel speaks its own where that is lower. */
+export const MINOR_VERSION = 38
+
+export const IN_HEADER_BYTES = 40
+export const OUT_HEADER_BYTES = 16
+/** Of `fuse_init_in` up to 7.35; what came later is of no use here. */
+export const INIT_IN_BYTES = 16
+export const INIT_OUT_BYTES = 64
+/** Of `fuse_read_in`, which READDIR and READDIRPLUS have too. */
+export const READ_IN_BYTES = 40
+export const GETXATTR_IN_BYTES = 8
+export const LSEEK_IN_BYTES = 24
+export const INTERRUPT_IN_BYTES = 8
+export const ATTR_BYTES = 88
+export const ENTRY_OUT_BYTES = 40 + ATTR_BYTES
+export const DIRENT_BYTES = 24
+/** Records of a directory begin at multiples of this. */
+export const DIRENT_ALIGNMENT = 8
+
+export const OPCODE = {
+  lookup: 1,
+  forget: 2,
+  getattr: 3,
+  readlink: 5,
+  open: 14,
+  read: 15,
+  statfs: 17,
+  release: 18,
+  getxattr: 22,
+  listxattr: 23,
+  init: 26,
+  opendir: 27,
+  readdir: 28,
+  releasedir: 29,
+  interrupt: 36,
+  destroy: 38,
+  batchForget: 42,
+  readdirplus: 44,
+  lseek: 46
+} as const
+
+/**
+ * What INIT agrees on. Not among them: ASYNC_DIO, as a process that reads past the page cache then waits
+ * where no signal reaches it.
+ */
+export const INIT_FLAG = {
+  asyncRead: 1 << 0,
+  exportSupport: 1 << 4,
+  doReaddirplus: 1 << 13,
+  readdirplusAuto: 1 << 14,
+  noOpenSupport: 1 << 17,
+  parallelDirops: 1 << 18,
+  posixAcl: 1 << 20,
+  maxPages: 1 << 22,
+  cacheSymlinks: 1 << 23,
+  noOpendirSupport: 1 << 24
+} as const
+
+/** Of the answer to OPEN and OPENDIR. */
+export const OPEN_FLAG = { keepCache: 1 << 1, cacheDirectory: 1 << 3 } as const
+
+/** `whence` of LSEEK, from lseek(2). */
+export const SEEK = { data: 3, hole: 4 } as const
+
+/** Node id of the root directory. */
+export const ROOT_NODE = 1

@@ -1,0 +1,120 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'brittle'
+import { generateKeys, parseSecretKey, signManifest } from '../../os-image/sign.ts'
+import { isContainerError } from '../../src/image/errors.ts'
+import { openImage, parseOsManifest } from '../../src/machine/os-image.ts'
+
+const UNSET = '0'.repeat(64)
+
+function manifestText(change: Record<string, unknown> = {}): string {
+  const sha256 = createHash('sha256').update('content').digest('hex')
+  const files = ['vmlinuz', 'initrd'].map((name) => ({ name, bytes: 7, sha256 }))
+  return `${JSON.stringify({ format: 1, arch: 'amd64', files, ...change }, null, 2)}\n`
+}
+
+function withDigest(): string {
+  const text = manifestText({ digest: UNSET })
+  return text.replace(UNSET, createHash('sha256').update(text).digest('hex'))
+}
+
+function makeImage(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'dat-os-image-'))
+  for (const name of ['vmlinuz', 'initrd']) writeFileSync(join(directory, name), 'content')
+  writeFileSync(join(directory, 'manifest.json'), withDigest())
+  return directory
+}
+
+void test('an image that is what its manifest says', async (t) => {
+  const directory = makeImage()
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  t.alike(await openImage(directory), {
+    kernel: join(directory, 'vmlinuz'),
+    initrd: join(directory, 'initrd'),
+    architecture: 'x64'
+  })
+})
+
+void test('a flipped bit anywhere is refused', async (t) => {
+  const directory = makeImage()
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  for (const name of ['vmlinuz', 'initrd', 'manifest.json']) {
+    const path = join(directory, name)
+    const good = readFileSync(path)
+    for (let at = 0; at < good.length; at++) {
+      const bad = Buffer.from(good)
+      bad[at] = (bad[at] ?? 0) ^ (1 << (at % 8))
+      writeFileSync(path, bad)
+      const error: unknown = await openImage(directory).then(
+        () => undefined,
+        (thrown: unknown) => thrown
+      )
+      // The name of the field itself: a manifest without a digest is one as well.
+      const isDigestName = name === 'manifest.json' && inDigestName(good, at)
+      if (!isContainerError(error, 'BAD_MANIFEST', 'BAD_SOURCE') && !isDigestName) {
+        t.fail(`${name}, byte ${at}: ${String(error)}`)
+      }
+    }
+    writeFileSync(path, good)
+    t.pass(name)
+  }
+  rmSync(join(directory, 'initrd'))
+  await t.exception(() => openImage(directory), /initrd cannot be read/)
+})
+
+function inDigestName(manifest: Buffer, at: number): boolean {
+  const start = manifest.indexOf('"digest"')
+  return at >= start && at < start + '"digest"'.length
+}
+
+void test('signatures of the manifest', async (t) => {
+  const directory = makeImage()
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  const { publicKey, secretKey } = generateKeys()
+  const path = join(directory, 'manifest.json')
+  const text = readFileSync(path, 'utf8')
+  const refused = async (name: string, by = publicKey): Promise<void> => {
+    const error: unknown = await openImage(directory, { publicKey: by }).then(
+      () => undefined,
+      (thrown: unknown) => thrown
+    )
+    t.ok(isContainerError(error, 'BAD_SOURCE'), `${name}: ${String(error)}`)
+  }
+  await refused('no signature')
+  writeFileSync(`${path}.minisig`, signManifest(parseSecretKey(secretKey), text, 1))
+  t.ok((await openImage(directory, { publicKey })).signedComment?.startsWith('timestamp:1'))
+  const keyFile = join(directory, 'key.pub')
+  writeFileSync(keyFile, publicKey)
+  t.ok((await openImage(directory, { publicKey: keyFile })).signedComment, 'a key file')
+  await refused('another key', generateKeys().publicKey)
+  writeFileSync(path, text.replace('"format": 1', '"format": 2'))
+  await refused('a changed manifest')
+})
+
+void test('manifests that are none', (t) => {
+  const table: [string, string][] = [
+    ['', 'does not parse'],
+    ['[]', 'is no object'],
+    ['{}', 'files'],
+    [manifestText({ files: [] }), 'vmlinuz'],
+    [
+      manifestText({ files: [{ name: '../vmlinuz', bytes: 1, sha256: UNSET }] }),
+      'another directory'
+    ],
+    [manifestText({ files: [{ name: 'vmlinuz', bytes: 1, sha256: 'x' }] }), 'SHA-256'],
+    [manifestText({ arch: 'vax' }), 'architecture'],
+    [manifestText({ digest: UNSET }), 'digest']
+  ]
+  for (const [text, reason] of table) {
+    try {
+      parseOsManifest(text)
+      t.fail(reason)
+    } catch (error) {
+      t.ok(isContainerError(error, 'BAD_MANIFEST') && error.message.includes(reason), String(error))
+    }
+  }
+  t.is(parseOsManifest(manifestText({ arch: 'arm64' })).architecture, 'arm64')
+  t.is(parseOsManifest(manifestText({ arch: undefined })).architecture, undefined)
+})

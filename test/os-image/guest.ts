@@ -1,0 +1,155 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { execa } from 'execa'
+
+const IMAGE = join(process.cwd(), 'os-image/dist')
+/** Without hardware's help, on a busy machine. It only ends what hangs. */
+const START_TIMEOUT_MS = 240_000
+const STOP_TIMEOUT_MS = 120_000
+
+/** Why no guest can be started here, or undefined. */
+export async function cannotStart(): Promise<string | undefined> {
+  if (!existsSync(join(IMAGE, 'manifest.json'))) return 'os-image/dist is absent: npm run os-image'
+  const { failed } = await execa('qemu-system-x86_64', ['--version'], { reject: false })
+  return failed ? 'qemu-system-x86_64 is not installed' : undefined
+}
+
+export interface GuestOptions {
+  readonly directory: string
+  /** Of the ssh key pair that lets in; the public one has `.pub` behind its name. */
+  readonly keyFile: string
+  readonly append: string
+  readonly disk?: string
+  readonly qemu?: readonly string[]
+}
+
+/** HyperOS in QEMU, without hardware's help. Disposing ends it. */
+export class Guest implements AsyncDisposable {
+  readonly #options: GuestOptions
+  readonly #port: number
+  readonly #qemu: ReturnType<typeof startQemu>
+
+  private constructor(options: GuestOptions, port: number) {
+    this.#options = options
+    this.#port = port
+    this.#qemu = startQemu(this.#argv())
+  }
+
+  /** Waits until ssh lets in. */
+  static async start(options: GuestOptions): Promise<Guest> {
+    const guest = new Guest(options, await freePort())
+    try {
+      await guest.#waitForSsh()
+      return guest
+    } catch (error) {
+      await guest[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async run(command: string): Promise<{ exitCode: number; stdout: string; stderr: string }> {
+    const { exitCode, stdout, stderr } = await this.ssh(['-o', 'BatchMode=yes'], command)
+    return { exitCode: exitCode ?? -1, stdout, stderr }
+  }
+
+  async ok(command: string): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.run(command)
+    if (exitCode !== 0) throw new Error(`${command} ended with ${exitCode}: ${stdout} ${stderr}`)
+    return stdout
+  }
+
+  ssh(options: readonly string[], command: string) {
+    const known = ['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null']
+    const key = ['-i', this.#options.keyFile, '-o', 'IdentitiesOnly=yes', '-o', 'LogLevel=ERROR']
+    return execa(
+      'ssh',
+      [
+        ...known,
+        ...key,
+        '-o',
+        'ConnectTimeout=10',
+        ...options,
+        '-p',
+        String(this.#port),
+        'root@127.0.0.1',
+        command
+      ],
+      { reject: false, stdin: 'ignore' }
+    )
+  }
+
+  /** Presses the power button, and waits until the machine is off. */
+  async powerOff(): Promise<void> {
+    const socket = connect(this.#monitor)
+    socket.resume()
+    socket.end('{"execute":"qmp_capabilities"}{"execute":"system_powerdown"}')
+    const isOff = await Promise.race([
+      this.#qemu.then(() => true),
+      sleep(STOP_TIMEOUT_MS, false, { ref: false })
+    ])
+    if (!isOff) throw new Error(`the guest is still on: ${this.console()}`)
+  }
+
+  /** The end of what the guest said. */
+  console(): string {
+    return existsSync(this.#serial) ? readFileSync(this.#serial, 'utf8').slice(-2000) : ''
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#qemu.kill('SIGKILL')
+    await this.#qemu
+  }
+
+  get #serial(): string {
+    return join(this.#options.directory, `serial-${this.#port}`)
+  }
+
+  get #monitor(): string {
+    return join(this.#options.directory, `qmp-${this.#port}`)
+  }
+
+  #argv(): string[] {
+    const { append, disk, qemu = [] } = this.#options
+    const network = `user,id=net,hostfwd=tcp:127.0.0.1:${this.#port}-:22`
+    return [
+      ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '512', '-smp', '2'],
+      ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+      ...['-kernel', join(IMAGE, 'vmlinuz'), '-initrd', join(IMAGE, 'initrd')],
+      ...['-append', `console=ttyS0 panic=5 ${append}`],
+      ...['-serial', `file:${this.#serial}`, '-qmp', `unix:${this.#monitor},server=on,wait=off`],
+      ...['-netdev', network, '-device', 'virtio-net-pci,netdev=net', '-device', 'virtio-rng-pci'],
+      ...(disk === undefined
+        ? []
+        : [
+            ...['-drive', `if=none,id=data,format=raw,file=${disk}`],
+            ...['-device', 'virtio-blk-pci,drive=data,serial=data']
+          ]),
+      ...qemu
+    ]
+  }
+
+  async #waitForSsh(): Promise<void> {
+    const deadline = Date.now() + START_TIMEOUT_MS
+    while ((await this.run('true')).exitCode !== 0) {
+      if (this.#qemu.exitCode !== null) {
+        throw new Error(`QEMU ended: ${(await this.#qemu).stderr}`)
+      }
+      if (Date.now() > deadline) throw new Error(`no ssh in time: ${this.console()}`)
+      await sleep(250)
+    }
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+function startQemu(argv: readonly string[]) {
+  return execa('qemu-system-x86_64', argv, { reject: false })
+}
