@@ -6,7 +6,7 @@ import { execa } from 'execa'
 import { startDhtNode } from '../../src/p2p/dht-node.ts'
 import { debianRootfs } from '../e2e/rootfs.ts'
 import { Machine } from '../e2e/sandbox.ts'
-import { cannotStart, Guest } from './guest.ts'
+import { cannotStart, freePort, Guest } from './guest.ts'
 
 const MIB = 1024 ** 2
 /** Of this machine, that a guest reaches too: QEMU's network passes what is not its own to the host. */
@@ -41,7 +41,7 @@ void test(
   async (t) => {
     const { directory, keyFile, publicKey } = await folderWithKey(t)
     const disk = await sparseFile(join(directory, 'disk'), 1024 * MIB)
-    await using dht = await startDhtNode(address!, 0)
+    await using dht = await startDhtNode(address!, await freePort())
     const bootstrap = `${dht.host}:${dht.port}`
     const publisher = new Machine(join(directory, 'home'), {
       DAT_CONTAINER_BOOTSTRAP: bootstrap,

@@ -4,14 +4,14 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 
-const IMAGE = join(process.cwd(), 'os-image/dist')
+const IMAGE = process.env['DAT_CONTAINER_OS_IMAGE'] ?? join(process.cwd(), 'os-image/dist')
 /** Without hardware's help, on a busy machine. It only ends what hangs. */
 const START_TIMEOUT_MS = 240_000
 const STOP_TIMEOUT_MS = 120_000
 
 /** Why no guest can be started here, or undefined. */
 export async function cannotStart(): Promise<string | undefined> {
-  if (!existsSync(join(IMAGE, 'manifest.json'))) return 'os-image/dist is absent: npm run os-image'
+  if (!existsSync(join(IMAGE, 'manifest.json'))) return `${IMAGE} is absent: npm run os-image`
   const { failed } = await execa('qemu-system-x86_64', ['--version'], { reject: false })
   return failed ? 'qemu-system-x86_64 is not installed' : undefined
 }
@@ -142,7 +142,8 @@ export class Guest implements AsyncDisposable {
   }
 }
 
-async function freePort(): Promise<number> {
+/** A port of loopback that nobody has at the moment. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
   const { port } = server.address() as AddressInfo
