@@ -6,6 +6,7 @@ import { EXIT_FAILED, EXIT_USAGE, exitStatus } from './exit-status.ts'
 import { addGlobalOptions } from './globals.ts'
 import { printError } from './output.ts'
 import { VERBS } from './verbs.ts'
+import { addVmOptions, hookVm } from './vm.ts'
 
 const program = new Command('dat-container')
   .description('Share machine images peer to peer, and boot them before they have arrived.')
@@ -16,6 +17,8 @@ const program = new Command('dat-container')
   .exitOverride()
 
 for (const add of VERBS) add(program)
+addVmOptions(program, ...['boot', 'ps', 'inspect', 'stop', 'kill', 'rm', 'exec', 'logs', 'stats'])
+hookVm(program)
 addGlobalOptions(program)
 
 try {

@@ -28,6 +28,7 @@ export interface ClientConnectionOptions {
   readonly runtime: string
   readonly status: () => DaemonStatus
   readonly shutdown: () => void
+  readonly listenForGuests: () => Promise<number>
   readonly log: Logger
 }
 
@@ -58,6 +59,9 @@ export class ClientConnection {
       setImmediate(options.shutdown)
       return null
     })
+    channel.respond(METHODS.listenForGuests, async () => ({
+      port: await options.listenForGuests()
+    }))
     channel.respond(METHODS.open, (request) => this.#open(request))
     channel.respond(METHODS.close, ({ handle }) => this.#close(handle))
     channel.respond(METHODS.block, ({ handle, block, timeoutMs, ahead = false }) =>

@@ -144,6 +144,7 @@ export class Daemon implements AsyncDisposable {
       runtime: this.#options.paths.runtime,
       status: () => this.status(),
       shutdown: () => this.#requestStop(),
+      listenForGuests: () => this.#node.listenForGuests(),
       log: this.#options.log
     })
     this.#connections.add(connection)

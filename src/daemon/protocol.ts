@@ -190,5 +190,6 @@ export const METHODS = {
   images: json<null, ImageListing[]>('images'),
   mirror: json<{ link: string; name?: string; peerTimeoutMs: number }, ImageListing>('mirror'),
   gc: json<GcRequest, GcResponse>('gc'),
+  listenForGuests: json<null, { readonly port: number }>('listen-for-guests'),
   forget: json<{ image: string }, ImageListing>('forget')
 } as const

@@ -23,6 +23,8 @@ export interface SshPlan extends SshTarget {
   /** Give the guest's command no input. */
   readonly noInput?: boolean
   readonly connectTimeoutSeconds?: number
+  /** Gets SIGINT and SIGTERM, which ssh then does not. */
+  readonly onSignal?: (signal: NodeJS.Signals) => void
 }
 
 /**
@@ -69,10 +71,12 @@ export function quoteCommand(argv: readonly string[]): string {
  * @throws ContainerError `MISSING_TOOL`
  */
 export async function runSsh(plan: SshPlan, stdio: StdioOptions = 'inherit'): Promise<number> {
-  const child = spawn('ssh', planSsh(plan), { stdio })
+  const { onSignal } = plan
+  // In a session of its own, no terminal's Ctrl-C reaches it.
+  const child = spawn('ssh', planSsh(plan), { stdio, detached: onSignal !== undefined })
   // A terminal sends Ctrl-C to both: what it means is for the guest to say.
-  const ignore = (): void => {}
-  const forward = (signal: NodeJS.Signals): void => void child.kill(signal)
+  const ignore = onSignal ?? ((): void => {})
+  const forward = onSignal ?? ((signal: NodeJS.Signals): void => void child.kill(signal))
   process.on('SIGINT', ignore)
   process.on('SIGTERM', forward)
   try {

@@ -1,4 +1,4 @@
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import NoiseSecretStream from '@hyperswarm/secret-stream'
 import type { KeyPair } from 'hyperdht'
 import type { SwarmConnection } from 'hyperswarm'
@@ -23,7 +23,7 @@ export class DirectPeers implements AsyncDisposable {
   /** By address: connecting, or connected. */
   readonly #dialed = new Map<string, Promise<boolean>>()
   readonly #streams = new Set<SwarmConnection>()
-  #server: Server | undefined
+  readonly #servers: Server[] = []
   #accepted = 0
   #isClosed = false
 
@@ -40,10 +40,11 @@ export class DirectPeers implements AsyncDisposable {
   /**
    * Waits for peers at an address of this machine.
    *
-   * @param address with host `0.0.0.0` or `::` for all of this machine's
+   * @param address with host `0.0.0.0` or `::` for all of this machine's, with port 0 for a free one
+   * @returns the port
    * @throws ContainerError `IO` when it cannot be listened at
    */
-  async listen(address: PeerAddress): Promise<void> {
+  async listen(address: PeerAddress): Promise<number> {
     const server = createServer((socket) => {
       if (this.#accepted >= MAX_ACCEPTED) {
         socket.destroy()
@@ -65,7 +66,8 @@ export class DirectPeers implements AsyncDisposable {
         cause
       })
     }
-    this.#server = server
+    this.#servers.push(server)
+    return (server.address() as AddressInfo).port
   }
 
   /**
@@ -87,8 +89,9 @@ export class DirectPeers implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
     for (const stream of this.#streams) stream.destroy()
-    const server = this.#server
-    if (server) await new Promise<void>((resolve) => server.close(() => resolve()))
+    for (const server of this.#servers) {
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    }
     await Promise.allSettled(this.#dialed.values())
   }
 

@@ -40,6 +40,7 @@ export class PeerNode implements AsyncDisposable {
   readonly #swarm: Hyperswarm
   readonly #direct: DirectPeers
   readonly #replications: Replications
+  #guestPort: Promise<number> | undefined
   readonly #onError: (error: Error) => void
   readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0 }
 
@@ -106,6 +107,16 @@ export class PeerNode implements AsyncDisposable {
    */
   dial(peer: PeerAddress): Promise<boolean> {
     return this.#direct.dial(peer)
+  }
+
+  /**
+   * Lets virtual machines on this machine connect, whose networks lead to its loopback.
+   *
+   * @returns the port at 127.0.0.1; the same one each time
+   */
+  listenForGuests(): Promise<number> {
+    this.#guestPort ??= this.#direct.listen({ host: '127.0.0.1', port: 0 })
+    return this.#guestPort
   }
 
   /** Announces (`server`) and looks up (`client`) a topic until the discovery is destroyed. */

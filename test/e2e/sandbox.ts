@@ -90,7 +90,9 @@ export class Sandbox implements AsyncDisposable {
   get sandboxEnvironment(): Record<string, string> {
     return {
       DAT_CONTAINER_BOOTSTRAP: this.bootstrap,
-      DAT_CONTAINER_RUNTIME_DIR: join(this.directory, 'run')
+      DAT_CONTAINER_RUNTIME_DIR: join(this.directory, 'run'),
+      // What cannot run here is to say so.
+      DAT_CONTAINER_VM: 'never'
     }
   }
 

@@ -22,6 +22,7 @@ interface BootFlags {
   readonly user?: string
   readonly hostname?: string
   readonly volume?: string[]
+  readonly publish?: string[]
   readonly network?: 'host' | 'none' | 'private'
   readonly capAdd?: string[]
   readonly capDrop?: string[]
@@ -57,6 +58,11 @@ export function addBoot(program: Command): void {
     .option('-u, --user <user>', 'as whom the command runs')
     .option('--hostname <name>', 'host name in the container')
     .option('-v, --volume <src:dst[:ro]>', 'show a directory of this machine (repeatable)', collect)
+    .option(
+      '-p, --publish <[ip:]host:guest[/udp]>',
+      'with --vm: forward a port (repeatable)',
+      collect
+    )
     .addOption(
       new Option('--network <mode>', 'host, none or private (loopback only)').argParser(
         oneOf('host', 'none', 'private')
@@ -96,6 +102,11 @@ async function boot(
   flags: BootFlags,
   globals: Globals
 ): Promise<void> {
+  if (flags.publish !== undefined) {
+    throw new ContainerError('USAGE', '--publish is for containers in a machine', {
+      hint: 'on this machine, a container has the host’s network and ports; with --vm it is published'
+    })
+  }
   const container = containerOptions(image, argv, flags, globals)
   if (!flags.detach) {
     const { startMounterAhead } = await import('../../boot/mount-ahead.ts')

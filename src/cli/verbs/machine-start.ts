@@ -86,10 +86,20 @@ async function stopFirst(name: string, timeoutMs: number, { home }: Globals): Pr
   await stopMachine({ home, name, timeoutMs })
 }
 
-async function start(name: string, flags: StartFlags, { home, output }: Globals): Promise<void> {
+async function start(name: string, flags: StartFlags, globals: Globals): Promise<void> {
+  const started = await startWatched(name, await readOptions(flags), globals, flags)
+  globals.output.result(started, () => describe(started))
+}
+
+/** Starts a machine; on a terminal, with a line that tells how far it is. Ctrl-C undoes the start. */
+export async function startWatched(
+  name: string,
+  options: MachineOptions,
+  { home, output }: Globals,
+  flags: Pick<StartFlags, 'timeout' | 'pubkey'> = {}
+): Promise<StartedMachine> {
   const { startMachine } = await import('../../machine/start-machine.ts')
-  const options = await readOptions(flags)
-  const started = await interruptible(async (signal) => {
+  return await interruptible(async (signal) => {
     using line = statusLine(output.json)
     return startMachine({
       home,
@@ -116,7 +126,6 @@ async function start(name: string, flags: StartFlags, { home, output }: Globals)
       }
     })
   })
-  output.result(started, () => describe(started))
 }
 
 function describe({ name, accel, ip, sshPort, readyMs }: StartedMachine): string[] {

@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { ContainerError } from '../image/errors.ts'
+import { guestLink } from './guest-link.ts'
+import { closePorts, openPorts } from './guest-ports.ts'
+import { parseVolume, pathInGuest, sharesFor } from './guest-volumes.ts'
+import { machineHome, machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
+import { readLiveState, requireConfig, type MachineState } from './machine-record.ts'
+import { parseForward } from './port-forward.ts'
+import { captureSsh, quoteCommand, runSsh, type SshTarget } from './ssh-command.ts'
+
+/** A verb on containers that is carried out in a machine. */
+export interface ContainerVerb {
+  readonly home: string
+  readonly machine: string
+  /** What follows `dat-container`, options first: `['boot', '--detach']`. */
+  readonly words: readonly string[]
+  /** Of `boot`. */
+  readonly image?: string | undefined
+  /** Of `boot`, `SRC:DST[:ro]`. */
+  readonly volumes?: readonly string[]
+  /** Of `boot`, `[ip:]host:guest[/udp]`. */
+  readonly forwards?: readonly string[]
+  /** What follows the options, and the image: names, and a command. */
+  readonly rest: readonly string[]
+  /** Start the machine where it does not run, sharing directories with it. */
+  readonly start?: (shares: readonly string[] | undefined) => Promise<unknown>
+  /** Whether the command goes on when this one ends: its ports stay. */
+  readonly detached?: boolean
+}
+
+const SIGNAL_TIMEOUT_MS = 10_000
+
+/**
+ * Carries a verb out with the `dat-container` of a machine, with this process's streams. Without a
+ * terminal, SIGINT and SIGTERM are passed on; with one, what is typed is.
+ *
+ * @returns the exit status of the guest's command
+ * @throws ContainerError `NOT_RUNNING`, `USAGE`, and what starting the machine throws
+ */
+export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
+  const home = machineHome(verb.home)
+  const places = machinePaths(home, verb.machine)
+  const volumes = (verb.volumes ?? []).map(parseVolume)
+  const forwards = (verb.forwards ?? []).map(parseForward)
+  const image = verb.image === undefined ? [] : [await guestLink(verb.home, verb.image)]
+  const state = await running(places, verb, volumes)
+  const { shares } = await requireConfig(places)
+  const shown = volumes.flatMap(({ source, rest }) => {
+    const path = pathInGuest(source, shares)
+    if (path !== undefined) return ['--volume', `${path}:${rest}`]
+    throw new ContainerError('USAGE', `machine ${places.name} runs and does not share ${source}`, {
+      hint: `it can share it from its next start on: dat-container machine stop ${places.name}, then this again`
+    })
+  })
+  const words = ['dat-container', ...verb.words, ...shown, '--', ...image, ...verb.rest]
+  await openPorts(state, forwards)
+  try {
+    return await throughSsh(sshTarget(home, places, state), words)
+  } finally {
+    if (verb.detached !== true) await closePorts(state, forwards).catch(() => {})
+  }
+}
+
+async function running(
+  places: MachinePaths,
+  { start }: ContainerVerb,
+  volumes: readonly ReturnType<typeof parseVolume>[]
+): Promise<MachineState> {
+  const before = await readLiveState(places)
+  if (before?.state === 'running') return before
+  if (start) {
+    const config = await requireConfig(places).catch(() => undefined)
+    await start(sharesFor(volumes, config?.shares ?? []))
+    const started = await readLiveState(places)
+    if (started) return started
+  }
+  throw new ContainerError('NOT_RUNNING', `machine ${places.name} does not run`, {
+    hint: `start it: dat-container machine start ${places.name}`
+  })
+}
+
+function sshTarget(home: MachineHome, places: MachinePaths, state: MachineState): SshTarget {
+  return {
+    name: places.name,
+    port: state.sshPort,
+    key: home.sshKey,
+    knownHosts: places.knownHosts
+  }
+}
+
+async function throughSsh(target: SshTarget, words: readonly string[]): Promise<number> {
+  const command = quoteCommand(words)
+  if (process.stdin.isTTY && process.stdout.isTTY) {
+    return runSsh({ ...target, command, tty: 'always' })
+  }
+  // sshd leaves commands without a terminal alone when their client ends: a unit of its own can be told.
+  const unit = `dat-verb-${randomBytes(6).toString('hex')}.scope`
+  const scoped = `systemd-run --quiet --scope --collect --unit=${unit} ${command}`
+  const pass = (signal: NodeJS.Signals): void => {
+    const line = `systemctl kill --signal=${signal} ${unit}`
+    void captureSsh(target, line, { timeoutMs: SIGNAL_TIMEOUT_MS }).catch(() => {})
+  }
+  return runSsh({ ...target, command: scoped, tty: 'never', onSignal: pass })
+}

@@ -1,0 +1,25 @@
+import { geteuid } from 'node:process'
+import { isOnHost } from '../boot/package-manager.ts'
+import { isContainerError } from '../image/errors.ts'
+import { findProgram } from './find-qemu.ts'
+import { machineHome } from './machine-paths.ts'
+import { findImage } from './os-image.ts'
+import { qemuProgram, type Architecture, type Platform } from './qemu-plan.ts'
+
+/** Whether this machine can run containers itself: Linux, with systemd-nspawn, as root. */
+export function canRunContainers(): boolean {
+  return process.platform === 'linux' && geteuid?.() === 0 && isOnHost('systemd-nspawn')
+}
+
+/** Whether there is what a virtual machine takes: QEMU, and an image of HyperOS. */
+export function canRunMachines(home: string): boolean {
+  const program = qemuProgram(process.arch as Architecture)
+  if (findProgram(process.platform as Platform, program) === undefined) return false
+  try {
+    findImage(machineHome(home).image)
+    return true
+  } catch (error) {
+    if (isContainerError(error)) return false
+    throw error
+  }
+}
