@@ -28,9 +28,11 @@ import { findImage, givenImage, openImage } from './os-image.ts'
 import { LOOPBACK, SSH_GUEST_PORT, parseForward } from './port-forward.ts'
 import {
   planQemu,
+  type Accelerator,
   type Architecture,
   type ControlPlace,
   type MachinePlan,
+  type MachineType,
   type Platform
 } from './qemu-plan.ts'
 import { endQemu, startQemu } from './qemu-process.ts'
@@ -185,6 +187,7 @@ async function planStart(
     cache: home.accelerators
   })
   if (chosen.notice !== undefined) notice(chosen.notice)
+  const type = machineType(config, architecture, chosen.accelerator)
   const isNew = !existsSync(places.config)
   if (isNew) {
     // Kept, for its logs, when the guest fails; not when it never ran, nor when it is cancelled.
@@ -212,7 +215,7 @@ async function planStart(
     platform: host.platform,
     architecture,
     accelerator: chosen.accelerator,
-    type: machineType(config, architecture),
+    type,
     memoryMib: config.memoryMib,
     cpus: config.cpus,
     kernel: image.kernel,
@@ -305,13 +308,25 @@ async function requireDirectory(path: string, platform: Platform): Promise<void>
   })
 }
 
-function machineType({ type }: MachineConfig, architecture: Architecture): MachinePlan['type'] {
-  const fitting = architecture === 'x64' ? ['q35', 'microvm'] : ['virt']
+function machineType(
+  { type }: MachineConfig,
+  architecture: Architecture,
+  accelerator: Accelerator
+): MachineType {
   if (type === 'auto') return architecture === 'x64' ? 'q35' : 'virt'
-  if (fitting.includes(type)) return type
-  throw new ContainerError('USAGE', `an ${architecture} machine cannot be a ${type}`, {
-    hint: `use --type ${fitting.join(' or ')}`
-  })
+  const fitting = architecture === 'x64' ? ['q35', 'microvm'] : ['virt']
+  if (!fitting.includes(type)) {
+    throw new ContainerError('USAGE', `an ${architecture} machine cannot be a ${type}`, {
+      hint: `use --type ${fitting.join(' or ')}`
+    })
+  }
+  // Its only clocks are KVM's and the processor's: in software Linux waits for a tick for ever.
+  if (type === 'microvm' && accelerator !== 'kvm') {
+    throw new ContainerError('USAGE', `a microvm runs on KVM alone, not on ${accelerator}`, {
+      hint: 'use --type q35'
+    })
+  }
+  return type
 }
 
 function controlPlace({ control }: MachinePaths): ControlPlace {

@@ -136,6 +136,9 @@ test(
     t.is(refused.exitCode, 125)
     t.ok(refused.stderr.includes('QEMU ended: '), refused.stderr)
 
+    const microvm = await home.run('machine', 'start', 'bad', ...guestOptions('--type', 'microvm'))
+    t.ok(microvm.exitCode === 2 && microvm.stderr.includes('on KVM alone'), microvm.stderr)
+
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       const running = home.start(['machine', 'start', 'cut', ...mute])
       await until(() => existsSync(join(machines, 'cut/console.log')))
