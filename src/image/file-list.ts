@@ -30,7 +30,10 @@ export interface FileStatus {
 const STATUS_FIELDS = 5
 const MIN_FILES = 64
 
-/** What stat(2) told of file `i` when it was scanned. */
+/** Times beyond the year 2262 do not fit: two such that are 2⁶⁴ ns apart are taken for one. */
+const inSixtyFourBits = (nanoseconds: bigint): bigint => BigInt.asIntN(64, nanoseconds)
+
+/** What stat(2) told of file `i` when it was scanned; times in 64 bits. */
 export function statusAt({ statuses }: Pick<FileList, 'statuses'>, i: number): FileStatus {
   const at = i * STATUS_FIELDS
   return {
@@ -48,8 +51,8 @@ export function isSameStatus(a: FileStatus, b: FileStatus): boolean {
     a.dev === b.dev &&
     a.ino === b.ino &&
     a.size === b.size &&
-    a.mtimeNs === b.mtimeNs &&
-    a.ctimeNs === b.ctimeNs
+    inSixtyFourBits(a.mtimeNs) === inSixtyFourBits(b.mtimeNs) &&
+    inSixtyFourBits(a.ctimeNs) === inSixtyFourBits(b.ctimeNs)
   )
 }
 

@@ -83,7 +83,8 @@ export function markUnchanged(
       status.ino === records.number[row] &&
       status.ctimeNs === records.ctimeNs[row] &&
       status.size === BigInt(tree.size(inode)) &&
-      status.mtimeNs === BigInt(mtimeSeconds) * NANOSECONDS + BigInt(mtimeNanoseconds)
+      status.mtimeNs ===
+        BigInt.asIntN(64, BigInt(mtimeSeconds) * NANOSECONDS + BigInt(mtimeNanoseconds))
     if (!isSame) continue
     files.unchanged[i] = inode
     unchanged++

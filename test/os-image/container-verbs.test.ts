@@ -1,0 +1,80 @@
+import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import test from 'brittle'
+import { debianRootfs } from '../e2e/rootfs.ts'
+import { Machine } from '../e2e/sandbox.ts'
+import { freePort } from '../p2p/free-port.ts'
+import { cannotStart } from './guest.ts'
+
+const reason = await cannotStart()
+/** Answers every connection on port 8080. */
+const SERVER =
+  'use IO::Socket; my $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 5, ReuseAddr => 1);' +
+  'while (my $c = $s->accept) { print $c "HTTP/1.0 200 OK\\r\\n\\r\\nserved in a container" }'
+
+/** A real machine is started; without an image the reason stands in the output. */
+void test(
+  `boot, exec, ps, logs and stop go to a machine${reason === undefined ? '' : ` (${reason})`}`,
+  { timeout: 15 * 60_000, skip: reason !== undefined },
+  async (t) => {
+    const directory = await mkdtemp(join(tmpdir(), 'dat-vm-'))
+    t.teardown(() => rm(directory, { recursive: true, force: true }))
+    const volume = join(directory, 'volume')
+    await mkdir(volume)
+    await writeFile(join(volume, 'file'), 'of the host')
+    // Nobody answers there: what the guest gets, it gets from this machine's daemon.
+    const here = new Machine(join(directory, 'home'), {
+      DAT_CONTAINER_BOOTSTRAP: '127.0.0.1:9',
+      DAT_CONTAINER_RUNTIME_DIR: join(directory, 'run')
+    })
+    t.teardown(
+      async () => {
+        await here.run('machine', 'kill', 'vm')
+        await here.run('daemon', 'stop')
+      },
+      { order: -1 }
+    )
+    await here.ok('share', debianRootfs(), '--name', 'debian')
+    const vm = ['--machine', 'vm']
+    const read = ['-v', `${volume}:/srv:ro`, '--', 'cat', '/srv/file']
+    t.is(await here.ok('boot', ...vm, 'debian', '--ephemeral', ...read), 'of the host')
+
+    const port = await freePort()
+    const served = ['-p', `${port}:8080`, '--', 'perl', '-e', SERVER]
+    const booted = await here.json<{ state: string }>(
+      ...['boot', ...vm, 'debian', '-n', 'web', '-d', ...served]
+    )
+    t.is(booted.state, 'running')
+    t.is(await answer(port), 'served in a container')
+    t.is((await here.run('exec', ...vm, 'web', '--', 'sh', '-c', 'exit 42')).exitCode, 42)
+    const words = ["a 'b'", '$c', '--vm']
+    const echoed = await here.ok('exec', ...vm, 'web', '--', 'printf', '%s\\n', ...words)
+    t.is(echoed, words.join('\n'), 'words stay as they are')
+    t.is((await here.json<unknown[]>('ps', ...vm)).length, 1)
+    const taken = await here.run('boot', ...vm, 'debian', '-p', `${port}:80`, '--', 'true')
+    t.is(taken.exitCode, 1)
+    t.ok(taken.stderr.includes(`${port}`), taken.stderr)
+    const elsewhere = await here.run('boot', ...vm, 'debian', '-v', '/etc:/srv', '--', 'true')
+    t.is(elsewhere.exitCode, 2, elsewhere.stderr)
+
+    const waiting = here.start(['boot', ...vm, 'debian', '-n', 'fg', '--', 'sleep', '1000'])
+    while ((await here.json<unknown[]>('ps', ...vm)).length < 2) await sleep(500)
+    waiting.kill('SIGTERM')
+    t.is((await waiting).exitCode, 143, 'a signal stops the container')
+    t.is((await here.json<unknown[]>('ps', ...vm)).length, 1)
+    await here.ok('stop', ...vm, 'web')
+    t.is((await here.run('boot', 'debian', '-p', '1:1', '--', 'true')).exitCode, 2, 'not here')
+    await here.ok('machine', 'stop', 'vm')
+    t.is((await here.run('ps', ...vm)).exitCode, 1)
+  }
+)
+
+async function answer(port: number): Promise<string> {
+  for (;;) {
+    const response = await fetch(`http://127.0.0.1:${port}/`).catch(() => undefined)
+    if (response) return response.text()
+    await sleep(250)
+  }
+}
