@@ -2,13 +2,15 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { writeFileAtomically } from '../image/atomic-file.ts'
-import { systemErrorCode } from '../image/errors.ts'
+import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { takeMachineLock } from './machine-lock.ts'
 
 const KEY_TYPE = 'ssh-ed25519'
 const KEY_BYTES = 32
 /** Unencrypted private keys are padded to this, PROTOCOL.key of OpenSSH. */
 const BLOCK_BYTES = 8
 const LINE_CHARACTERS = 70
+const LOCK_WAIT_MS = 10_000
 
 /** A key pair as OpenSSH keeps it. */
 export interface SshKeyPair {
@@ -64,19 +66,37 @@ export function makeSshKey(comment: string): SshKeyPair {
  * The public key of a home's own pair, which is made when there is none.
  *
  * @param path of the private key; the public one is beside it, `.pub`
+ * @param lock a file that is locked meanwhile: two first starts at once must not make two pairs
+ * @throws ContainerError `BUSY` when another process does not finish making it
  */
-export async function homeSshKey(path: string): Promise<string> {
-  try {
-    return (await readFile(`${path}.pub`, 'utf8')).trim()
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error
+export async function homeSshKey(path: string, lock: string): Promise<string> {
+  const held = await takeMachineLock(lock, LOCK_WAIT_MS)
+  if (held === undefined) {
+    throw new ContainerError('BUSY', `another process is making the key ${path}`)
   }
+  try {
+    return (await readPublicKey(path)) ?? (await makeKeyFiles(path))
+  } finally {
+    await held.close()
+  }
+}
+
+async function makeKeyFiles(path: string): Promise<string> {
   const pair = makeSshKey('dat-container machine')
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   await writeFileAtomically(path, pair.privateKey, 0o600)
   // The public one last: where it is, the private one is too.
   await writeFileAtomically(`${path}.pub`, `${pair.publicKey}\n`, 0o644)
   return pair.publicKey
+}
+
+async function readPublicKey(path: string): Promise<string | undefined> {
+  try {
+    return (await readFile(`${path}.pub`, 'utf8')).trim()
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined
+    throw error
+  }
 }
 
 /** A string as RFC 4251 writes it: its length in four bytes, big-endian, then its bytes. */

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { arch, platform } from 'node:os'
+import { join } from 'node:path'
 import { readJsonFile, writeJsonFile } from '../boot/json-file.ts'
 import { identify, type ProcessIdentity } from '../boot/process-table.ts'
 import { quoteForShell } from '../boot/shell-quote.ts'
@@ -223,7 +224,7 @@ async function planStart(
     commandLine: planCommandLine({
       architecture,
       name: places.name,
-      authorizedKeys: await homeSshKey(home.sshKey),
+      authorizedKeys: await homeSshKey(home.sshKey, join(home.locks, 'ssh-key')),
       bootstrap: request.bootstrap,
       append: config.append
     }),
