@@ -1,3 +1,4 @@
+import { sealManifest, UNSET_DIGEST } from '../src/machine/manifest-digest.ts'
 import type { Arch, LockedPackage } from './package-lock.ts'
 import type { NodePackage } from './tool.ts'
 
@@ -21,7 +22,7 @@ export interface ManifestFields {
 const FORMAT = 1
 
 /**
- * `manifest.json`: `{format, name, arch, created, files: [{name, bytes, sha256}], packages: [{name,
+ * `manifest.json`: `{format, name, arch, created, digest, files: [{name, bytes, sha256}], packages: [{name,
  * version, sha256}], nodePackages: [{name, version, license}]}`, sorted, so that equal builds are equal.
  */
 export function formatManifest(fields: ManifestFields): string {
@@ -31,9 +32,10 @@ export function formatManifest(fields: ManifestFields): string {
     name: 'hyperos',
     arch,
     created: new Date(epoch * 1000).toISOString(),
+    digest: UNSET_DIGEST,
     files,
     packages: packages.map(({ name, version, sha256 }) => ({ name, version, sha256 })),
     nodePackages: nodePackages.map(({ name, version, license }) => ({ name, version, license }))
   }
-  return `${JSON.stringify(manifest, null, 2)}\n`
+  return sealManifest(`${JSON.stringify(manifest, null, 2)}\n`)
 }

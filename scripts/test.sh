@@ -10,7 +10,8 @@ if [ -d "${unit%/*}" ] && [ ! -e "$unit" ] && ! command -v docker-registry >/dev
   if [ "$(id -u)" = 0 ]; then ln -s /dev/null "$unit"; else sudo ln -s /dev/null "$unit"; fi
 fi
 scripts/setup.sh erofs-utils e2fsprogs attr acl dbus xz-utils bzip2 zstd libarchive-tools \
-  skopeo umoci docker-registry apache2-utils iputils-ping >&2
+  skopeo umoci docker-registry apache2-utils iputils-ping openssh-client \
+  qemu-system-x86 qemu-utils >&2
 npm run --silent ok >&2
 DAT_CONTAINER_TEST_ROOTFS=$(scripts/rootfs.sh)
 export DAT_CONTAINER_TEST_ROOTFS

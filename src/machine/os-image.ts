@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { JsonFields } from '../image/json-fields.ts'
+import { isSealed } from './manifest-digest.ts'
 import { parsePublicKey, verifyMinisign } from './minisign.ts'
 import type { Architecture } from './qemu-plan.ts'
 
@@ -116,8 +117,8 @@ export async function givenImage(kernel: string, initrd: string): Promise<OsImag
 
 /**
  * Reads of a manifest what starting needs: `files: [{ name, bytes, sha256 }]`, kernel and initrd
- * among them, and `arch`. Its `digest`, where it has one, is the SHA-256 of its own text with the
- * digest's 64 characters as zeros: no bit of it changes unnoticed, signed or not.
+ * among them, and `arch`. Its `digest` is of its own text: no bit of it changes unnoticed, signed or
+ * not.
  *
  * @throws ContainerError `BAD_MANIFEST`
  */
@@ -132,7 +133,7 @@ export function parseOsManifest(text: string): {
     throw badManifest('it does not parse', cause)
   }
   const manifest = new JsonFields(value, '', badManifest)
-  if (manifest.has('digest')) checkDigest(text, manifest.line('digest', 64))
+  checkDigest(text, manifest.line('digest', 64))
   const files = manifest.objects('files', MANIFEST_FILES).map((fields) => ({
     name: fields.line('name', NAME_LENGTH),
     bytes: fields.count('bytes'),
@@ -153,10 +154,7 @@ export function parseOsManifest(text: string): {
 }
 
 function checkDigest(text: string, digest: string): void {
-  const parts = text.split(digest)
-  const zeroed = parts.join('0'.repeat(64))
-  const isOnce = SHA256_PATTERN.test(digest) && parts.length === 2
-  if (isOnce && createHash('sha256').update(zeroed).digest('hex') === digest) return
+  if (SHA256_PATTERN.test(digest) && isSealed(text, digest)) return
   throw badManifest('it is not what it was made as: its digest differs')
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { Machine } from '../e2e/sandbox.ts'
 import { findProgram } from '../../src/machine/find-qemu.ts'
 import { standInGuest } from './stand-in-guest.ts'
+import { sealManifest, UNSET_DIGEST } from '../../src/machine/manifest-digest.ts'
 
 /** What `machine status --json` says, as far as tests look at it. */
 export interface Shown {
@@ -82,7 +83,6 @@ function manifestOf(directory: string): string {
     const sha256 = createHash('sha256').update(content).digest('hex')
     return { name, bytes: content.length, sha256 }
   })
-  const unset = '0'.repeat(64)
-  const text = `${JSON.stringify({ format: 1, arch: 'amd64', digest: unset, files }, null, 2)}\n`
-  return text.replace(unset, createHash('sha256').update(text).digest('hex'))
+  const manifest = { format: 1, arch: 'amd64', digest: UNSET_DIGEST, files }
+  return sealManifest(`${JSON.stringify(manifest, null, 2)}\n`)
 }

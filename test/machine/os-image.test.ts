@@ -5,25 +5,20 @@ import { join } from 'node:path'
 import test from 'brittle'
 import { generateKeys, parseSecretKey, signManifest } from '../../os-image/sign.ts'
 import { isContainerError } from '../../src/image/errors.ts'
+import { sealManifest, UNSET_DIGEST } from '../../src/machine/manifest-digest.ts'
 import { openImage, parseOsManifest } from '../../src/machine/os-image.ts'
-
-const UNSET = '0'.repeat(64)
 
 function manifestText(change: Record<string, unknown> = {}): string {
   const sha256 = createHash('sha256').update('content').digest('hex')
   const files = ['vmlinuz', 'initrd'].map((name) => ({ name, bytes: 7, sha256 }))
-  return `${JSON.stringify({ format: 1, arch: 'amd64', files, ...change }, null, 2)}\n`
-}
-
-function withDigest(): string {
-  const text = manifestText({ digest: UNSET })
-  return text.replace(UNSET, createHash('sha256').update(text).digest('hex'))
+  const manifest = { format: 1, arch: 'amd64', digest: UNSET_DIGEST, files, ...change }
+  return sealManifest(`${JSON.stringify(manifest, null, 2)}\n`)
 }
 
 function makeImage(): string {
   const directory = mkdtempSync(join(tmpdir(), 'dat-os-image-'))
   for (const name of ['vmlinuz', 'initrd']) writeFileSync(join(directory, name), 'content')
-  writeFileSync(join(directory, 'manifest.json'), withDigest())
+  writeFileSync(join(directory, 'manifest.json'), manifestText())
   return directory
 }
 
@@ -51,9 +46,7 @@ void test('a flipped bit anywhere is refused', async (t) => {
         () => undefined,
         (thrown: unknown) => thrown
       )
-      // The name of the field itself: a manifest without a digest is one as well.
-      const isDigestName = name === 'manifest.json' && inDigestName(good, at)
-      if (!isContainerError(error, 'BAD_MANIFEST', 'BAD_SOURCE') && !isDigestName) {
+      if (!isContainerError(error, 'BAD_MANIFEST', 'BAD_SOURCE')) {
         t.fail(`${name}, byte ${at}: ${String(error)}`)
       }
     }
@@ -63,11 +56,6 @@ void test('a flipped bit anywhere is refused', async (t) => {
   rmSync(join(directory, 'initrd'))
   await t.exception(() => openImage(directory), /initrd cannot be read/)
 })
-
-function inDigestName(manifest: Buffer, at: number): boolean {
-  const start = manifest.indexOf('"digest"')
-  return at >= start && at < start + '"digest"'.length
-}
 
 void test('signatures of the manifest', async (t) => {
   const directory = makeImage()
@@ -97,15 +85,17 @@ void test('manifests that are none', (t) => {
   const table: [string, string][] = [
     ['', 'does not parse'],
     ['[]', 'is no object'],
-    ['{}', 'files'],
+    ['{}', 'digest'],
+    [manifestText({ digest: undefined }), 'digest'],
+    [manifestText({ files: undefined }), 'files'],
     [manifestText({ files: [] }), 'vmlinuz'],
     [
-      manifestText({ files: [{ name: '../vmlinuz', bytes: 1, sha256: UNSET }] }),
+      manifestText({ files: [{ name: '../vmlinuz', bytes: 1, sha256: 'f'.repeat(64) }] }),
       'another directory'
     ],
     [manifestText({ files: [{ name: 'vmlinuz', bytes: 1, sha256: 'x' }] }), 'SHA-256'],
     [manifestText({ arch: 'vax' }), 'architecture'],
-    [manifestText({ digest: UNSET }), 'digest']
+    [manifestText().replace('amd64', 'arm64'), 'digest']
   ]
   for (const [text, reason] of table) {
     try {
