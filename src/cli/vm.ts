@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander'
+import type { ContainerVerb } from '../machine/container-verb.ts'
 import { DEFAULT_NAME } from '../machine/machine-paths.ts'
 import { readGlobals, type Globals } from './globals.ts'
 
@@ -54,19 +55,21 @@ async function isForMachine(flags: VmFlags, { home }: Globals): Promise<boolean>
 
 async function runInVm(command: Command, flags: VmFlags, globals: Globals): Promise<number> {
   const { runContainerVerb } = await import('../machine/container-verb.ts')
-  const isBoot = command.name() === 'boot'
   const machine = flags.machine ?? DEFAULT_NAME
-  const [image, ...rest] = command.args
-  return runContainerVerb({
+  const verb: ContainerVerb = {
     home: globals.home,
     machine,
     words: wordsOf(command),
-    ...(isBoot ? { image, rest, start: (shares) => start(machine, shares, globals) } : {}),
-    ...(isBoot ? {} : { rest: command.args }),
+    rest: command.args,
     volumes: flags.volume ?? [],
     forwards: flags.publish ?? [],
     detached: flags.detach ?? false
-  } as Parameters<typeof runContainerVerb>[0])
+  }
+  if (command.name() !== 'boot') return runContainerVerb(verb)
+  const [image, ...rest] = command.args
+  const startMachine = (shares?: readonly string[]): Promise<void> =>
+    start(machine, shares, globals)
+  return runContainerVerb({ ...verb, image, rest, start: startMachine })
 }
 
 async function start(
