@@ -18,12 +18,17 @@ export class PublishSession {
   readonly #service: ImageService
   readonly #target: PublishTarget
   readonly #exchange: BlockExchangeFile
+  /** The version before, read while the client still reads its source. */
+  readonly #before: Promise<VersionTree | undefined>
   #isCommitted = false
 
   private constructor(service: ImageService, target: PublishTarget, exchange: BlockExchangeFile) {
     this.#service = service
     this.#target = target
     this.#exchange = exchange
+    this.#before = newestTree(target.writer)
+    // Who needs it will say so.
+    this.#before.catch(() => {})
   }
 
   /**
@@ -71,7 +76,7 @@ export class PublishSession {
     const { writer } = this.#target
     const manifest = decodeManifest(encodeManifest(unchecked))
     const tree = await readIndex(writer, manifest)
-    await writer.commit(manifest, tree, await previousTree(writer, manifest))
+    await writer.commit(manifest, tree, await this.#previousTree(manifest))
     this.#isCommitted = true
     const { key, secret } = writer
     await writer[Symbol.asyncDispose]()
@@ -85,6 +90,15 @@ export class PublishSession {
     }
   }
 
+  async #previousTree(manifest: Manifest): Promise<Tree | undefined> {
+    const record = manifest.versions.at(-2)
+    if (!record) return undefined
+    const before = await this.#before
+    if (before?.version === record.version) return before.tree
+    const { writer } = this.#target
+    return readIndex(writer, decodeManifest(await writer.read(record.blocks - 1)))
+  }
+
   /** Leaves nothing of a publish that is not committed. */
   async abandon(): Promise<void> {
     if (this.#isCommitted) return
@@ -93,10 +107,17 @@ export class PublishSession {
   }
 }
 
-async function previousTree(writer: DriveWriter, manifest: Manifest): Promise<Tree | undefined> {
-  const record = manifest.versions.at(-2)
-  if (!record) return undefined
-  return readIndex(writer, decodeManifest(await writer.read(record.blocks - 1)))
+interface VersionTree {
+  readonly version: number
+  readonly tree: Tree
+}
+
+/** Undefined where nothing was committed yet. */
+async function newestTree(writer: DriveWriter): Promise<VersionTree | undefined> {
+  const block = await writer.newestManifest()
+  if (block === undefined) return undefined
+  const manifest = decodeManifest(block)
+  return { version: manifest.version, tree: await readIndex(writer, manifest) }
 }
 
 function readIndex(writer: DriveWriter, manifest: Manifest): Promise<Tree> {

@@ -1,4 +1,4 @@
-import { lookupPath } from './lookup-path.ts'
+import { pathLookup } from './lookup-path.ts'
 import { statusAt, type FileList } from './file-list.ts'
 import type { Tree } from './tree.ts'
 
@@ -70,10 +70,11 @@ export function markUnchanged(
 ): number {
   const rows = new Map<number, number>()
   for (let row = 0; row < records.inode.length; row++) rows.set(records.inode[row]!, row)
+  const lookup = pathLookup(tree)
   let unchanged = 0
   for (let i = 0; i < files.length; i++) {
     const path = files.paths.subarray(files.pathStart[i], files.pathStart[i + 1])
-    const inode = lookupPath(tree, path)
+    const inode = lookup(path)
     const row = inode === undefined ? undefined : rows.get(inode)
     if (inode === undefined || row === undefined || tree.type(inode) !== 'file') continue
     const status = statusAt(files, i)

@@ -20,6 +20,8 @@ export interface WriterOptions {
 
 /** A batch of entries is in memory until it is flushed, at about a kilobyte each. */
 const BATCH_ENTRIES = 4096
+/** Their nodes fit into the cache of the bee. */
+const LOOKED_UP_ENTRIES = 512
 
 /** An append that was asked for. */
 interface Run {
@@ -121,14 +123,22 @@ export class DriveWriter implements AsyncDisposable {
     let entries = 0
     let batch = this.#drive.batch()
     try {
-      const changes = previous ? changedDriveEntries(previous, tree) : driveEntries(tree)
-      for (const [name, value] of changes) {
-        if (value === undefined) await batch.del(name)
-        else await batch.putEntry(name, value)
-        // Nobody knows of a drive without a version, so its entries need not come all at once.
-        if (previous !== undefined || ++entries % BATCH_ENTRIES !== 0) continue
-        await batch.flush()
-        batch = this.#drive.batch()
+      if (previous) {
+        for (const changes of inGroups(changedDriveEntries(previous, tree), LOOKED_UP_ENTRIES)) {
+          // A batch asks for the nodes on its way one by one; asked for together, they are here by then.
+          await Promise.all(changes.map(([name]) => this.#drive.entry(name)))
+          for (const [name, value] of changes) {
+            await (value === undefined ? batch.del(name) : batch.putEntry(name, value))
+          }
+        }
+      } else {
+        for (const [name, value] of driveEntries(tree)) {
+          await batch.putEntry(name, value)
+          // Nobody knows of a drive without a version, so its entries need not come all at once.
+          if (++entries % BATCH_ENTRIES !== 0) continue
+          await batch.flush()
+          batch = this.#drive.batch()
+        }
       }
       await batch.putEntry(MANIFEST_PATH, {
         blob: { byteOffset, blockOffset, blockLength: 1, byteLength: block.byteLength },
@@ -157,9 +167,15 @@ export class DriveWriter implements AsyncDisposable {
   async rollBack(first: number): Promise<void> {
     if (first >= this.length) return
     await this.#blobs.clear(first, this.length)
+    const manifest = await this.newestManifest()
+    if (manifest) await this.append([manifest])
+  }
+
+  /** The block of the newest version's manifest; undefined before the first is committed. */
+  async newestManifest(): Promise<Buffer | undefined> {
     const entry = await this.#drive.entry(MANIFEST_PATH)
     const blob = entry?.value.blob
-    if (blob) await this.append([await this.read(blob.blockOffset)])
+    return blob ? this.read(blob.blockOffset) : undefined
   }
 
   /** What came while an append was under way is one append: each costs a signature and a flush. */
@@ -187,4 +203,15 @@ export class DriveWriter implements AsyncDisposable {
     await this.#blobs.close()
     await this.#drive.close()
   }
+}
+
+function* inGroups<T>(items: Iterable<T>, size: number): Generator<T[]> {
+  let group: T[] = []
+  for (const item of items) {
+    group.push(item)
+    if (group.length < size) continue
+    yield group
+    group = []
+  }
+  if (group.length > 0) yield group
 }
