@@ -24,7 +24,7 @@ const EAGER_WINDOW_BUSY = 4
  * their directories, so what is next there is often read next, and is cheap with one that must come
  * anyway.
  */
-const COMPANIONS = 1
+const COMPANIONS = 3
 const RETRY_PAUSE_MS = 100
 
 /** `[first block, count]`, in the order in which they shall be fetched. */
