@@ -13,7 +13,5 @@ export function readDriveTree(
   manifest: Manifest,
   signal: AbortSignal
 ): Promise<Tree> {
-  return readTree(manifest, ({ block, blocks }) =>
-    Promise.all(Array.from({ length: blocks }, (_, n) => fetcher.read(block + n, { signal })))
-  )
+  return readTree(manifest, (block) => fetcher.read(block, { signal }))
 }

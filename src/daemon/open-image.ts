@@ -4,6 +4,7 @@ import type { ChunkReader } from '../image/chunk-reader.ts'
 import { readChunkHashes } from '../image/chunk-hashes.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
+import { readPartBlocks } from '../image/image-part.ts'
 import { readTree } from '../image/index-part.ts'
 import type { Manifest, PartPointer } from '../image/manifest.ts'
 import { monotonicMs } from '../image/monotonic-clock.ts'
@@ -238,7 +239,7 @@ async function readIndex(
   timeoutMs: number,
   signal: AbortSignal | undefined
 ): Promise<Tree> {
-  return readTree(connection.manifest, (part) => readBlocks(connection, part, timeoutMs, signal))
+  return readTree(connection.manifest, (block) => connection.readBlock(block, timeoutMs, signal))
 }
 
 /**
@@ -282,25 +283,13 @@ async function readPart(
   if (Math.max(part.storedBytes, part.bytes) > limitBytes) {
     throw new ContainerError('BAD_INDEX', 'a part of this image is larger than any may be')
   }
-  const blocks = await readBlocks(connection, part, timeoutMs, signal)
+  const blocks = await readPartBlocks(part, (block) =>
+    connection.readBlock(block, timeoutMs, signal)
+  )
   try {
     return decompressPart(blocks, part, limitBytes)
   } catch (error) {
     if (isContainerError(error)) throw error
     throw new ContainerError('BAD_INDEX', 'the index of this image is damaged', { cause: error })
   }
-}
-
-/** One round trip: all of the part's blocks are asked for at once. */
-function readBlocks(
-  connection: ImageConnection,
-  part: PartPointer,
-  timeoutMs: number | undefined,
-  signal: AbortSignal | undefined
-): Promise<Buffer[]> {
-  return Promise.all(
-    Array.from({ length: part.blocks }, (_, n) =>
-      connection.readBlock(part.block + n, timeoutMs, signal)
-    )
-  )
 }

@@ -121,9 +121,5 @@ async function newestTree(writer: DriveWriter): Promise<VersionTree | undefined>
 }
 
 function readIndex(writer: DriveWriter, manifest: Manifest): Promise<Tree> {
-  return readTree(manifest, async ({ block, blocks }) => {
-    const read: Buffer[] = []
-    for (let n = 0; n < blocks; n++) read.push(await writer.read(block + n))
-    return read
-  })
+  return readTree(manifest, (block) => writer.read(block))
 }

@@ -1,5 +1,6 @@
 import { readChunkHashes, type ChunkHashes } from '../image/chunk-hashes.ts'
 import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../image/index-codec.ts'
+import { readPartBlocks } from '../image/image-part.ts'
 import { readStoredIndex, type StoredIndex } from '../image/index-part.ts'
 import type { ColumnTree } from '../image/column-tree.ts'
 import type { Manifest, PartPointer } from '../image/manifest.ts'
@@ -34,12 +35,16 @@ export class StoredVersion implements AsyncDisposable {
 
   /** @throws ContainerError `BAD_INDEX` when it is damaged, or larger than `limitBytes` */
   async part(pointer: PartPointer, limitBytes = MAX_INDEX_BYTES): Promise<Buffer> {
-    return decompressPart(await this.#blocks(pointer), pointer, limitBytes)
+    return decompressPart(
+      await readPartBlocks(pointer, (block) => this.block(block)),
+      pointer,
+      limitBytes
+    )
   }
 
   /** @throws ContainerError `BAD_INDEX` */
   index(): Promise<StoredIndex> {
-    return readStoredIndex(this.manifest, (part) => this.#blocks(part))
+    return readStoredIndex(this.manifest, (block) => this.block(block))
   }
 
   /** @throws ContainerError `BAD_INDEX` */
@@ -50,10 +55,6 @@ export class StoredVersion implements AsyncDisposable {
   /** @throws ContainerError `BAD_INDEX` */
   chunkHashes(): Promise<ChunkHashes> {
     return readChunkHashes(this.manifest, (part) => this.part(part))
-  }
-
-  #blocks({ block, blocks }: PartPointer): Promise<Buffer[]> {
-    return Promise.all(Array.from({ length: blocks }, (_, n) => this.block(block + n)))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,7 +5,7 @@ import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { errno } from '../image/libc.ts'
 import { unmount } from './bind-mount.ts'
 import { IN_HEADER_BYTES, OUT_HEADER_BYTES } from './fuse-protocol.ts'
-import { writeHeader } from './fuse-reply.ts'
+import { errorAnswer } from './fuse-reply.ts'
 import { loadFuseSyscalls } from './fuse-syscalls.ts'
 import { mount, MOUNT_FLAG } from './mount-syscall.ts'
 
@@ -95,10 +95,7 @@ export class FuseChannel implements AsyncDisposable {
     if (write(this.#device, answer, answer.length) >= 0) return
     if (isGone(errno())) return
     // An answer that the kernel does not take must not leave its asker waiting.
-    const failure = Buffer.from(answer.subarray(0, OUT_HEADER_BYTES))
-    failure.writeUInt32LE(OUT_HEADER_BYTES, 0)
-    failure.writeInt32LE(-EIO, 4)
-    write(this.#device, failure, failure.length)
+    write(this.#device, errorAnswer(answer.readBigUInt64LE(8), -EIO), OUT_HEADER_BYTES)
   }
 
   async #serve(): Promise<void> {
@@ -131,9 +128,7 @@ export class FuseChannel implements AsyncDisposable {
       this.#handle(request, this.#send)
     } catch {
       if (request.length < IN_HEADER_BYTES) return
-      const failure = Buffer.alloc(OUT_HEADER_BYTES)
-      writeHeader(failure, request.readBigUInt64LE(8), OUT_HEADER_BYTES, -EIO)
-      this.#send(failure)
+      this.#send(errorAnswer(request.readBigUInt64LE(8), -EIO))
     }
   }
 

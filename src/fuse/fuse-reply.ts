@@ -58,6 +58,13 @@ export function writeHeader(target: Buffer, unique: bigint, bytes: number, error
   target.writeBigUInt64LE(unique, 8)
 }
 
+/** A whole answer that only says what went wrong, in memory of its own; `error` is a negative errno. */
+export function errorAnswer(unique: bigint, error: number): Buffer {
+  const answer = Buffer.alloc(OUT_HEADER_BYTES)
+  writeHeader(answer, unique, OUT_HEADER_BYTES, error)
+  return answer
+}
+
 /**
  * Builds one answer at a time, in memory that it keeps: what {@link finish} returned is overwritten by
  * the next one.

@@ -7,7 +7,7 @@ import type { FileReader } from './file-reader.ts'
 import { seekFile } from './file-seek.ts'
 import { answerInit, MAX_READ_BYTES, type InitOffer } from './fuse-init.ts'
 import { INIT_FLAG, MAJOR_VERSION, OPEN_FLAG, OUT_HEADER_BYTES, SEEK } from './fuse-protocol.ts'
-import { FuseReply, writeHeader } from './fuse-reply.ts'
+import { errorAnswer, FuseReply, writeHeader } from './fuse-reply.ts'
 import {
   parseRequest,
   type FuseRequest,
@@ -204,12 +204,8 @@ export class TreeServer {
     send: Send
   ): Promise<void> {
     const answer = Buffer.allocUnsafeSlow(OUT_HEADER_BYTES + count)
-    const fail = (error: number): void => {
-      // Not in `answer`: content may still be on its way into that.
-      const failure = Buffer.alloc(OUT_HEADER_BYTES)
-      writeHeader(failure, unique, OUT_HEADER_BYTES, error)
-      send(failure)
-    }
+    // Not in `answer`: content may still be on its way into that.
+    const fail = (error: number): void => send(errorAnswer(unique, error))
     this.#pending.add(unique, pid, () => fail(-EINTR))
     try {
       await this.#files.read(inode, offset, answer.subarray(OUT_HEADER_BYTES))

@@ -58,6 +58,17 @@ export function isPart(
   return pointer.bytes === bytes && pointer.digest === digestOf(blocks)
 }
 
+/** Reads a stored block by its index in the blobs core. */
+export type ReadBlock = (block: number) => Promise<Uint8Array>
+
+/** The blocks of a part, all asked for at once: one round trip. */
+export function readPartBlocks(
+  { block, blocks }: Pick<PartPointer, 'block' | 'blocks'>,
+  readBlock: ReadBlock
+): Promise<Uint8Array[]> {
+  return Promise.all(Array.from({ length: blocks }, (_, n) => readBlock(block + n)))
+}
+
 /**
  * Puts a part together again and checks it against its pointer.
  *

@@ -1,5 +1,5 @@
 import { MOST_WINDOW_BYTES } from './compression.ts'
-import { compressPart, decompressPart } from './image-part.ts'
+import { compressPart, decompressPart, readPartBlocks, type ReadBlock } from './image-part.ts'
 import { decodeIndex } from './index-decoder.ts'
 import { INDEX_MAGIC, MAX_INDEX_BYTES } from './index-format.ts'
 import { badIndex } from './tree-limits.ts'
@@ -21,22 +21,25 @@ const DIFFERENCE_LEVEL = 9
 /**
  * Reads a version's packed index.
  *
- * @param readBlocks fetches the blocks of a part; asked for both parts at once where there are two
- * @throws ContainerError `BAD_INDEX`, and what `readBlocks` throws
+ * @param readBlock asked for all blocks at once, of both parts where there are two
+ * @throws ContainerError `BAD_INDEX`, and what `readBlock` throws
  */
 export async function readStoredIndex(
   { index }: Pick<Manifest, 'index'>,
-  readBlocks: (part: PartPointer) => Promise<readonly Uint8Array[]>
+  readBlock: ReadBlock
 ): Promise<StoredIndex> {
   const { base, ...part } = index
   if (Math.max(part.storedBytes, base?.storedBytes ?? 0) > MAX_INDEX_BYTES) {
     throw badIndex('it is larger than any may be')
   }
   if (base === undefined) {
-    const packed = decompressPart(await readBlocks(part), part, MAX_INDEX_BYTES)
+    const packed = decompressPart(await readPartBlocks(part, readBlock), part, MAX_INDEX_BYTES)
     return { packed, base: { part, packed } }
   }
-  const [blocks, baseBlocks] = await Promise.all([readBlocks(part), readBlocks(base)])
+  const [blocks, baseBlocks] = await Promise.all([
+    readPartBlocks(part, readBlock),
+    readPartBlocks(base, readBlock)
+  ])
   const basePacked = decompressPart(baseBlocks, base, MAX_INDEX_BYTES)
   // Anything else might be a dictionary that says more than its content.
   if (!basePacked.subarray(0, INDEX_MAGIC.length).equals(INDEX_MAGIC)) {
@@ -49,9 +52,9 @@ export async function readStoredIndex(
 /** {@link readStoredIndex}, decoded. */
 export async function readTree(
   manifest: Pick<Manifest, 'index'>,
-  readBlocks: (part: PartPointer) => Promise<readonly Uint8Array[]>
+  readBlock: ReadBlock
 ): Promise<ColumnTree> {
-  return decodeIndex((await readStoredIndex(manifest, readBlocks)).packed)
+  return decodeIndex((await readStoredIndex(manifest, readBlock)).packed)
 }
 
 /**

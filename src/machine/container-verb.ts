@@ -3,10 +3,10 @@ import { ContainerError } from '../image/errors.ts'
 import { guestLink } from './guest-link.ts'
 import { closePorts, openPorts } from './guest-ports.ts'
 import { parseVolume, pathInGuest, sharesFor } from './guest-volumes.ts'
-import { machineHome, machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
+import { machineHome, machinePaths, type MachinePaths } from './machine-paths.ts'
 import { readLiveState, requireConfig, type MachineState } from './machine-record.ts'
 import { parseForward } from './port-forward.ts'
-import { captureSsh, quoteCommand, runSsh, type SshTarget } from './ssh-command.ts'
+import { captureSsh, quoteCommand, runSsh, sshTarget, type SshTarget } from './ssh-command.ts'
 
 /** A verb on containers that is carried out in a machine. */
 export interface ContainerVerb {
@@ -55,7 +55,7 @@ export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
   const words = ['dat-container', ...verb.words, ...shown, '--', ...image, ...verb.rest]
   await openPorts(state, forwards)
   try {
-    return await throughSsh(sshTarget(home, places, state), words)
+    return await throughSsh(sshTarget(home, places, state.sshPort), words)
   } finally {
     if (verb.detached !== true) await closePorts(state, forwards).catch(() => {})
   }
@@ -77,15 +77,6 @@ async function running(
   throw new ContainerError('NOT_RUNNING', `machine ${places.name} does not run`, {
     hint: `start it: dat-container machine start ${places.name}`
   })
-}
-
-function sshTarget(home: MachineHome, places: MachinePaths, state: MachineState): SshTarget {
-  return {
-    name: places.name,
-    port: state.sshPort,
-    key: home.sshKey,
-    knownHosts: places.knownHosts
-  }
 }
 
 async function throughSsh(target: SshTarget, words: readonly string[]): Promise<number> {

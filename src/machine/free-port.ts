@@ -6,9 +6,9 @@ import { LOOPBACK } from './port-forward.ts'
  *
  * @param preferred taken when it is free
  */
-export async function freePort(preferred: number | undefined): Promise<number> {
+export async function freePort(preferred?: number): Promise<number> {
   const port = preferred === undefined ? undefined : await tryPort(preferred)
-  return port ?? (await tryPort(0)) ?? freePort(undefined)
+  return port ?? (await tryPort(0)) ?? freePort()
 }
 
 function tryPort(port: number): Promise<number | undefined> {

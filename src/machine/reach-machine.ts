@@ -1,7 +1,7 @@
 import { readConsole } from './console-log.ts'
 import { machineHome, machinePaths } from './machine-paths.ts'
 import { readLiveState, requireConfig, requireRunning } from './machine-record.ts'
-import { quoteCommand, runSsh, type SshPlan } from './ssh-command.ts'
+import { quoteCommand, runSsh, sshTarget, type SshPlan } from './ssh-command.ts'
 
 /**
  * Runs a command, or a login shell, in a machine as root, with this process's streams.
@@ -23,10 +23,7 @@ export async function runInMachine(request: {
   const { sshPort } = await requireRunning(places)
   const command = request.argv === undefined ? request.command : quoteCommand(request.argv)
   return runSsh({
-    name: places.name,
-    port: sshPort,
-    key: home.sshKey,
-    knownHosts: places.knownHosts,
+    ...sshTarget(home, places, sshPort),
     tty: request.tty ?? 'auto',
     noInput: request.noInput ?? false,
     ...(command === undefined ? {} : { command })

@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import { missingTool, runCommand, type CommandResult } from '../boot/host-command.ts'
 import { quoteForShell } from '../boot/shell-quote.ts'
 import { systemErrorCode } from '../image/errors.ts'
+import type { MachineHome, MachinePaths } from './machine-paths.ts'
 import { LOOPBACK } from './port-forward.ts'
 
 /** How a machine is reached. */
@@ -13,6 +14,11 @@ export interface SshTarget {
   readonly key: string
   /** Path of the file that remembers the machine's own key. */
   readonly knownHosts: string
+}
+
+/** How a machine of a home is reached while `port` of this machine leads to its ssh. */
+export function sshTarget(home: MachineHome, places: MachinePaths, port: number): SshTarget {
+  return { name: places.name, port, key: home.sshKey, knownHosts: places.knownHosts }
 }
 
 export interface SshPlan extends SshTarget {

@@ -37,7 +37,7 @@ import {
   type Platform
 } from './qemu-plan.ts'
 import { endQemu, startQemu } from './qemu-process.ts'
-import { captureSsh } from './ssh-command.ts'
+import { captureSsh, sshTarget } from './ssh-command.ts'
 import { homeSshKey } from './ssh-key.ts'
 import { waitForSsh, type WaitProgress } from './wait-for-ssh.ts'
 
@@ -135,12 +135,7 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   }
   await writeJsonFile(places.state, state)
   const began = performance.now()
-  const target = {
-    name: places.name,
-    port: sshPort,
-    key: home.sshKey,
-    knownHosts: places.knownHosts
-  }
+  const target = sshTarget(home, places, sshPort)
   try {
     await waitForSsh({
       target,

@@ -11,7 +11,7 @@ import {
 } from './machine-record.ts'
 import { endQemu } from './qemu-process.ts'
 import { Qmp } from './qmp.ts'
-import { captureSsh } from './ssh-command.ts'
+import { captureSsh, sshTarget } from './ssh-command.ts'
 
 export const STOP_TIMEOUT_MS = 60_000
 
@@ -67,7 +67,7 @@ async function powerDown(
   if (await waitForExit(state.qemu, Math.min(BUTTON_TIMEOUT_MS, timeoutMs))) return true
   const left = (): number => Math.max(0, deadline - performance.now())
   if (state.state === 'running' && left() > 0) {
-    const target = { ...places, port: state.sshPort, key: home.sshKey }
+    const target = sshTarget(home, places, state.sshPort)
     await captureSsh(target, POWER_OFF, { timeoutMs: left() }).catch(() => {})
   }
   return waitForExit(state.qemu, left())

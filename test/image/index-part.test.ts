@@ -3,7 +3,7 @@ import { isContainerError } from '../../src/image/errors.ts'
 import { compressPart, encodeIndex, pointerTo } from '../../src/image/index-codec.ts'
 import { planIndex, readStoredIndex, readTree } from '../../src/image/index-part.ts'
 import { TreeBuilder } from '../../src/image/tree-builder.ts'
-import type { DifferencePointer, PartPointer } from '../../src/image/manifest.ts'
+import type { DifferencePointer } from '../../src/image/manifest.ts'
 import { MemoryStore } from './memory-store.ts'
 import { noise } from './planted-tree.ts'
 import { describeTree } from './trees.ts'
@@ -50,7 +50,7 @@ async function stored(store: MemoryStore, pointer: DifferencePointer) {
   return { pointer, stored: await readStoredIndex({ index: pointer }, blocksOf(store)) }
 }
 
-const blocksOf = (store: MemoryStore) => async (part: PartPointer) => store.part(part)
+const blocksOf = (store: MemoryStore) => async (block: number) => store.blocks[block]!
 
 void test('an index that differs little from the one before is stored as a difference', async (t) => {
   const store = new MemoryStore()

@@ -51,7 +51,7 @@ async function previousOf(store: MemoryStore, { tree, manifest }: PublishedImage
   return {
     tree,
     chunkHashes: await hashesOf(store, manifest),
-    index: await readStoredIndex(manifest, async (part) => store.part(part))
+    index: await readStoredIndex(manifest, async (block) => store.blocks[block]!)
   }
 }
 

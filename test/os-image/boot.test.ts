@@ -6,7 +6,8 @@ import { execa } from 'execa'
 import { startDhtNode } from '../../src/p2p/dht-node.ts'
 import { debianRootfs } from '../e2e/rootfs.ts'
 import { Machine } from '../e2e/sandbox.ts'
-import { cannotStart, freePort, Guest } from './guest.ts'
+import { freePort } from '../../src/machine/free-port.ts'
+import { cannotStart, Guest } from './guest.ts'
 
 const MIB = 1024 ** 2
 /** Of this machine, that a guest reaches too: QEMU's network passes what is not its own to the host. */

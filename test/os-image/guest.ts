@@ -1,8 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
+import { freePort } from '../../src/machine/free-port.ts'
 
 const IMAGE = process.env['DAT_CONTAINER_OS_IMAGE'] ?? join(process.cwd(), 'os-image/dist')
 /** Without hardware's help, on a busy machine. It only ends what hangs. */
@@ -140,15 +141,6 @@ export class Guest implements AsyncDisposable {
       await sleep(250)
     }
   }
-}
-
-/** A port of loopback that nobody has at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
 }
 
 function startQemu(argv: readonly string[]) {

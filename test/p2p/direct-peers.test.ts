@@ -13,7 +13,7 @@ import { PeerNode } from '../../src/p2p/peer-node.ts'
 import { isContainerError } from '../../src/image/errors.ts'
 import { pause, peerDeadline } from '../../src/p2p/waiting.ts'
 import { writeTinyImage } from './tiny-image.ts'
-import { freePort } from './free-port.ts'
+import { freePort } from '../../src/machine/free-port.ts'
 
 /** Nobody answers there: what comes, comes without the DHT. */
 const NO_DHT = ['127.0.0.1:9']
