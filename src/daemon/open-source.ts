@@ -9,6 +9,7 @@ import { openLayers } from '../image/oci/layered-source.ts'
 import { openArchive } from '../image/oci/open-archive.ts'
 import { parsePlatform } from '../image/oci/platform.ts'
 import { isReference, parseReference } from '../image/oci/reference.ts'
+import { ReadThread } from '../image/read-thread.ts'
 import type { PublishSource } from '../image/publish.ts'
 import { fetchRegistryImage } from './registry-image.ts'
 
@@ -56,7 +57,10 @@ export async function openSource(
       return openLayers(await findImage(blobs, choice), signal)
     }
     refusePlatform(options)
+    const reader = new ReadThread()
+    cleanup.defer(() => reader[Symbol.asyncDispose]())
     return scanDirectory(path, {
+      reader,
       signal,
       ...(exclude ? { exclude } : {}),
       ...(oneFileSystem ? { oneFileSystem: true } : {})

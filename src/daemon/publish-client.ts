@@ -8,6 +8,9 @@ import {
 import type { BlockExchange, BlockSink } from '../image/block-sink.ts'
 import type { Manifest } from '../image/manifest.ts'
 
+/** So that a request stays a small message; beyond, looking entries up is not what an update waits for. */
+const MOST_FORESEEN = 4096
+
 /**
  * A publish over the daemon's socket. Blocks are produced in the calling process, which may read the
  * source, and appended by the daemon, which owns the store. Closing the client before the commit
@@ -37,6 +40,11 @@ export class RemotePublish implements BlockSink {
   /** Appends blocks in order; returns the index of the first in the blobs log. */
   append(blocks: readonly Uint8Array[]): Promise<number> {
     return this.#client.request(METHODS.publishAppend, blocks)
+  }
+
+  /** Lets the daemon look up what the commit will replace. The commit needs none of it. */
+  async foresee(paths: readonly string[]): Promise<void> {
+    await this.#client.request(METHODS.publishForesee, paths.slice(0, MOST_FORESEEN))
   }
 
   commit(manifest: Manifest): Promise<PublishCommitResponse> {

@@ -21,6 +21,8 @@ export class PublishSession {
   /** The version before, read while the client still reads its source. */
   readonly #before: Promise<VersionTree | undefined>
   #isCommitted = false
+  /** Look-ups that nobody waits for. */
+  #foreseen: Promise<void> = Promise.resolve()
 
   private constructor(service: ImageService, target: PublishTarget, exchange: BlockExchangeFile) {
     this.#service = service
@@ -67,6 +69,13 @@ export class PublishSession {
     return this.append(this.#exchange.read(slot, lengths))
   }
 
+  /** Reads what a commit of these files' entries will meet, while their content is still on its way. */
+  foresee(paths: readonly string[]): null {
+    // Whatever is wrong, the commit meets it again.
+    this.#foreseen = this.#target.writer.lookUp(paths).catch(() => {})
+    return null
+  }
+
   /**
    * Checks what was appended as a reader would, then makes it the image's newest version.
    *
@@ -76,6 +85,7 @@ export class PublishSession {
     const { writer } = this.#target
     const manifest = decodeManifest(encodeManifest(unchecked))
     const tree = await readIndex(writer, manifest)
+    await this.#foreseen
     await writer.commit(manifest, tree, await this.#previousTree(manifest))
     this.#isCommitted = true
     const { key, secret } = writer
@@ -102,6 +112,7 @@ export class PublishSession {
   /** Leaves nothing of a publish that is not committed. */
   async abandon(): Promise<void> {
     if (this.#isCommitted) return
+    await this.#foreseen
     await this.#exchange[Symbol.asyncDispose]()
     await this.#service.abandonPublish(this.#target)
   }

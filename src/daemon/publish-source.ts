@@ -1,6 +1,8 @@
 import { withCleanup } from '../image/cleanup-stack.ts'
 import { decodeProfile, MAX_PROFILE_BYTES } from '../image/boot-profile.ts'
 import type { ColumnTree } from '../image/column-tree.ts'
+import { ChunkCompressors } from '../image/chunk-compressors.ts'
+import { filesToRead, pathAt, type FileList } from '../image/file-list.ts'
 import { isContainerError } from '../image/errors.ts'
 import { decodeIndex } from '../image/index-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
@@ -70,20 +72,33 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
         () => {}
       )
     )
+    // Threads take a while to start.
+    const compressors = new ChunkCompressors()
+    cleanup.defer(() => compressors[Symbol.asyncDispose]())
     const source = await openSource(options, cleanup)
-    return await publishOpened(source, { ...(await connecting), paths }, options)
+
+    return await publishOpened(source, { ...(await connecting), compressors, paths }, options)
   })
 }
 
 interface Connected {
   readonly client: DaemonClient
   readonly previous: PreviousVersions
+  /** Of an update, begun while the source is scanned: the daemon reads the version before. */
+  readonly publish: RemotePublish | undefined
+}
+
+interface Opened extends Connected {
+  readonly compressors: ChunkCompressors
+  readonly paths: HomePaths
 }
 
 async function connect(paths: HomePaths, update: string | undefined): Promise<Connected> {
   const client = await DaemonClient.connect(paths)
   try {
-    return { client, previous: update === undefined ? {} : await readPrevious(client, update) }
+    if (update === undefined) return { client, previous: {}, publish: undefined }
+    const previous = await readPrevious(client, update)
+    return { client, previous, publish: await RemotePublish.begin(client, { update }) }
   } catch (error) {
     client[Symbol.dispose]()
     throw error
@@ -92,24 +107,26 @@ async function connect(paths: HomePaths, update: string | undefined): Promise<Co
 
 async function publishOpened(
   source: PublishSource,
-  { client, previous, paths }: Connected & { readonly paths: HomePaths },
+  { client, previous, publish: begun, compressors, paths }: Opened,
   options: PublishSourceOptions
 ): Promise<Published> {
   const { signal } = options
   const imageName = options.name ?? previous.previousManifest?.name ?? UNNAMED
-  const publish = await RemotePublish.begin(
-    client,
-    options.update === undefined ? {} : { update: options.update }
-  )
+  const publish = begun ?? (await RemotePublish.begin(client))
   const { scan } = source
   const { previousManifest } = previous
   if (scan && previousManifest && previous.previous && !options.checksum) {
     const records = await readPublishCache(paths, publish.key, previousManifest, scan)
-    if (records) markUnchanged(scan, records, previous.previous.tree)
+    if (records) {
+      markUnchanged(scan, records, previous.previous.tree)
+      // Only saves time; the commit tells of what is wrong.
+      publish.foresee(pathsToRead(scan.files)).catch(() => {})
+    }
   }
   const { manifest, unchangedFiles } = await publishTree(source, publish, {
     name: imageName,
     signal,
+    compressors,
     ...previous,
     ...(options.description === undefined ? {} : { description: options.description }),
     ...(options.message === undefined ? {} : { message: options.message }),
@@ -118,6 +135,12 @@ async function publishOpened(
   const committed = await untilAborted(publish.commit(manifest), signal)
   if (scan) await writePublishCache(paths, publish.key, manifest, scan)
   return { ...committed, ...publishedFacts(manifest, unchangedFiles) }
+}
+
+/** Of files whose content may have changed, as the drive spells them. */
+function pathsToRead(all: FileList): string[] {
+  const files = filesToRead(all)
+  return Array.from({ length: files.length }, (_, i) => Buffer.from(pathAt(files, i)).toString())
 }
 
 /** What `share` tells of a version. */

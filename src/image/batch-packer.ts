@@ -60,11 +60,6 @@ export class BatchPacker {
     this.#pieces.push({ kind: 'end', inode, size })
   }
 
-  /** Adds a whole file that is that of another inode of the previous version. */
-  addUnchanged(inode: number, previous: number): void {
-    this.#pieces.push({ kind: 'unchanged', inode, previous })
-  }
-
   take(): ContentBatch {
     const batch: ContentBatch = {
       bytes: this.#bytes,

@@ -22,17 +22,19 @@ interface Thread {
 export class ChunkCompressors implements AsyncDisposable {
   readonly threads: number
   readonly #threads: Thread[] = []
-  readonly #exchange: ExchangeLayout | undefined
+  #exchange: ExchangeLayout | undefined
   #failure: unknown
 
-  /**
-   * @param threads @default one a processor, at most 8
-   * @param exchange whose slots requests may name
-   */
-  constructor(threads = Math.min(MAX_THREADS, availableParallelism()), exchange?: ExchangeLayout) {
+  /** @param threads @default one a processor, at most 8 */
+  constructor(threads = Math.min(MAX_THREADS, availableParallelism())) {
     this.threads = threads
-    this.#exchange = exchange
     for (let i = 0; i < threads; i++) this.#threads.push(this.#start())
+  }
+
+  /** Requests may name slots of this exchange from now on. */
+  useExchange(layout: ExchangeLayout): void {
+    this.#exchange = layout
+    for (const { worker } of this.#threads) worker.postMessage(layout)
   }
 
   /** Takes `request.bytes`' buffer for good; the batch that comes back holds it. */
@@ -52,7 +54,7 @@ export class ChunkCompressors implements AsyncDisposable {
 
   #start(): Thread {
     const thread: Thread = {
-      worker: new Worker(workerScript('compress-worker'), { workerData: this.#exchange }),
+      worker: new Worker(workerScript('compress-worker')),
       tasks: []
     }
     thread.worker.on('message', (batch: CompressedBatch) => thread.tasks.shift()!.resolve(batch))

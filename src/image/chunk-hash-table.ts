@@ -27,17 +27,32 @@ export class ChunkHashTable {
 
   /** Gives a hash the next chunk number. If it had one, the first stays the one that is found. */
   add(hash: Uint8Array): number {
-    if ((this.#length + 1) * 2 > this.#slots.length) this.#grow()
-    this.#hashes.pushAll(hash)
-    const number = this.#length++
+    this.#makeRoom()
+    return this.#addAt(this.#slotOf(hash), hash)
+  }
+
+  /** @returns the chunk's number: its own, or {@link length} as it was where the hash is new */
+  findOrAdd(hash: Uint8Array): number {
+    this.#makeRoom()
     const slot = this.#slotOf(hash)
-    if (this.#slots[slot] === 0) this.#slots[slot] = number + 1
-    return number
+    const known = this.#slots[slot]!
+    return known === 0 ? this.#addAt(slot, hash) : known - 1
   }
 
   /** {@link CHUNK_HASH_BYTES} a chunk. */
   hashes(): Uint8Array {
     return this.#hashes.view()
+  }
+
+  #addAt(slot: number, hash: Uint8Array): number {
+    this.#hashes.pushAll(hash)
+    const number = this.#length++
+    if (this.#slots[slot] === 0) this.#slots[slot] = number + 1
+    return number
+  }
+
+  #makeRoom(): void {
+    if ((this.#length + 1) * 2 > this.#slots.length) this.#grow()
   }
 
   /** The slot that holds the hash, or the free one where it belongs. */

@@ -29,6 +29,8 @@ export class ChunkStore {
   readonly #table = new ChunkHashTable()
   readonly #previous: PreviousVersion | undefined
   readonly #previousTable = new ChunkHashTable()
+  /** Of each chunk of the previous version its number here plus one; 0 until it is known. */
+  readonly #reused: Uint32Array
   readonly #block = wordColumn()
   readonly #offset = wordColumn()
   readonly #storedBytes = wordColumn()
@@ -37,6 +39,7 @@ export class ChunkStore {
   /** @throws ContainerError `BAD_INDEX` when the previous version's hashes are not its chunks' */
   constructor(previous: PreviousVersion | undefined) {
     this.#previous = previous
+    this.#reused = new Uint32Array(previous?.tree.chunks.length ?? 0)
     if (previous === undefined) return
     const { tree } = previous
     const chunkHashes = previous.chunkHashes.hashes
@@ -59,28 +62,45 @@ export class ChunkStore {
 
   /** @returns the number of the chunk with this content hash, and whether it is still to be stored */
   number(hash: Uint8Array): { chunk: number; isNew: boolean } {
-    const known = this.#table.find(hash)
-    if (known !== undefined) return { chunk: known, isNew: false }
-    const chunk = this.#table.add(hash)
-    for (const column of [this.#block, this.#offset, this.#storedBytes]) column.push(0)
-    this.#raw.push(0)
+    const chunk = this.#table.findOrAdd(hash)
+    if (chunk < this.#block.length) return { chunk, isNew: false }
+    this.#addRow()
     const reused = this.#previousTable.find(hash)
-    if (reused === undefined || this.#previous === undefined) return { chunk, isNew: true }
-    const { block, offset, storedBytes, raw } = this.#previous.tree.chunks
-    this.place(chunk, {
-      block: block[reused]!,
-      offset: offset[reused]!,
-      storedBytes: storedBytes[reused]!,
-      raw: raw[reused] === 1
-    })
+    if (reused === undefined) return { chunk, isNew: true }
+    this.#placeAsBefore(chunk, reused)
     return { chunk, isNew: false }
   }
 
   /** @returns the number here of a chunk of the previous version */
   reuse(previousChunk: number): number {
+    const known = this.#reused[previousChunk]!
+    if (known !== 0) return known - 1
     const start = previousChunk * CHUNK_HASH_BYTES
     const hash = this.#previous!.chunkHashes.hashes.subarray(start, start + CHUNK_HASH_BYTES)
-    return this.number(hash).chunk
+    const chunk = this.#table.findOrAdd(hash)
+    this.#reused[previousChunk] = chunk + 1
+    if (chunk === this.#block.length) {
+      this.#addRow()
+      this.#placeAsBefore(chunk, previousChunk)
+    }
+    return chunk
+  }
+
+  #addRow(): void {
+    this.#block.push(0)
+    this.#offset.push(0)
+    this.#storedBytes.push(0)
+    this.#raw.push(0)
+  }
+
+  #placeAsBefore(chunk: number, previousChunk: number): void {
+    const { block, offset, storedBytes, raw } = this.#previous!.tree.chunks
+    this.place(chunk, {
+      block: block[previousChunk]!,
+      offset: offset[previousChunk]!,
+      storedBytes: storedBytes[previousChunk]!,
+      raw: raw[previousChunk] === 1
+    })
   }
 
   place(chunk: number, { block, offset, storedBytes, raw }: StoredPlace): void {

@@ -164,14 +164,19 @@ export class ColumnTree implements Tree {
   }
 
   lookup(directory: number, name: Uint8Array): number | undefined {
-    const { names, nameStart, entryInode } = this.#columns
+    const entry = this.findEntry(directory, name)
+    return entry === undefined ? undefined : this.entryInode(entry)
+  }
+
+  findEntry(directory: number, name: Uint8Array): number | undefined {
+    const { names, nameStart } = this.#columns
     let low = this.firstEntry(directory)
     let high = low + this.directoryEntryCount(directory) - 1
     while (low <= high) {
       const middle = (low + high) >>> 1
       const start = nameStart[middle]!
       const order = names.compare(name, 0, name.length, start, nameStart[middle + 1])
-      if (order === 0) return entryInode[middle]!
+      if (order === 0) return middle
       if (order < 0) low = middle + 1
       else high = middle - 1
     }

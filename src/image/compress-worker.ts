@@ -1,6 +1,6 @@
 /** Thread of {@link ChunkCompressors}: compresses batches in place, or into the slots of an exchange. */
 import { openSync } from 'node:fs'
-import { parentPort, workerData } from 'node:worker_threads'
+import { parentPort } from 'node:worker_threads'
 import { compressChunkInto } from './compression.ts'
 import { SlotWriter } from './slot-writer.ts'
 import type { ExchangeLayout } from './block-sink.ts'
@@ -22,11 +22,14 @@ export interface CompressedBatch {
   readonly raw: readonly boolean[]
 }
 
-const layout = workerData as ExchangeLayout | undefined
-const writer =
-  layout === undefined ? undefined : new SlotWriter(layout, openSync(layout.path, 'r+'))
+let writer: SlotWriter | undefined
 
-parentPort!.on('message', ({ bytes, lengths, wanted, slot }: CompressRequest) => {
+parentPort!.on('message', (message: CompressRequest | ExchangeLayout) => {
+  if ('path' in message) writer = new SlotWriter(message, openSync(message.path, 'r+'))
+  else compress(message)
+})
+
+function compress({ bytes, lengths, wanted, slot }: CompressRequest): void {
   const storedBytes: number[] = []
   const raw: boolean[] = []
   let from = 0
@@ -46,4 +49,4 @@ parentPort!.on('message', ({ bytes, lengths, wanted, slot }: CompressRequest) =>
   if (slot !== undefined) writer!.write(slot)
   const done: CompressedBatch = { bytes, storedBytes, raw }
   parentPort!.postMessage(done, [bytes.buffer as ArrayBuffer])
-})
+}

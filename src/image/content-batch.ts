@@ -37,8 +37,6 @@ export type ContentPiece =
     }
   /** The file is complete. */
   | { readonly kind: 'end'; readonly inode: number; readonly size: number }
-  /** The whole file is that of inode `previous` of the previous version. */
-  | { readonly kind: 'unchanged'; readonly inode: number; readonly previous: number }
 
 /** Where a publish gets content from: a directory, or an archive that streams by. */
 export interface ContentSource {

@@ -6,6 +6,7 @@ import type { ChunkCompressors } from './chunk-compressors.ts'
 import type { ChunkStore } from './chunk-store.ts'
 import type { CompressedBatch } from './compress-worker.ts'
 import type { ContentBatch } from './content-batch.ts'
+import type { FileList } from './file-list.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 import type { Extent, Tree } from './tree.ts'
@@ -14,6 +15,13 @@ import type { Extent, Tree } from './tree.ts'
 interface NumberedBatch {
   readonly newChunks: readonly number[]
   readonly wanted: Uint8Array
+}
+
+/** Files whose content is that of the previous version, unread. */
+export interface TakenOver {
+  /** Those that it marks as unchanged, by inodes of `tree`. */
+  readonly files: FileList
+  readonly tree: Tree
 }
 
 /**
@@ -35,7 +43,9 @@ export class ContentPublisher {
   readonly #compressors: ChunkCompressors
   readonly #sink: BlockSink
   readonly #slots: SlotQueue | undefined
-  readonly #previous: Tree | undefined
+  readonly #takenOver: TakenOver | undefined
+  /** Where in {@link TakenOver.files} the next file to take over is looked for. */
+  #nextFile = 0
   #extents: Extent[] = []
   /** Settles when the last batch's append has been asked for, or will never be. */
   #asked: Promise<void> = Promise.resolve()
@@ -45,14 +55,14 @@ export class ContentPublisher {
     store: ChunkStore,
     compressors: ChunkCompressors,
     sink: BlockSink,
-    previous: Tree | undefined
+    takenOver: TakenOver | undefined
   ) {
     this.#builder = builder
     this.#store = store
     this.#compressors = compressors
     this.#sink = sink
     this.#slots = sink.exchange && new SlotQueue(sink.exchange.layout.slots)
-    this.#previous = previous
+    this.#takenOver = takenOver
   }
 
   /**
@@ -82,21 +92,23 @@ export class ContentPublisher {
     }
   }
 
+  /** Takes over what no batch came after. To be called when there are no more. */
+  finish(): void {
+    this.#takeOverBefore(Infinity)
+  }
+
   #number(batch: ContentBatch): NumberedBatch {
     const newChunks: number[] = []
     const wanted = new Uint8Array(batch.lengths.length)
     let next = 0
     let offset = 0
     for (const piece of batch.pieces) {
+      this.#takeOverBefore(piece.inode)
       if (piece.kind === 'end') {
         this.#builder.setContent(piece.inode, piece.size, this.#extents)
         this.#extents = []
         this.files++
         this.bytes += piece.size
-        continue
-      }
-      if (piece.kind === 'unchanged') {
-        this.#takeOver(piece.inode, piece.previous)
         continue
       }
       for (let i = 0; i < piece.count; i++) {
@@ -117,9 +129,19 @@ export class ContentPublisher {
     return { newChunks, wanted }
   }
 
-  #takeOver(inode: number, previous: number): void {
-    const tree = this.#previous
-    if (tree === undefined) throw new TypeError('there is no previous version')
+  /** In the order of the source, so that its chunks are numbered as if all had been read. */
+  #takeOverBefore(end: number): void {
+    if (this.#takenOver === undefined) return
+    const { files, tree } = this.#takenOver
+    for (; this.#nextFile < files.length; this.#nextFile++) {
+      const inode = files.inode[this.#nextFile]!
+      if (inode >= end) return
+      const previous = files.unchanged[this.#nextFile]!
+      if (previous !== 0) this.#takeOver(inode, tree, previous)
+    }
+  }
+
+  #takeOver(inode: number, tree: Tree, previous: number): void {
     for (const { position, chunk, count } of tree.extents(previous)) {
       for (let i = 0; i < count; i++) {
         this.#addToExtents(position + i, this.#store.reuse(chunk + i))

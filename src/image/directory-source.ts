@@ -5,7 +5,13 @@ import { ContainerError, systemErrorCode } from './errors.ts'
 import { FileContents } from './file-contents.ts'
 import { ioError } from './source-reader.ts'
 import type { ScanOptions } from './directory-scan.ts'
+import type { ReadThread } from './read-thread.ts'
 import type { PublishSource } from './publish.ts'
+
+export interface DirectoryOptions extends ScanOptions {
+  /** Reads the files; whoever started it ends it. @default one that is started when they are read */
+  readonly reader?: ReadThread
+}
 
 /**
  * A directory as something to publish: its metadata is read now, its content while publishing.
@@ -15,7 +21,7 @@ import type { PublishSource } from './publish.ts'
  */
 export async function scanDirectory(
   path: string,
-  options: ScanOptions = {}
+  options: DirectoryOptions = {}
 ): Promise<PublishSource> {
   const root = await openRoot(path)
   const startedNs = BigInt(Date.now()) * 1_000_000n
@@ -29,7 +35,7 @@ export async function scanDirectory(
     builder,
     totalFiles: files.length,
     totalBytes: bytes,
-    contents: new FileContents(files),
+    contents: new FileContents(files, options.reader),
     scan: { root, device, startedNs, files }
   }
 }

@@ -1,43 +1,31 @@
-import { on } from 'node:events'
-import { Worker } from 'node:worker_threads'
-import { ContainerError } from './errors.ts'
-import { workerScript } from './worker-script.ts'
+import { filesToRead } from './file-list.ts'
+import { ReadThread } from './read-thread.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
 import type { FileList } from './file-list.ts'
-import type { ReadMessage } from './read-worker.ts'
 
-/** Content of files on disk, read and hashed by a thread of its own. */
+/** Content of files on disk, but of those that are marked as unchanged, read by a thread of its own. */
 export class FileContents implements ContentSource {
   readonly #files: FileList
-  #worker: Worker | undefined
+  readonly #started: ReadThread | undefined
+  #thread: ReadThread | undefined
 
-  constructor(files: FileList) {
+  /** @param started whoever started it ends it. @default one of its own */
+  constructor(files: FileList, started?: ReadThread) {
     this.#files = files
+    this.#started = started
   }
 
   async *batches(signal?: AbortSignal): AsyncGenerator<ContentBatch, void, undefined> {
-    const worker = new Worker(workerScript('read-worker'), { workerData: this.#files })
-    this.#worker = worker
+    await using own = this.#started ? undefined : new ReadThread()
+    this.#thread = (this.#started ?? own)!
     try {
-      for await (const [message] of on(worker, 'message', signal === undefined ? {} : { signal })) {
-        const received = message as ReadMessage
-        if (received.kind === 'end') return
-        if (received.kind === 'error') {
-          const { code, message, hint } = received
-          throw new ContainerError(code, message, hint === undefined ? {} : { hint })
-        }
-        yield received.batch
-      }
-    } catch (error) {
-      if (!signal?.aborted) throw error
-      throw new ContainerError('CANCELLED', 'cancelled', { cause: error })
+      yield* this.#thread.batches(filesToRead(this.#files), signal)
     } finally {
-      this.#worker = undefined
-      await worker.terminate()
+      this.#thread = undefined
     }
   }
 
   recycle(buffer: ArrayBuffer): void {
-    this.#worker?.postMessage(buffer, [buffer])
+    this.#thread?.recycle(buffer)
   }
 }

@@ -56,6 +56,21 @@ export function isSameStatus(a: FileStatus, b: FileStatus): boolean {
   )
 }
 
+/** Those of a list that are not marked as unchanged. */
+export function filesToRead(files: FileList): FileList {
+  if (files.unchanged.every((previous) => previous === 0)) return files
+  const changed = new FileListBuilder(files.root)
+  for (let i = 0; i < files.length; i++) {
+    if (files.unchanged[i] === 0) changed.add(files.inode[i]!, pathAt(files, i), statusAt(files, i))
+  }
+  return changed.finish()
+}
+
+/** Path of file `i`, relative to the root. */
+export function pathAt({ paths, pathStart }: FileList, i: number): Uint8Array {
+  return paths.subarray(pathStart[i], pathStart[i + 1])
+}
+
 export class FileListBuilder {
   readonly #root: Uint8Array
   readonly #inode = wordColumn()

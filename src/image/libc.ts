@@ -4,6 +4,8 @@ import koffi from 'koffi'
 export interface LibC {
   /** Names of a path's extended attributes, each ended by NUL; the path must end in NUL. */
   llistxattr(path: Uint8Array, list: Uint8Array, bytes: number): number
+  /** {@link llistxattr} that only tells how long the names are: `list` is null, `bytes` 0. */
+  llistxattrLength(path: Uint8Array, list: null, bytes: 0): number
   lgetxattr(path: Uint8Array, name: Uint8Array, value: Uint8Array, bytes: number): number
   lsetxattr(
     path: Uint8Array,
@@ -25,6 +27,7 @@ export function loadLibC(): LibC {
     const self = koffi.load(null)
     libc = {
       llistxattr: self.func('intptr_t llistxattr(const uint8_t *, _Out_ uint8_t *, size_t)'),
+      llistxattrLength: self.func('intptr_t llistxattr(const uint8_t *, void *, size_t)'),
       lgetxattr: self.func(
         'intptr_t lgetxattr(const uint8_t *, const uint8_t *, _Out_ uint8_t *, size_t)'
       ),

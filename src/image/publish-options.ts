@@ -1,3 +1,4 @@
+import type { ChunkCompressors } from './chunk-compressors.ts'
 import type { PreviousVersion } from './chunk-store.ts'
 import type { Manifest, StartCommand } from './manifest.ts'
 import type { PlacedProfile } from './profile-places.ts'
@@ -32,6 +33,8 @@ export interface PublishOptions {
   readonly previousProfile?: PlacedProfile
   /** Compression threads. @default one a processor, at most 8 */
   readonly threads?: number
+  /** Threads that were started before, instead; whoever started them ends them. */
+  readonly compressors?: ChunkCompressors
   readonly onProgress?: (progress: PublishProgress) => void
   readonly signal?: AbortSignal
 }

@@ -75,10 +75,13 @@ async function publishContent(
   source: PublishSource,
   sink: BlockSink,
   store: ChunkStore,
-  { previous, threads, signal, onProgress }: PublishOptions
+  { previous, threads, compressors: started, signal, onProgress }: PublishOptions
 ): Promise<ContentPublisher> {
-  await using compressors = new ChunkCompressors(threads, sink.exchange?.layout)
-  const content = new ContentPublisher(source.builder, store, compressors, sink, previous?.tree)
+  await using own = started ? undefined : new ChunkCompressors(threads)
+  const compressors = (started ?? own)!
+  if (sink.exchange) compressors.useExchange(sink.exchange.layout)
+  const takenOver = source.scan && previous && { files: source.scan.files, tree: previous.tree }
+  const content = new ContentPublisher(source.builder, store, compressors, sink, takenOver)
   const pending: Promise<void>[] = []
   const report = (): void =>
     onProgress?.({
@@ -103,6 +106,7 @@ async function publishContent(
       if (pending.length >= compressors.threads + QUEUED_BATCHES) await pending.shift()
     }
     await Promise.all(pending)
+    content.finish()
   } finally {
     await Promise.allSettled(pending)
   }

@@ -1,5 +1,5 @@
-/** Thread of {@link FileContents}: reads and hashes files, and posts them as batches. */
-import { parentPort, workerData } from 'node:worker_threads'
+/** The thread of {@link ReadThread}: reads and hashes files, and posts them as batches. */
+import { parentPort } from 'node:worker_threads'
 import { BATCH_BYTES } from './content-batch.ts'
 import { ContainerError } from './errors.ts'
 import { readFiles } from './source-reader.ts'
@@ -25,8 +25,12 @@ const free: ArrayBuffer[] = []
 let outstanding = 0
 let wake: (() => void) | undefined
 
-port.on('message', (buffer: ArrayBuffer) => {
-  free.push(buffer)
+port.on('message', (message: FileList | ArrayBuffer) => {
+  if (!(message instanceof ArrayBuffer)) {
+    void read(message)
+    return
+  }
+  free.push(message)
   outstanding--
   wake?.()
 })
@@ -34,21 +38,23 @@ port.on('message', (buffer: ArrayBuffer) => {
 const post = (message: ReadMessage, transfer: ArrayBuffer[] = []): void =>
   port.postMessage(message, transfer)
 
-try {
-  const allocate = (): ArrayBuffer => free.pop() ?? new ArrayBuffer(BATCH_BYTES)
-  for (const batch of readFiles(workerData as FileList, allocate)) {
-    outstanding++
-    post({ kind: 'batch', batch }, [batch.bytes.buffer as ArrayBuffer])
-    if (outstanding >= MAX_OUTSTANDING) {
-      await new Promise<void>((resolve) => {
-        wake = resolve
-      })
-      wake = undefined
+async function read(files: FileList): Promise<void> {
+  try {
+    const allocate = (): ArrayBuffer => free.pop() ?? new ArrayBuffer(BATCH_BYTES)
+    for (const batch of readFiles(files, allocate)) {
+      outstanding++
+      post({ kind: 'batch', batch }, [batch.bytes.buffer as ArrayBuffer])
+      if (outstanding >= MAX_OUTSTANDING) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+        wake = undefined
+      }
     }
+    post({ kind: 'end' })
+  } catch (error) {
+    const known =
+      error instanceof ContainerError ? error : new ContainerError('IO', (error as Error).message)
+    post({ kind: 'error', code: known.code, message: known.message, hint: known.hint })
   }
-  post({ kind: 'end' })
-} catch (error) {
-  const known =
-    error instanceof ContainerError ? error : new ContainerError('IO', (error as Error).message)
-  post({ kind: 'error', code: known.code, message: known.message, hint: known.hint })
 }

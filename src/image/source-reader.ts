@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { BatchPacker } from './batch-packer.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
-import { isSameStatus, statusAt } from './file-list.ts'
+import { isSameStatus, pathAt, statusAt } from './file-list.ts'
 import { LongPaths } from './long-paths.ts'
 import { dataRanges } from './sparse.ts'
 import { CHUNK_BYTES } from './tree.ts'
@@ -27,16 +27,7 @@ export function* readFiles(
   using paths = new LongPaths()
   for (let i = 0; i < files.length; i++) {
     if (packer.isFull) yield packer.take()
-    const previous = files.unchanged[i]!
-    if (previous !== 0) {
-      packer.addUnchanged(files.inode[i]!, previous)
-      continue
-    }
-    const path = Buffer.concat([
-      files.root,
-      SLASH,
-      files.paths.subarray(files.pathStart[i], files.pathStart[i + 1])
-    ])
+    const path = Buffer.concat([files.root, SLASH, pathAt(files, i)])
     yield* readFile(path, paths, files.inode[i]!, statusAt(files, i), packer)
   }
   if (!packer.isEmpty) yield packer.take()

@@ -97,6 +97,8 @@ export interface Tree {
   entryName(entry: number): Uint8Array
   entryInode(entry: number): number
 
-  /** Inode of one name in a directory, or undefined. Binary search. */
+  /** Entry number of one name in a directory, or undefined. Binary search. */
+  findEntry(directory: number, name: Uint8Array): number | undefined
+  /** Inode of one name in a directory, or undefined. */
   lookup(directory: number, name: Uint8Array): number | undefined
 }

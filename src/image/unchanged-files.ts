@@ -1,5 +1,5 @@
 import { pathLookup } from './lookup-path.ts'
-import { statusAt, type FileList } from './file-list.ts'
+import { pathAt, statusAt, type FileList } from './file-list.ts'
 import type { Tree } from './tree.ts'
 
 /**
@@ -68,15 +68,15 @@ export function markUnchanged(
   records: FileRecords,
   tree: Tree
 ): number {
-  const rows = new Map<number, number>()
-  for (let row = 0; row < records.inode.length; row++) rows.set(records.inode[row]!, row)
+  // Of each inode its row plus one.
+  const rows = new Uint32Array(tree.inodeCount)
+  for (let row = 0; row < records.inode.length; row++) rows[records.inode[row]!] = row + 1
   const lookup = pathLookup(tree)
   let unchanged = 0
   for (let i = 0; i < files.length; i++) {
-    const path = files.paths.subarray(files.pathStart[i], files.pathStart[i + 1])
-    const inode = lookup(path)
-    const row = inode === undefined ? undefined : rows.get(inode)
-    if (inode === undefined || row === undefined || tree.type(inode) !== 'file') continue
+    const inode = lookup(pathAt(files, i))
+    if (inode === undefined || rows[inode] === 0 || tree.type(inode) !== 'file') continue
+    const row = rows[inode]! - 1
     const status = statusAt(files, i)
     const { mtimeSeconds, mtimeNanoseconds } = tree.attributes(inode)
     const isSame =

@@ -20,7 +20,9 @@ export function readXattrs(path: Uint8Array): Xattr[] {
   const libc = loadLibC()
   const cPath = Buffer.concat([path, NUL])
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const length = libc.llistxattr(cPath, listBytes, listBytes.length)
+    // Most have none, and asking for the length alone spares the kernel a cleared buffer each time.
+    let length = libc.llistxattrLength(cPath, null, 0)
+    if (length > 0) length = libc.llistxattr(cPath, listBytes, listBytes.length)
     if (length === 0) return []
     if (length < 0) {
       if (errno() === constants.errno.EOPNOTSUPP) return []

@@ -1,5 +1,6 @@
+import { isAscii } from 'node:buffer'
 import type { EntryValue } from 'hyperdrive'
-import type { Tree } from '../image/tree.ts'
+import type { Extent, Tree } from '../image/tree.ts'
 
 /** Stands where a name is not UTF-8. */
 const REPLACEMENT = '\uFFFD'
@@ -53,9 +54,12 @@ export function* changedDriveEntries(before: Tree, after: Tree): Generator<Entry
   const pending: DirectoryPair[] = [{ before: 0, after: 0, path: ROOTFS_FOLDER }]
   for (let at = pending.pop(); at; at = pending.pop()) {
     for (const [name, was, is] of paired(before, at.before, after, at.after)) {
-      const path = `${at.path}/${Buffer.from(name).toString()}`
       const wasDirectory = was !== undefined && before.type(was) === 'directory'
       const isDirectory = is !== undefined && after.type(is) === 'directory'
+      const isEqual = was !== undefined && is !== undefined && isSame(before, was, after, is)
+      // Most are equal, and making their paths is most of the work. No name that is ASCII is blurred.
+      if (isEqual && !isDirectory && isAscii(name) && !at.path.includes(REPLACEMENT)) continue
+      const path = `${at.path}/${Buffer.from(name).toString()}`
       if (wasDirectory || isDirectory) {
         const pair = { before: wasDirectory ? was : undefined, after: isDirectory ? is : undefined }
         pending.push({ ...pair, path })
@@ -63,7 +67,7 @@ export function* changedDriveEntries(before: Tree, after: Tree): Generator<Entry
       const isBlurred = path.includes(REPLACEMENT)
       if (is !== undefined && hasEntry(after, is)) {
         if (isBlurred) blurred.push([path, is])
-        if (was === undefined || !isSame(before, was, after, is)) changed.push([path, is])
+        if (!isEqual) changed.push([path, is])
       } else if (was !== undefined && hasEntry(before, was)) {
         if (isBlurred) goneBlurred.add(path)
         yield [path, undefined]
@@ -127,12 +131,53 @@ function isSame(before: Tree, was: number, after: Tree, is: number): boolean {
   return haveSamePlaces(before, was, after, is)
 }
 
+/** Whether two files' chunks stand at the same places, however they are numbered: then their runs are equal. */
 function haveSamePlaces(before: Tree, was: number, after: Tree, is: number): boolean {
-  const runs = blockRuns(before, was)
-  const others = blockRuns(after, is)
+  const a = new ChunkCursor(before.extents(was))
+  const b = new ChunkCursor(after.extents(is))
+  for (; !a.isAtEnd && !b.isAtEnd; a.advance(), b.advance()) {
+    if (a.position !== b.position || !isSamePlace(before, a.chunk, after, b.chunk)) return false
+  }
+  return a.isAtEnd && b.isAtEnd
+}
+
+/** Goes through a file's chunks one by one. */
+class ChunkCursor {
+  readonly #extents: readonly Extent[]
+  #extent = 0
+  #within = 0
+
+  constructor(extents: readonly Extent[]) {
+    this.#extents = extents
+  }
+
+  get isAtEnd(): boolean {
+    return this.#extent === this.#extents.length
+  }
+
+  get position(): number {
+    return this.#extents[this.#extent]!.position + this.#within
+  }
+
+  get chunk(): number {
+    return this.#extents[this.#extent]!.chunk + this.#within
+  }
+
+  advance(): void {
+    this.#within++
+    if (this.#within < this.#extents[this.#extent]!.count) return
+    this.#extent++
+    this.#within = 0
+  }
+}
+
+function isSamePlace(before: Tree, was: number, after: Tree, is: number): boolean {
+  const a = before.chunks
+  const b = after.chunks
   return (
-    runs.length === others.length &&
-    runs.every((run, n) => run.every((number, k) => number === others[n]![k]))
+    a.block[was] === b.block[is] &&
+    a.offset[was] === b.offset[is] &&
+    a.storedBytes[was] === b.storedBytes[is]
   )
 }
 

@@ -6,7 +6,7 @@ import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { BLOCK_ROOM } from './block-room.ts'
-import { changedDriveEntries, driveEntries } from './drive-entries.ts'
+import { changedDriveEntries, driveEntries, ROOTFS_FOLDER } from './drive-entries.ts'
 import { KEY_BYTES } from './link.ts'
 import type { PeerNode } from './peer-node.ts'
 import { storeError } from './store-error.ts'
@@ -126,7 +126,7 @@ export class DriveWriter implements AsyncDisposable {
       if (previous) {
         for (const changes of inGroups(changedDriveEntries(previous, tree), LOOKED_UP_ENTRIES)) {
           // A batch asks for the nodes on its way one by one; asked for together, they are here by then.
-          await Promise.all(changes.map(([name]) => this.#drive.entry(name)))
+          await this.#lookUp(changes.map(([name]) => name))
           for (const [name, value] of changes) {
             await (value === undefined ? batch.del(name) : batch.putEntry(name, value))
           }
@@ -149,6 +149,17 @@ export class DriveWriter implements AsyncDisposable {
       await batch.close().catch(() => {})
       throw storeError(this.#storage, cause)
     }
+  }
+
+  /** Has the store's nodes on the way to these files' entries in memory. @param paths in the image */
+  async lookUp(paths: readonly string[]): Promise<void> {
+    for (const group of inGroups(paths, LOOKED_UP_ENTRIES)) {
+      await this.#lookUp(group.map((path) => `${ROOTFS_FOLDER}/${path}`))
+    }
+  }
+
+  async #lookUp(names: readonly string[]): Promise<void> {
+    await Promise.all(names.map((name) => this.#drive.entry(name)))
   }
 
   /** One block that was appended, decrypted. */
