@@ -1,12 +1,12 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ImageStats } from '../daemon/image-session.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { cgroupPids } from './cgroup.ts'
 import { requireRunning, type ContainerState } from './container-record.ts'
 import { explainStart, type StartExplanation } from './explain.ts'
 import { currentLeader } from './leader.ts'
 import { MountLease } from './mount-lease.ts'
+import type { MountStats } from './mounter-protocol.ts'
 import { bootPaths, containerPaths } from './paths.ts'
 import { readProcess, readProcFile, type ProcessIdentity } from './process-table.ts'
 
@@ -19,8 +19,8 @@ export interface ProcessStats {
   readonly cpuMs: number
 }
 
-/** Figures of a running container; those of its image as {@link ImageStats} has them. */
-export interface ContainerStats extends ImageStats, ProcessStats {
+/** Figures of a running container; those of its image as {@link MountStats} has them. */
+export interface ContainerStats extends MountStats, ProcessStats {
   readonly name: string
   readonly uptimeMs: number
   /** Where the time until it was ready went, where that was asked for; null before it is. */

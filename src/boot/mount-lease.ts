@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ImageStats } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
@@ -10,7 +9,7 @@ import { fromRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import type { Interval } from './intervals.ts'
 import type { MountTrace } from './mount-trace.ts'
-import type { MounterMethods, MountFacts, WireResponse } from './mounter-protocol.ts'
+import type { MounterMethods, MountFacts, MountStats, WireResponse } from './mounter-protocol.ts'
 import { bootPaths } from './paths.ts'
 import { StartingMounter, type StartMounterOptions } from './starting-mounter.ts'
 
@@ -71,7 +70,7 @@ export class MountLease implements AsyncDisposable {
     return this.facts.mode
   }
 
-  async stats(): Promise<ImageStats> {
+  async stats(): Promise<MountStats> {
     return this.#request('stats', null)
   }
 

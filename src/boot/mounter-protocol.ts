@@ -29,6 +29,12 @@ export interface MountFacts {
   readonly pid: number
 }
 
+/** Figures of a mounted image. */
+export interface MountStats extends ImageStats {
+  /** Reads of content that the kernel passed to the mounter: none for what is in its page cache. */
+  readonly kernelReads: number
+}
+
 /**
  * What a mounter says on its standard output, one line: which socket to lease from (its own, or that
  * of the mounter which already has this image version), or why there is none.
@@ -39,7 +45,7 @@ export type MounterGreeting = { readonly socket: string } | { readonly error: Er
 export interface MounterMethods {
   /** Answered once the image is mounted. */
   mount: { params: null; result: MountFacts }
-  stats: { params: null; result: ImageStats }
+  stats: { params: null; result: MountStats }
   /**
    * The container is up. With `isStarted` its start has ended: what is touched from now on is no part
    * of it. Of a command nobody knows when that is.

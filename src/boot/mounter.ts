@@ -146,7 +146,10 @@ class Mounter {
         socket,
         {
           mount: async () => (await mounting).facts,
-          stats: () => this.#session.stats(),
+          stats: async () => ({
+            ...(await this.#session.stats()),
+            kernelReads: this.#recorder.touches
+          }),
           ready: async ({ isStarted }) => this.#noteReady(isStarted),
           trace: async ({ within }) =>
             traceMount(this.#session, this.#recorder.waits, await this.#marks(mounting), within),

@@ -24,7 +24,11 @@ export class StartRecorder implements ReadObserver {
   #ready: number | undefined
   #ended = false
 
+  /** How often the kernel has asked for a chunk, or a part of one, so far. */
+  touches = 0
+
   touched(chunk: number): void {
+    this.touches++
     if (!this.#ended && this.#chunks.size < MAX_PROFILE_CHUNKS) this.#chunks.add(chunk)
   }
 

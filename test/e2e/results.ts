@@ -45,6 +45,7 @@ export interface Stats {
   readonly prefetchBytes: number
   readonly stallMs: number
   readonly peers: number
+  readonly kernelReads: number
   readonly complete: boolean
   readonly reusedBytes: number
   readonly startOrder: 'image' | 'home' | 'guess' | null

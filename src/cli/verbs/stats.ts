@@ -41,6 +41,7 @@ async function stats(
       ['on demand', `${prettyBytes(found.demandBytes)} in ${found.demandReads} reads that waited`],
       ['ahead', `${prettyBytes(found.prefetchBytes)}${ORDERS[found.startOrder ?? 'none']}`],
       ['stalled', `${(found.stallMs / 1_000).toFixed(2)} s, summed over reads`],
+      ['read', `${found.kernelReads} times by the kernel, whose cache has it from then on`],
       ['peers', String(found.peers)]
     ]),
     ...(found.start === undefined ? [] : ['', ...explained(found.start)])
