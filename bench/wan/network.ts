@@ -24,10 +24,13 @@ export class WanNetwork implements AsyncDisposable {
   readonly #environment: Record<string, string>
   readonly #dht: ReturnType<Machine['start']>
   readonly #readers: Machine[] = []
+  readonly #others: Machine[] = []
+  readonly #wires = new Map<string, Wire>()
 
-  private constructor(star: Star, directory: string) {
+  private constructor(star: Star, directory: string, wire: Wire) {
     this.star = star
     this.directory = directory
+    for (const { name } of star.hosts) this.#wires.set(name, wire)
     const { address } = star.host('dht')
     this.#environment = {
       DAT_CONTAINER_BOOTSTRAP: `${address}:${DHT_PORT}`,
@@ -40,10 +43,12 @@ export class WanNetwork implements AsyncDisposable {
     )
   }
 
-  static async open(wire: Wire): Promise<WanNetwork> {
-    const star = await Star.open({ publisher: wire, reader: wire, dht: wire })
+  /** @param others names of further hosts */
+  static async open(wire: Wire, others: readonly string[] = []): Promise<WanNetwork> {
+    const names = ['publisher', 'reader', 'dht', ...others]
+    const star = await Star.open(Object.fromEntries(names.map((name) => [name, wire])))
     const directory = await mkdtemp(join(tmpdir(), 'dat-wan-'))
-    const network = new WanNetwork(star, directory)
+    const network = new WanNetwork(star, directory, wire)
     const lines = createInterface({ input: network.#dht.stdout as Readable })
     const first = await lines[Symbol.asyncIterator]().next()
     // What it says later is nobody's.
@@ -61,7 +66,23 @@ export class WanNetwork implements AsyncDisposable {
 
   /** All links alike. */
   async reshape(wire: Wire): Promise<void> {
-    await this.star.reshape(this.star.hosts.map(() => wire))
+    await this.reshapeEach(Object.fromEntries(this.star.hosts.map(({ name }) => [name, wire])))
+  }
+
+  /** Each host's link by its name; those that are not named keep theirs. */
+  async reshapeEach(wires: Readonly<Record<string, Wire>>): Promise<void> {
+    for (const [name, wire] of Object.entries(wires)) {
+      this.star.host(name)
+      this.#wires.set(name, wire)
+    }
+    await this.star.reshape(this.star.hosts.map(({ name }) => this.#wires.get(name)!))
+  }
+
+  /** A machine on a host of that name, which lives as long as this. */
+  newMachine(hostName: string): Machine {
+    const machine = this.#machine(hostName, this.star.host(hostName))
+    this.#others.push(machine)
+    return machine
   }
 
   /** A machine on the reader's host that knows nothing yet. */
@@ -82,7 +103,7 @@ export class WanNetwork implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       for (const reader of this.#readers) await reader.shutDown()
-      await this.publisher.run('daemon', 'stop')
+      for (const other of [...this.#others, this.publisher]) await other.run('daemon', 'stop')
       this.#dht.kill('SIGTERM')
       await this.#dht
       await unmounted(this.directory)

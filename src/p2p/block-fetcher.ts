@@ -3,8 +3,13 @@ import { ContainerError, isContainerError } from '../image/errors.ts'
 import { fullDisk } from './store-error.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from './waiting.ts'
 
-/** One try of one block; a silent peer is given up after this and the block asked for anew. */
-const ATTEMPT_MS = 8_000
+/**
+ * A block is asked for anew when none of the log has arrived for so long. Not when it alone takes long: over
+ * a slow link, what was asked for before it comes first, and whatever is called off was sent for nothing.
+ */
+const SILENCE_MS = 8_000
+/** With others to ask, one block is not waited for longer than this either. */
+const ATTEMPT_MS = 30_000
 /** With no block arriving for so long while some are asked for, the store is looked at. */
 const STALLED_MS = 2_500
 const STALL_CHECK_MS = 500
@@ -17,6 +22,8 @@ const QUIET_MS = 2_000
 const FILL_WINDOW_FIRST = 2
 /** Of some 50 KB: more than a link of 100 Mbit/s and 200 ms holds. */
 const FILL_WINDOW_MOST = 64
+/** A block that takes so much longer than the quickest did stood in a queue, where a miss would too. */
+const QUEUED_MS = 1_000
 /** Somebody who waits for the whole image does not wait for quiet, but still gives way. */
 const EAGER_WINDOW_BUSY = 4
 /**
@@ -67,6 +74,8 @@ export class BlockFetcher {
   #fill: Iterator<number> | undefined
   #filling = 0
   #fillWindow = FILL_WINDOW_FIRST
+  /** What the quickest block took in the background. */
+  #quickestMs = Infinity
   #eager = false
   #fillTimer: NodeJS.Timeout | undefined
   #fillEnd: ((error?: Error) => void)[] = []
@@ -189,8 +198,7 @@ export class BlockFetcher {
     for (let next = block + 1; next < end; next++) {
       if (this.has(next) || this.#demanded.has(next) || this.#companions.has(next)) continue
       this.#companions.add(next)
-      this.#core
-        .get(next, { timeout: ATTEMPT_MS })
+      this.#attempt(next, this.#closed.signal)
         .catch(() => {})
         .finally(() => this.#companions.delete(next))
     }
@@ -200,7 +208,7 @@ export class BlockFetcher {
     for (;;) {
       signal.throwIfAborted()
       try {
-        const found = await untilAborted(this.#attempt(block), signal)
+        const found = await untilAborted(this.#attempt(block, signal), signal)
         if (found) return found
       } catch (error) {
         signal.throwIfAborted()
@@ -211,21 +219,33 @@ export class BlockFetcher {
   }
 
   /** @throws ContainerError `DISK_FULL` when the store takes no more blocks */
-  async #attempt(block: number): Promise<Buffer | null> {
+  async #attempt(block: number, signal: AbortSignal): Promise<Buffer | null> {
     // A log that nobody asked anything of is not stalled.
     if (this.#waiting + this.#filling <= 1) this.#lastArrival = performance.now()
+    const activeRequests: unknown[] = []
+    const callOff = (): void => this.#core.core.replicator.clearRequests(activeRequests)
+    signal.addEventListener('abort', callOff, { once: true })
+    const started = performance.now()
     let timer: NodeJS.Timeout | undefined
     const storeFails = new Promise<never>((_resolve, reject) => {
       timer = setInterval(() => {
         const error = this.#storeFailure()
         if (error) reject(error)
+        else if (this.#isHopeless(started)) callOff()
       }, STALL_CHECK_MS)
     })
     try {
-      return await Promise.race([this.#core.get(block, { timeout: ATTEMPT_MS }), storeFails])
+      return await Promise.race([this.#core.get(block, { activeRequests }), storeFails])
     } finally {
       clearInterval(timer)
+      signal.removeEventListener('abort', callOff)
     }
+  }
+
+  #isHopeless(askedAt: number): boolean {
+    const now = performance.now()
+    if (now - askedAt > ATTEMPT_MS && this.#core.peers.length > 1) return true
+    return now - Math.max(askedAt, this.#lastArrival) > SILENCE_MS
   }
 
   /**
@@ -263,15 +283,27 @@ export class BlockFetcher {
   }
 
   async #fillOne(block: number): Promise<void> {
+    const started = performance.now()
     try {
       await this.#untilFetched(block, this.#closed.signal)
-      this.#fillWindow = Math.min(this.#fillWindow + 1, FILL_WINDOW_MOST)
+      this.#adaptWindow(performance.now() - started)
     } catch (error) {
       if (isContainerError(error, 'DISK_FULL')) this.stopFill(error)
     } finally {
       this.#filling--
       this.#pump()
     }
+  }
+
+  /**
+   * Grows while blocks come promptly and shrinks while they queue, as LEDBAT does (RFC 6817): what is in the
+   * background fills the link, and not the queue before it.
+   */
+  #adaptWindow(tookMs: number): void {
+    this.#quickestMs = Math.min(this.#quickestMs, tookMs)
+    const change = tookMs > this.#quickestMs + QUEUED_MS ? -1 : 1
+    const wanted = this.#fillWindow + change
+    this.#fillWindow = Math.min(Math.max(wanted, FILL_WINDOW_FIRST), FILL_WINDOW_MOST)
   }
 
   #windowAfter(quietMs: number): number {

@@ -9,6 +9,8 @@ declare module 'hypercore' {
   export interface GetOptions {
     wait?: boolean
     timeout?: number
+    /** Gets what `clearRequests` calls off. */
+    activeRequests?: unknown[]
   }
   export interface CorePeer {
     remotePublicKey: Buffer
@@ -26,7 +28,11 @@ declare module 'hypercore' {
     readonly closing: Promise<void> | null
     readonly core: {
       readonly bitfield: { get(index: number): boolean }
-      readonly replicator: { setInflightRange(low: number, high: number): void }
+      readonly replicator: {
+        setInflightRange(low: number, high: number): void
+        /** Calls off the requests that `get` has put into its `activeRequests`, which then reject. */
+        clearRequests(activeRequests: unknown[]): void
+      }
     }
     ready(): Promise<void>
     close(): Promise<void>
