@@ -66,8 +66,9 @@ let storedBytes = 0
         mirror: setting.mirror ?? usual
       })
       await (setting.mirror ? mirror.ok('daemon', 'start') : mirror.run('daemon', 'stop'))
-      for (const { name: what, start } of shuffled(contenders)) {
-        const sample = { setting: setting.name, what, run, ...(await start()) }
+      for (const contender of shuffled(contenders)) {
+        const what = contender.name
+        const sample = { setting: setting.name, what, run, ...(await contender.start()) }
         samples.push(sample)
         console.log(JSON.stringify(sample))
       }
