@@ -2,11 +2,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isContainerError } from '../image/errors.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
-import {
-  installedFolder,
-  readInstalled,
-  type InstalledImage
-} from './installed-images.ts'
+import { installedFolder, readInstalled, type InstalledImage } from './installed-images.ts'
 import { machineHome } from './machine-paths.ts'
 import { formatKeyId, parsePublicKey } from './minisign.ts'
 import { findImage, hasImage, imagePlaces, readOsManifest, type ImagePlace } from './os-image.ts'
@@ -95,7 +91,12 @@ function startedFolder(homeImage: string): string | undefined {
 
 async function readFacts(path: string): Promise<Partial<InstalledImage>> {
   try {
-    const { digest, version = null, released = null, architecture = null } = await readOsManifest(path)
+    const {
+      digest,
+      version = null,
+      released = null,
+      architecture = null
+    } = await readOsManifest(path)
     return { digest, version, released, architecture }
   } catch (error) {
     if (isContainerError(error, 'BAD_MANIFEST')) return {}

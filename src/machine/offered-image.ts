@@ -171,4 +171,3 @@ function nobodyAnswers(version: number): ContainerError {
     { hint: `--offline takes version ${version} as far as it is on this machine` }
   )
 }
-

@@ -74,7 +74,8 @@ async function upgrade(
   })
   output.result(found, () => {
     const name = describeRelease(found.image)
-    const by = found.image.signedBy === null ? 'signed by nobody' : `signed by ${found.image.signedBy}`
+    const by =
+      found.image.signedBy === null ? 'signed by nobody' : `signed by ${found.image.signedBy}`
     const before = found.before === null ? '' : `, after ${describeRelease(found.before)}`
     const lines = {
       installed: `installed ${name}, ${by}${before}`,

@@ -6,6 +6,7 @@ import { durationMs } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { table } from '../output.ts'
+import { addMachineAttest } from './machine-attest.ts'
 import { addMachineImages } from './machine-images.ts'
 import { addMachineShells } from './machine-shells.ts'
 import { addMachineStart } from './machine-start.ts'
@@ -26,6 +27,7 @@ export function addMachine(program: Command): void {
   addMachineStart(machine)
   addMachineShells(machine)
   addMachineImages(machine)
+  addMachineAttest(machine)
   machine
     .command('ls')
     .aliases(['list'])
