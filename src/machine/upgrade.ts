@@ -166,7 +166,7 @@ async function withOffer(
       { hint: '--allow-downgrade takes it all the same; machine rollback goes back to the last' }
     )
   }
-  return use(offer, facts, trusted)
+  return await use(offer, facts, trusted)
 }
 
 async function trustedKey(

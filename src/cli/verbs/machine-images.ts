@@ -72,6 +72,10 @@ async function upgrade(
       onProgress: (done, all) => bar.update(done, all, '')
     })
   })
+  const named = process.env['DAT_CONTAINER_OS_IMAGE']
+  if (named && found.state === 'installed') {
+    output.note(`note: machines start ${printable(named)}, which DAT_CONTAINER_OS_IMAGE names`)
+  }
   output.result(found, () => {
     const name = describeRelease(found.image)
     const by =
