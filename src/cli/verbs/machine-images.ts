@@ -83,7 +83,7 @@ async function upgrade(
     const before = found.before === null ? '' : `, after ${describeRelease(found.before)}`
     const lines = {
       installed: `installed ${name}, ${by}${before}`,
-      available: `${name}, ${by}, is there; get it: dat-container machine upgrade`,
+      available: `${name}, ${by}, is there; the same without --check installs it`,
       current: `${name} is installed already, and nobody has a newer one`
     }
     return [printable(lines[found.state]), ...stillRunning(found)]
