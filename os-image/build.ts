@@ -13,11 +13,14 @@ import { fetchPackages, KERNEL_PACKAGE } from './packages.ts'
 import { OUTPUT, SOURCE } from './paths.ts'
 import { largestParts } from './report.ts'
 import { loadSecretKey, signManifest } from './sign.ts'
+import { toolVersion } from './tool.ts'
 
 export interface BuildOptions {
   readonly arch: Arch
   /** Seconds since 1970 that all files and the kernel bear. */
   readonly epoch: number
+  /** Seconds since 1970 that the manifest says it was released at. */
+  readonly released: number
   /** A minisign secret key, to sign the manifest with. */
   readonly secretKeyFile: string | undefined
   readonly note: (text: string) => void
@@ -31,7 +34,7 @@ export interface BuildOptions {
  * @throws ContainerError `MISSING_TOOL`, `BAD_SOURCE`, `NOT_FOUND`, `IO`
  */
 export async function buildImage(options: BuildOptions): Promise<string[]> {
-  const { arch, epoch, note } = options
+  const { arch, epoch, released, note } = options
   const secretKey =
     options.secretKeyFile === undefined ? undefined : await loadSecretKey(options.secretKeyFile)
   const lock = parseLock(await readFile(join(SOURCE, 'packages.lock'), 'utf8'))
@@ -58,7 +61,10 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
     bytes: content.length,
     sha256: createHash('sha256').update(content).digest('hex')
   }))
-  const manifest = formatManifest({ arch, epoch, files: listed, packages, nodePackages })
+  const manifest = formatManifest({
+    ...{ arch, version: await toolVersion(), epoch, released },
+    ...{ files: listed, packages, nodePackages }
+  })
   await writeOutput({
     ...files,
     'manifest.json': Buffer.from(manifest),

@@ -12,8 +12,9 @@ import { Command } from 'commander'
 import { writeFileAtomically } from '../src/image/atomic-file.ts'
 import { ContainerError } from '../src/image/errors.ts'
 import { buildImage } from './build.ts'
+import { run } from './command.ts'
 import { parseNames, refreshedLock } from './packages.ts'
-import { SOURCE } from './paths.ts'
+import { ROOT, SOURCE } from './paths.ts'
 import { generateKeys } from './sign.ts'
 
 const ARCH = 'amd64'
@@ -26,7 +27,10 @@ program
   .description('build kernel, initrd and manifest into os-image/dist')
   .option('--sign <file>', 'sign the manifest with this minisign secret key')
   .action(async ({ sign }: { sign?: string }) => {
-    const table = await buildImage({ arch: ARCH, epoch: epoch(), secretKeyFile: sign, note })
+    const table = await buildImage({
+      ...{ arch: ARCH, epoch: epoch(), released: await released() },
+      ...{ secretKeyFile: sign, note }
+    })
     console.log(table.join('\n'))
   })
 program
@@ -61,6 +65,18 @@ try {
 
 function note(text: string): void {
   console.error(text)
+}
+
+/** When the checkout's last commit was made: a later one makes a newer release. */
+async function released(): Promise<number> {
+  if (process.env['SOURCE_DATE_EPOCH'] !== undefined) return epoch()
+  try {
+    return Number(await run('git', ['log', '-1', '--format=%ct'], { cwd: ROOT }))
+  } catch (error) {
+    if (!(error instanceof ContainerError)) throw error
+    note('there is no commit to take the time of release from; it is that of the packages')
+    return epoch()
+  }
 }
 
 function epoch(): number {

@@ -11,8 +11,12 @@ export interface ManifestFile {
 
 export interface ManifestFields {
   readonly arch: Arch
-  /** Seconds since 1970. */
+  /** Of the tool in it. */
+  readonly version: string
+  /** Seconds since 1970 that the files bear. */
   readonly epoch: number
+  /** Seconds since 1970 when what it was built from was made: tells releases of one version apart. */
+  readonly released: number
   readonly files: readonly ManifestFile[]
   readonly packages: readonly LockedPackage[]
   readonly nodePackages: readonly NodePackage[]
@@ -22,16 +26,18 @@ export interface ManifestFields {
 const FORMAT = 1
 
 /**
- * `manifest.json`: `{format, name, arch, created, digest, files: [{name, bytes, sha256}], packages: [{name,
+ * `manifest.json`: `{format, name, version, arch, created, released, digest, files: [{name, bytes, sha256}], packages: [{name,
  * version, sha256}], nodePackages: [{name, version, license}]}`, sorted, so that equal builds are equal.
  */
 export function formatManifest(fields: ManifestFields): string {
-  const { arch, epoch, files, packages, nodePackages } = fields
+  const { arch, version, epoch, released, files, packages, nodePackages } = fields
   const manifest = {
     format: FORMAT,
     name: 'hyperos',
+    version,
     arch,
     created: new Date(epoch * 1000).toISOString(),
+    released: new Date(released * 1000).toISOString(),
     digest: UNSET_DIGEST,
     files,
     packages: packages.map(({ name, version, sha256 }) => ({ name, version, sha256 })),

@@ -53,7 +53,7 @@ export async function addTool(tree: FileTree): Promise<NodePackage[]> {
     mode: 0o777,
     ...OWNER
   })
-  const facts = { name: 'dat-container', version: (await factsOf(ROOT)).version, type: 'module' }
+  const facts = { name: 'dat-container', version: await toolVersion(), type: 'module' }
   tree.set(`${TOOL_FOLDER}/package.json`, {
     kind: 'file',
     content: Buffer.from(JSON.stringify(facts)),
@@ -65,6 +65,11 @@ export async function addTool(tree: FileTree): Promise<NodePackage[]> {
   for (const { folder } of packages) await addFolder(tree, folder, left)
   await checkTool(tree)
   return packages
+}
+
+/** Version of this tool, which is that of the image. */
+export async function toolVersion(): Promise<string> {
+  return (await factsOf(ROOT)).version
 }
 
 /**

@@ -23,6 +23,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       'qemu-system-x86_64': 'qemu-system-x86',
       'qemu-system-aarch64': 'qemu-system-arm',
       libfuse: 'libfuse2',
+      'ssh-keygen': 'openssh-client',
       ip: 'iproute2'
     }
   },
@@ -40,6 +41,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       'qemu-system-x86_64': 'qemu-system-x86-core',
       'qemu-system-aarch64': 'qemu-system-aarch64-core',
       libfuse: 'fuse-libs',
+      'ssh-keygen': 'openssh',
       ip: 'iproute'
     }
   },
@@ -56,6 +58,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       script: 'util-linux',
       'qemu-system-x86_64': 'qemu-system-x86',
       libfuse: 'fuse2',
+      'ssh-keygen': 'openssh',
       ip: 'iproute2'
     }
   },
@@ -70,6 +73,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       nsenter: 'util-linux-misc',
       'qemu-system-x86_64': 'qemu-system-x86_64',
       libfuse: 'fuse',
+      'ssh-keygen': 'openssh-keygen',
       ip: 'iproute2'
     }
   },
@@ -87,6 +91,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       'qemu-system-x86_64': 'qemu-x86',
       'qemu-system-aarch64': 'qemu-arm',
       libfuse: 'libfuse2',
+      'ssh-keygen': 'openssh-common',
       ip: 'iproute2'
     }
   }

@@ -30,3 +30,9 @@ export function oneOf<const T extends string>(...words: T[]): (text: string) => 
     return found
   }
 }
+
+/** An argument that is a number of bytes in hexadecimal, 8 to 64 of them. */
+export function nonce(text: string): string {
+  if (/^([0-9a-f]{2}){8,64}$/.test(text)) return text
+  throw new InvalidArgumentError('give 16 to 128 hexadecimal digits, in pairs and lower case.')
+}

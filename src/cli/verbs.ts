@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { addAttestRecord } from './verbs/attest-record.ts'
 import { addBoot } from './verbs/boot.ts'
 import { addCat } from './verbs/cat.ts'
 import { addCompletion } from './verbs/completion.ts'
@@ -42,6 +43,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addDaemon,
   addDht,
   addMachine,
+  addAttestRecord,
   addDoctor,
   addCompletion
 ]

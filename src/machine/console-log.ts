@@ -29,6 +29,13 @@ export async function findPanic(path: string): Promise<string | undefined> {
   return /Kernel panic - not syncing: [^\n]*/.exec(text)?.[0].trim()
 }
 
+/** The key that HyperOS told at its last boot for its records, as `ssh-ed25519 BASE64`, or undefined. */
+export async function findAttestKey(path: string): Promise<string | undefined> {
+  let text = ''
+  for await (const part of readConsole(path)) text += part.toString('latin1')
+  return [...text.matchAll(/attest key: (ssh-ed25519 [A-Za-z0-9+/=]+)/g)].at(-1)?.[1]
+}
+
 /**
  * The bytes of a log as they were written.
  *

@@ -54,8 +54,18 @@ export interface MachineState {
   readonly type: MachineType
   readonly sshPort: number
   readonly startedAt: string
+  /** What QEMU was given; absent in what releases wrote that did not tell. */
+  readonly boot?: BootFacts
   /** From the start of QEMU until ssh answered. */
   readonly readyMs?: number
+}
+
+/** What a machine was started with. */
+export interface BootFacts {
+  /** SHA-256, lower-case hexadecimal. */
+  readonly kernelSha256: string
+  readonly initrdSha256: string
+  readonly commandLine: string
 }
 
 /** One machine as `ls` and `status` show it. */

@@ -7,6 +7,8 @@ import { ContainerError } from '../image/errors.ts'
 
 /** A public key and the number by which signatures name it. */
 export interface MinisignPublicKey {
+  /** The line of base64 that it was read from: equal keys have equal lines. */
+  readonly line: string
   /** 8 bytes. */
   readonly keyId: Buffer
   readonly key: KeyObject
@@ -41,6 +43,7 @@ export function parsePublicKey(text: string): MinisignPublicKey {
   }
   const raw = bytes.subarray(ALGORITHM_BYTES + KEY_ID_BYTES)
   return {
+    line: bytes.toString('base64'),
     keyId: keyIdOf(bytes),
     key: createPublicKey({
       key: Buffer.concat([SPKI_PREFIX, raw]),

@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { JsonFields } from '../image/json-fields.ts'
+import { currentFolder } from './installed-images.ts'
 import { isSealed } from './manifest-digest.ts'
 import { parsePublicKey, verifyMinisign } from './minisign.ts'
 import type { Architecture } from './qemu-plan.ts'
@@ -15,18 +16,21 @@ export interface OsImage {
   /** Full paths. */
   readonly kernel: string
   readonly initrd: string
+  /** SHA-256 of their bytes, lower-case hexadecimal. */
+  readonly kernelSha256: string
+  readonly initrdSha256: string
   /** Undefined when the manifest does not tell, or there is none. */
   readonly architecture?: Architecture
   /** The trusted comment of the manifest's signature, where that was checked. */
   readonly signedComment?: string
 }
 
-const KERNEL = 'vmlinuz'
-const INITRD = 'initrd'
-const MANIFEST = 'manifest.json'
-const SIGNATURE = 'manifest.json.minisig'
+export const KERNEL = 'vmlinuz'
+export const INITRD = 'initrd'
+export const MANIFEST = 'manifest.json'
+export const SIGNATURE = 'manifest.json.minisig'
 /** What a manifest may list and say: bounds against a hostile one. */
-const MANIFEST_BYTES = 8 * 1024 ** 2
+export const MANIFEST_BYTES = 8 * 1024 ** 2
 const MANIFEST_FILES = 64
 const NAME_LENGTH = 255
 const SHA256_PATTERN = /^[0-9a-f]{64}$/
@@ -38,33 +42,69 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   aarch64: 'arm64'
 }
 
+/** What a manifest says of its image. */
+export interface OsManifest {
+  /** SHA-256 of the manifest, in lower-case hexadecimal: it names the image. */
+  readonly digest: string
+  readonly files: readonly ListedFile[]
+  readonly architecture?: Architecture
+  /** Of the tool in it, as `0.1.0`; older manifests do not tell. */
+  readonly version?: string
+  /** Tells releases of one version apart. ISO 8601, UTC; older manifests tell it as `created`. */
+  readonly released?: string
+}
+
 /** One file of an image as its manifest lists it. */
-interface ListedFile {
+export interface ListedFile {
   readonly name: string
   readonly bytes: number
   /** Lower-case hexadecimal. */
   readonly sha256: string
 }
 
+/** A folder in which an image may lie, and how it got there. */
+export interface ImagePlace {
+  readonly kind: 'environment' | 'installed' | 'built' | 'home'
+  readonly path: string
+}
+
 /**
- * Where the operating system's image lies: what the environment names, else what was built beside
- * this program, else the home's own.
+ * Where the operating system's image lies: what the environment names and nothing else, else what
+ * `machine upgrade` installed, else what was built beside this program, else the home's own.
  *
  * @param homeImage the home's own place
- * @throws ContainerError `NOT_FOUND`
+ * @throws ContainerError `NOT_FOUND`, `IO` when what is installed cannot be read
  */
 export function findImage(homeImage: string): string {
-  const named = process.env['DAT_CONTAINER_OS_IMAGE']
-  const places = named ? [resolve(named)] : [builtBesideProgram(), homeImage]
-  const found = places.find((place) => place !== undefined && existsSync(join(place, MANIFEST)))
-  if (found !== undefined) return found
+  const places = imagePlaces(homeImage)
+  const found = places.find(hasImage)
+  if (found !== undefined) return found.path
   throw new ContainerError(
     'NOT_FOUND',
-    `there is no HyperOS image: no ${MANIFEST} in ${places.filter(Boolean).join(' or ')}`,
+    `there is no HyperOS image: no ${MANIFEST} in ${places.map(({ path }) => path).join(' or ')}`,
     {
-      hint: `build one (npm run os-image), put one into ${homeImage}, or name one with DAT_CONTAINER_OS_IMAGE or --kernel and --initrd`
+      hint: `get one from peers (dat-container machine upgrade LINK), build one (npm run os-image), put one into ${homeImage}, or name one with DAT_CONTAINER_OS_IMAGE or --kernel and --initrd`
     }
   )
+}
+
+/** Where {@link findImage} looks, in its order. @throws ContainerError `IO` */
+export function imagePlaces(homeImage: string): ImagePlace[] {
+  const named = process.env['DAT_CONTAINER_OS_IMAGE']
+  if (named) return [{ kind: 'environment', path: resolve(named) }]
+  const installed = currentFolder(homeImage)
+  const built = builtBesideProgram()
+  return [
+    ...(installed === undefined ? [] : [{ kind: 'installed' as const, path: installed }]),
+    ...(built === undefined ? [] : [{ kind: 'built' as const, path: built }]),
+    { kind: 'home', path: homeImage }
+  ]
+}
+
+/** Whether there is an image at all, whole or not. */
+export function hasImage({ kind, path }: ImagePlace): boolean {
+  // One that was installed and is gone is an error to tell, not a reason to start another.
+  return kind === 'installed' || existsSync(join(path, MANIFEST))
 }
 
 /** `os-image/dist` of the package that this file is part of. */
@@ -98,12 +138,19 @@ export async function openImage(
   return {
     kernel: join(directory, KERNEL),
     initrd: join(directory, INITRD),
+    kernelSha256: listedFile(files, KERNEL).sha256,
+    initrdSha256: listedFile(files, INITRD).sha256,
     ...(architecture === undefined ? {} : { architecture }),
     ...(signedComment === undefined ? {} : { signedComment })
   }
 }
 
-/** A kernel and an initrd that the user names; nothing is known of them but that they are there. */
+/** Reads and checks the manifest of an image, and none of its files. @throws ContainerError `BAD_MANIFEST` */
+export async function readOsManifest(directory: string): Promise<OsManifest> {
+  return parseOsManifest(await readManifest(join(directory, MANIFEST)))
+}
+
+/** A kernel and an initrd that the user names; nothing is known of them but what they are. */
 export async function givenImage(kernel: string, initrd: string): Promise<OsImage> {
   for (const path of [kernel, initrd]) {
     const found = await stat(path).catch(() => undefined)
@@ -112,20 +159,22 @@ export async function givenImage(kernel: string, initrd: string): Promise<OsImag
       hint: 'give the paths of a kernel and an initrd'
     })
   }
-  return { kernel: resolve(kernel), initrd: resolve(initrd) }
+  return {
+    kernel: resolve(kernel),
+    initrd: resolve(initrd),
+    kernelSha256: await sha256OfFile(kernel),
+    initrdSha256: await sha256OfFile(initrd)
+  }
 }
 
 /**
- * Reads of a manifest what starting needs: `files: [{ name, bytes, sha256 }]`, kernel and initrd
- * among them, and `arch`. Its `digest` is of its own text: no bit of it changes unnoticed, signed or
- * not.
+ * Reads of a manifest what starting and upgrading need: `files: [{ name, bytes, sha256 }]`, kernel
+ * and initrd among them, `arch`, `version`, and `released` or `created`. Its `digest` is of its own
+ * text: no bit of it changes unnoticed, signed or not.
  *
  * @throws ContainerError `BAD_MANIFEST`
  */
-export function parseOsManifest(text: string): {
-  files: ListedFile[]
-  architecture?: Architecture
-} {
+export function parseOsManifest(text: string): OsManifest {
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -133,7 +182,8 @@ export function parseOsManifest(text: string): {
     throw badManifest('it does not parse', cause)
   }
   const manifest = new JsonFields(value, '', badManifest)
-  checkDigest(text, manifest.line('digest', 64))
+  const digest = manifest.line('digest', 64)
+  checkDigest(text, digest)
   const files = manifest.objects('files', MANIFEST_FILES).map((fields) => ({
     name: fields.line('name', NAME_LENGTH),
     bytes: fields.count('bytes'),
@@ -143,14 +193,38 @@ export function parseOsManifest(text: string): {
     if (!/^[\w][\w.-]*$/.test(name)) throw badManifest('it names a file of another directory')
     if (!SHA256_PATTERN.test(sha256)) throw badManifest(`the SHA-256 of ${name} is none`)
   }
-  for (const name of [KERNEL, INITRD]) {
-    const listed = files.filter((file) => file.name === name)
-    if (listed.length !== 1) throw badManifest(`it does not list ${name} once`)
-  }
-  if (!manifest.has('arch')) return { files }
+  for (const name of [KERNEL, INITRD]) listedFile(files, name)
+  return { digest, files, ...readArchitecture(manifest), ...readRelease(manifest) }
+}
+
+function readArchitecture(manifest: JsonFields): Pick<OsManifest, 'architecture'> {
+  if (!manifest.has('arch')) return {}
   const architecture = ARCHITECTURES[manifest.line('arch', 16)]
   if (architecture === undefined) throw badManifest('it is of an unknown architecture')
-  return { files, architecture }
+  return { architecture }
+}
+
+function readRelease(manifest: JsonFields): Pick<OsManifest, 'version' | 'released'> {
+  const version = manifest.has('version') ? manifest.line('version', 64) : undefined
+  if (version !== undefined && !/^\d{1,6}\.\d{1,6}\.\d{1,6}([-+]|$)/.test(version)) {
+    throw badManifest('its version is none')
+  }
+  const time = ['released', 'created'].find((name) => manifest.has(name))
+  const released = time === undefined ? undefined : new Date(manifest.line(time, 40))
+  if (released !== undefined && Number.isNaN(released.getTime())) {
+    throw badManifest('it does not say when it was made')
+  }
+  return {
+    ...(version === undefined ? {} : { version }),
+    ...(released === undefined ? {} : { released: released.toISOString() })
+  }
+}
+
+/** What a manifest lists under a name. @throws ContainerError `BAD_MANIFEST` when it does not, once */
+export function listedFile(files: readonly ListedFile[], name: string): ListedFile {
+  const [file, ...more] = files.filter((each) => each.name === name)
+  if (file === undefined || more.length > 0) throw badManifest(`it does not list ${name} once`)
+  return file
 }
 
 function checkDigest(text: string, digest: string): void {
@@ -163,7 +237,11 @@ async function readManifest(path: string): Promise<string> {
     throw badManifest(`it cannot be read (${systemErrorCode(cause)})`, cause)
   })
   if (size > MANIFEST_BYTES) throw badManifest('it is too large')
-  const bytes = await readFile(path)
+  return manifestText(await readFile(path))
+}
+
+/** @throws ContainerError `BAD_MANIFEST` */
+export function manifestText(bytes: Buffer): string {
   const text = bytes.toString('utf8')
   // Bytes that are no UTF-8 would be checked as something else than they are.
   if (!Buffer.from(text).equals(bytes)) throw badManifest('it is not UTF-8')
@@ -175,7 +253,7 @@ async function checkSignature(
   manifest: string,
   publicKey: string
 ): Promise<string> {
-  const key = parsePublicKey(existsSync(publicKey) ? await readFile(publicKey, 'utf8') : publicKey)
+  const key = parsePublicKey(await textOrFile(publicKey))
   const path = join(directory, SIGNATURE)
   const signature = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw refusedImage(`its manifest is not signed: ${path} cannot be read`, cause)
@@ -183,21 +261,32 @@ async function checkSignature(
   return verifyMinisign(Buffer.from(manifest), signature, key)
 }
 
+/** What a file holds, or the text itself where it names none: keys are given either way. */
+export async function textOrFile(text: string): Promise<string> {
+  return existsSync(text) ? readFile(text, 'utf8') : text
+}
+
 async function checkFile(directory: string, { name, bytes, sha256 }: ListedFile): Promise<void> {
   const path = join(directory, name)
   // Other files, licences for instance, may have been left out; these two are started.
   const isStarted = name === KERNEL || name === INITRD
   if (!isStarted && !existsSync(path)) return
-  const hash = createHash('sha256')
+  let found: string
   try {
     const { size } = await stat(path)
     if (size !== bytes) throw refusedImage(`${name} has ${size} bytes, not ${bytes}`)
-    await pipeline(createReadStream(path, { highWaterMark: 1024 ** 2 }), hash)
+    found = await sha256OfFile(path)
   } catch (cause) {
     if (cause instanceof ContainerError) throw cause
     throw refusedImage(`${name} cannot be read (${systemErrorCode(cause)})`, cause)
   }
-  if (hash.digest('hex') !== sha256) throw refusedImage(`${name} is not what its manifest says`)
+  if (found !== sha256) throw refusedImage(`${name} is not what its manifest says`)
+}
+
+async function sha256OfFile(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path, { highWaterMark: 1024 ** 2 }), hash)
+  return hash.digest('hex')
 }
 
 function badManifest(message: string, cause?: unknown): ContainerError {
@@ -207,7 +296,7 @@ function badManifest(message: string, cause?: unknown): ContainerError {
   })
 }
 
-function refusedImage(message: string, cause?: unknown): ContainerError {
+export function refusedImage(message: string, cause?: unknown): ContainerError {
   return new ContainerError('BAD_SOURCE', `the HyperOS image is refused: ${message}`, {
     hint: 'build it again (npm run os-image), or get it from its publisher again',
     ...(cause === undefined ? {} : { cause })

@@ -1,3 +1,4 @@
+import { TOLD_INITRD, TOLD_KERNEL } from '../boot/attest-record.ts'
 import type { PortForward } from './port-forward.ts'
 
 export type Platform = 'linux' | 'darwin' | 'win32'
@@ -33,6 +34,9 @@ export interface MachinePlan {
   readonly cpus: number
   readonly kernel: string
   readonly initrd: string
+  /** SHA-256 of both, which the guest is told; nothing is told where they are not known. */
+  readonly kernelSha256?: string
+  readonly initrdSha256?: string
   /** The kernel's command line. */
   readonly commandLine: string
   readonly disk?: DataDisk
@@ -109,6 +113,8 @@ export function planQemu(plan: MachinePlan): string[] {
     plan.initrd,
     '-append',
     plan.commandLine,
+    ...told(TOLD_KERNEL, plan.kernelSha256),
+    ...told(TOLD_INITRD, plan.initrdSha256),
     '-chardev',
     `file,id=console,path=${escaped(plan.consoleLog)}`,
     '-serial',
@@ -136,6 +142,11 @@ const MACHINE_ARGUMENTS: Readonly<Record<MachineType, string>> = {
   virt: 'virt'
 }
 const DISK = ',drive=data,serial=data'
+
+/** A line that the guest reads from QEMU's firmware configuration. */
+function told(name: string, line: string | undefined): string[] {
+  return line === undefined ? [] : ['-fw_cfg', `name=${name},string=${line}`]
+}
 
 function drive({ path, format }: DataDisk): string[] {
   return ['-drive', `if=none,id=data,format=${format},discard=unmap,file=${escaped(path)}`]

@@ -21,6 +21,7 @@ import { machineHome, machinePaths, type MachineHome, type MachinePaths } from '
 import {
   readLiveState,
   summarize,
+  type BootFacts,
   type MachineConfig,
   type MachineState,
   type MachineSummary
@@ -131,7 +132,12 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
     accelerator: plan.accelerator,
     type: plan.type,
     sshPort,
-    startedAt: new Date().toISOString()
+    startedAt: new Date().toISOString(),
+    boot: {
+      kernelSha256: plan.kernelSha256,
+      initrdSha256: plan.initrdSha256,
+      commandLine: plan.commandLine
+    }
   }
   await writeJsonFile(places.state, state)
   const began = performance.now()
@@ -160,13 +166,16 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   return { ...(await summarize(places)), notices }
 }
 
+/** What is started, its kernel and initrd known by their digests. */
+type Planned = MachinePlan & BootFacts & { readonly program: string }
+
 /** Everything that QEMU's arguments depend on, the files that it wants made. */
 async function planStart(
   request: StartRequest,
   { home, places, undo }: Start,
   config: MachineConfig,
   notice: (line: string) => void
-): Promise<MachinePlan & { readonly program: string }> {
+): Promise<Planned> {
   const host = { platform: platform() as Platform, architecture: arch() as Architecture }
   const image =
     config.kernel !== undefined && config.initrd !== undefined
@@ -216,6 +225,8 @@ async function planStart(
     cpus: config.cpus,
     kernel: image.kernel,
     initrd: image.initrd,
+    kernelSha256: image.kernelSha256,
+    initrdSha256: image.initrdSha256,
     commandLine: planCommandLine({
       architecture,
       name: places.name,

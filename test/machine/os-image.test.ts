@@ -25,9 +25,12 @@ function makeImage(): string {
 void test('an image that is what its manifest says', async (t) => {
   const directory = makeImage()
   t.teardown(() => rmSync(directory, { recursive: true }))
+  const sha256 = createHash('sha256').update('content').digest('hex')
   t.alike(await openImage(directory), {
     kernel: join(directory, 'vmlinuz'),
     initrd: join(directory, 'initrd'),
+    kernelSha256: sha256,
+    initrdSha256: sha256,
     architecture: 'x64'
   })
 })
@@ -95,6 +98,8 @@ void test('manifests that are none', (t) => {
     ],
     [manifestText({ files: [{ name: 'vmlinuz', bytes: 1, sha256: 'x' }] }), 'SHA-256'],
     [manifestText({ arch: 'vax' }), 'architecture'],
+    [manifestText({ version: 'new' }), 'version'],
+    [manifestText({ released: 'yesterday' }), 'when it was made'],
     [manifestText().replace('amd64', 'arm64'), 'digest']
   ]
   for (const [text, reason] of table) {
@@ -107,4 +112,12 @@ void test('manifests that are none', (t) => {
   }
   t.is(parseOsManifest(manifestText({ arch: 'arm64' })).architecture, 'arm64')
   t.is(parseOsManifest(manifestText({ arch: undefined })).architecture, undefined)
+  const created = '2025-08-09T00:00:00.000Z'
+  const old = parseOsManifest(manifestText({ created }))
+  t.is(old.version, undefined)
+  t.is(old.released, created, 'older manifests tell when they were created')
+  const released = '2026-08-09T00:00:00.000Z'
+  const recent = parseOsManifest(manifestText({ created, released, version: '0.1.0' }))
+  t.is(recent.version, '0.1.0')
+  t.is(recent.released, released)
 })

@@ -54,6 +54,15 @@ const KVM = ['-accel', 'kvm', '-cpu', 'host']
 const HVF = ['-accel', 'hvf', '-cpu', 'host']
 const TCG = ['-accel', 'tcg,thread=multi', '-cpu', 'max']
 
+void test('a guest is told what its kernel and initrd are', (t) => {
+  const argv = planQemu({ ...BASE, kernelSha256: 'aa', initrdSha256: 'bb' })
+  const told = argv.filter((_, index) => argv[index - 1] === '-fw_cfg')
+  t.alike(told, [
+    'name=opt/org.dat-container/kernel.sha256,string=aa',
+    'name=opt/org.dat-container/initrd.sha256,string=bb'
+  ])
+})
+
 void test('QEMU argument lists of each platform', (t) => {
   const table: [string, Partial<MachinePlan>, string[]][] = [
     ['Linux x64, KVM', {}, expected({ machine: Q35, processor: KVM, devices: PCI })],

@@ -23,12 +23,14 @@ function caseFor(pattern: string, command: Command): string {
 
 /** Completes verbs, their subcommands, words and flags, from the program's own definition. */
 function completionScript(program: Command): string {
-  const cases = program.commands.flatMap((verb) => [
+  const shown = program.createHelp().visibleCommands(program)
+  const known = program.commands.filter((verb) => shown.includes(verb))
+  const cases = known.flatMap((verb) => [
     // First, as the first pattern that fits is taken: flags of a subcommand that is there.
     ...verb.commands.map((inner) => caseFor(`'${verb.name()} ${inner.name()} '`, inner)),
     caseFor([verb.name(), ...verb.aliases()].map((name) => `${name}' '*`).join('|'), verb)
   ])
-  const verbs = program.commands.map((verb) => verb.name()).join(' ')
+  const verbs = known.map((verb) => verb.name()).join(' ')
   return `_dat_container() {
   local words inner word=\${COMP_WORDS[COMP_CWORD]}
   [ "$COMP_CWORD" -gt 2 ] && inner=\${COMP_WORDS[2]}

@@ -24,7 +24,7 @@ interface StartFlags {
   readonly timeout?: number
 }
 
-const PUBLIC_KEY_VARIABLE = 'DAT_CONTAINER_OS_PUBKEY'
+export const PUBLIC_KEY_VARIABLE = 'DAT_CONTAINER_OS_PUBKEY'
 
 /** `machine start` and `machine restart`. */
 export function addMachineStart(machine: Command): void {

@@ -6,6 +6,8 @@ import { durationMs } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { table } from '../output.ts'
+import { addMachineAttest } from './machine-attest.ts'
+import { addMachineImages } from './machine-images.ts'
 import { addMachineShells } from './machine-shells.ts'
 import { addMachineStart } from './machine-start.ts'
 
@@ -24,6 +26,8 @@ export function addMachine(program: Command): void {
     )
   addMachineStart(machine)
   addMachineShells(machine)
+  addMachineImages(machine)
+  addMachineAttest(machine)
   machine
     .command('ls')
     .aliases(['list'])

@@ -1,0 +1,48 @@
+import test from 'brittle'
+import {
+  parseRecord,
+  parseSignedRecord,
+  type AttestRecord,
+  type SignedRecord
+} from '../../src/boot/attest-record.ts'
+import { sealManifest, UNSET_DIGEST } from '../../src/machine/manifest-digest.ts'
+import { parseOsManifest } from '../../src/machine/os-image.ts'
+import { fuzz } from './fuzz.ts'
+import { changedJson, jsonChanges } from './json-changes.ts'
+import { mutate, mutations } from './mutations.ts'
+
+const MINUTES_5 = { timeout: 300_000 }
+const SHA256 = 'a'.repeat(64)
+const MANIFEST = JSON.stringify({
+  ...{ format: 1, name: 'hyperos', version: '0.1.0', arch: 'amd64' },
+  ...{ created: '2025-08-09T00:00:00.000Z', released: '2026-08-09T00:00:00.000Z' },
+  digest: UNSET_DIGEST,
+  files: ['vmlinuz', 'initrd'].map((name) => ({ name, bytes: 7, sha256: SHA256 }))
+})
+const RECORD: AttestRecord = {
+  ...{ format: 1, machine: 'web', nonce: '00', bootId: '1-2', bootedAt: 'now', signedAt: 'now' },
+  ...{ commandLine: 'host=web', kernelTold: SHA256, initrdTold: SHA256, initrdMeasured: null },
+  sshHostKey: 'ssh-ed25519 AAAA',
+  containers: [{ name: 'one', key: 'k', version: 1, index: ['sha256:a', 'sha256:b'] }]
+}
+const SIGNED: SignedRecord = { record: '{}', publicKey: 'ssh-ed25519 AAAA', signature: '-----' }
+
+void test('a manifest of HyperOS with values of other kinds', MINUTES_5, async (t) => {
+  const outcome = await fuzz(t, 20_000, jsonChanges, (changes) => {
+    parseOsManifest(sealManifest(changedJson(MANIFEST, changes)))
+  })
+  t.ok(outcome.accepted > 100, 'some are manifests')
+})
+
+void test('a record of a boot with values of other kinds', MINUTES_5, async (t) => {
+  const outcome = await fuzz(t, 20_000, jsonChanges, (changes) => {
+    parseRecord(changedJson(JSON.stringify(RECORD), changes))
+  })
+  t.ok(outcome.accepted > 100, 'some are records')
+  await fuzz(t, 20_000, jsonChanges, (changes) => {
+    parseSignedRecord(changedJson(JSON.stringify(SIGNED), changes))
+  })
+  await fuzz(t, 20_000, mutations, (list) => {
+    parseRecord(mutate(Buffer.from(JSON.stringify(RECORD)), list).toString())
+  })
+})
