@@ -1,5 +1,6 @@
 import type Hypercore from 'hypercore'
 import { ContainerError, isContainerError } from '../image/errors.ts'
+import { Hedging } from './hedging.ts'
 import { fullDisk } from './store-error.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from './waiting.ts'
 
@@ -67,6 +68,7 @@ export class BlockFetcher {
   readonly #demanded = new Set<number>()
   readonly #companions = new Set<number>()
   readonly #closed = sharedController()
+  readonly #hedging: Hedging
   #counters = { fetchedBytes: 0, demandBytes: 0, prefetchBytes: 0, demandReads: 0, stallMs: 0 }
   #waiting = 0
   #lastMiss = 0
@@ -84,6 +86,7 @@ export class BlockFetcher {
   constructor(core: Hypercore, storage: string) {
     this.#core = core
     this.#storage = storage
+    this.#hedging = new Hedging(core)
     core.on('download', this.#onDownload)
   }
 
@@ -145,6 +148,7 @@ export class BlockFetcher {
   close(): void {
     this.stopFill()
     this.#core.off('download', this.#onDownload)
+    this.#hedging[Symbol.dispose]()
     this.#closed.abort(new ContainerError('CANCELLED', 'the image was closed'))
   }
 
@@ -232,10 +236,13 @@ export class BlockFetcher {
         const error = this.#storeFailure()
         if (error) reject(error)
         else if (this.#isHopeless(started)) callOff()
+        else this.#hedging.hasten(started)
       }, STALL_CHECK_MS)
     })
     try {
-      return await Promise.race([this.#core.get(block, { activeRequests }), storeFails])
+      const found = await Promise.race([this.#core.get(block, { activeRequests }), storeFails])
+      this.#hedging.note(performance.now() - started)
+      return found
     } finally {
       clearInterval(timer)
       signal.removeEventListener('abort', callOff)

@@ -12,6 +12,10 @@ declare module 'hypercore' {
     /** Gets what `clearRequests` calls off. */
     activeRequests?: unknown[]
   }
+  export interface HotswapBlock {
+    /** Requests that wait for an answer; when each was sent, of `Date.now`. */
+    readonly inflight: readonly { readonly timestamp: number }[]
+  }
   export interface CorePeer {
     remotePublicKey: Buffer
   }
@@ -32,6 +36,10 @@ declare module 'hypercore' {
         setInflightRange(low: number, high: number): void
         /** Calls off the requests that `get` has put into its `activeRequests`, which then reject. */
         clearRequests(activeRequests: unknown[]): void
+        /** Blocks that one peer was asked for and others may be. */
+        readonly hotswaps: { pick(peer: CorePeer): Iterable<HotswapBlock> }
+        /** Asks a peer for what it can be asked for. */
+        updatePeer(peer: CorePeer): void
       }
     }
     ready(): Promise<void>

@@ -1,0 +1,59 @@
+import type Hypercore from 'hypercore'
+
+/** Nothing is late sooner than this. */
+const LEAST_PATIENCE_MS = 500
+/** Late is what takes so many times as long as usual. */
+const PATIENCE_TIMES = 2
+/**
+ * How much one block counts in what is usual, where it came sooner than that and where it came later: what is
+ * usual of the quick peers is asked for.
+ */
+const SMOOTHING = { sooner: 0.3, later: 0.03 }
+
+/**
+ * Asks a second peer for blocks that are late, and only for those. Left to itself, hypercore asks each further
+ * peer at once for whatever another one has been asked for: from two peers alike, a pull then got 1.75 times
+ * its bytes, no sooner than from one; and it does so only when something arrives, so that the last blocks of
+ * a slow peer are waited for.
+ *
+ * Reaches into hypercore's replicator (`lib/hotswap-queue.js`), whose version is pinned.
+ */
+export class Hedging implements Disposable {
+  readonly #core: Hypercore
+  #usualMs = 0
+
+  constructor(core: Hypercore) {
+    this.#core = core
+    const queue = core.core.replicator.hotswaps
+    const pick = Object.getPrototypeOf(queue).pick as typeof queue.pick
+    const isLate = (since: number): boolean => Date.now() - since > this.#patienceMs
+    queue.pick = function* (peer) {
+      for (const block of pick.call(queue, peer)) {
+        if (block.inflight.every(({ timestamp }) => isLate(timestamp))) yield block
+      }
+    }
+  }
+
+  /** A block came, so long after it was asked for. */
+  note(tookMs: number): void {
+    const { sooner, later } = SMOOTHING
+    if (this.#usualMs === 0) this.#usualMs = tookMs
+    else this.#usualMs += (tookMs - this.#usualMs) * (tookMs < this.#usualMs ? sooner : later)
+  }
+
+  /** Has peers take over what is late at others by now. @param askedAt of `performance.now()` */
+  hasten(askedAt: number): void {
+    const { peers, core } = this.#core
+    if (peers.length < 2 || performance.now() - askedAt < this.#patienceMs) return
+    for (const peer of peers) core.replicator.updatePeer(peer)
+  }
+
+  get #patienceMs(): number {
+    return Math.max(LEAST_PATIENCE_MS, this.#usualMs * PATIENCE_TIMES)
+  }
+
+  [Symbol.dispose](): void {
+    // What the prototype has shows again.
+    Reflect.deleteProperty(this.#core.core.replicator.hotswaps, 'pick')
+  }
+}
