@@ -23,7 +23,9 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       'qemu-system-x86_64': 'qemu-system-x86',
       'qemu-system-aarch64': 'qemu-system-arm',
       libfuse: 'libfuse2',
-      ip: 'iproute2'
+      ip: 'iproute2',
+      // The package of its own name starts a name server.
+      dnsmasq: 'dnsmasq-base'
     }
   },
   dnf: {

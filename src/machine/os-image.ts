@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { JsonFields } from '../image/json-fields.ts'
 import { isSealed } from './manifest-digest.ts'
-import { parsePublicKey, verifyMinisign } from './minisign.ts'
+import { parsePublicKey, verifyMinisign, type MinisignPublicKey } from './minisign.ts'
 import type { Architecture } from './qemu-plan.ts'
 
 /** A kernel and an initrd that are what their manifest says. */
@@ -21,8 +21,8 @@ export interface OsImage {
   readonly signedComment?: string
 }
 
-const KERNEL = 'vmlinuz'
-const INITRD = 'initrd'
+export const KERNEL = 'vmlinuz'
+export const INITRD = 'initrd'
 const MANIFEST = 'manifest.json'
 const SIGNATURE = 'manifest.json.minisig'
 /** What a manifest may list and say: bounds against a hostile one. */
@@ -39,11 +39,20 @@ const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
 }
 
 /** One file of an image as its manifest lists it. */
-interface ListedFile {
+export interface ListedFile {
   readonly name: string
   readonly bytes: number
   /** Lower-case hexadecimal. */
   readonly sha256: string
+}
+
+/** What a manifest that was checked says, and how it was signed. */
+export interface CheckedManifest {
+  readonly text: string
+  readonly files: readonly ListedFile[]
+  readonly architecture?: Architecture
+  /** Text and trusted comment of the signature, where a key was given. */
+  readonly signature?: { readonly text: string; readonly comment: string }
 }
 
 /**
@@ -88,18 +97,33 @@ export async function openImage(
   directory: string,
   options: { publicKey?: string | undefined } = {}
 ): Promise<OsImage> {
-  const text = await readManifest(join(directory, MANIFEST))
-  const signedComment =
-    options.publicKey === undefined
-      ? undefined
-      : await checkSignature(directory, text, options.publicKey)
-  const { files, architecture } = parseOsManifest(text)
+  const { files, architecture, signature } = await openManifest(directory, options.publicKey)
   for (const file of files) await checkFile(directory, file)
   return {
     kernel: join(directory, KERNEL),
     initrd: join(directory, INITRD),
     ...(architecture === undefined ? {} : { architecture }),
-    ...(signedComment === undefined ? {} : { signedComment })
+    ...(signature === undefined ? {} : { signedComment: signature.comment })
+  }
+}
+
+/**
+ * Reads and checks the manifest of an image; what it lists is yet to be checked.
+ *
+ * @param publicKey a minisign key, or the path of one: the manifest must be signed by it
+ * @throws ContainerError `BAD_MANIFEST`, `BAD_SOURCE`
+ */
+export async function openManifest(
+  directory: string,
+  publicKey: string | undefined
+): Promise<CheckedManifest> {
+  const text = await readManifest(join(directory, MANIFEST))
+  const signature =
+    publicKey === undefined ? undefined : await checkSignature(directory, text, publicKey)
+  return {
+    text,
+    ...parseOsManifest(text),
+    ...(signature === undefined ? {} : { signature })
   }
 }
 
@@ -174,16 +198,29 @@ async function checkSignature(
   directory: string,
   manifest: string,
   publicKey: string
-): Promise<string> {
-  const key = parsePublicKey(existsSync(publicKey) ? await readFile(publicKey, 'utf8') : publicKey)
+): Promise<{ text: string; comment: string }> {
+  const key = await givenPublicKey(publicKey)
   const path = join(directory, SIGNATURE)
   const signature = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw refusedImage(`its manifest is not signed: ${path} cannot be read`, cause)
   })
-  return verifyMinisign(Buffer.from(manifest), signature, key)
+  return { text: signature, comment: verifyMinisign(Buffer.from(manifest), signature, key) }
 }
 
-async function checkFile(directory: string, { name, bytes, sha256 }: ListedFile): Promise<void> {
+/** Reads a minisign key that is given as such or as a path. @throws ContainerError `USAGE` */
+export async function givenPublicKey(publicKey: string): Promise<MinisignPublicKey> {
+  return parsePublicKey(existsSync(publicKey) ? await readFile(publicKey, 'utf8') : publicKey)
+}
+
+/**
+ * Checks a file of an image, all of its bytes. One that is not there is refused where it is started.
+ *
+ * @throws ContainerError `BAD_SOURCE`
+ */
+export async function checkFile(
+  directory: string,
+  { name, bytes, sha256 }: ListedFile
+): Promise<void> {
   const path = join(directory, name)
   // Other files, licences for instance, may have been left out; these two are started.
   const isStarted = name === KERNEL || name === INITRD
@@ -207,7 +244,8 @@ function badManifest(message: string, cause?: unknown): ContainerError {
   })
 }
 
-function refusedImage(message: string, cause?: unknown): ContainerError {
+/** The error for an image that is not what it should be. */
+export function refusedImage(message: string, cause?: unknown): ContainerError {
   return new ContainerError('BAD_SOURCE', `the HyperOS image is refused: ${message}`, {
     hint: 'build it again (npm run os-image), or get it from its publisher again',
     ...(cause === undefined ? {} : { cause })

@@ -24,7 +24,8 @@ interface StartFlags {
   readonly timeout?: number
 }
 
-const PUBLIC_KEY_VARIABLE = 'DAT_CONTAINER_OS_PUBKEY'
+/** Names the key that images must be signed by. */
+export const PUBLIC_KEY_VARIABLE = 'DAT_CONTAINER_OS_PUBKEY'
 
 /** `machine start` and `machine restart`. */
 export function addMachineStart(machine: Command): void {

@@ -6,6 +6,7 @@ import { durationMs } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { table } from '../output.ts'
+import { addMachineNetboot } from './machine-netboot.ts'
 import { addMachineShells } from './machine-shells.ts'
 import { addMachineStart } from './machine-start.ts'
 
@@ -24,6 +25,7 @@ export function addMachine(program: Command): void {
     )
   addMachineStart(machine)
   addMachineShells(machine)
+  addMachineNetboot(machine)
   machine
     .command('ls')
     .aliases(['list'])
