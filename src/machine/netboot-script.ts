@@ -15,14 +15,15 @@ export const CMS_SUFFIX = '.sig'
 const FAILED_WAIT_S = 10
 
 /**
- * Words of the kernel's command line by which the first stage knows the initrd.
+ * Words of the kernel's command line by which the first stage knows the initrd. No word may end with
+ * `initrd=` but UEFI's own: a kernel that UEFI starts looks for that text anywhere in its command line.
  *
  * @param trust.sha256 of the initrd, hexadecimal
  * @param trust.publicKey the base64 line of a minisign key that must have signed the manifest
  */
 export function netbootWords(trust: { sha256: string; publicKey?: string | undefined }): string {
   const key = trust.publicKey === undefined ? '' : ` dat.pubkey=${trust.publicKey}`
-  return `dat.initrd=${trust.sha256}${key}`
+  return `dat.sha256=${trust.sha256}${key}`
 }
 
 /**
