@@ -2,10 +2,12 @@ import { missingTool } from '../boot/host-command.ts'
 import { HOST_PATH } from '../boot/package-manager.ts'
 import { ContainerError } from '../image/errors.ts'
 
-/** Paths of a key and its certificate for signing code, PEM. */
+/** Paths of a key, its certificate for signing code, and certificates above that one: PEM. */
 export interface CodeSigner {
   readonly key: string
   readonly certificate: string
+  /** iPXE knows of a root no more than its fingerprint: what is between comes along, the root too. */
+  readonly chain?: string | undefined
 }
 
 /**
@@ -15,7 +17,8 @@ export interface CodeSigner {
  */
 export async function signCms(content: Buffer, signer: CodeSigner): Promise<Buffer> {
   const { execa } = await import('execa')
-  const keys = ['-signer', signer.certificate, '-inkey', signer.key]
+  const chain = signer.chain === undefined ? [] : ['-certfile', signer.chain]
+  const keys = ['-signer', signer.certificate, '-inkey', signer.key, ...chain]
   // A password is not asked for.
   const form = ['-sign', '-binary', '-noattr', '-outform', 'DER', '-passin', 'pass:']
   const { failed, code, stdout, stderr } = await execa('openssl', ['cms', ...form, ...keys], {

@@ -147,7 +147,19 @@ void test('signatures for imgverify are OpenSSL’s CMS', { ...LONG, skip }, asy
   await execa('openssl', [
     ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key!, '-out', cert!, ...subject]
   ])
-  await using server = await place.serve('--sign-key', key!, '--sign-cert', cert!)
+  const chain = join(place.directory, 'chain.pem')
+  await execa('openssl', [
+    ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=above', '-out', chain],
+    ...['-keyout', join(place.directory, 'above.pem')]
+  ])
+  await using server = await place.serve(
+    '--sign-key',
+    key!,
+    '--sign-cert',
+    cert!,
+    '--sign-chain',
+    chain
+  )
   const script = await (await fetch(server.facts.url)).text()
   for (const name of ['vmlinuz', 'netboot-check', 'netboot-image']) {
     t.ok(script.includes(`imgverify ${name} ${name}.sig || goto failed`))

@@ -17,6 +17,7 @@ interface NetbootFlags {
   readonly pubkey?: string
   readonly signKey?: string
   readonly signCert?: string
+  readonly signChain?: string
   readonly sshKey?: string[]
   readonly host?: string
   readonly append?: string
@@ -36,6 +37,7 @@ export function addMachineNetboot(machine: Command): void {
     .option('--pubkey <key>', 'the image must be signed by this minisign key, or key file')
     .option('--sign-key <file>', 'sign what iPXE loads with this key, for its imgverify')
     .option('--sign-cert <file>', 'the code-signing certificate that goes with --sign-key')
+    .option('--sign-chain <file>', 'certificates above that one, up to the root')
     .option('--ssh-key <file>', 'public key that logs in as root (repeatable; the home’s)', collect)
     .option('--host <name>', 'host name of the machines that start')
     .option('--append <words>', 'add to the kernel’s command line')
@@ -102,7 +104,7 @@ function readRequest(
     signer:
       signKey === undefined || signCert === undefined
         ? undefined
-        : { key: signKey, certificate: signCert },
+        : { key: signKey, certificate: signCert, chain: flags.signChain },
     sshKeys: flags.sshKey,
     host: flags.host,
     append: flags.append,
