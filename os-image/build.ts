@@ -2,12 +2,18 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomically } from '../src/image/atomic-file.ts'
+import {
+  NETBOOT_CHECK,
+  NETBOOT_SCRIPT,
+  staticNetbootScript
+} from '../src/machine/netboot-script.ts'
 import { compressXz } from './compress.ts'
 import { cpioArchive } from './cpio.ts'
 import { imageTree } from './image-tree.ts'
 import { kernelImage } from './kernel.ts'
 import { licences } from './licences.ts'
 import { formatManifest, type ManifestFile } from './manifest.ts'
+import { netbootTree } from './netboot-tree.ts'
 import { lockedPackage, parseLock, type Arch } from './package-lock.ts'
 import { fetchPackages, KERNEL_PACKAGE } from './packages.ts'
 import { OUTPUT, SOURCE } from './paths.ts'
@@ -54,12 +60,14 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
   const files: Record<string, Buffer> = {
     vmlinuz: await readFile(kernel),
     initrd,
+    [NETBOOT_CHECK]: await compressXz(cpioArchive(await netbootTree(tree), epoch)),
+    [NETBOOT_SCRIPT]: Buffer.from(staticNetbootScript('x64', sha256(initrd))),
     'licences.txt.xz': await compressXz(Buffer.from(await licences(copyrights, nodePackages)))
   }
   const listed: ManifestFile[] = Object.entries(files).map(([name, content]) => ({
     name,
     bytes: content.length,
-    sha256: createHash('sha256').update(content).digest('hex')
+    sha256: sha256(content)
   }))
   const manifest = formatManifest({
     ...{ arch, version: await toolVersion(), epoch, released },
@@ -75,6 +83,10 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
   const table = largestParts(tree, listed, archive.length)
   await writeReport(table)
   return table
+}
+
+function sha256(content: Buffer): string {
+  return createHash('sha256').update(content).digest('hex')
 }
 
 /** The folder is another one than before, or none, at any time. */

@@ -9,7 +9,8 @@ import { addTool, type NodePackage } from './tool.ts'
 import { trimIcu } from './trim-icu.ts'
 import { unpackPackage } from './unpack.ts'
 
-const LIBRARY_FOLDERS = [
+/** Where the loader looks. */
+export const LIBRARY_FOLDERS = [
   'usr/lib/x86_64-linux-gnu',
   'usr/lib64',
   'usr/lib',

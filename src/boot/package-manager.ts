@@ -24,7 +24,9 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       'qemu-system-aarch64': 'qemu-system-arm',
       libfuse: 'libfuse2',
       'ssh-keygen': 'openssh-client',
-      ip: 'iproute2'
+      ip: 'iproute2',
+      // The package of its own name starts a name server.
+      dnsmasq: 'dnsmasq-base'
     }
   },
   dnf: {

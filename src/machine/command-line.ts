@@ -16,14 +16,15 @@ const LONGEST_COMMAND_LINE = 2047
  */
 export function planCommandLine(options: {
   architecture: Architecture
-  name: string
+  /** The guest's host name; without one it keeps its own. */
+  name?: string | undefined
   authorizedKeys: string
   bootstrap?: string | undefined
   append?: string | undefined
 }): string {
   const line = [
     `console=${serialConsole(options.architecture)}`,
-    `host=${options.name}`,
+    ...(options.name === undefined ? [] : [`host=${options.name}`]),
     `sshkey64=${Buffer.from(options.authorizedKeys).toString('base64')}`,
     ...(options.bootstrap === undefined ? [] : [`dat.bootstrap=${asGuestSees(options.bootstrap)}`]),
     ...(options.append === undefined ? [] : [options.append])

@@ -82,6 +82,12 @@ export function verifyMinisign(
   return trustedComment
 }
 
+/** The base64 line of a public key, as {@link parsePublicKey} reads it. */
+export function formatPublicKey({ keyId, key }: MinisignPublicKey): string {
+  const raw = key.export({ format: 'der', type: 'spki' }).subarray(-PUBLIC_KEY_BYTES)
+  return Buffer.concat([Buffer.from(LEGACY), keyId, raw]).toString('base64')
+}
+
 /** A key's number as minisign prints it. */
 export function formatKeyId(keyId: Uint8Array): string {
   return Buffer.from(keyId.toReversed()).toString('hex').toUpperCase()

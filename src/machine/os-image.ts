@@ -8,7 +8,7 @@ import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { JsonFields } from '../image/json-fields.ts'
 import { currentFolder } from './installed-images.ts'
 import { isSealed } from './manifest-digest.ts'
-import { parsePublicKey, verifyMinisign } from './minisign.ts'
+import { parsePublicKey, verifyMinisign, type MinisignPublicKey } from './minisign.ts'
 import type { Architecture } from './qemu-plan.ts'
 
 /** A kernel and an initrd that are what their manifest says. */
@@ -66,6 +66,15 @@ export interface ListedFile {
 export interface ImagePlace {
   readonly kind: 'environment' | 'installed' | 'built' | 'home'
   readonly path: string
+}
+
+/** What a manifest that was checked says, and how it was signed. */
+export interface CheckedManifest {
+  readonly text: string
+  readonly files: readonly ListedFile[]
+  readonly architecture?: Architecture
+  /** Text and trusted comment of the signature, where a key was given. */
+  readonly signature?: { readonly text: string; readonly comment: string }
 }
 
 /**
@@ -128,12 +137,7 @@ export async function openImage(
   directory: string,
   options: { publicKey?: string | undefined } = {}
 ): Promise<OsImage> {
-  const text = await readManifest(join(directory, MANIFEST))
-  const signedComment =
-    options.publicKey === undefined
-      ? undefined
-      : await checkSignature(directory, text, options.publicKey)
-  const { files, architecture } = parseOsManifest(text)
+  const { files, architecture, signature } = await openManifest(directory, options.publicKey)
   for (const file of files) await checkFile(directory, file)
   return {
     kernel: join(directory, KERNEL),
@@ -141,7 +145,27 @@ export async function openImage(
     kernelSha256: listedFile(files, KERNEL).sha256,
     initrdSha256: listedFile(files, INITRD).sha256,
     ...(architecture === undefined ? {} : { architecture }),
-    ...(signedComment === undefined ? {} : { signedComment })
+    ...(signature === undefined ? {} : { signedComment: signature.comment })
+  }
+}
+
+/**
+ * Reads and checks the manifest of an image; what it lists is yet to be checked.
+ *
+ * @param publicKey a minisign key, or the path of one: the manifest must be signed by it
+ * @throws ContainerError `BAD_MANIFEST`, `BAD_SOURCE`
+ */
+export async function openManifest(
+  directory: string,
+  publicKey: string | undefined
+): Promise<CheckedManifest> {
+  const text = await readManifest(join(directory, MANIFEST))
+  const signature =
+    publicKey === undefined ? undefined : await checkSignature(directory, text, publicKey)
+  return {
+    text,
+    ...parseOsManifest(text),
+    ...(signature === undefined ? {} : { signature })
   }
 }
 
@@ -252,13 +276,13 @@ async function checkSignature(
   directory: string,
   manifest: string,
   publicKey: string
-): Promise<string> {
-  const key = parsePublicKey(await textOrFile(publicKey))
+): Promise<{ text: string; comment: string }> {
+  const key = await givenPublicKey(publicKey)
   const path = join(directory, SIGNATURE)
   const signature = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw refusedImage(`its manifest is not signed: ${path} cannot be read`, cause)
   })
-  return verifyMinisign(Buffer.from(manifest), signature, key)
+  return { text: signature, comment: verifyMinisign(Buffer.from(manifest), signature, key) }
 }
 
 /** What a file holds, or the text itself where it names none: keys are given either way. */
@@ -266,7 +290,20 @@ export async function textOrFile(text: string): Promise<string> {
   return existsSync(text) ? readFile(text, 'utf8') : text
 }
 
-async function checkFile(directory: string, { name, bytes, sha256 }: ListedFile): Promise<void> {
+/** Reads a minisign key that is given as such or as a path. @throws ContainerError `USAGE` */
+export async function givenPublicKey(publicKey: string): Promise<MinisignPublicKey> {
+  return parsePublicKey(await textOrFile(publicKey))
+}
+
+/**
+ * Checks a file of an image, all of its bytes. One that is not there is refused where it is started.
+ *
+ * @throws ContainerError `BAD_SOURCE`
+ */
+export async function checkFile(
+  directory: string,
+  { name, bytes, sha256 }: ListedFile
+): Promise<void> {
   const path = join(directory, name)
   // Other files, licences for instance, may have been left out; these two are started.
   const isStarted = name === KERNEL || name === INITRD
@@ -296,6 +333,7 @@ function badManifest(message: string, cause?: unknown): ContainerError {
   })
 }
 
+/** The error for an image that is not what it should be. */
 export function refusedImage(message: string, cause?: unknown): ContainerError {
   return new ContainerError('BAD_SOURCE', `the HyperOS image is refused: ${message}`, {
     hint: 'build it again (npm run os-image), or get it from its publisher again',

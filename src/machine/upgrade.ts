@@ -21,13 +21,13 @@ import {
   type PeerOptions
 } from './offered-image.ts'
 import {
+  givenPublicKey,
   INITRD,
   KERNEL,
   MANIFEST,
   openImage,
   refusedImage,
-  SIGNATURE,
-  textOrFile
+  SIGNATURE
 } from './os-image.ts'
 import { compareReleases } from './release-order.ts'
 
@@ -174,7 +174,7 @@ async function trustedKey(
   known: InstalledImages
 ): Promise<MinisignPublicKey | undefined> {
   const before = known.publicKey === undefined ? undefined : parsePublicKey(known.publicKey)
-  const given = publicKey === undefined ? undefined : parsePublicKey(await textOrFile(publicKey))
+  const given = publicKey === undefined ? undefined : await givenPublicKey(publicKey)
   if (before !== undefined && given !== undefined && before.line !== given.line && !replaceKey) {
     throw new ContainerError(
       'BAD_SOURCE',

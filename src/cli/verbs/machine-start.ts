@@ -24,6 +24,7 @@ interface StartFlags {
   readonly timeout?: number
 }
 
+/** Names the key that images must be signed by. */
 export const PUBLIC_KEY_VARIABLE = 'DAT_CONTAINER_OS_PUBKEY'
 
 /** `machine start` and `machine restart`. */

@@ -8,6 +8,7 @@ import { interruptible } from '../interrupt.ts'
 import { table } from '../output.ts'
 import { addMachineAttest } from './machine-attest.ts'
 import { addMachineImages } from './machine-images.ts'
+import { addMachineNetboot } from './machine-netboot.ts'
 import { addMachineShells } from './machine-shells.ts'
 import { addMachineStart } from './machine-start.ts'
 
@@ -28,6 +29,7 @@ export function addMachine(program: Command): void {
   addMachineShells(machine)
   addMachineImages(machine)
   addMachineAttest(machine)
+  addMachineNetboot(machine)
   machine
     .command('ls')
     .aliases(['list'])
