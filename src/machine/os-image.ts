@@ -8,7 +8,7 @@ import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { JsonFields } from '../image/json-fields.ts'
 import { isSealed } from './manifest-digest.ts'
 import { parsePublicKey, verifyMinisign } from './minisign.ts'
-import type { Architecture } from './qemu-plan.ts'
+import { ARCHITECTURES, archName, type Architecture } from './qemu-plan.ts'
 
 /** A kernel and an initrd that are what their manifest says. */
 export interface OsImage {
@@ -30,13 +30,6 @@ const MANIFEST_BYTES = 8 * 1024 ** 2
 const MANIFEST_FILES = 64
 const NAME_LENGTH = 255
 const SHA256_PATTERN = /^[0-9a-f]{64}$/
-const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
-  x64: 'x64',
-  amd64: 'x64',
-  x86_64: 'x64',
-  arm64: 'arm64',
-  aarch64: 'arm64'
-}
 
 /** One file of an image as its manifest lists it. */
 interface ListedFile {
@@ -48,45 +41,53 @@ interface ListedFile {
 
 /**
  * Where the operating system's image lies: what the environment names, else what was built beside
- * this program, else the home's own.
+ * this program, else the home's own. One for arm64 has `-arm64` behind its folder's name.
  *
  * @param homeImage the home's own place
+ * @param asked the architecture that the image must be for; else this machine's own is the first
  * @throws ContainerError `NOT_FOUND`
  */
-export function findImage(homeImage: string): string {
+export function findImage(homeImage: string, asked?: Architecture): string {
   const named = process.env['DAT_CONTAINER_OS_IMAGE']
-  const places = named ? [resolve(named)] : [builtBesideProgram(), homeImage]
+  const isArm = (asked ?? process.arch) === 'arm64'
+  const places = named
+    ? [resolve(named)]
+    : [
+        ...(isArm ? [builtBesideProgram('dist-arm64'), `${homeImage}-arm64`] : []),
+        ...(asked === 'arm64' ? [] : [builtBesideProgram('dist'), homeImage])
+      ]
   const found = places.find((place) => place !== undefined && existsSync(join(place, MANIFEST)))
   if (found !== undefined) return found
   throw new ContainerError(
     'NOT_FOUND',
     `there is no HyperOS image: no ${MANIFEST} in ${places.filter(Boolean).join(' or ')}`,
     {
-      hint: `build one (npm run os-image), put one into ${homeImage}, or name one with DAT_CONTAINER_OS_IMAGE or --kernel and --initrd`
+      hint: `build one (npm run os-image${asked === 'arm64' ? ' -- --arch arm64' : ''}), put one into ${places.at(-1)}, or name one with DAT_CONTAINER_OS_IMAGE or --kernel and --initrd`
     }
   )
 }
 
-/** `os-image/dist` of the package that this file is part of. */
-function builtBesideProgram(): string | undefined {
+/** A folder of `os-image` of the package that this file is part of. */
+function builtBesideProgram(name: string): string | undefined {
   let directory = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(directory, 'package.json'))) {
     const parent = dirname(directory)
     if (parent === directory) return undefined
     directory = parent
   }
-  return join(directory, 'os-image', 'dist')
+  return join(directory, 'os-image', name)
 }
 
 /**
  * Checks kernel and initrd of an image against its manifest, all of their bytes.
  *
  * @param options.publicKey a minisign key, or the path of one: the manifest must be signed by it
+ * @param options.architecture what the image must be for
  * @throws ContainerError `BAD_MANIFEST`, `BAD_SOURCE` for an image that is not what it should be
  */
 export async function openImage(
   directory: string,
-  options: { publicKey?: string | undefined } = {}
+  options: { publicKey?: string | undefined; architecture?: Architecture | undefined } = {}
 ): Promise<OsImage> {
   const text = await readManifest(join(directory, MANIFEST))
   const signedComment =
@@ -94,6 +95,17 @@ export async function openImage(
       ? undefined
       : await checkSignature(directory, text, options.publicKey)
   const { files, architecture } = parseOsManifest(text)
+  const asked = options.architecture
+  if (asked !== undefined && architecture !== undefined && architecture !== asked) {
+    const [is, wanted] = [archName(architecture), archName(asked)]
+    throw new ContainerError(
+      'BAD_SOURCE',
+      `the image in ${directory} is for ${is}, not ${wanted}`,
+      {
+        hint: `build one (npm run os-image -- --arch ${wanted}), or leave --arch out`
+      }
+    )
+  }
   for (const file of files) await checkFile(directory, file)
   return {
     kernel: join(directory, KERNEL),
