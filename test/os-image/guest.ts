@@ -8,7 +8,7 @@ import { freePort } from '../../src/machine/free-port.ts'
 /** Of HyperOS for x86-64. */
 export const IMAGE = process.env['DAT_CONTAINER_OS_IMAGE'] ?? join(process.cwd(), 'os-image/dist')
 /** Without hardware's help, on a busy machine. It only ends what hangs. */
-const START_TIMEOUT_MS = 240_000
+const START_TIMEOUT_MS = 420_000
 const STOP_TIMEOUT_MS = 120_000
 
 /** Why no guest can be started here, or undefined. */
