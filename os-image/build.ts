@@ -15,11 +15,20 @@ import { licences } from './licences.ts'
 import { formatManifest, type ManifestFile } from './manifest.ts'
 import { netbootTree } from './netboot-tree.ts'
 import { lockedPackage, parseLock, type Arch } from './package-lock.ts'
-import { fetchPackages, KERNEL_PACKAGE } from './packages.ts'
-import { OUTPUT, SOURCE } from './paths.ts'
+import {
+  buildPackages,
+  fetchPackages,
+  HEADERS_PACKAGES,
+  KERNEL_PACKAGE,
+  STUB_PACKAGE,
+  UKIFY_PACKAGES
+} from './packages.ts'
+import { lockFile, outputFolder, SOURCE } from './paths.ts'
 import { largestParts } from './report.ts'
 import { loadSecretKey, signManifest } from './sign.ts'
+import { TARGETS } from './target.ts'
 import { toolVersion } from './tool.ts'
+import { unifiedKernel } from './unified-kernel.ts'
 
 export interface BuildOptions {
   readonly arch: Arch
@@ -33,7 +42,7 @@ export interface BuildOptions {
 }
 
 /**
- * Builds kernel, initrd, manifest and licences into `os-image/dist`. The folder is replaced when all of
+ * Builds kernel, initrd, manifest and licences into `os-image/dist`, or `os-image/dist-ARCH`. The folder is replaced when all of
  * them are there. Equal inputs give equal bytes.
  *
  * @returns lines that tell what was built
@@ -43,25 +52,42 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
   const { arch, epoch, released, note } = options
   const secretKey =
     options.secretKeyFile === undefined ? undefined : await loadSecretKey(options.secretKeyFile)
-  const lock = parseLock(await readFile(join(SOURCE, 'packages.lock'), 'utf8'))
-  const packages = lock.filter((each) => each.arch === arch)
+  const target = TARGETS[arch]
+  const packages = parseLock(await readFile(lockFile(arch), 'utf8')).filter(
+    (each) => each.arch === arch
+  )
   const kernelSource = lockedPackage(packages, KERNEL_PACKAGE)
-  const userland = packages.filter((each) => each !== kernelSource)
+  const forEfi = [STUB_PACKAGE, ...UKIFY_PACKAGES].map((name) => lockedPackage(packages, name))
+  const headers = packages.filter(({ name }) => HEADERS_PACKAGES.includes(name))
+  const ours = buildPackages(arch)
+  const userland = packages.filter(({ name }) => !ours.includes(name))
 
   note('fetching packages')
   const [kernelDeb = '', ...debs] = await fetchPackages([kernelSource, ...userland])
-  const kernel = await kernelImage({ source: kernelSource, deb: kernelDeb, epoch, note })
+  const efiDebs = await fetchPackages(forEfi)
+  const headerDebs = await fetchPackages(headers)
+  const kernel = await kernelImage({ target, source: kernelSource, deb: kernelDeb, epoch, note })
   note('laying out the initrd')
-  const { tree, nodePackages, copyrights } = await imageTree(debs)
+  const { tree, nodePackages, copyrights } = await imageTree(target, debs, headerDebs)
   const archive = cpioArchive(tree, epoch)
   note(`compressing ${(archive.length / 1e6).toFixed(1)} MB`)
-  const initrd = await compressXz(archive)
+  const initrd = await compressXz(archive, target.xzFilter)
+
+  note('putting the EFI image together')
+  const efi = await unifiedKernel({
+    target,
+    debs: efiDebs,
+    kernel: kernel.efi,
+    initrd,
+    osRelease: tree.content('usr/lib/os-release')
+  })
 
   const files: Record<string, Buffer> = {
-    vmlinuz: await readFile(kernel),
+    vmlinuz: await readFile(kernel.image),
     initrd,
-    [NETBOOT_CHECK]: await compressXz(cpioArchive(await netbootTree(tree), epoch)),
-    [NETBOOT_SCRIPT]: Buffer.from(staticNetbootScript('x64', sha256(initrd))),
+    [NETBOOT_CHECK]: await compressXz(cpioArchive(await netbootTree(tree, target), epoch)),
+    [NETBOOT_SCRIPT]: Buffer.from(staticNetbootScript(target.nodeArch, sha256(initrd))),
+    'hyperos.efi': efi,
     'licences.txt.xz': await compressXz(Buffer.from(await licences(copyrights, nodePackages)))
   }
   const listed: ManifestFile[] = Object.entries(files).map(([name, content]) => ({
@@ -73,7 +99,7 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
     ...{ arch, version: await toolVersion(), epoch, released },
     ...{ files: listed, packages, nodePackages }
   })
-  await writeOutput({
+  await writeOutput(outputFolder(arch), {
     ...files,
     'manifest.json': Buffer.from(manifest),
     ...(secretKey === undefined
@@ -81,7 +107,7 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
       : { 'manifest.json.minisig': Buffer.from(signManifest(secretKey, manifest, epoch)) })
   })
   const table = largestParts(tree, listed, archive.length)
-  await writeReport(table)
+  await writeReport(arch, table)
   return table
 }
 
@@ -90,27 +116,24 @@ function sha256(content: Buffer): string {
 }
 
 /** The folder is another one than before, or none, at any time. */
-async function writeOutput(files: Readonly<Record<string, Buffer>>): Promise<void> {
-  const partial = `${OUTPUT}.partial`
+async function writeOutput(output: string, files: Readonly<Record<string, Buffer>>): Promise<void> {
+  const partial = `${output}.partial`
   await rm(partial, { recursive: true, force: true })
   await mkdir(partial)
   for (const [name, content] of Object.entries(files)) await writeFile(join(partial, name), content)
-  await rm(OUTPUT, { recursive: true, force: true })
-  await rename(partial, OUTPUT)
+  await rm(output, { recursive: true, force: true })
+  await rename(partial, output)
 }
 
-const REPORT_START = '<!-- sizes: written by the build -->'
-const REPORT_END = '<!-- end of sizes -->'
-
 /** Puts the table of sizes into the README. */
-async function writeReport(table: readonly string[]): Promise<void> {
+async function writeReport(arch: Arch, table: readonly string[]): Promise<void> {
+  const first = `<!-- sizes of ${arch}: written by the build -->`
+  const last = `<!-- end of sizes of ${arch} -->`
   const path = join(SOURCE, 'README.md')
   const text = await readFile(path, 'utf8')
-  const start = text.indexOf(REPORT_START)
-  const end = text.indexOf(REPORT_END)
+  const start = text.indexOf(first)
+  const end = text.indexOf(last)
   if (start < 0 || end < start) return
-  const written = [text.slice(0, start) + REPORT_START, '', ...table, '', text.slice(end)].join(
-    '\n'
-  )
+  const written = [text.slice(0, start) + first, '', ...table, '', text.slice(end)].join('\n')
   if (written !== text) await writeFileAtomically(path, written, 0o644)
 }

@@ -10,6 +10,18 @@ export interface CommandOptions {
   readonly isLoud?: boolean
 }
 
+/** Of GNU's tools for another architecture than this machine's. */
+const CROSS_TOOL = /^(aarch64|x86_64)-linux-gnu-(.*)$/
+/** Debian has the compiler in a package of its own for each language, all other tools in one. */
+const COMPILERS = new Set(['gcc', 'g++'])
+
+function hintFor(file: string): string {
+  const [, machine = '', tool = ''] = CROSS_TOOL.exec(file) ?? []
+  if (tool === '') return 'os-image/README.md lists what a build needs'
+  const debian = `${machine.replace('_', '-')}-linux-gnu`
+  return `install it: apt-get install ${COMPILERS.has(tool) ? tool : 'binutils'}-${debian}`
+}
+
 /**
  * Runs a program of this machine to its end.
  *
@@ -34,7 +46,7 @@ export async function run(
   })
   if (result.code === 'ENOENT') {
     throw new ContainerError('MISSING_TOOL', `${file} is not installed`, {
-      hint: 'os-image/README.md lists what a build needs'
+      hint: hintFor(file)
     })
   }
   if (result.isCanceled) throw new ContainerError('CANCELLED', `${file} was cancelled`)

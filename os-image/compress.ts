@@ -4,12 +4,15 @@ import { run } from './command.ts'
 const DICTIONARY = '128MiB'
 
 /**
- * Compresses for the kernel's decoder: CRC32, and the filter for x86 code. One thread, as blocks of
- * several would be less well compressed.
+ * Compresses for the kernel's decoder: CRC32. One thread, as blocks of several would be less well
+ * compressed.
+ *
+ * @param filter xz's option for the machine code in `content`
  */
-export async function compressXz(content: Buffer): Promise<Buffer> {
+export async function compressXz(content: Buffer, filter?: string): Promise<Buffer> {
   const lzma2 = `--lzma2=preset=9e,dict=${DICTIONARY}`
-  return run('nice', ['-n', '10', 'xz', '-T1', '--check=crc32', '--x86', lzma2, '-c'], {
+  const filters = [filter, lzma2].filter((each) => each !== undefined)
+  return run('nice', ['-n', '10', 'xz', '-T1', '--check=crc32', ...filters, '-c'], {
     input: content
   })
 }

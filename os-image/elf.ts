@@ -12,6 +12,11 @@ export function isElf(content: Buffer): boolean {
   return content.length >= 64 && content.subarray(0, MAGIC.length).equals(MAGIC)
 }
 
+/** The processor that an ELF file is for (elf(5), `e_machine`). */
+export function elfMachine(content: Buffer): number {
+  return content.readUInt16LE(18)
+}
+
 /**
  * Names of the shared libraries that an ELF file asks for (elf(5), DT_NEEDED).
  *

@@ -1,3 +1,4 @@
+import { posix } from 'node:path'
 import { ContainerError } from '../src/image/errors.ts'
 
 interface NodeBase {
@@ -59,6 +60,21 @@ export class FileTree {
 
   get(path: string): TreeNode | undefined {
     return this.#nodes.get(path.replace(MERGED, 'usr/$1/'))
+  }
+
+  /**
+   * What a file has, or the one that links lead to.
+   *
+   * @throws ContainerError `NOT_FOUND`
+   */
+  content(path: string): Buffer {
+    const node = this.get(path)
+    if (node?.kind === 'file') return node.content
+    if (node?.kind === 'symlink')
+      return this.content(posix.resolve('/', posix.dirname(path), node.target).slice(1))
+    throw new ContainerError('NOT_FOUND', `the packages have no ${path}`, {
+      hint: 'name the package that has it in os-image/packages.list'
+    })
   }
 
   delete(path: string): void {

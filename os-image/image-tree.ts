@@ -1,21 +1,16 @@
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ContainerError } from '../src/image/errors.ts'
-import { isElf, neededLibraries } from './elf.ts'
+import { elfMachine, isElf, neededLibraries } from './elf.ts'
 import { FileTree } from './file-tree.ts'
+import type { NodePackage } from './node-packages.ts'
 import { PathPatterns } from './patterns.ts'
 import { SOURCE } from './paths.ts'
-import { addTool, type NodePackage } from './tool.ts'
+import type { Target } from './target.ts'
+import { addTool } from './tool.ts'
 import { trimIcu } from './trim-icu.ts'
 import { unpackPackage } from './unpack.ts'
 
-/** Where the loader looks. */
-export const LIBRARY_FOLDERS = [
-  'usr/lib/x86_64-linux-gnu',
-  'usr/lib64',
-  'usr/lib',
-  'usr/lib/x86_64-linux-gnu/systemd'
-]
 const COPYRIGHT = /^usr\/share\/doc\/([^/]+)\/copyright$/
 const OWNER = { uid: 0, gid: 0 }
 
@@ -31,21 +26,31 @@ export interface ImageTree {
  * `rootfs/`, which replace what packages have.
  *
  * @param debs paths of package files
+ * @param headers packages to build native parts with, where some may have to be built
  * @throws ContainerError `BAD_SOURCE` when a program lacks a library, `NOT_FOUND`, `IO`
  */
-export async function imageTree(debs: readonly string[]): Promise<ImageTree> {
+export async function imageTree(
+  target: Target,
+  debs: readonly string[],
+  headers: readonly string[]
+): Promise<ImageTree> {
   const tree = new FileTree()
   for (const deb of debs) await unpackPackage(deb, tree)
   const copyrights = takeCopyrights(tree)
   prune(tree, new PathPatterns(await readFile(join(SOURCE, 'prune.list'), 'utf8')))
-  await trimIcu(tree)
-  const nodePackages = await addTool(tree)
+  await trimIcu(tree, target)
+  const nodePackages = await addTool(tree, target, headers)
   await addBusyboxNames(tree)
   await overlay(tree, join(SOURCE, 'rootfs'), '')
   tree.set('dev/console', { kind: 'character', mode: 0o600, major: 5, minor: 1, ...OWNER })
-  checkLibraries(tree)
+  checkLibraries(tree, target)
   checkNode(tree)
   return { tree, nodePackages, copyrights }
+}
+
+/** Where a target's loader looks. */
+export function libraryFolders({ triplet }: Target): string[] {
+  return [`usr/lib/${triplet}`, 'usr/lib64', 'usr/lib', `usr/lib/${triplet}/systemd`]
 }
 
 function takeCopyrights(tree: FileTree): Map<string, string> {
@@ -110,17 +115,26 @@ function modeOf(path: string, isProgram: boolean): number {
 }
 
 /** Scripts of packages do not run and dependencies are a list: what is missing must show here. */
-function checkLibraries(tree: FileTree): void {
+function checkLibraries(tree: FileTree, target: Target): void {
+  const { arch, elfMachine: wanted } = target
+  const places = libraryFolders(target)
   const missing: string[] = []
+  const foreign: string[] = []
   for (const [path, node] of tree.sorted()) {
     if (node.kind !== 'file' || !isElf(node.content)) continue
+    if (elfMachine(node.content) !== wanted) foreign.push(path)
     for (const library of neededLibraries(node.content)) {
       const beside = path.slice(0, path.lastIndexOf('/'))
-      const folders = [...LIBRARY_FOLDERS, beside]
+      const folders = [...places, beside]
       if (!folders.some((folder) => tree.get(`${folder}/${library}`))) {
         missing.push(`${path} needs ${library}`)
       }
     }
+  }
+  if (foreign.length > 0) {
+    throw new ContainerError('BAD_SOURCE', `not for ${arch}: ${foreign.join('; ')}`, {
+      hint: 'prune them, in os-image/prune.list or os-image/node-prune.list'
+    })
   }
   if (missing.length === 0) return
   throw new ContainerError('BAD_SOURCE', `libraries are missing: ${missing.join('; ')}`, {
@@ -130,7 +144,7 @@ function checkLibraries(tree: FileTree): void {
 
 /** Debian's Node reads some of its own JavaScript from files of other packages, by these paths. */
 const NODE_FILE = /\/usr\/share\/nodejs\/[\w./-]+\.js/g
-const NODE_LIBRARY = /^usr\/lib\/x86_64-linux-gnu\/libnode\.so\./
+const NODE_LIBRARY = /^usr\/lib\/[^/]+-linux-gnu\/libnode\.so\./
 
 function checkNode(tree: FileTree): void {
   const library = tree.sorted().find(([path]) => NODE_LIBRARY.test(path))?.[1]

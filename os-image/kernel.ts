@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { ContainerError, systemErrorCode } from '../src/image/errors.ts'
 import { run } from './command.ts'
 import { CACHE, SOURCE } from './paths.ts'
-import type { LockedPackage } from './package-lock.ts'
+import { ARCHES, type Arch, type LockedPackage } from './package-lock.ts'
+import { toolPrefix, type Target } from './target.ts'
 
 export interface KernelOptions {
+  readonly target: Target
   readonly source: LockedPackage
   /** The .deb of `source`. */
   readonly deb: string
@@ -19,25 +21,33 @@ export interface KernelOptions {
 /** Least important: a build takes all processors for a quarter of an hour. */
 const NICE = ['-n', '19']
 
+/** Paths of one kernel's files; they may be the same. */
+export interface Kernel {
+  /** What QEMU's `-kernel` takes. */
+  readonly image: string
+  /** A program of EFI. */
+  readonly efi: string
+}
+
 /**
- * The kernel, as a bzImage: from the cache when the same source, configuration and compiler made it
- * before, else built.
+ * The kernel: from the cache when the same source, configuration and compiler made it before, else
+ * built, by a cross compiler where the target is not this machine's architecture.
  *
- * @returns path of the file
  * @throws ContainerError `BAD_SOURCE` for settings that this source does not know, `IO`,
  *   `MISSING_TOOL`
  */
-export async function kernelImage(options: KernelOptions): Promise<string> {
-  const { source, epoch, note } = options
-  const config = join(SOURCE, 'kernel.config')
-  const fragment = await readFile(config, 'utf8')
-  const compiler = (await run('gcc', ['--version'])).toString().split('\n')[0]
-  const linker = (await run('ld', ['--version'])).toString().split('\n')[0]
+export async function kernelImage(options: KernelOptions): Promise<Kernel> {
+  const { target, source, epoch, note } = options
+  const prefix = toolPrefix(target)
+  const fragment = configFor(target.arch, await readFile(join(SOURCE, 'kernel.config'), 'utf8'))
+  const compiler = await versionOf(`${prefix}gcc`)
+  const linker = await versionOf(`${prefix}ld`)
   const key = createHash('sha256')
     .update(JSON.stringify([source.sha256, fragment, compiler, linker, epoch]))
     .digest('hex')
   const image = join(CACHE, 'kernels', `vmlinuz-${key.slice(0, 32)}`)
-  if (await exists(image)) return image
+  const efi = target.kernelEfi === target.kernelImage ? image : `${image}.efi`
+  if (await exists(image)) return { image, efi }
   await mkdir(join(CACHE, 'kernels'), { recursive: true })
   note(`building Linux ${source.version}; about a quarter of an hour on two processors`)
   const folder = await mkdtemp(join(CACHE, 'kernel-'))
@@ -45,10 +55,16 @@ export async function kernelImage(options: KernelOptions): Promise<string> {
     const tree = await unpackSource(options.deb, folder)
     const output = join(folder, 'output')
     await mkdir(output)
+    const config = join(folder, 'kernel.config')
+    await writeFile(config, fragment)
+    const platform = [`ARCH=${target.kernelArch}`, `CROSS_COMPILE=${prefix}`]
     const make = async (...targets: string[]): Promise<Buffer> =>
       run(
         'nice',
-        [...NICE, 'make', '-s', `-j${availableParallelism()}`, `O=${output}`, ...targets],
+        [
+          ...[...NICE, 'make', '-s', `-j${availableParallelism()}`],
+          ...[`O=${output}`, ...platform, ...targets]
+        ],
         {
           cwd: tree,
           env: buildEnvironment(config, epoch)
@@ -56,12 +72,33 @@ export async function kernelImage(options: KernelOptions): Promise<string> {
       )
     await make('allnoconfig')
     checkConfig(fragment, await readFile(join(output, '.config'), 'utf8'))
-    await make('bzImage')
-    await rename(join(output, 'arch/x86/boot/bzImage'), image)
+    const made = [...new Set([target.kernelEfi, target.kernelImage])]
+    await make(...made.map((path) => basename(path)))
+    // The one that says that both are there comes last.
+    if (efi !== image) await rename(join(output, target.kernelEfi), efi)
+    await rename(join(output, target.kernelImage), image)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
-  return image
+  return { image, efi }
+}
+
+/**
+ * The settings of an architecture: a line that begins with an architecture's name and a colon is for
+ * that one alone.
+ */
+export function configFor(arch: Arch, text: string): string {
+  const own = `${arch}: `
+  const others = ARCHES.filter((each) => each !== arch).map((each) => `${each}: `)
+  return text
+    .split('\n')
+    .filter((line) => !others.some((prefix) => line.startsWith(prefix)))
+    .map((line) => (line.startsWith(own) ? line.slice(own.length) : line))
+    .join('\n')
+}
+
+async function versionOf(tool: string): Promise<string | undefined> {
+  return (await run(tool, ['--version'])).toString().split('\n')[0]
 }
 
 /**

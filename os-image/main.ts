@@ -2,44 +2,47 @@
  * Builds HyperOS, a small Linux that carries this tool.
  *
  *   npm run os-image                       build into os-image/dist
+ *   npm run os-image -- --arch arm64       build for arm64, into os-image/dist-arm64
  *   npm run os-image -- --sign KEYFILE     and sign the manifest
  *   npm run os-image -- lock               take the newest packages into packages.lock
  *   npm run os-image -- keygen FILE        make a key to sign with: FILE, and FILE.pub
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { writeFileAtomically } from '../src/image/atomic-file.ts'
 import { ContainerError } from '../src/image/errors.ts'
 import { buildImage } from './build.ts'
 import { run } from './command.ts'
 import { parseNames, refreshedLock } from './packages.ts'
-import { ROOT, SOURCE } from './paths.ts'
+import { ARCHES, type Arch } from './package-lock.ts'
+import { lockFile, ROOT, SOURCE } from './paths.ts'
 import { generateKeys } from './sign.ts'
 
-const ARCH = 'amd64'
 /** When nothing says otherwise: 2025-08-09, the day of the Debian release that the packages are of. */
 const DEFAULT_EPOCH = 1754697600
 
 const program = new Command('os-image').description('build HyperOS')
 program
   .command('build', { isDefault: true })
-  .description('build kernel, initrd and manifest into os-image/dist')
+  .description('build kernel, initrd, EFI image and manifest into os-image/dist or dist-arm64')
+  .addOption(archOption())
   .option('--sign <file>', 'sign the manifest with this minisign secret key')
-  .action(async ({ sign }: { sign?: string }) => {
+  .action(async ({ arch, sign }: { arch: Arch; sign?: string }) => {
     const table = await buildImage({
-      ...{ arch: ARCH, epoch: epoch(), released: await released() },
+      ...{ arch, epoch: epoch(), released: await released() },
       ...{ secretKeyFile: sign, note }
     })
     console.log(table.join('\n'))
   })
 program
   .command('lock')
-  .description('take the newest version of each package into packages.lock')
-  .action(async () => {
+  .description('take the newest version of each package into packages.lock or packages.arm64.lock')
+  .addOption(archOption())
+  .action(async ({ arch }: { arch: Arch }) => {
     const names = parseNames(await readFile(join(SOURCE, 'packages.list'), 'utf8'))
-    const lock = await refreshedLock(names, ARCH)
-    await writeFileAtomically(join(SOURCE, 'packages.lock'), lock, 0o644)
+    const lock = await refreshedLock(names, arch)
+    await writeFileAtomically(lockFile(arch), lock, 0o644)
     note(`locked ${lock.split('\n').length - 2} packages`)
   })
 program
@@ -61,6 +64,10 @@ try {
   console.error(`os-image: ${error.message}`)
   if (error instanceof ContainerError && error.hint !== undefined) console.error(`  ${error.hint}`)
   process.exitCode = 1
+}
+
+function archOption(): Option {
+  return new Option('--arch <name>', 'for processors of this kind').choices(ARCHES).default('amd64')
 }
 
 function note(text: string): void {

@@ -1,6 +1,6 @@
 import { sealManifest, UNSET_DIGEST } from '../src/machine/manifest-digest.ts'
 import type { Arch, LockedPackage } from './package-lock.ts'
-import type { NodePackage } from './tool.ts'
+import type { NodePackage } from './node-packages.ts'
 
 export interface ManifestFile {
   readonly name: string

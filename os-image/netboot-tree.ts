@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { ContainerError } from '../src/image/errors.ts'
 import { isElf, neededLibraries } from './elf.ts'
 import { FileTree, type TreeNode } from './file-tree.ts'
-import { LIBRARY_FOLDERS } from './image-tree.ts'
+import { libraryFolders } from './image-tree.ts'
 import { SOURCE } from './paths.ts'
+import type { Target } from './target.ts'
 
 const OWNER = { uid: 0, gid: 0 }
 const FOLDERS = ['netboot', 'proc']
@@ -21,16 +22,17 @@ const LOADER = /^usr\/lib(64)?\/ld-linux[\w.-]+$/
  * @param image all files of the initrd
  * @throws ContainerError `BAD_SOURCE` for what the initrd does not have
  */
-export async function netbootTree(image: FileTree): Promise<FileTree> {
+export async function netbootTree(image: FileTree, target: Target): Promise<FileTree> {
   const stage = new FileTree()
+  const source = { image, folders: libraryFolders(target) }
   const loaders = image.sorted().flatMap(([path]) => (LOADER.test(path) ? [path] : []))
   const links = LINKS.filter((path) => image.get(path) !== undefined)
-  for (const path of [...links, ...loaders]) take(image, stage, path)
+  for (const path of [...links, ...loaders]) take(source, stage, path)
   const lines = (await readFile(join(SOURCE, 'netboot.list'), 'utf8')).split('\n')
   for (const line of lines) {
     if (line === '' || line.startsWith('#')) continue
     if (!line.startsWith(BUSYBOX)) {
-      take(image, stage, line)
+      take(source, stage, line)
       continue
     }
     for (const name of line.slice(BUSYBOX.length).split(' ')) {
@@ -44,9 +46,16 @@ export async function netbootTree(image: FileTree): Promise<FileTree> {
   return stage
 }
 
+interface Source {
+  readonly image: FileTree
+  /** Where libraries lie. */
+  readonly folders: readonly string[]
+}
+
 /** Copies a file, what it links to, and the libraries that it needs. */
-function take(image: FileTree, stage: FileTree, path: string): void {
+function take(source: Source, stage: FileTree, path: string): void {
   if (stage.get(path) !== undefined) return
+  const { image, folders } = source
   const node = image.get(path)
   if (node === undefined) {
     throw new ContainerError('BAD_SOURCE', `the initrd has no ${path}`, {
@@ -54,17 +63,17 @@ function take(image: FileTree, stage: FileTree, path: string): void {
     })
   }
   stage.set(path, node)
-  if (node.kind === 'symlink') takeTarget(image, stage, path, node.target)
+  if (node.kind === 'symlink') takeTarget(source, stage, path, node.target)
   for (const library of librariesOf(node)) {
-    const folder = LIBRARY_FOLDERS.find((each) => image.get(`${each}/${library}`) !== undefined)
-    take(image, stage, `${folder}/${library}`)
+    const folder = folders.find((each) => image.get(`${each}/${library}`) !== undefined)
+    take(source, stage, `${folder}/${library}`)
   }
 }
 
-function takeTarget(image: FileTree, stage: FileTree, path: string, target: string): void {
+function takeTarget(source: Source, stage: FileTree, path: string, target: string): void {
   const resolved = new URL(target, `file:///${path}`).pathname.slice(1)
   // Folders come with what is in them.
-  if (image.get(resolved)?.kind !== 'directory') take(image, stage, resolved)
+  if (source.image.get(resolved)?.kind !== 'directory') take(source, stage, resolved)
 }
 
 function librariesOf(node: TreeNode): string[] {

@@ -10,10 +10,11 @@ export interface LockedPackage {
 }
 
 /** Debian's names of architectures an image can be built for. */
-export type Arch = 'amd64'
+export const ARCHES = ['amd64', 'arm64'] as const
+export type Arch = (typeof ARCHES)[number]
 
 const LINE =
-  /^(?<arch>amd64) (?<name>[a-z0-9][a-z0-9.+-]+) (?<version>[A-Za-z0-9.+:~-]+) (?<sha256>[0-9a-f]{64})$/
+  /^(?<arch>amd64|arm64) (?<name>[a-z0-9][a-z0-9.+-]+) (?<version>[A-Za-z0-9.+:~-]+) (?<sha256>[0-9a-f]{64})$/
 
 /**
  * Reads a lock file: a line a package, `ARCH NAME VERSION SHA256`; `#` begins a comment.

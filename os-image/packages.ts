@@ -8,6 +8,18 @@ import { CACHE } from './paths.ts'
 
 /** The package that carries the kernel's source; it is no part of the initrd. */
 export const KERNEL_PACKAGE = 'linux-source-6.12'
+/** The package with systemd's stub for EFI; it is no part of the initrd either. */
+export const STUB_PACKAGE = 'systemd-boot-efi'
+/** Python programs without native parts: what puts stub, kernel and initrd together. */
+export const UKIFY_PACKAGES: readonly string[] = ['systemd-ukify', 'python3-pefile']
+/** Packages with headers, and Node's settings for node-gyp: for native parts that have to be built. */
+export const HEADERS_PACKAGES: readonly string[] = ['libnode-dev', 'libuv1-dev']
+/** Packages that a build reads and that the initrd does not have. */
+export function buildPackages(arch: Arch): string[] {
+  // For amd64 npm packages carry their native parts, or npm has built them.
+  const headers = arch === 'amd64' ? [] : HEADERS_PACKAGES
+  return [KERNEL_PACKAGE, STUB_PACKAGE, ...UKIFY_PACKAGES, ...headers]
+}
 
 /** Names of packages, one a line; `#` begins a comment. */
 export function parseNames(text: string): string[] {
@@ -23,9 +35,9 @@ export function parseNames(text: string): string[] {
  * @throws ContainerError `NOT_FOUND`, `IO`
  */
 export async function refreshedLock(names: readonly string[], arch: Arch): Promise<string> {
-  const apt = await Apt.open(join(CACHE, 'apt'), arch)
+  const apt = await Apt.open(aptFolder(arch), arch)
   await apt.update()
-  return formatLock(await apt.newest([...names, KERNEL_PACKAGE], arch))
+  return formatLock(await apt.newest([...names, ...buildPackages(arch)], arch))
 }
 
 /**
@@ -44,12 +56,17 @@ export async function fetchPackages(packages: readonly LockedPackage[]): Promise
     paths.push(path)
     if ((await digestOf(path)) === wanted.sha256) continue
     if (apt === undefined) {
-      apt = await Apt.open(join(CACHE, 'apt'), wanted.arch)
+      apt = await Apt.open(aptFolder(wanted.arch), wanted.arch)
       await apt.update()
     }
     await fetchPackage(apt, wanted, path)
   }
   return paths
+}
+
+/** One for each architecture: apt keeps lists of one alone. */
+function aptFolder(arch: Arch): string {
+  return join(CACHE, `apt-${arch}`)
 }
 
 async function fetchPackage(apt: Apt, wanted: LockedPackage, path: string): Promise<void> {

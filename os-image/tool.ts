@@ -1,12 +1,14 @@
-import { mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, relative } from 'node:path'
-import { ContainerError, systemErrorCode } from '../src/image/errors.ts'
+import { dirname, join } from 'node:path'
+import { ContainerError } from '../src/image/errors.ts'
+import { ADDONS, buildAddon } from './addons.ts'
 import { run } from './command.ts'
-import { isElf } from './elf.ts'
-import { parseNames } from './packages.ts'
+import { elfMachine, isElf } from './elf.ts'
+import { bundledOutside, factsOf, nodePackages, type NodePackage } from './node-packages.ts'
 import { PathPatterns } from './patterns.ts'
 import { ROOT, SOURCE } from './paths.ts'
+import { isNative, toolPrefix, type Target } from './target.ts'
 import type { FileTree } from './file-tree.ts'
 
 /** Where the tool lies in the image. */
@@ -15,31 +17,21 @@ const COMMAND = 'usr/bin/dat-container'
 const OWNER = { uid: 0, gid: 0 }
 const CODE = /\.([cm]?js|json|node|so(\.[0-9.]+)?)$/
 
-/** An npm package in the image. */
-export interface NodePackage {
-  readonly name: string
-  readonly version: string
-  readonly license: string
-  /** Its folder here. */
-  readonly folder: string
-}
-
-interface PackageFacts {
-  readonly name: string
-  readonly version: string
-  readonly license?: string
-  readonly dependencies?: Readonly<Record<string, string>>
-  readonly optionalDependencies?: Readonly<Record<string, string>>
-}
-
 /**
  * Adds this tool: its bundled programs, and the packages with native parts that those load, without
- * what other platforms and compilers need.
+ * what other platforms and compilers need. Native parts for another processor than the target's stay
+ * out; those that no package brings for it are built.
  *
+ * @param headers Debian packages to build native parts with, where some may have to be built
  * @returns the packages
- * @throws ContainerError `NOT_FOUND` where the tool is not built or packages are not installed
+ * @throws ContainerError `NOT_FOUND` where the tool is not built or packages are not installed,
+ *   `BAD_SOURCE` where a package has no native part for the target, `IO`, `MISSING_TOOL`
  */
-export async function addTool(tree: FileTree): Promise<NodePackage[]> {
+export async function addTool(
+  tree: FileTree,
+  target: Target,
+  headers: readonly string[]
+): Promise<NodePackage[]> {
   const programs = join(ROOT, 'dist')
   for (const name of (await namesIn(programs)).sort()) {
     const isProgram = !name.startsWith('chunk-')
@@ -54,22 +46,74 @@ export async function addTool(tree: FileTree): Promise<NodePackage[]> {
     ...OWNER
   })
   const facts = { name: 'dat-container', version: await toolVersion(), type: 'module' }
-  tree.set(`${TOOL_FOLDER}/package.json`, {
-    kind: 'file',
-    content: Buffer.from(JSON.stringify(facts)),
-    mode: 0o644,
-    ...OWNER
-  })
+  addFile(tree, 'package.json', Buffer.from(JSON.stringify(facts)))
   const left = new PathPatterns(await readFile(join(SOURCE, 'node-prune.list'), 'utf8'))
-  const packages = await nodePackages(left)
-  for (const { folder } of packages) await addFolder(tree, folder, left)
-  await checkTool(tree)
+  const packages = await nodePackages(left, target)
+  for (const { folder, place } of packages) await addFolder({ tree, target, left }, folder, place)
+  if (headers.length > 0) await addMissingAddons(tree, target, headers)
+  await checkNativeParts(tree, target)
+  if (isNative(target)) await checkTool(tree)
   return packages
 }
 
 /** Version of this tool, which is that of the image. */
 export async function toolVersion(): Promise<string> {
   return (await factsOf(ROOT)).version
+}
+
+interface Addition {
+  readonly tree: FileTree
+  readonly target: Target
+  /** What stays out. */
+  readonly left: PathPatterns
+}
+
+async function addFolder(addition: Addition, folder: string, place: string): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true })
+  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = join(folder, entry.name)
+    const name = `${place}/${entry.name}`
+    // Packages within packages are found by their dependants.
+    if (entry.name === 'node_modules' || addition.left.has(name)) continue
+    if (entry.isDirectory()) await addFolder(addition, path, name)
+    if (!entry.isFile() || !CODE.test(entry.name)) continue
+    const content = await readFile(path)
+    if (!isElf(content)) addFile(addition.tree, name, content)
+    else if (elfMachine(content) === addition.target.elfMachine) {
+      addFile(addition.tree, name, await stripped(content, addition.target))
+    }
+  }
+}
+
+async function addMissingAddons(
+  tree: FileTree,
+  target: Target,
+  headers: readonly string[]
+): Promise<void> {
+  for (const addon of ADDONS) {
+    const place = `node_modules/${addon.package}/${addon.place(target)}`
+    if (tree.get(`${TOOL_FOLDER}/${place}`) !== undefined) continue
+    addFile(tree, place, await stripped(await buildAddon(addon, target, tree, headers), target))
+  }
+}
+
+/**
+ * Each package that the bundle leaves outside has a native part in the image, its own or a
+ * dependency's.
+ *
+ * @throws ContainerError `BAD_SOURCE`
+ */
+async function checkNativeParts(tree: FileTree, { arch, nodeArch }: Target): Promise<void> {
+  const parts = tree.sorted().filter(([path]) => path.endsWith('.node'))
+  const missing = (await bundledOutside()).filter((name) => {
+    const folders = [name, `@koromix/${name}-linux-${nodeArch}`]
+    const places = folders.map((each) => `${TOOL_FOLDER}/node_modules/${each}/`)
+    return !parts.some(([path]) => places.some((place) => path.startsWith(place)))
+  })
+  if (missing.length === 0) return
+  throw new ContainerError('BAD_SOURCE', `no native part for ${arch}: ${missing.join(', ')}`, {
+    hint: 'tell in os-image/addons.ts how it is built'
+  })
 }
 
 /**
@@ -102,82 +146,21 @@ async function checkTool(tree: FileTree): Promise<void> {
   }
 }
 
-/** Names of the packages that the bundle leaves outside. */
-async function bundledOutside(): Promise<string[]> {
-  return parseNames(await readFile(join(SOURCE, 'node-packages.list'), 'utf8'))
-}
-
-/** Native packages that the bundle leaves outside, and what those depend on, sorted by folder. */
-async function nodePackages(left: PathPatterns): Promise<NodePackage[]> {
-  const wanted = (await bundledOutside()).map((name) => ({ name, from: ROOT, isOptional: false }))
-  const found = new Map<string, NodePackage>()
-  for (let next = wanted.shift(); next !== undefined; next = wanted.shift()) {
-    const folder = await packageFolder(next.name, next.from)
-    if (folder === undefined) {
-      if (next.isOptional) continue
-      throw new ContainerError('NOT_FOUND', `the npm package ${next.name} is not installed`, {
-        hint: 'install them: npm install --no-save'
-      })
-    }
-    if (found.has(folder) || left.has(relative(ROOT, folder))) continue
-    const facts = await factsOf(folder)
-    const { name, version, license = 'see its files' } = facts
-    found.set(folder, { name, version, license, folder })
-    for (const each of Object.keys(facts.dependencies ?? {})) {
-      wanted.push({ name: each, from: folder, isOptional: false })
-    }
-    for (const each of Object.keys(facts.optionalDependencies ?? {})) {
-      wanted.push({ name: each, from: folder, isOptional: true })
-    }
-  }
-  return [...found.values()].sort((a, b) => (a.folder < b.folder ? -1 : 1))
-}
-
-/** Finds a package as Node does: in `node_modules` of the folder at hand, then of those above. */
-async function packageFolder(name: string, from: string): Promise<string | undefined> {
-  for (let at = from; at.length >= ROOT.length - 1; at = dirname(at)) {
-    try {
-      return await realpath(join(at, 'node_modules', name))
-    } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw error
-    }
-  }
-  return undefined
-}
-
-async function addFolder(tree: FileTree, folder: string, left: PathPatterns): Promise<void> {
-  const entries = await readdir(folder, { withFileTypes: true })
-  for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
-    const path = join(folder, entry.name)
-    const name = relative(ROOT, path)
-    // Packages within packages are found by their dependants.
-    if (entry.name === 'node_modules' || left.has(name)) continue
-    if (entry.isDirectory()) await addFolder(tree, path, left)
-    if (!entry.isFile() || !CODE.test(entry.name)) continue
-    const content = await readFile(path)
-    tree.set(`${TOOL_FOLDER}/${name}`, {
-      kind: 'file',
-      content: isElf(content) ? await stripped(path) : content,
-      mode: 0o644,
-      ...OWNER
-    })
-  }
+function addFile(tree: FileTree, place: string, content: Buffer): void {
+  tree.set(`${TOOL_FOLDER}/${place}`, { kind: 'file', content, mode: 0o644, ...OWNER })
 }
 
 /** A shared object without its symbols for linking and debugging. */
-async function stripped(path: string): Promise<Buffer> {
+async function stripped(content: Buffer, target: Target): Promise<Buffer> {
   const folder = await mkdtemp(join(tmpdir(), 'strip-'))
   try {
-    const target = join(folder, 'stripped')
-    await run('strip', ['--strip-unneeded', '-o', target, path])
-    return await readFile(target)
+    const path = join(folder, 'stripped')
+    await writeFile(path, content)
+    await run(`${toolPrefix(target)}strip`, ['--strip-unneeded', path])
+    return await readFile(path)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
-}
-
-async function factsOf(folder: string): Promise<PackageFacts> {
-  return JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as PackageFacts
 }
 
 async function namesIn(folder: string): Promise<string[]> {

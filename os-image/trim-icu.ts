@@ -6,8 +6,9 @@ import { run } from './command.ts'
 import { PathPatterns } from './patterns.ts'
 import { SOURCE } from './paths.ts'
 import type { FileTree } from './file-tree.ts'
+import { toolPrefix, type Target } from './target.ts'
 
-const LIBRARY = /^usr\/lib\/x86_64-linux-gnu\/libicudata\.so\.(\d+)\.\d+$/
+const LIBRARY = /^usr\/lib\/[^/]+-linux-gnu\/libicudata\.so\.(\d+)\.\d+$/
 const FORMAT = Buffer.from('CmnD')
 /** Of {@link FORMAT} behind the start: two lengths, two magic bytes, the rest of UDataInfo. */
 const FORMAT_OFFSET = 12
@@ -18,7 +19,7 @@ const ITEM_ALIGNMENT = 16
  *
  * @throws ContainerError `BAD_SOURCE` where the data is of another format, `IO`, `MISSING_TOOL`
  */
-export async function trimIcu(tree: FileTree): Promise<void> {
+export async function trimIcu(tree: FileTree, target: Target): Promise<void> {
   const found = tree.sorted().find(([path]) => LIBRARY.test(path))
   if (found === undefined || found[1].kind !== 'file') {
     throw new ContainerError('BAD_SOURCE', 'the packages have no ICU data')
@@ -27,7 +28,10 @@ export async function trimIcu(tree: FileTree): Promise<void> {
   const major = LIBRARY.exec(path)?.[1] ?? ''
   const keep = new PathPatterns(await readFile(join(SOURCE, 'icu-keep.list'), 'utf8'))
   const data = trimIcuData(library.content, (name) => keep.has(name))
-  tree.set(path, { ...library, content: await dataLibrary(data, major) })
+  tree.set(path, {
+    ...library,
+    content: await dataLibrary(data, major, `${toolPrefix(target)}gcc`)
+  })
 }
 
 /**
@@ -85,7 +89,7 @@ function itemParts(items: readonly { name: Buffer; data: Buffer }[]): Buffer[] {
 }
 
 /** A shared library with nothing but the data, under the name that ICU links against. */
-async function dataLibrary(data: Buffer, major: string): Promise<Buffer> {
+async function dataLibrary(data: Buffer, major: string, compiler: string): Promise<Buffer> {
   const symbol = `icudt${major}_dat`
   const folder = await mkdtemp(join(tmpdir(), 'icu-'))
   try {
@@ -104,7 +108,7 @@ async function dataLibrary(data: Buffer, major: string): Promise<Buffer> {
       ].join('\n')
     )
     const linker = `-Wl,-soname,libicudata.so.${major},--build-id=none`
-    await run('gcc', ['-shared', '-nostdlib', '-s', linker, '-o', 'data.so', 'data.S'], {
+    await run(compiler, ['-shared', '-nostdlib', '-s', linker, '-o', 'data.so', 'data.S'], {
       cwd: folder
     })
     return await readFile(join(folder, 'data.so'))

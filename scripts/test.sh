@@ -11,7 +11,7 @@ if [ -d "${unit%/*}" ] && [ ! -e "$unit" ] && ! command -v docker-registry >/dev
 fi
 scripts/setup.sh erofs-utils e2fsprogs attr acl dbus xz-utils bzip2 zstd libarchive-tools \
   skopeo umoci docker-registry apache2-utils iputils-ping openssh-client \
-  qemu-system-x86 qemu-utils openssl dnsmasq-base ipxe ipxe-qemu ovmf >&2
+  qemu-system-x86 qemu-utils qemu-system-arm ovmf qemu-efi-aarch64 openssl dnsmasq-base ipxe ipxe-qemu >&2
 npm run --silent ok >&2
 DAT_CONTAINER_TEST_ROOTFS=$(scripts/rootfs.sh)
 export DAT_CONTAINER_TEST_ROOTFS

@@ -110,7 +110,7 @@ export async function probeAccelerator(
   guest: Architecture,
   qemu: Pick<Qemu, 'program'>
 ): Promise<Probe> {
-  const processor = processorArguments(accelerator)
+  const processor = processorArguments(accelerator, guest)
   return probeGuest(
     guest === 'x64' ? bootSectorGuest(processor, qemu.program) : armGuest(processor, qemu.program)
   )

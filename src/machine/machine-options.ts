@@ -3,12 +3,13 @@ import { basename, resolve } from 'node:path'
 import { ContainerError } from '../image/errors.ts'
 import { CONFIG_FORMAT_VERSION, type MachineConfig, type MachineShare } from './machine-record.ts'
 import { formatForward, parseForward } from './port-forward.ts'
-import type { Accelerator, MachineType } from './qemu-plan.ts'
+import type { Accelerator, Architecture, MachineType } from './qemu-plan.ts'
 
 /** What a start may ask for; what it leaves out stays as it was the last time. */
 export interface MachineOptions {
   readonly memoryBytes?: number | undefined
   readonly cpus?: number | undefined
+  readonly architecture?: Architecture | undefined
   /** 0 for none. */
   readonly diskBytes?: number | undefined
   readonly accelerator?: Accelerator | 'auto' | undefined
@@ -55,6 +56,7 @@ export function mergeOptions(
   if ((kernel === undefined) !== (initrd === undefined)) {
     throw usage('a kernel goes with an initrd', 'give both --kernel and --initrd, or neither')
   }
+  const architecture = options.architecture ?? before?.architecture
   const append = options.append ?? before?.append
   return {
     formatVersion: CONFIG_FORMAT_VERSION,
@@ -69,6 +71,7 @@ export function mergeOptions(
       options.forwards?.map((text) => formatForward(parseForward(text))) ?? before?.forwards ?? [],
     shares: options.shares?.map(parseShare) ?? before?.shares ?? [],
     ...(kernel === undefined || initrd === undefined ? {} : { kernel, initrd }),
+    ...(architecture === undefined ? {} : { architecture }),
     ...(append === undefined || append === '' ? {} : { append }),
     ...(before?.sshPort === undefined ? {} : { sshPort: before.sshPort })
   }

@@ -6,7 +6,13 @@ import { ContainerError } from '../image/errors.ts'
 import { GUEST_ADDRESS } from './command-line.ts'
 import { machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
 import { LOOPBACK } from './port-forward.ts'
-import type { Accelerator, ControlPlace, MachineType } from './qemu-plan.ts'
+import {
+  archName,
+  type Accelerator,
+  type Architecture,
+  type ControlPlace,
+  type MachineType
+} from './qemu-plan.ts'
 import { Qmp } from './qmp.ts'
 
 export const CONFIG_FORMAT_VERSION = 1
@@ -19,6 +25,8 @@ export interface MachineConfig {
   readonly createdAt: string
   readonly memoryMib: number
   readonly cpus: number
+  /** What was asked for; else the image tells. */
+  readonly architecture?: Architecture
   /** Size of the data disk in bytes; 0 for none. */
   readonly diskBytes: number
   readonly accelerator: Accelerator | 'auto'
@@ -50,6 +58,8 @@ export interface MachineState {
   /** The command that waits for ssh, while `starting`. */
   readonly starter: ProcessIdentity
   readonly control: ControlPlace
+  /** Undefined where an earlier version of this program started it. */
+  readonly architecture?: Architecture
   readonly accelerator: Accelerator
   readonly type: MachineType
   readonly sshPort: number
@@ -74,6 +84,8 @@ export interface MachineSummary {
   /** `unresponsive`: QEMU is there and does not answer. `unready`: ssh never answered. */
   readonly state: 'running' | 'starting' | 'unready' | 'paused' | 'unresponsive' | 'stopped'
   readonly pid: number | null
+  /** As Debian names it. */
+  readonly arch: 'amd64' | 'arm64' | null
   readonly accel: Accelerator | null
   readonly type: MachineType | null
   /** Where this machine reaches the guest's ssh; the address is that of every forwarded port. */
@@ -116,6 +128,7 @@ export async function summarize(places: MachinePaths): Promise<MachineSummary> {
     name: places.name,
     state: live === undefined ? 'stopped' : await guestState(live),
     pid: live?.qemu.pid ?? null,
+    arch: live?.architecture === undefined ? null : archName(live.architecture),
     accel: live?.accelerator ?? null,
     type: live?.type ?? null,
     ip: live === undefined ? null : LOOPBACK,

@@ -9,7 +9,7 @@ import { JsonFields } from '../image/json-fields.ts'
 import { currentFolder } from './installed-images.ts'
 import { isSealed } from './manifest-digest.ts'
 import { parsePublicKey, verifyMinisign, type MinisignPublicKey } from './minisign.ts'
-import type { Architecture } from './qemu-plan.ts'
+import { ARCHITECTURES, archName, type Architecture } from './qemu-plan.ts'
 
 /** A kernel and an initrd that are what their manifest says. */
 export interface OsImage {
@@ -34,13 +34,6 @@ export const MANIFEST_BYTES = 8 * 1024 ** 2
 const MANIFEST_FILES = 64
 const NAME_LENGTH = 255
 const SHA256_PATTERN = /^[0-9a-f]{64}$/
-const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
-  x64: 'x64',
-  amd64: 'x64',
-  x86_64: 'x64',
-  arm64: 'arm64',
-  aarch64: 'arm64'
-}
 
 /** What a manifest says of its image. */
 export interface OsManifest {
@@ -79,34 +72,46 @@ export interface CheckedManifest {
 
 /**
  * Where the operating system's image lies: what the environment names and nothing else, else what
- * `machine upgrade` installed, else what was built beside this program, else the home's own.
+ * `machine upgrade` installed, else what was built beside this program, else the home's own. One for arm64 that
+ * was built or put there has `-arm64` behind its folder's name.
  *
  * @param homeImage the home's own place
+ * @param asked the architecture that the image must be for; else this machine's own is the first
  * @throws ContainerError `NOT_FOUND`, `IO` when what is installed cannot be read
  */
-export function findImage(homeImage: string): string {
-  const places = imagePlaces(homeImage)
+export function findImage(homeImage: string, asked?: Architecture): string {
+  const places = imagePlaces(homeImage, asked)
   const found = places.find(hasImage)
   if (found !== undefined) return found.path
   throw new ContainerError(
     'NOT_FOUND',
     `there is no HyperOS image: no ${MANIFEST} in ${places.map(({ path }) => path).join(' or ')}`,
     {
-      hint: `get one from peers (dat-container machine upgrade LINK), build one (npm run os-image), put one into ${homeImage}, or name one with DAT_CONTAINER_OS_IMAGE or --kernel and --initrd`
+      hint: `get one from peers (dat-container machine upgrade LINK), build one (npm run os-image${asked === 'arm64' ? ' -- --arch arm64' : ''}), put one into ${places.at(-1)?.path}, or name one with DAT_CONTAINER_OS_IMAGE or --kernel and --initrd`
     }
   )
 }
 
 /** Where {@link findImage} looks, in its order. @throws ContainerError `IO` */
-export function imagePlaces(homeImage: string): ImagePlace[] {
+export function imagePlaces(homeImage: string, asked?: Architecture): ImagePlace[] {
   const named = process.env['DAT_CONTAINER_OS_IMAGE']
   if (named) return [{ kind: 'environment', path: resolve(named) }]
-  const installed = currentFolder(homeImage)
-  const built = builtBesideProgram()
+  // Releases that are installed are this machine's own.
+  const isOwn = asked === undefined || asked === process.arch
+  const installed = isOwn ? currentFolder(homeImage) : undefined
+  const suffixes = [
+    ...((asked ?? process.arch) === 'arm64' ? ['-arm64'] : []),
+    ...(asked === 'arm64' ? [] : [''])
+  ]
   return [
     ...(installed === undefined ? [] : [{ kind: 'installed' as const, path: installed }]),
-    ...(built === undefined ? [] : [{ kind: 'built' as const, path: built }]),
-    { kind: 'home', path: homeImage }
+    ...suffixes.flatMap((suffix) => {
+      const built = builtBesideProgram(`dist${suffix}`)
+      return [
+        ...(built === undefined ? [] : [{ kind: 'built' as const, path: built }]),
+        { kind: 'home' as const, path: `${homeImage}${suffix}` }
+      ]
+    })
   ]
 }
 
@@ -116,28 +121,39 @@ export function hasImage({ kind, path }: ImagePlace): boolean {
   return kind === 'installed' || existsSync(join(path, MANIFEST))
 }
 
-/** `os-image/dist` of the package that this file is part of. */
-function builtBesideProgram(): string | undefined {
+/** A folder of `os-image` of the package that this file is part of. */
+function builtBesideProgram(name: string): string | undefined {
   let directory = dirname(fileURLToPath(import.meta.url))
   while (!existsSync(join(directory, 'package.json'))) {
     const parent = dirname(directory)
     if (parent === directory) return undefined
     directory = parent
   }
-  return join(directory, 'os-image', 'dist')
+  return join(directory, 'os-image', name)
 }
 
 /**
  * Checks kernel and initrd of an image against its manifest, all of their bytes.
  *
  * @param options.publicKey a minisign key, or the path of one: the manifest must be signed by it
+ * @param options.architecture what the image must be for
  * @throws ContainerError `BAD_MANIFEST`, `BAD_SOURCE` for an image that is not what it should be
  */
 export async function openImage(
   directory: string,
-  options: { publicKey?: string | undefined } = {}
+  options: { publicKey?: string | undefined; architecture?: Architecture | undefined } = {}
 ): Promise<OsImage> {
   const { files, architecture, signature } = await openManifest(directory, options.publicKey)
+  const asked = options.architecture
+  if (asked !== undefined && architecture !== undefined && architecture !== asked) {
+    const [is, wanted] = [archName(architecture), archName(asked)]
+    const hint = `build one (npm run os-image -- --arch ${wanted}), or leave --arch out`
+    throw new ContainerError(
+      'BAD_SOURCE',
+      `the image in ${directory} is for ${is}, not ${wanted}`,
+      { hint }
+    )
+  }
   for (const file of files) await checkFile(directory, file)
   return {
     kernel: join(directory, KERNEL),

@@ -49,6 +49,20 @@ export interface MachinePlan {
   readonly firmware?: string
 }
 
+/** Names that people and other programs have for architectures. */
+export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+  x64: 'x64',
+  amd64: 'x64',
+  x86_64: 'x64',
+  arm64: 'arm64',
+  aarch64: 'arm64'
+}
+
+/** Debian's name of an architecture, which commands and manifests use. */
+export function archName(architecture: Architecture): 'amd64' | 'arm64' {
+  return architecture === 'x64' ? 'amd64' : 'arm64'
+}
+
 /** The QEMU program for guests of an architecture, without `.exe`. */
 export function qemuProgram(architecture: Architecture): string {
   return architecture === 'x64' ? 'qemu-system-x86_64' : 'qemu-system-aarch64'
@@ -71,8 +85,12 @@ export function candidates(
   return [native[host.platform], 'tcg']
 }
 
-/** The arguments of `-accel` and `-cpu`. */
-export function processorArguments(accelerator: Accelerator): readonly string[] {
+/** The arguments of `-accel` and `-cpu` for guests of an architecture. */
+export function processorArguments(
+  accelerator: Accelerator,
+  guest: Architecture
+): readonly string[] {
+  if (accelerator === 'tcg' && guest === 'arm64') return SOFTWARE_ARM
   return PROCESSORS[accelerator]
 }
 
@@ -83,6 +101,12 @@ const PROCESSORS: Readonly<Record<Accelerator, readonly string[]>> = {
   whpx: ['-accel', 'whpx,kernel-irqchip=off', '-cpu', 'qemu64'],
   tcg: ['-accel', 'tcg,thread=multi', '-cpu', 'max']
 }
+
+/**
+ * Pointers are signed with a cipher of QEMU's own: in software the architecture's costs more than all
+ * else that the guest does.
+ */
+const SOFTWARE_ARM = ['-accel', 'tcg,thread=multi', '-cpu', 'max,pauth-impdef=on']
 
 /** QEMU's argument list, without the program; pure. */
 export function planQemu(plan: MachinePlan): string[] {
@@ -101,7 +125,7 @@ export function planQemu(plan: MachinePlan): string[] {
     'none',
     '-machine',
     MACHINE_ARGUMENTS[plan.type],
-    ...processorArguments(plan.accelerator),
+    ...processorArguments(plan.accelerator, plan.architecture),
     '-smp',
     String(plan.cpus),
     '-m',

@@ -129,6 +129,7 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
     qemu,
     starter: ownIdentity(),
     control: plan.control,
+    architecture: plan.architecture,
     accelerator: plan.accelerator,
     type: plan.type,
     sshPort,
@@ -180,8 +181,11 @@ async function planStart(
   const image =
     config.kernel !== undefined && config.initrd !== undefined
       ? await givenImage(config.kernel, config.initrd)
-      : await openImage(findImage(home.image), { publicKey: request.publicKey })
-  const architecture = image.architecture ?? host.architecture
+      : await openImage(findImage(home.image, config.architecture), {
+          publicKey: request.publicKey,
+          architecture: config.architecture
+        })
+  const architecture = image.architecture ?? config.architecture ?? host.architecture
   for (const { source } of config.shares) await requireDirectory(source, host.platform)
   const qemu = await findQemu(host.platform, architecture)
   const chosen = await chooseAccelerator({

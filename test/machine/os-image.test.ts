@@ -35,6 +35,16 @@ void test('an image that is what its manifest says', async (t) => {
   })
 })
 
+void test('an image for another architecture is refused', async (t) => {
+  const directory = makeImage()
+  t.teardown(() => rmSync(directory, { recursive: true }))
+  t.is((await openImage(directory, { architecture: 'x64' })).architecture, 'x64')
+  const refused = openImage(directory, { architecture: 'arm64' })
+  await t.exception(() => refused, /is for amd64, not arm64/)
+  writeFileSync(join(directory, 'manifest.json'), manifestText({ arch: undefined }))
+  t.ok(await openImage(directory, { architecture: 'arm64' }), 'one that tells none is taken')
+})
+
 void test('a flipped bit anywhere is refused', async (t) => {
   const directory = makeImage()
   t.teardown(() => rmSync(directory, { recursive: true }))

@@ -53,6 +53,7 @@ const MMIO = ['-device', 'virtio-net-device,netdev=net', '-device', 'virtio-rng-
 const KVM = ['-accel', 'kvm', '-cpu', 'host']
 const HVF = ['-accel', 'hvf', '-cpu', 'host']
 const TCG = ['-accel', 'tcg,thread=multi', '-cpu', 'max']
+const ARM_TCG = ['-accel', 'tcg,thread=multi', '-cpu', 'max,pauth-impdef=on']
 
 void test('a guest is told what its kernel and initrd are', (t) => {
   const argv = planQemu({ ...BASE, kernelSha256: 'aa', initrdSha256: 'bb' })
@@ -94,7 +95,7 @@ void test('QEMU argument lists of each platform', (t) => {
     [
       'Linux arm64, software',
       { architecture: 'arm64', type: 'virt', accelerator: 'tcg' },
-      expected({ machine: 'virt', processor: TCG, devices: PCI })
+      expected({ machine: 'virt', processor: ARM_TCG, devices: PCI })
     ],
     [
       'macOS, Apple silicon',
@@ -225,6 +226,8 @@ void test('what a start leaves out stays as it was', (t) => {
     [first.memoryMib, first.forwards, first.accelerator],
     [512, ['127.0.0.1:8080:80'], 'auto']
   )
+  const arm = mergeOptions('web', { architecture: 'arm64' }, first)
+  t.is(mergeOptions('web', {}, arm).architecture, 'arm64', 'the architecture is kept')
   const second = mergeOptions('web', { diskBytes: 0, append: 'quiet' }, { ...first, sshPort: 7 })
   t.alike(second, { ...first, diskBytes: 0, append: 'quiet', sshPort: 7 })
   t.alike(mergeOptions('web', { append: '' }, second), { ...first, diskBytes: 0, sshPort: 7 })

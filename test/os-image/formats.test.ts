@@ -1,8 +1,8 @@
 import test from 'brittle'
 import { cpioArchive } from '../../os-image/cpio.ts'
-import { neededLibraries } from '../../os-image/elf.ts'
+import { elfMachine, neededLibraries } from '../../os-image/elf.ts'
 import { FileTree } from '../../os-image/file-tree.ts'
-import { checkConfig } from '../../os-image/kernel.ts'
+import { checkConfig, configFor } from '../../os-image/kernel.ts'
 import { formatLock, parseLock } from '../../os-image/package-lock.ts'
 import { PathPatterns } from '../../os-image/patterns.ts'
 import { generateKeys, parseSecretKey, signManifest } from '../../os-image/sign.ts'
@@ -17,10 +17,11 @@ void test('locks', (t) => {
   const zeros = '0'.repeat(64)
   const packages = [
     { arch: 'amd64', name: 'libstdc++6', version: '14.2.0-19', sha256: zeros },
-    { arch: 'amd64', name: 'busybox', version: '1:1.37.0-6+b9', sha256: zeros }
+    { arch: 'amd64', name: 'busybox', version: '1:1.37.0-6+b9', sha256: zeros },
+    { arch: 'arm64', name: 'busybox', version: '1:1.37.0-6+b9', sha256: zeros }
   ] as const
   const text = formatLock(packages)
-  t.alike(parseLock(text), packages.toReversed())
+  t.alike(parseLock(text), [packages[1], packages[0], packages[2]])
   t.is(formatLock(parseLock(text)), text)
   for (const bad of [
     `amd64 busybox 1.0 ${zeros.slice(1)}`,
@@ -79,7 +80,15 @@ void test('a tree becomes the archive that cpio reads', async (t) => {
 void test('libraries that a program needs', (t) => {
   const program = readFileSync(process.execPath)
   t.ok(neededLibraries(program).includes('libc.so.6'))
+  t.is(elfMachine(program), process.arch === 'x64' ? 62 : 183)
   t.exception(() => neededLibraries(program.subarray(0, 100)))
+})
+
+void test('a line of the kernel’s configuration may be for one architecture', (t) => {
+  const text =
+    '# amd64: of both\nCONFIG_A=y\namd64: CONFIG_B=y\narm64: CONFIG_C=y\narm64: CONFIG_B=n\n'
+  t.is(configFor('amd64', text), '# amd64: of both\nCONFIG_A=y\nCONFIG_B=y\n')
+  t.is(configFor('arm64', text), '# amd64: of both\nCONFIG_A=y\nCONFIG_C=y\nCONFIG_B=n\n')
 })
 
 void test('a kernel without what was asked for is refused', (t) => {

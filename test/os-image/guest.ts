@@ -5,9 +5,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { freePort } from '../../src/machine/free-port.ts'
 
+/** Of HyperOS for x86-64. */
 export const IMAGE = process.env['DAT_CONTAINER_OS_IMAGE'] ?? join(process.cwd(), 'os-image/dist')
 /** Without hardware's help, on a busy machine. It only ends what hangs. */
-const START_TIMEOUT_MS = 240_000
+const START_TIMEOUT_MS = 420_000
 const STOP_TIMEOUT_MS = 120_000
 
 /** Why no guest can be started here, or undefined. */
@@ -17,11 +18,32 @@ export async function cannotStart(): Promise<string | undefined> {
   return failed ? 'qemu-system-x86_64 is not installed' : undefined
 }
 
+/** What QEMU starts, and on what. */
+export interface GuestMachine {
+  readonly program: string
+  readonly argv: readonly string[]
+}
+
+/** HyperOS for x86-64, its kernel and initrd given to QEMU. */
+export function kernelMachine(append: string): GuestMachine {
+  return {
+    program: 'qemu-system-x86_64',
+    argv: [
+      ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '512', '-smp', '2'],
+      ...['-kernel', join(IMAGE, 'vmlinuz'), '-initrd', join(IMAGE, 'initrd')],
+      ...['-append', `console=ttyS0 panic=5 ${append}`]
+    ]
+  }
+}
+
 export interface GuestOptions {
   readonly directory: string
   /** Of the ssh key pair that lets in; the public one has `.pub` behind its name. */
   readonly keyFile: string
-  readonly append: string
+  /** The kernel's command line, for {@link kernelMachine}. */
+  readonly append?: string
+  /** Instead of {@link kernelMachine}. */
+  readonly machine?: GuestMachine
   readonly disk?: string
   readonly qemu?: readonly string[]
 }
@@ -35,7 +57,8 @@ export class Guest implements AsyncDisposable {
   private constructor(options: GuestOptions, port: number) {
     this.#options = options
     this.#port = port
-    this.#qemu = startQemu(this.#argv())
+    const machine = options.machine ?? kernelMachine(options.append ?? '')
+    this.#qemu = startQemu(machine.program, [...machine.argv, ...this.#argv()])
   }
 
   /** Waits until ssh lets in. */
@@ -112,13 +135,10 @@ export class Guest implements AsyncDisposable {
   }
 
   #argv(): string[] {
-    const { append, disk, qemu = [] } = this.#options
+    const { disk, qemu = [] } = this.#options
     const network = `user,id=net,hostfwd=tcp:127.0.0.1:${this.#port}-:22`
     return [
-      ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '512', '-smp', '2'],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
-      ...['-kernel', join(IMAGE, 'vmlinuz'), '-initrd', join(IMAGE, 'initrd')],
-      ...['-append', `console=ttyS0 panic=5 ${append}`],
       ...['-serial', `file:${this.#serial}`, '-qmp', `unix:${this.#monitor},server=on,wait=off`],
       ...['-netdev', network, '-device', 'virtio-net-pci,netdev=net', '-device', 'virtio-rng-pci'],
       ...(disk === undefined
@@ -143,6 +163,6 @@ export class Guest implements AsyncDisposable {
   }
 }
 
-function startQemu(argv: readonly string[]) {
-  return execa('qemu-system-x86_64', argv, { reject: false })
+function startQemu(program: string, argv: readonly string[]) {
+  return execa(program, argv, { reject: false })
 }

@@ -12,6 +12,7 @@ import { statusLine } from '../status-line.ts'
 interface StartFlags {
   readonly memory?: string
   readonly cpus?: string
+  readonly arch?: 'amd64' | 'arm64' | 'x86_64' | 'aarch64'
   readonly disk?: string
   readonly accel?: 'auto' | 'kvm' | 'hvf' | 'whpx' | 'tcg'
   readonly type?: 'auto' | 'q35' | 'microvm' | 'virt'
@@ -35,6 +36,12 @@ export function addMachineStart(machine: Command): void {
     .argument('[name]', 'the machine', DEFAULT_NAME)
     .option('--memory <size>', 'as 512M or 2G (new machines: 1G)')
     .option('--cpus <number>', 'processors of the machine (new machines: 2 at most)')
+    .addOption(
+      new Option(
+        '--arch <name>',
+        'amd64 or arm64; another one than this machine’s runs in software'
+      ).argParser(oneOf('amd64', 'arm64', 'x86_64', 'aarch64'))
+    )
     .option('--disk <size>', 'size of its data disk, which only grows; none for no disk (16G)')
     .addOption(
       new Option('--accel <name>', 'auto, kvm, hvf, whpx or tcg (software)').argParser(
@@ -139,11 +146,13 @@ function describe({ name, accel, ip, sshPort, readyMs }: StartedMachine): string
 
 async function readOptions(flags: StartFlags): Promise<MachineOptions> {
   const { parseSize } = await import('../../machine/byte-size.ts')
+  const { ARCHITECTURES } = await import('../../machine/qemu-plan.ts')
   const size = (text: string | undefined): number | undefined =>
     text === undefined ? undefined : parseSize(text)
   return {
     memoryBytes: size(flags.memory),
     cpus: flags.cpus === undefined ? undefined : Number(flags.cpus),
+    architecture: flags.arch === undefined ? undefined : ARCHITECTURES[flags.arch],
     diskBytes: flags.disk === 'none' || flags.disk === '0' ? 0 : size(flags.disk),
     accelerator: flags.accel,
     type: flags.type,
