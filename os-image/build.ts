@@ -2,9 +2,11 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomically } from '../src/image/atomic-file.ts'
+import { lockCache } from './cache-lock.ts'
 import { compressXz } from './compress.ts'
 import { cpioArchive } from './cpio.ts'
 import { imageTree } from './image-tree.ts'
+import { inputsDigest, INPUTS_FILE } from './inputs.ts'
 import { kernelImage } from './kernel.ts'
 import { licences } from './licences.ts'
 import { formatManifest, type ManifestFile } from './manifest.ts'
@@ -34,14 +36,23 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
   const { arch, epoch, note } = options
   const secretKey =
     options.secretKeyFile === undefined ? undefined : await loadSecretKey(options.secretKeyFile)
-  const lock = parseLock(await readFile(join(SOURCE, 'packages.lock'), 'utf8'))
-  const packages = lock.filter((each) => each.arch === arch)
+  const locked = parseLock(await readFile(join(SOURCE, 'packages.lock'), 'utf8'))
+  const packages = locked.filter((each) => each.arch === arch)
   const kernelSource = lockedPackage(packages, KERNEL_PACKAGE)
   const userland = packages.filter((each) => each !== kernelSource)
 
-  note('fetching packages')
-  const [kernelDeb = '', ...debs] = await fetchPackages([kernelSource, ...userland])
-  const kernel = await kernelImage({ source: kernelSource, deb: kernelDeb, epoch, note })
+  const inputs = await inputsDigest(epoch)
+  const lock = await lockCache(note)
+  let kernel: string
+  let debs: string[]
+  try {
+    note('fetching packages')
+    const [kernelDeb = '', ...others] = await fetchPackages([kernelSource, ...userland])
+    debs = others
+    kernel = await kernelImage({ source: kernelSource, deb: kernelDeb, epoch, note })
+  } finally {
+    await lock[Symbol.asyncDispose]()
+  }
   note('laying out the initrd')
   const { tree, nodePackages, copyrights } = await imageTree(debs)
   const archive = cpioArchive(tree, epoch)
@@ -62,6 +73,7 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
   await writeOutput({
     ...files,
     'manifest.json': Buffer.from(manifest),
+    [INPUTS_FILE]: Buffer.from(`${inputs}\n`),
     ...(secretKey === undefined
       ? {}
       : { 'manifest.json.minisig': Buffer.from(signManifest(secretKey, manifest, epoch)) })

@@ -3,6 +3,7 @@
  *
  *   npm run os-image                       build into os-image/dist
  *   npm run os-image -- --sign KEYFILE     and sign the manifest
+ *   npm run os-image -- --if-changed       where dist is not made of what is here now
  *   npm run os-image -- lock               take the newest packages into packages.lock
  *   npm run os-image -- keygen FILE        make a key to sign with: FILE, and FILE.pub
  */
@@ -12,6 +13,8 @@ import { Command } from 'commander'
 import { writeFileAtomically } from '../src/image/atomic-file.ts'
 import { ContainerError } from '../src/image/errors.ts'
 import { buildImage } from './build.ts'
+import { lockCache } from './cache-lock.ts'
+import { isBuilt } from './inputs.ts'
 import { parseNames, refreshedLock } from './packages.ts'
 import { SOURCE } from './paths.ts'
 import { generateKeys } from './sign.ts'
@@ -25,7 +28,12 @@ program
   .command('build', { isDefault: true })
   .description('build kernel, initrd and manifest into os-image/dist')
   .option('--sign <file>', 'sign the manifest with this minisign secret key')
-  .action(async ({ sign }: { sign?: string }) => {
+  .option('--if-changed', 'build nothing where os-image/dist was made of what is here now')
+  .action(async ({ sign, ifChanged }: { sign?: string; ifChanged?: boolean }) => {
+    if (ifChanged === true && (await isBuilt(epoch()))) {
+      note('os-image/dist is made of what is here')
+      return
+    }
     const table = await buildImage({ arch: ARCH, epoch: epoch(), secretKeyFile: sign, note })
     console.log(table.join('\n'))
   })
@@ -34,6 +42,7 @@ program
   .description('take the newest version of each package into packages.lock')
   .action(async () => {
     const names = parseNames(await readFile(join(SOURCE, 'packages.list'), 'utf8'))
+    await using _cache = await lockCache(note)
     const lock = await refreshedLock(names, ARCH)
     await writeFileAtomically(join(SOURCE, 'packages.lock'), lock, 0o644)
     note(`locked ${lock.split('\n').length - 2} packages`)
