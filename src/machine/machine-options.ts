@@ -1,7 +1,12 @@
 import { cpus, totalmem } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { ContainerError } from '../image/errors.ts'
-import { CONFIG_FORMAT_VERSION, type MachineConfig, type MachineShare } from './machine-record.ts'
+import {
+  CONFIG_FORMAT_VERSION,
+  type IsolatedContainer,
+  type MachineConfig,
+  type MachineShare
+} from './machine-record.ts'
 import { formatForward, parseForward } from './port-forward.ts'
 import type { Accelerator, MachineType } from './qemu-plan.ts'
 
@@ -20,6 +25,11 @@ export interface MachineOptions {
   readonly kernel?: string | undefined
   readonly initrd?: string | undefined
   readonly append?: string | undefined
+  /** Encrypt a new data disk by a key that the home keeps. */
+  readonly encrypt?: boolean | undefined
+  /** Encrypt it by the bytes of this file. */
+  readonly keyFile?: string | undefined
+  readonly isolates?: IsolatedContainer | undefined
 }
 
 const MIB = 1024 ** 2
@@ -56,6 +66,8 @@ export function mergeOptions(
     throw usage('a kernel goes with an initrd', 'give both --kernel and --initrd, or neither')
   }
   const append = options.append ?? before?.append
+  const keyFile = options.keyFile === undefined ? before?.keyFile : resolve(options.keyFile)
+  const isolates = options.isolates ?? before?.isolates
   return {
     formatVersion: CONFIG_FORMAT_VERSION,
     name,
@@ -70,6 +82,8 @@ export function mergeOptions(
     shares: options.shares?.map(parseShare) ?? before?.shares ?? [],
     ...(kernel === undefined || initrd === undefined ? {} : { kernel, initrd }),
     ...(append === undefined || append === '' ? {} : { append }),
+    ...(keyFile === undefined ? {} : { keyFile }),
+    ...(isolates === undefined ? {} : { isolates }),
     ...(before?.sshPort === undefined ? {} : { sshPort: before.sshPort })
   }
 }
