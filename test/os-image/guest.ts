@@ -9,6 +9,14 @@ const IMAGE = process.env['DAT_CONTAINER_OS_IMAGE'] ?? join(process.cwd(), 'os-i
 /** Without hardware's help, on a busy machine. It only ends what hangs. */
 const START_TIMEOUT_MS = 240_000
 const STOP_TIMEOUT_MS = 120_000
+const POLL_MS = 100
+const GREETING_TIMEOUT_MS = 2000
+
+/** Of every guest here, in software. */
+export const HARDWARE: readonly string[] = [
+  ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '512', '-smp', '2'],
+  ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot']
+]
 
 /** Why no guest can be started here, or undefined. */
 export async function cannotStart(): Promise<string | undefined> {
@@ -115,8 +123,7 @@ export class Guest implements AsyncDisposable {
     const { append, disk, qemu = [] } = this.#options
     const network = `user,id=net,hostfwd=tcp:127.0.0.1:${this.#port}-:22`
     return [
-      ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '512', '-smp', '2'],
-      ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
+      ...HARDWARE,
       ...['-kernel', join(IMAGE, 'vmlinuz'), '-initrd', join(IMAGE, 'initrd')],
       ...['-append', `console=ttyS0 panic=5 ${append}`],
       ...['-serial', `file:${this.#serial}`, '-qmp', `unix:${this.#monitor},server=on,wait=off`],
@@ -133,14 +140,30 @@ export class Guest implements AsyncDisposable {
 
   async #waitForSsh(): Promise<void> {
     const deadline = Date.now() + START_TIMEOUT_MS
-    while ((await this.run('true')).exitCode !== 0) {
+    // QEMU takes a connection long before the guest does, and ssh would wait on that one for long.
+    while (!(await greets(this.#port)) || (await this.run('true')).exitCode !== 0) {
       if (this.#qemu.exitCode !== null) {
         throw new Error(`QEMU ended: ${(await this.#qemu).stderr}`)
       }
       if (Date.now() > deadline) throw new Error(`no ssh in time: ${this.console()}`)
-      await sleep(250)
+      await sleep(POLL_MS)
     }
   }
+}
+
+/** Whether anybody on the other side of a forwarded port says anything. */
+async function greets(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    const end = (heard: boolean): void => {
+      socket.destroy()
+      resolve(heard)
+    }
+    socket.setTimeout(GREETING_TIMEOUT_MS, () => end(false))
+    socket.once('data', () => end(true))
+    socket.once('error', () => end(false))
+    socket.once('close', () => end(false))
+  })
 }
 
 function startQemu(argv: readonly string[]) {
