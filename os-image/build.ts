@@ -7,10 +7,12 @@ import {
   NETBOOT_SCRIPT,
   staticNetbootScript
 } from '../src/machine/netboot-script.ts'
+import { lockCache } from './cache-lock.ts'
 import { compressXz } from './compress.ts'
 import { cpioArchive } from './cpio.ts'
 import { imageTree } from './image-tree.ts'
-import { kernelImage } from './kernel.ts'
+import { inputsDigest, INPUTS_FILE } from './inputs.ts'
+import { kernelImage, type Kernel } from './kernel.ts'
 import { licences } from './licences.ts'
 import { formatManifest, type ManifestFile } from './manifest.ts'
 import { netbootTree } from './netboot-tree.ts'
@@ -62,11 +64,22 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
   const ours = buildPackages(arch)
   const userland = packages.filter(({ name }) => !ours.includes(name))
 
-  note('fetching packages')
-  const [kernelDeb = '', ...debs] = await fetchPackages([kernelSource, ...userland])
-  const efiDebs = await fetchPackages(forEfi)
-  const headerDebs = await fetchPackages(headers)
-  const kernel = await kernelImage({ target, source: kernelSource, deb: kernelDeb, epoch, note })
+  const inputs = await inputsDigest(arch, epoch)
+  const lock = await lockCache(note)
+  let kernel: Kernel
+  let debs: string[]
+  let efiDebs: string[]
+  let headerDebs: string[]
+  try {
+    note('fetching packages')
+    const [kernelDeb = '', ...others] = await fetchPackages([kernelSource, ...userland])
+    debs = others
+    efiDebs = await fetchPackages(forEfi)
+    headerDebs = await fetchPackages(headers)
+    kernel = await kernelImage({ target, source: kernelSource, deb: kernelDeb, epoch, note })
+  } finally {
+    await lock[Symbol.asyncDispose]()
+  }
   note('laying out the initrd')
   const { tree, nodePackages, copyrights } = await imageTree(target, debs, headerDebs)
   const archive = cpioArchive(tree, epoch)
@@ -102,6 +115,7 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
   await writeOutput(outputFolder(arch), {
     ...files,
     'manifest.json': Buffer.from(manifest),
+    [INPUTS_FILE]: Buffer.from(`${inputs}\n`),
     ...(secretKey === undefined
       ? {}
       : { 'manifest.json.minisig': Buffer.from(signManifest(secretKey, manifest, epoch)) })

@@ -4,6 +4,7 @@
  *   npm run os-image                       build into os-image/dist
  *   npm run os-image -- --arch arm64       build for arm64, into os-image/dist-arm64
  *   npm run os-image -- --sign KEYFILE     and sign the manifest
+ *   npm run os-image -- --if-changed       where dist is not made of what is here now
  *   npm run os-image -- lock               take the newest packages into packages.lock
  *   npm run os-image -- keygen FILE        make a key to sign with: FILE, and FILE.pub
  */
@@ -13,10 +14,12 @@ import { Command, Option } from 'commander'
 import { writeFileAtomically } from '../src/image/atomic-file.ts'
 import { ContainerError } from '../src/image/errors.ts'
 import { buildImage } from './build.ts'
+import { lockCache } from './cache-lock.ts'
 import { run } from './command.ts'
+import { isBuilt } from './inputs.ts'
 import { parseNames, refreshedLock } from './packages.ts'
 import { ARCHES, type Arch } from './package-lock.ts'
-import { lockFile, ROOT, SOURCE } from './paths.ts'
+import { lockFile, outputFolder, ROOT, SOURCE } from './paths.ts'
 import { generateKeys } from './sign.ts'
 
 /** When nothing says otherwise: 2025-08-09, the day of the Debian release that the packages are of. */
@@ -28,7 +31,12 @@ program
   .description('build kernel, initrd, EFI image and manifest into os-image/dist or dist-arm64')
   .addOption(archOption())
   .option('--sign <file>', 'sign the manifest with this minisign secret key')
-  .action(async ({ arch, sign }: { arch: Arch; sign?: string }) => {
+  .option('--if-changed', 'build nothing where the image was made of what is here now')
+  .action(async ({ arch, sign, ifChanged }: { arch: Arch; sign?: string; ifChanged?: boolean }) => {
+    if (ifChanged === true && (await isBuilt(arch, epoch()))) {
+      note(`${outputFolder(arch)} is made of what is here`)
+      return
+    }
     const table = await buildImage({
       ...{ arch, epoch: epoch(), released: await released() },
       ...{ secretKeyFile: sign, note }
@@ -41,6 +49,7 @@ program
   .addOption(archOption())
   .action(async ({ arch }: { arch: Arch }) => {
     const names = parseNames(await readFile(join(SOURCE, 'packages.list'), 'utf8'))
+    await using _cache = await lockCache(note)
     const lock = await refreshedLock(names, arch)
     await writeFileAtomically(lockFile(arch), lock, 0o644)
     note(`locked ${lock.split('\n').length - 2} packages`)

@@ -10,6 +10,8 @@ if [ -z "$name" ] || [ ! -f "bench/$name.ts" ]; then
   exit 2
 fi
 shift
-scripts/setup.sh iputils-ping
+packages=(iputils-ping)
+if [ "$name" = machine ]; then packages+=(qemu-system-x86 openssh-client); fi
+scripts/setup.sh "${packages[@]}"
 rootfs=$(scripts/rootfs.sh)
 exec node "build/bench/$name.js" "$rootfs" "$@"

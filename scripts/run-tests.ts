@@ -2,17 +2,47 @@
  * Runs built test files one after another, each in a process of its own: mounts, namespaces and
  * native modules of one cannot disturb the next. Prints a line a file, the whole output of what
  * failed, and a total. Exit status 1 when anything failed or nothing ran.
+ *
+ *   node build/scripts/run-tests.js [--build-image] FILE…
+ *
+ * With `--build-image`, HyperOS is built meanwhile where os-image/dist is not of this checkout. Files
+ * that start it run last; a build that fails is a failure, and they do not run.
  */
+import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { execa } from 'execa'
 
 /** A file that takes longer hangs. */
 const FILE_TIMEOUT_MS = 15 * 60_000
 
+/** In the text of a built test that starts HyperOS, or in its path. */
+const IMAGE_USER = /os-image\/(dist|guest)|build\/test\/os-image\//
+/** How much is shown of a build that failed. */
+const SHOWN_LINES = 40
+
 const totals = { passed: 0, failed: 0, skipped: 0 }
 const failures: string[] = []
 
-for (const file of process.argv.slice(2)) {
+const given = process.argv.slice(2)
+const files = given.filter((file) => file !== '--build-image')
+const usersOfImage = files.filter((file) => IMAGE_USER.test(file + readFileSync(file, 'utf8')))
+const others = files.filter((file) => !usersOfImage.includes(file))
+const image = given.includes('--build-image') && usersOfImage.length > 0 ? buildImage() : undefined
+
+for (const file of others) await runFile(file)
+if ((await image) === false) {
+  failures.push('os-image')
+  totals.failed++
+  for (const file of usersOfImage) console.log(`not run, as there is no image: ${file}`)
+} else {
+  for (const file of usersOfImage) await runFile(file)
+}
+
+if (failures.length > 0) console.log(`failed files: ${failures.join(', ')}`)
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`)
+process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0
+
+async function runFile(file: string): Promise<void> {
   const name = relative('build', file).replace(/\.js$/, '')
   const started = Date.now()
   const ran = await execa(process.execPath, [file], {
@@ -31,10 +61,9 @@ for (const file of process.argv.slice(2)) {
   totals.passed += tests
   totals.failed += failed + crashed
   totals.skipped += skips.length
-  const seconds = ((Date.now() - started) / 1_000).toFixed(1)
   const bad = failed + crashed > 0
   console.log(
-    `${bad ? 'FAILED' : 'ok    '} ${name}: ${tests} tests, ${checks} checks, ${seconds} s`
+    `${bad ? 'FAILED' : 'ok    '} ${name}: ${tests} tests, ${checks} checks, ${secondsSince(started)} s`
   )
   for (const [, title, reason] of skips) console.log(`       skipped: ${title}${reason}`)
   if (bad) {
@@ -45,9 +74,21 @@ for (const file of process.argv.slice(2)) {
   }
 }
 
-if (failures.length > 0) console.log(`failed files: ${failures.join(', ')}`)
-console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`)
-process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0
+/** Tests wait more than they compute: a kernel is made beside them, at the least priority. @returns whether it is there */
+async function buildImage(): Promise<boolean> {
+  const started = Date.now()
+  const command = ['-n', '19', process.execPath, 'build/os-image/main.js', 'build', '--if-changed']
+  const built = await execa('nice', command, { all: true, reject: false, stdin: 'ignore' })
+  console.log(
+    `${built.failed ? 'FAILED' : 'ok    '} os-image, beside the tests, ${secondsSince(started)} s`
+  )
+  if (built.failed) console.log(built.all.split('\n').slice(-SHOWN_LINES).join('\n'))
+  return !built.failed
+}
+
+function secondsSince(started: number): string {
+  return ((Date.now() - started) / 1_000).toFixed(1)
+}
 
 function count(text: string, pattern: RegExp): number {
   return text.match(pattern)?.length ?? 0

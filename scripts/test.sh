@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Everything the tests need, then all of them. Files run one after another: they mount and boot.
+# Meanwhile HyperOS is built, where os-image/dist is not of this checkout and a test starts it.
 # Usage: scripts/test.sh [PATH …]  (built test files; default: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,7 +12,8 @@ if [ -d "${unit%/*}" ] && [ ! -e "$unit" ] && ! command -v docker-registry >/dev
 fi
 scripts/setup.sh erofs-utils e2fsprogs attr acl dbus xz-utils bzip2 zstd libarchive-tools \
   skopeo umoci docker-registry apache2-utils iputils-ping openssh-client \
-  qemu-system-x86 qemu-utils qemu-system-arm ovmf qemu-efi-aarch64 openssl dnsmasq-base ipxe ipxe-qemu >&2
+  qemu-system-x86 qemu-utils qemu-system-arm ovmf qemu-efi-aarch64 openssl dnsmasq-base ipxe ipxe-qemu \
+  gcc flex bison bc libelf-dev libssl-dev binutils dpkg debian-archive-keyring >&2
 npm run --silent ok >&2
 DAT_CONTAINER_TEST_ROOTFS=$(scripts/rootfs.sh)
 export DAT_CONTAINER_TEST_ROOTFS
@@ -20,4 +22,4 @@ files=("$@")
 if [ "${#files[@]}" = 0 ]; then
   mapfile -t files < <(find build/test -name '*.test.js' | sort)
 fi
-exec node build/scripts/run-tests.js "${files[@]}"
+exec node build/scripts/run-tests.js --build-image "${files[@]}"

@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { parseBind } from '../boot/bind-option.ts'
+import type { Bind } from '../boot/nspawn-plan.ts'
+import { throwIfCancelled } from '../image/cancel.ts'
 import { ContainerError } from '../image/errors.ts'
 import { guestLink } from './guest-link.ts'
 import { closePorts, openPorts } from './guest-ports.ts'
-import { parseVolume, pathInGuest, sharesFor } from './guest-volumes.ts'
+import { guestVolume, pathInGuest, sharesFor } from './guest-volumes.ts'
 import { machineHome, machinePaths, type MachinePaths } from './machine-paths.ts'
 import { readLiveState, requireConfig, type MachineState } from './machine-record.ts'
 import { parseForward } from './port-forward.ts'
@@ -26,6 +29,8 @@ export interface ContainerVerb {
   readonly start?: (shares: readonly string[] | undefined) => Promise<unknown>
   /** Whether the command goes on when this one ends: its ports stay. */
   readonly detached?: boolean
+  /** Aborted before the guest's command runs, it does not. Signals go to one that does. */
+  readonly signal?: AbortSignal | undefined
 }
 
 const SIGNAL_TIMEOUT_MS = 10_000
@@ -35,19 +40,20 @@ const SIGNAL_TIMEOUT_MS = 10_000
  * terminal, SIGINT and SIGTERM are passed on; with one, what is typed is.
  *
  * @returns the exit status of the guest's command
- * @throws ContainerError `NOT_RUNNING`, `USAGE`, and what starting the machine throws
+ * @throws ContainerError `NOT_RUNNING`, `USAGE`, `CANCELLED`, and what starting the machine throws
  */
 export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
   const home = machineHome(verb.home)
   const places = machinePaths(home, verb.machine)
-  const volumes = (verb.volumes ?? []).map(parseVolume)
+  const volumes = (verb.volumes ?? []).map(parseBind)
   const forwards = (verb.forwards ?? []).map(parseForward)
   const image = verb.image === undefined ? [] : [await guestLink(verb.home, verb.image)]
   const state = await running(places, verb, volumes)
   const { shares } = await requireConfig(places)
-  const shown = volumes.flatMap(({ source, rest }) => {
+  const shown = volumes.flatMap((volume) => {
+    const { source } = volume
     const path = pathInGuest(source, shares)
-    if (path !== undefined) return ['--volume', `${path}:${rest}`]
+    if (path !== undefined) return ['--volume', guestVolume(path, volume)]
     throw new ContainerError('USAGE', `machine ${places.name} runs and does not share ${source}`, {
       hint: `it can share it from its next start on: dat-container machine stop ${places.name}, then this again`
     })
@@ -55,6 +61,7 @@ export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
   const words = ['dat-container', ...verb.words, ...shown, '--', ...image, ...verb.rest]
   await openPorts(state, forwards)
   try {
+    throwIfCancelled(verb.signal)
     return await throughSsh(sshTarget(home, places, state.sshPort), words)
   } finally {
     if (verb.detached !== true) await closePorts(state, forwards).catch(() => {})
@@ -64,7 +71,7 @@ export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
 async function running(
   places: MachinePaths,
   { start }: ContainerVerb,
-  volumes: readonly ReturnType<typeof parseVolume>[]
+  volumes: readonly Bind[]
 ): Promise<MachineState> {
   const before = await readLiveState(places)
   if (before?.state === 'running') return before

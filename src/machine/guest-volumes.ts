@@ -1,25 +1,6 @@
 import { posix, relative, resolve, sep } from 'node:path'
-import { ContainerError } from '../image/errors.ts'
+import type { Bind } from '../boot/nspawn-plan.ts'
 import type { MachineShare } from './machine-record.ts'
-
-/** A `-v SRC:DST[:ro]` of `boot`. */
-export interface Volume {
-  /** Full path. */
-  readonly source: string
-  /** `DST[:ro]`. */
-  readonly rest: string
-}
-
-/** @throws ContainerError `USAGE` */
-export function parseVolume(text: string): Volume {
-  const colon = text.indexOf(':', /^[a-z]:[\\/]/i.test(text) ? 2 : 0)
-  if (colon < 1) {
-    throw new ContainerError('USAGE', `not a volume: ${JSON.stringify(text)}`, {
-      hint: 'give SOURCE:TARGET or SOURCE:TARGET:ro'
-    })
-  }
-  return { source: resolve(text.slice(0, colon)), rest: text.slice(colon + 1) }
-}
 
 /**
  * Where a guest sees a directory of this machine, by what is shared with it.
@@ -42,7 +23,7 @@ export function pathInGuest(source: string, shares: readonly MachineShare[]): st
  * @returns `DIR:TARGET[:ro]`, each for `machine start --share`; undefined where nothing is missing
  */
 export function sharesFor(
-  volumes: readonly Volume[],
+  volumes: readonly Bind[],
   shares: readonly MachineShare[]
 ): string[] | undefined {
   const missing = volumes
@@ -58,4 +39,9 @@ export function sharesFor(
 /** `/mnt/host` and the path; a colon of Windows would end it. */
 function guestPlace(source: string): string {
   return posix.join('/mnt/host', ...source.replaceAll(':', '').split(sep))
+}
+
+/** A volume as the guest's `boot -v` reads it, its source being where the guest sees that. */
+export function guestVolume(path: string, { target, readOnly }: Bind): string {
+  return `${path}:${target}${readOnly ? ':ro' : ''}`
 }

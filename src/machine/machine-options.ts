@@ -1,7 +1,12 @@
 import { cpus, totalmem } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { ContainerError } from '../image/errors.ts'
-import { CONFIG_FORMAT_VERSION, type MachineConfig, type MachineShare } from './machine-record.ts'
+import {
+  CONFIG_FORMAT_VERSION,
+  type IsolatedContainer,
+  type MachineConfig,
+  type MachineShare
+} from './machine-record.ts'
 import { formatForward, parseForward } from './port-forward.ts'
 import type { Accelerator, Architecture, MachineType } from './qemu-plan.ts'
 
@@ -21,6 +26,11 @@ export interface MachineOptions {
   readonly kernel?: string | undefined
   readonly initrd?: string | undefined
   readonly append?: string | undefined
+  /** Encrypt a new data disk by a key that the home keeps. */
+  readonly encrypt?: boolean | undefined
+  /** Encrypt it by the bytes of this file. */
+  readonly keyFile?: string | undefined
+  readonly isolates?: IsolatedContainer | undefined
 }
 
 const MIB = 1024 ** 2
@@ -58,6 +68,8 @@ export function mergeOptions(
   }
   const architecture = options.architecture ?? before?.architecture
   const append = options.append ?? before?.append
+  const keyFile = options.keyFile === undefined ? before?.keyFile : resolve(options.keyFile)
+  const isolates = options.isolates ?? before?.isolates
   return {
     formatVersion: CONFIG_FORMAT_VERSION,
     name,
@@ -73,6 +85,8 @@ export function mergeOptions(
     ...(kernel === undefined || initrd === undefined ? {} : { kernel, initrd }),
     ...(architecture === undefined ? {} : { architecture }),
     ...(append === undefined || append === '' ? {} : { append }),
+    ...(keyFile === undefined ? {} : { keyFile }),
+    ...(isolates === undefined ? {} : { isolates }),
     ...(before?.sshPort === undefined ? {} : { sshPort: before.sshPort })
   }
 }

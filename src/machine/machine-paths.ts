@@ -28,6 +28,8 @@ export interface MachinePaths {
   readonly directory: string
   readonly config: string
   readonly disk: string
+  /** The key of an encrypted disk, where the home keeps it. */
+  readonly key: string
   readonly knownHosts: string
   /** What the guest writes to its serial port. */
   readonly consoleLog: string
@@ -86,6 +88,7 @@ export function machinePaths(home: MachineHome, name: string): MachinePaths {
     directory,
     config: join(directory, 'config.json'),
     disk: join(directory, 'data'),
+    key: join(directory, 'data.key'),
     knownHosts: join(directory, 'known_hosts'),
     consoleLog: join(directory, 'console.log'),
     qemuLog: join(directory, 'qemu.log'),

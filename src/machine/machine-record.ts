@@ -38,8 +38,20 @@ export interface MachineConfig {
   readonly kernel?: string
   readonly initrd?: string
   readonly append?: string
+  /** Path of the key that the data disk is encrypted by; a disk without one is not. */
+  readonly keyFile?: string
+  /** The container, of the machine's name, that it was made for and ends with. */
+  readonly isolates?: IsolatedContainer
   /** The port of this machine that led to ssh the last time: taken again when it is free. */
   readonly sshPort?: number
+}
+
+/** A container that has a machine to itself. */
+export interface IsolatedContainer {
+  /** What it was booted from, without the secret of a link. */
+  readonly image: string
+  /** Whether it goes when it ends: so does its machine's disk then. */
+  readonly remove: boolean
 }
 
 /** A directory of this machine, and where the guest shows it. */
@@ -96,6 +108,9 @@ export interface MachineSummary {
   readonly memoryMib: number
   readonly cpus: number
   readonly diskBytes: number
+  readonly encrypted: boolean
+  /** Whether it is there for one container, which has its name. */
+  readonly isolated: boolean
   readonly forwards: readonly string[]
   readonly shares: readonly MachineShare[]
   readonly startedAt: string | null
@@ -137,6 +152,8 @@ export async function summarize(places: MachinePaths): Promise<MachineSummary> {
     memoryMib: config.memoryMib,
     cpus: config.cpus,
     diskBytes: config.diskBytes,
+    encrypted: config.keyFile !== undefined,
+    isolated: config.isolates !== undefined,
     forwards: config.forwards,
     shares: config.shares,
     startedAt: live?.startedAt ?? null,

@@ -40,6 +40,8 @@ export interface MachinePlan {
   /** The kernel's command line. */
   readonly commandLine: string
   readonly disk?: DataDisk
+  /** Path of the key that the disk is encrypted by: QEMU reads it and hands it to the guest. */
+  readonly diskKey?: string
   /** Forwarded ports, the one for ssh among them. */
   readonly forwards: readonly PortForward[]
   readonly shares: readonly SharedDirectory[]
@@ -152,6 +154,9 @@ export function planQemu(plan: MachinePlan): string[] {
     ...device('virtio-net', network),
     ...device('virtio-rng', ''),
     ...(plan.disk === undefined ? [] : [...drive(plan.disk), ...device('virtio-blk', DISK)]),
+    ...(plan.diskKey === undefined
+      ? []
+      : ['-fw_cfg', `name=${KEY_CREDENTIAL},file=${escaped(plan.diskKey)}`]),
     ...plan.shares.flatMap((share, index) => [
       '-fsdev',
       sharedDirectory(share, index),
@@ -165,6 +170,8 @@ const MACHINE_ARGUMENTS: Readonly<Record<MachineType, string>> = {
   microvm: 'microvm,acpi=on,rtc=on,isa-serial=on',
   virt: 'virt'
 }
+/** A credential of systemd(1), by fw_cfg. */
+const KEY_CREDENTIAL = 'opt/io.systemd.credentials/hyperos.datakey'
 const DISK = ',drive=data,serial=data'
 
 /** A line that the guest reads from QEMU's firmware configuration. */

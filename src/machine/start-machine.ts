@@ -13,8 +13,10 @@ import { chooseAccelerator } from './accelerator.ts'
 import { planCommandLine } from './command-line.ts'
 import { lastLines } from './console-log.ts'
 import { prepareDisk } from './data-disk.ts'
+import { diskKey } from './disk-key.ts'
 import { findQemu } from './find-qemu.ts'
 import { freePort } from './free-port.ts'
+import { requireData } from './guest-data.ts'
 import { takeMachineLock } from './machine-lock.ts'
 import { mergeOptions, type MachineOptions } from './machine-options.ts'
 import { machineHome, machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
@@ -112,16 +114,20 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   const { signal } = request
   if ((await readLiveState(places)) !== undefined) throw await inUse(places)
   const before = await readJsonFile<MachineConfig>(places.config)
-  const config = mergeOptions(request.name, request.options, before)
+  const { encrypt } = request.options
+  const options = encrypt === true ? { ...request.options, keyFile: places.key } : request.options
+  const config = mergeOptions(request.name, options, before)
   const notices: string[] = []
   const notice = (line: string): void => {
     notices.push(line)
     request.events?.onNotice?.(line)
   }
-  const plan = await planStart(request, start, config, notice)
+  const plan = await planStart(request, start, { config, before }, notice)
   throwIfCancelled(signal)
   const { qemu, sshPort } = await launch(plan, start, config, signal)
   undo.defer(() => endQemu(qemu, plan.control))
+  // What did not start is not what the next start is to repeat: a wrong key, for instance.
+  if (before !== undefined) undo.defer(() => writeJsonFile(places.config, before))
   await writeJsonFile(places.config, { ...config, sshPort })
   const state: MachineState = {
     name: places.name,
@@ -153,6 +159,7 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
       signal,
       onProgress: request.events?.onProgress
     })
+    if (config.keyFile !== undefined) await requireData(target, signal)
     await mountShares(config, target, signal)
   } catch (error) {
     if (isContainerError(error, 'CANCELLED')) throw error
@@ -174,7 +181,7 @@ type Planned = MachinePlan & BootFacts & { readonly program: string }
 async function planStart(
   request: StartRequest,
   { home, places, undo }: Start,
-  config: MachineConfig,
+  { config, before }: { config: MachineConfig; before: MachineConfig | undefined },
   notice: (line: string) => void
 ): Promise<Planned> {
   const host = { platform: platform() as Platform, architecture: arch() as Architecture }
@@ -211,6 +218,7 @@ async function planStart(
   undo.defer(() => rm(places.runtime, { recursive: true, force: true }))
   await rm(places.state, { force: true })
   await rm(places.consoleLog, { force: true })
+  const key = await diskKey(places, config, before, notice)
   const disk =
     config.diskBytes === 0
       ? undefined
@@ -239,6 +247,7 @@ async function planStart(
       append: config.append
     }),
     ...(disk === undefined ? {} : { disk }),
+    ...(key === undefined ? {} : { diskKey: key }),
     forwards: config.forwards.map(parseForward),
     shares: config.shares.map(({ source, readOnly }, index) => ({
       source,

@@ -1,6 +1,7 @@
 import test from 'brittle'
 import { isContainerError } from '../../src/image/errors.ts'
-import { parseVolume, pathInGuest, sharesFor } from '../../src/machine/guest-volumes.ts'
+import { parseBind } from '../../src/boot/bind-option.ts'
+import { guestVolume, pathInGuest, sharesFor } from '../../src/machine/guest-volumes.ts'
 
 const SHARES = [
   { source: '/srv/site', target: '/mnt/site', readOnly: true },
@@ -24,14 +25,16 @@ void test('volumes are where the machine’s shares are', (t) => {
 })
 
 void test('a machine that starts shares what volumes want, beside what it shared before', (t) => {
-  const volumes = ['/a/b:/x', '/a/b:/y:ro', '/srv/site/c:/z'].map(parseVolume)
-  t.alike(volumes[1], { source: '/a/b', rest: '/y:ro' })
+  const volumes = ['/a/b:/x', '/a/b:/y:ro', '/srv/site/c:/z'].map(parseBind)
+  t.alike(volumes[1], { source: '/a/b', target: '/y', readOnly: true })
+  t.is(guestVolume('/mnt/x', volumes[1]!), '/mnt/x:/y:ro')
+  t.is(guestVolume('/mnt/x', volumes[0]!), '/mnt/x:/x')
   t.alike(sharesFor(volumes, SHARES.slice(0, 1)), ['/srv/site:/mnt/site:ro', '/a/b:/mnt/host/a/b'])
   t.is(sharesFor(volumes, SHARES), undefined, 'nothing is missing')
   t.is(sharesFor([], []), undefined)
-  for (const bad of ['', '/a', ':/b']) {
+  for (const bad of ['', '/a', ':/b', '/a:b', '/a:/b:xx', '/a:/b:ro:rw', '/a:']) {
     try {
-      parseVolume(bad)
+      parseBind(bad)
       t.fail(bad)
     } catch (error) {
       t.ok(isContainerError(error, 'USAGE'), JSON.stringify(bad))

@@ -121,6 +121,7 @@ void test('QEMU argument lists of each platform', (t) => {
       'a disk, directories, ports, commas in paths',
       {
         disk: { path: '/h,x/data', format: 'qcow2' },
+        diskKey: '/h,x/key',
         consoleLog: '/h,x/console.log',
         forwards: [parseForward('12345:22'), parseForward('0.0.0.0:53:5353/udp')],
         shares: [
@@ -139,6 +140,8 @@ void test('QEMU argument lists of each platform', (t) => {
           'if=none,id=data,format=qcow2,discard=unmap,file=/h,,x/data',
           '-device',
           'virtio-blk-pci,drive=data,serial=data',
+          '-fw_cfg',
+          'name=opt/io.systemd.credentials/hyperos.datakey,file=/h,,x/key',
           '-fsdev',
           'local,id=share0,path=/a,,b,security_model=none,multidevs=remap,readonly=on',
           '-device',
@@ -231,6 +234,8 @@ void test('what a start leaves out stays as it was', (t) => {
   const second = mergeOptions('web', { diskBytes: 0, append: 'quiet' }, { ...first, sshPort: 7 })
   t.alike(second, { ...first, diskBytes: 0, append: 'quiet', sshPort: 7 })
   t.alike(mergeOptions('web', { append: '' }, second), { ...first, diskBytes: 0, sshPort: 7 })
+  const kept = { keyFile: '/k', isolates: { image: 'debian', remove: true } }
+  t.alike(mergeOptions('web', {}, mergeOptions('web', kept, first)), { ...first, ...kept })
   t.exception(() => mergeOptions('web', { kernel: '/k' }, undefined), /goes with an initrd/)
   t.exception(() => mergeOptions('web', { cpus: 0 }, undefined), /number of processors/)
   t.exception(() => mergeOptions('web', { memoryBytes: 2 ** 20 }, undefined), /too little/)

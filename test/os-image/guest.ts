@@ -10,6 +10,13 @@ export const IMAGE = process.env['DAT_CONTAINER_OS_IMAGE'] ?? join(process.cwd()
 /** Without hardware's help, on a busy machine. It only ends what hangs. */
 const START_TIMEOUT_MS = 420_000
 const STOP_TIMEOUT_MS = 120_000
+const POLL_MS = 100
+const GREETING_TIMEOUT_MS = 2000
+
+/** Of every guest here, in software. */
+export const HARDWARE: readonly string[] = [
+  ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '512', '-smp', '2']
+]
 
 /** Why no guest can be started here, or undefined. */
 export async function cannotStart(): Promise<string | undefined> {
@@ -29,7 +36,7 @@ export function kernelMachine(append: string): GuestMachine {
   return {
     program: 'qemu-system-x86_64',
     argv: [
-      ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '512', '-smp', '2'],
+      ...HARDWARE,
       ...['-kernel', join(IMAGE, 'vmlinuz'), '-initrd', join(IMAGE, 'initrd')],
       ...['-append', `console=ttyS0 panic=5 ${append}`]
     ]
@@ -153,14 +160,30 @@ export class Guest implements AsyncDisposable {
 
   async #waitForSsh(): Promise<void> {
     const deadline = Date.now() + START_TIMEOUT_MS
-    while ((await this.run('true')).exitCode !== 0) {
+    // QEMU takes a connection long before the guest does, and ssh would wait on that one for long.
+    while (!(await greets(this.#port)) || (await this.run('true')).exitCode !== 0) {
       if (this.#qemu.exitCode !== null) {
         throw new Error(`QEMU ended: ${(await this.#qemu).stderr}`)
       }
       if (Date.now() > deadline) throw new Error(`no ssh in time: ${this.console()}`)
-      await sleep(250)
+      await sleep(POLL_MS)
     }
   }
+}
+
+/** Whether anybody on the other side of a forwarded port says anything. */
+async function greets(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    const end = (heard: boolean): void => {
+      socket.destroy()
+      resolve(heard)
+    }
+    socket.setTimeout(GREETING_TIMEOUT_MS, () => end(false))
+    socket.once('data', () => end(true))
+    socket.once('error', () => end(false))
+    socket.once('close', () => end(false))
+  })
 }
 
 function startQemu(program: string, argv: readonly string[]) {

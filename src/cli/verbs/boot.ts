@@ -1,5 +1,5 @@
-import { resolve } from 'node:path'
 import { Option, type Command } from 'commander'
+import { parseBind } from '../../boot/bind-option.ts'
 import type { ContainerOptions } from '../../boot/boot-options.ts'
 import type { BootProfile } from '../../image/boot-profile.ts'
 import { processBeganMs } from '../../image/monotonic-clock.ts'
@@ -152,7 +152,7 @@ function containerOptions(
     cwd: flags.workdir,
     user: flags.user,
     hostname: flags.hostname,
-    binds: flags.volume?.map(parseVolume),
+    binds: flags.volume?.map(parseBind),
     network: flags.network,
     capAdd: flags.capAdd,
     capDrop: flags.capDrop,
@@ -177,16 +177,4 @@ function containerOptions(
 function recorded({ chunks, ready }: BootProfile): string {
   const when = ready < chunks.length ? `, ${ready} of them until it was ready` : ''
   return `recorded ${chunks.length} chunks${when}: they are fetched first the next time`
-}
-
-/** Reads `src:dst[:ro|rw]`; a relative source is of the working directory. */
-function parseVolume(text: string): { source: string; target: string; readOnly: boolean } {
-  const [source, target, mode = 'rw', ...rest] = text.split(':')
-  const modes = ['ro', 'rw']
-  if (!source || !target?.startsWith('/') || !modes.includes(mode) || rest.length > 0) {
-    throw new ContainerError('USAGE', `not a volume: ${JSON.stringify(text)}`, {
-      hint: 'give SOURCE:TARGET or SOURCE:TARGET:ro, the target absolute'
-    })
-  }
-  return { source: resolve(source), target, readOnly: mode === 'ro' }
 }

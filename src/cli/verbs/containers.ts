@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import { durationMs } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
-import { printable, table } from '../output.ts'
+import { listEverywhere } from '../list-containers.ts'
 
 export function addContainers(program: Command): void {
   program
@@ -10,7 +10,8 @@ export function addContainers(program: Command): void {
     .option('-a, --all', 'the stopped ones too')
     .addHelpText('after', '\nExample:\n  dat-container ps --all')
     .action(async (flags: { all?: boolean }, command: Command) => {
-      await ps(flags.all ?? false, readGlobals(command))
+      const where = { all: flags.all ?? false, here: true, machines: false }
+      await listEverywhere(where, readGlobals(command))
     })
   program
     .command('inspect')
@@ -46,26 +47,6 @@ export function addContainers(program: Command): void {
     .action(async (names: string[], flags: { force?: boolean }, command: Command) => {
       await remove(names, flags.force ?? false, readGlobals(command))
     })
-}
-
-async function ps(all: boolean, { home, output }: Globals): Promise<void> {
-  const { listContainers } = await import('../../boot/containers.ts')
-  const list = await listContainers(home, { all })
-  output.result(list, () =>
-    table([
-      ['NAME', 'IMAGE', 'STATE', 'MOUNT', 'LEADER', 'SINCE'],
-      ...list.map((container) => [
-        container.name,
-        `${printable(container.image)}@${container.version}`,
-        container.state === 'stopped' && container.exitCode !== null
-          ? `stopped (${container.exitCode})`
-          : container.state,
-        container.mountMode ?? '-',
-        container.leader === null ? '-' : String(container.leader),
-        container.startedAt ?? '-'
-      ])
-    ])
-  )
 }
 
 /** Always JSON: what it tells is for programs, or for a person with a question. */

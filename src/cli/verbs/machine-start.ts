@@ -1,5 +1,6 @@
 import { Option, type Command } from 'commander'
 import { BOOTSTRAP_VARIABLE } from '../../daemon/bootstrap.ts'
+import { ContainerError } from '../../image/errors.ts'
 import type { MachineOptions } from '../../machine/machine-options.ts'
 import { DEFAULT_NAME } from '../../machine/machine-paths.ts'
 import type { StartedMachine } from '../../machine/start-machine.ts'
@@ -14,6 +15,8 @@ interface StartFlags {
   readonly cpus?: string
   readonly arch?: 'amd64' | 'arm64' | 'x86_64' | 'aarch64'
   readonly disk?: string
+  readonly encrypt?: boolean
+  readonly keyFile?: string
   readonly accel?: 'auto' | 'kvm' | 'hvf' | 'whpx' | 'tcg'
   readonly type?: 'auto' | 'q35' | 'microvm' | 'virt'
   readonly publish?: string[]
@@ -43,6 +46,8 @@ export function addMachineStart(machine: Command): void {
       ).argParser(oneOf('amd64', 'arm64', 'x86_64', 'aarch64'))
     )
     .option('--disk <size>', 'size of its data disk, which only grows; none for no disk (16G)')
+    .option('--encrypt', 'encrypt a new data disk by a key that the home keeps')
+    .option('--key-file <file>', 'encrypt it by this key, which stays with you')
     .addOption(
       new Option('--accel <name>', 'auto, kvm, hvf, whpx or tcg (software)').argParser(
         oneOf('auto', 'kvm', 'hvf', 'whpx', 'tcg')
@@ -145,6 +150,11 @@ function describe({ name, accel, ip, sshPort, readyMs }: StartedMachine): string
 }
 
 async function readOptions(flags: StartFlags): Promise<MachineOptions> {
+  if (flags.encrypt && flags.keyFile !== undefined) {
+    throw new ContainerError('USAGE', '--encrypt and --key-file exclude each other', {
+      hint: '--encrypt alone makes a key and keeps it in the home'
+    })
+  }
   const { parseSize } = await import('../../machine/byte-size.ts')
   const { ARCHITECTURES } = await import('../../machine/qemu-plan.ts')
   const size = (text: string | undefined): number | undefined =>
@@ -160,6 +170,8 @@ async function readOptions(flags: StartFlags): Promise<MachineOptions> {
     shares: flags.share,
     kernel: flags.kernel,
     initrd: flags.initrd,
-    append: flags.append
+    append: flags.append,
+    encrypt: flags.encrypt,
+    keyFile: flags.keyFile
   }
 }

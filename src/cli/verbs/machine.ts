@@ -126,7 +126,10 @@ async function status(name: string, { home, output }: Globals): Promise<void> {
         'machine type': found.type,
         processors: found.cpus,
         memory: `${found.memoryMib} MiB`,
-        'data disk': found.diskBytes === 0 ? null : `${found.diskBytes / 1024 ** 2} MiB`,
+        'data disk':
+          found.diskBytes === 0
+            ? null
+            : `${found.diskBytes / 1024 ** 2} MiB${found.encrypted ? ', encrypted' : ''}`,
         ssh: found.sshPort === null ? null : `root@${found.ip}, port ${found.sshPort}`,
         forwards: found.forwards.join(', ') || null,
         shares:
