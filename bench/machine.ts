@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
+import { readProcess } from '../src/boot/process-table.ts'
 import { cannotStart, Guest, HARDWARE } from '../test/os-image/guest.ts'
 import { report, type Row } from './report.ts'
 import { median, rounded } from './statistics.ts'
@@ -20,6 +21,13 @@ import { stockDebian } from './stock-debian.ts'
 const PROMPT = '(initramfs)'
 const POLL_MS = 50
 const LIMIT_MS = 10 * 60_000
+const MS_PER_TICK = 10
+
+interface Start {
+  readonly elapsedMs: number
+  /** Processor time of QEMU until then, all its threads: what else the machine does matters less. */
+  readonly cpuMs: number
+}
 
 const runs = Number(process.argv[3] ?? '5')
 const reason = await cannotStart()
@@ -35,44 +43,49 @@ try {
   const keyFile = join(directory, 'key')
   await execa('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', keyFile])
   const publicKey = (await readFile(`${keyFile}.pub`, 'utf8')).trim()
-  const ways: [string, () => Promise<number>][] = [
+  const ways: [string, () => Promise<Start>][] = [
     ['HyperOS, ssh', () => hyperOs(keyFile, publicKey)],
     ['Debian, shell before its modules', () => debian('top')],
     ['Debian, shell before its root', () => debian('premount')]
   ]
   for (let run = 1; run <= runs; run++) {
     for (const [what, start] of shuffled(ways)) {
-      const ms = await start()
-      samples.push({ run, what, ms: rounded(ms) })
-      console.log(`${run}: ${what} after ${rounded(ms / 1000, 1)} s`)
+      const { elapsedMs, cpuMs } = await start()
+      samples.push({ run, what, ms: rounded(elapsedMs), 'cpu ms': rounded(cpuMs) })
+      console.log(
+        `${run}: ${what} after ${rounded(elapsedMs / 1000, 1)} s, ` +
+          `${rounded(cpuMs / 1000, 1)} s of processors`
+      )
     }
   }
 } finally {
   await rm(directory, { recursive: true, force: true })
 }
 
-const medianOf = (name: string): number =>
-  median(samples.flatMap(({ what, ms }) => (what === name ? [Number(ms)] : [])))
+const medianOf = (name: string, column: string): number =>
+  median(samples.flatMap((row) => (row['what'] === name ? [Number(row[column])] : [])))
 const names = [...new Set(samples.map(({ what }) => String(what)))].sort()
-const hyper = medianOf('HyperOS, ssh')
+const HYPEROS = 'HyperOS, ssh'
 const summary = names.map((what) => ({
   what,
-  'median ms': rounded(medianOf(what)),
-  'HyperOS takes times': rounded(hyper / medianOf(what), 2)
+  'median ms': rounded(medianOf(what, 'ms')),
+  'HyperOS takes times': rounded(medianOf(HYPEROS, 'ms') / medianOf(what, 'ms'), 2),
+  'median cpu ms': rounded(medianOf(what, 'cpu ms')),
+  'times of processors': rounded(medianOf(HYPEROS, 'cpu ms') / medianOf(what, 'cpu ms'), 2)
 }))
 report('machine', { samples, summary })
 
-async function hyperOs(keyFile: string, publicKey: string): Promise<number> {
+async function hyperOs(keyFile: string, publicKey: string): Promise<Start> {
   const began = performance.now()
-  await using _guest = await Guest.start({ directory, keyFile, append: `sshkey="${publicKey}"` })
-  return performance.now() - began
+  await using guest = await Guest.start({ directory, keyFile, append: `sshkey="${publicKey}"` })
+  return until(began, guest.pid)
 }
 
 /**
  * @param place where the initramfs is to stop and give a shell, as initramfs-tools(7) has it; with a
  *   `panic=` beside it there would be none
  */
-async function debian(place: string): Promise<number> {
+async function debian(place: string): Promise<Start> {
   const serial = join(directory, `debian-${performance.now()}`)
   const began = performance.now()
   const qemu = execa(
@@ -93,11 +106,16 @@ async function debian(place: string): Promise<number> {
       if (performance.now() - began > LIMIT_MS) throw new Error('Debian shows no shell')
       await sleep(POLL_MS)
     }
-    return performance.now() - began
+    return until(began, qemu.pid)
   } finally {
     qemu.kill('SIGKILL')
     await qemu
   }
+}
+
+function until(began: number, pid: number | undefined): Start {
+  const elapsedMs = performance.now() - began
+  return { elapsedMs, cpuMs: (readProcess(pid ?? 0)?.cpuTicks ?? 0) * MS_PER_TICK }
 }
 
 function shuffled<T>(values: readonly T[]): T[] {

@@ -80,6 +80,11 @@ export class Guest implements AsyncDisposable {
     }
   }
 
+  /** Of QEMU. */
+  get pid(): number {
+    return this.#qemu.pid ?? 0
+  }
+
   async run(command: string): Promise<{ exitCode: number; stdout: string; stderr: string }> {
     const { exitCode, stdout, stderr } = await this.ssh(['-o', 'BatchMode=yes'], command)
     return { exitCode: exitCode ?? -1, stdout, stderr }
