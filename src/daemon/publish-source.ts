@@ -66,6 +66,8 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
     const paths = openHome(options.home)
     // While the daemon starts and finds the version before, the source is scanned.
     const connecting = connect(paths, options.update)
+    // Awaited below; what fails before the scan has ended is not unhandled.
+    connecting.catch(() => {})
     cleanup.defer(() =>
       connecting.then(
         ({ client }) => client[Symbol.dispose](),

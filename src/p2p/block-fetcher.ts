@@ -5,12 +5,15 @@ import { fullDisk } from './store-error.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from './waiting.ts'
 
 /**
- * A block is asked for anew when none of the log has arrived for so long. Not when it alone takes long: over
- * a slow link, what was asked for before it comes first, and whatever is called off was sent for nothing.
+ * A block is called off and asked for anew when none of the log has arrived for so long: a peer may have gone
+ * silent, or the store have dropped what came while the disk was full. Each time in a row it is twice as long: over a
+ * slow link what is called off is sent all the same, before what is asked for next, so that nothing would ever
+ * be in time.
  */
 const SILENCE_MS = 8_000
+const MOST_SILENCE_MS = 128_000
 /** With others to ask, one block is not waited for longer than this either. */
-const ATTEMPT_MS = 30_000
+const ATTEMPT_MS = 60_000
 /** With no block arriving for so long while some are asked for, the store is looked at. */
 const STALLED_MS = 2_500
 const STALL_CHECK_MS = 500
@@ -73,6 +76,7 @@ export class BlockFetcher {
   #waiting = 0
   #lastMiss = 0
   #lastArrival = 0
+  #silenceMs = SILENCE_MS
   #fill: Iterator<number> | undefined
   #filling = 0
   #fillWindow = FILL_WINDOW_FIRST
@@ -154,6 +158,7 @@ export class BlockFetcher {
 
   readonly #onDownload = (index: number, bytes: number): void => {
     this.#lastArrival = performance.now()
+    this.#silenceMs = SILENCE_MS
     this.#counters.fetchedBytes += bytes
     if (this.#demanded.has(index)) this.#counters.demandBytes += bytes
     else this.#counters.prefetchBytes += bytes
@@ -235,8 +240,11 @@ export class BlockFetcher {
       timer = setInterval(() => {
         const error = this.#storeFailure()
         if (error) reject(error)
-        else if (this.#isHopeless(started)) callOff()
-        else this.#hedging.hasten(started)
+        else if (this.#isHopeless(started)) {
+          // The others under way stay so: what is on its way of those is still taken.
+          this.#silenceMs = Math.min(this.#silenceMs * 2, MOST_SILENCE_MS)
+          callOff()
+        } else this.#hedging.hasten(started)
       }, STALL_CHECK_MS)
     })
     try {
@@ -246,13 +254,15 @@ export class BlockFetcher {
     } finally {
       clearInterval(timer)
       signal.removeEventListener('abort', callOff)
+      // Of one that failed here, the next attempt is to ask again, and not to wait for this one's answer.
+      callOff()
     }
   }
 
   #isHopeless(askedAt: number): boolean {
     const now = performance.now()
     if (now - askedAt > ATTEMPT_MS && this.#core.peers.length > 1) return true
-    return now - Math.max(askedAt, this.#lastArrival) > SILENCE_MS
+    return now - Math.max(askedAt, this.#lastArrival) > this.#silenceMs
   }
 
   /**
