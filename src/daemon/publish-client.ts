@@ -9,7 +9,7 @@ import type { BlockExchange, BlockSink } from '../image/block-sink.ts'
 import type { Manifest } from '../image/manifest.ts'
 
 /** So that a request stays a small message; beyond, looking entries up is not what an update waits for. */
-const MOST_FORESEEN = 4096
+export const MOST_FORESEEN = 4096
 
 /**
  * A publish over the daemon's socket. Blocks are produced in the calling process, which may read the
@@ -42,9 +42,13 @@ export class RemotePublish implements BlockSink {
     return this.#client.request(METHODS.publishAppend, blocks)
   }
 
-  /** Lets the daemon look up what the commit will replace. The commit needs none of it. */
+  /**
+   * Lets the daemon look up what the commit will replace. The commit needs none of it.
+   *
+   * @param paths at most {@link MOST_FORESEEN}
+   */
   async foresee(paths: readonly string[]): Promise<void> {
-    await this.#client.request(METHODS.publishForesee, paths.slice(0, MOST_FORESEEN))
+    await this.#client.request(METHODS.publishForesee, paths)
   }
 
   commit(manifest: Manifest): Promise<PublishCommitResponse> {

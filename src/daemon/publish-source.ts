@@ -15,7 +15,7 @@ import { DaemonClient } from './client.ts'
 import { openHome, type HomePaths } from './home.ts'
 import { openSource, type OpenSourceOptions } from './open-source.ts'
 import { readPublishCache, writePublishCache } from './publish-cache-file.ts'
-import { RemotePublish } from './publish-client.ts'
+import { MOST_FORESEEN, RemotePublish } from './publish-client.ts'
 import { StoredVersion } from './stored-version.ts'
 
 export const UNNAMED = 'rootfs'
@@ -139,10 +139,11 @@ async function publishOpened(
   return { ...committed, ...publishedFacts(manifest, unchangedFiles) }
 }
 
-/** Of files whose content may have changed, as the drive spells them. */
+/** Of files whose content may have changed, as the drive spells them; not of all where they are many. */
 function pathsToRead(all: FileList): string[] {
   const files = filesToRead(all)
-  return Array.from({ length: files.length }, (_, i) => Buffer.from(pathAt(files, i)).toString())
+  const length = Math.min(files.length, MOST_FORESEEN)
+  return Array.from({ length }, (_, i) => Buffer.from(pathAt(files, i)).toString())
 }
 
 /** What `share` tells of a version. */

@@ -10,8 +10,10 @@ import {
   givenPublicKey,
   INITRD,
   KERNEL,
+  MANIFEST,
   openManifest,
   refusedImage,
+  SIGNATURE,
   type ListedFile
 } from './os-image.ts'
 import type { Architecture } from './qemu-plan.ts'
@@ -63,10 +65,8 @@ export async function readNetbootImage(
   const initrd = content(INITRD)
   const { architecture, signature } = manifest
   const archived = new Map([
-    ['manifest.json', Buffer.from(manifest.text)],
-    ...(signature === undefined
-      ? []
-      : [['manifest.json.minisig', Buffer.from(signature.text)] as const]),
+    [MANIFEST, Buffer.from(manifest.text)],
+    ...(signature === undefined ? [] : [[SIGNATURE, Buffer.from(signature.text)] as const]),
     [INITRD, initrd]
   ])
   return {

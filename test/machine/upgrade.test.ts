@@ -64,6 +64,16 @@ class Publisher {
   }
 }
 
+/** Who publishes releases, who takes them, and a key pair: `key` is the public one as users give it. */
+async function parties(sandbox: Sandbox) {
+  const user = await sandbox.machine('user')
+  const home = await sandbox.machine('publisher')
+  const publisher = new Publisher(home, join(sandbox.directory, 'dist'))
+  const { secretKey, publicKey } = generateKeys()
+  const [, key = ''] = publicKey.split('\n')
+  return { user, publisher, secretKey, key }
+}
+
 test('HyperOS is upgraded from peers, and rolled back', LONG, async (t) => {
   await using sandbox = await Sandbox.open()
   const user = await sandbox.machine('user')
@@ -177,13 +187,7 @@ test('HyperOS is upgraded from peers, and rolled back', LONG, async (t) => {
 
 test('an upgrade that is interrupted leaves what there was, or what is new', LONG, async (t) => {
   await using sandbox = await Sandbox.open()
-  const user = await sandbox.machine('user')
-  const publisher = new Publisher(
-    await sandbox.machine('publisher'),
-    join(sandbox.directory, 'dist')
-  )
-  const { secretKey, publicKey } = generateKeys()
-  const [, key = ''] = publicKey.split('\n')
+  const { user, publisher, secretKey, key } = await parties(sandbox)
   let before = await publisher.publish({ version: '1.0.0', released: FIRST, secretKey })
   await user.ok('machine', 'upgrade', publisher.link, '--public-key', key)
   let released = FIRST
@@ -225,13 +229,7 @@ test(
   { ...LONG, skip: noMount },
   async (t) => {
     await using sandbox = await Sandbox.open()
-    const user = await sandbox.machine('user')
-    const publisher = new Publisher(
-      await sandbox.machine('publisher'),
-      join(sandbox.directory, 'dist')
-    )
-    const { secretKey, publicKey } = generateKeys()
-    const [, key = ''] = publicKey.split('\n')
+    const { user, publisher, secretKey, key } = await parties(sandbox)
     const folder = join(user.home, 'os-image')
     execFileSync('mkdir', [folder])
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', folder])
@@ -255,13 +253,7 @@ test(
   { ...LONG, skip: guestReason !== undefined },
   async (t) => {
     await using sandbox = await Sandbox.open()
-    const user = await sandbox.machine('user')
-    const publisher = new Publisher(
-      await sandbox.machine('publisher'),
-      join(sandbox.directory, 'dist')
-    )
-    const { secretKey, publicKey } = generateKeys()
-    const [, key = ''] = publicKey.split('\n')
+    const { user, publisher, secretKey, key } = await parties(sandbox)
     const { kernel, initrd } = standInGuest()
     const content = { vmlinuz: readFileSync(kernel), initrd: readFileSync(initrd) }
     const one = await publisher.publish({ version: '1.0.0', released: FIRST, secretKey, content })
