@@ -5,7 +5,7 @@
  *   node build/scripts/bundle.js
  */
 import { rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -41,25 +41,28 @@ const NATIVE = [
 // A bundle that was cut short must not look like one.
 const partial = `${TARGET}.partial`
 await rm(partial, { recursive: true, force: true })
-await build({
-  entryPoints: PROGRAMS.map((name) => join(ROOT, 'src', `${name}.ts`)),
-  outdir: partial,
-  entryNames: '[name]',
-  chunkNames: 'chunk-[hash]',
-  bundle: true,
-  splitting: true,
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
-  external: [...NATIVE, ...NATIVE.map((name) => `${name}/*`), 'bare-*'],
-  // Names stay, for the sake of stack traces.
-  minifySyntax: true,
-  minifyWhitespace: true,
-  // Packages that are CommonJS ask for Node's own modules by `require`.
-  banner: {
-    js: "import { createRequire as createRequireOfBundle } from 'node:module'\nconst require = createRequireOfBundle(import.meta.url)"
-  },
-  logLevel: 'warning'
-})
+for (const program of PROGRAMS) {
+  // Each by itself: parts that programs share would be forty files, each found, read and linked in turn.
+  await build({
+    entryPoints: [join(ROOT, 'src', `${program}.ts`)],
+    outdir: partial,
+    entryNames: '[name]',
+    chunkNames: `${basename(program)}-[hash]`,
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    external: [...NATIVE, ...NATIVE.map((name) => `${name}/*`), 'bare-*'],
+    // Names stay, for the sake of stack traces.
+    minifySyntax: true,
+    minifyWhitespace: true,
+    // Packages that are CommonJS ask for Node's own modules by `require`.
+    banner: {
+      js: "import { createRequire as createRequireOfBundle } from 'node:module'\nconst require = createRequireOfBundle(import.meta.url)"
+    },
+    logLevel: 'warning'
+  })
+}
 await rm(TARGET, { recursive: true, force: true })
 await rename(partial, TARGET)

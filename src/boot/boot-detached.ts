@@ -1,14 +1,21 @@
 import { randomBytes } from 'node:crypto'
-import type { Readable } from 'node:stream'
+import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
-import type { DetachedEvent, DetachedKeep, DetachedRequest } from './detached-protocol.ts'
-import { fromRecord } from './error-record.ts'
+import type {
+  DetachedEvent,
+  DetachedKeep,
+  DetachedMounter,
+  DetachedRequest
+} from './detached-protocol.ts'
+import { fromRecord, toRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
+import { startMounterAhead } from './mount-ahead.ts'
 import { requireRoot } from './require-root.ts'
 import { spawnService } from './service-process.ts'
+import type { StartingMounter } from './starting-mounter.ts'
 
 export interface BootDetachedOptions {
   readonly container: ContainerOptions
@@ -33,6 +40,8 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
   requireRoot('run a container')
   const { container, wait = 'running', onState, signal } = options
   if (isAborted(signal)) throw cancelled()
+  // Beside the runner, not after it: until both have loaded, either has a processor of its own.
+  await using mounter = startMounterAhead(container)
   const unit = `dat-container-run-${randomBytes(4).toString('hex')}`
   const child = spawnService(unit, RUNNER_SCRIPT, ['pipe', 'ignore', 'ignore', 'pipe'])
   const exited = new Promise<void>((resolve, reject) => {
@@ -45,8 +54,9 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
   const status = child.stdio[STATUS_DESCRIPTOR] as Readable
   try {
     child.stdin?.on('error', () => {})
-    const request: DetachedRequest = { container }
+    const request: DetachedRequest = { container, hasMounter: mounter !== undefined }
     if (child.stdin) writeJsonLine(child.stdin, request)
+    if (child.stdin && mounter) void tellOfMounter(child.stdin, mounter, signal)
     const state = await waitFor(status, wait, onState)
     const keep: DetachedKeep = { keep: true }
     if (child.stdin) writeJsonLine(child.stdin, keep)
@@ -62,6 +72,20 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
     status.destroy()
     child.unref()
   }
+}
+
+/** Never rejects: what is wrong with the mounter, the runner says. */
+async function tellOfMounter(
+  runner: Writable,
+  mounter: StartingMounter,
+  signal: AbortSignal | undefined
+): Promise<void> {
+  const greeting = await mounter.socket(signal).then(
+    (socket) => ({ socket }),
+    (error: unknown) => ({ error: toRecord(error) })
+  )
+  const message: DetachedMounter = { mounter: greeting }
+  writeJsonLine(runner, message)
 }
 
 async function waitFor(

@@ -1,14 +1,22 @@
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
 import type { ErrorRecord } from './error-record.ts'
+import type { MounterGreeting } from './mounter-protocol.ts'
 
 /** What a detached runner is told; links are secrets and must not be in an argument list. */
 export interface DetachedRequest {
   readonly container: ContainerOptions
+  /** The starter has started its mounter, and will tell of it in a {@link DetachedMounter}. */
+  readonly hasMounter: boolean
+}
+
+/** A further line: what the starter's mounter greeted with. */
+export interface DetachedMounter {
+  readonly mounter: MounterGreeting
 }
 
 /**
- * The second line, once the starter has heard what it waited for. A starter that goes away without,
+ * The last line, once the starter has heard what it waited for. A starter that goes away without,
  * however it does, wants no container any more.
  */
 export interface DetachedKeep {

@@ -11,12 +11,12 @@ import type { Interval } from './intervals.ts'
 import type { MountTrace } from './mount-trace.ts'
 import type { MounterMethods, MountFacts, MountStats, WireResponse } from './mounter-protocol.ts'
 import { bootPaths } from './paths.ts'
-import { StartingMounter, type StartMounterOptions } from './starting-mounter.ts'
+import { StartingMounter, type MounterAhead, type StartMounterOptions } from './starting-mounter.ts'
 
 export interface AcquireMountOptions extends StartMounterOptions {
   readonly signal?: AbortSignal
   /** A mounter of this very image and mode that was started ahead. */
-  readonly started?: StartingMounter
+  readonly started?: MounterAhead
 }
 
 /** A mounter may be going down just as we come: that often a new one is tried. */

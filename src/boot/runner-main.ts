@@ -1,13 +1,19 @@
 /**
- * A detached runner: `node runner-main.js`, with a `DetachedRequest` and then a `DetachedKeep` as
- * lines of JSON on its standard input. Tells of states, of readiness and of errors on descriptor 3, one line each; then
- * lives as long as its container.
+ * A detached runner: `node runner-main.js`, with a `DetachedRequest`, a `DetachedMounter` if that says so, and a
+ * `DetachedKeep` as lines of JSON on its standard input. Tells of states, of readiness and of errors on descriptor 3,
+ * one line each; then lives as long as its container.
  */
 import { createWriteStream } from 'node:fs'
-import type { DetachedEvent, DetachedRequest } from './detached-protocol.ts'
+import type {
+  DetachedEvent,
+  DetachedKeep,
+  DetachedMounter,
+  DetachedRequest
+} from './detached-protocol.ts'
 import { toRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
-import { startMounterAhead } from './mount-ahead.ts'
+import type { MounterGreeting } from './mounter-protocol.ts'
+import { StartersMounter } from './starters-mounter.ts'
 
 const STATUS_DESCRIPTOR = 3
 
@@ -20,20 +26,15 @@ function tell(event: DetachedEvent): void {
 
 const lines = readJsonLines(process.stdin)
 const first = await lines.next()
-const { container } = first.value as DetachedRequest
+const { container, hasMounter } = first.value as DetachedRequest
 const abandoned = new AbortController()
-void lines.next().then(
-  ({ done }) => done === true && abandoned.abort(),
-  () => abandoned.abort()
-)
+const greeting = new Promise<MounterGreeting | undefined>((resolve) => void listen(resolve))
 
 try {
-  const mounter = startMounterAhead(container)
-  // Loaded while the mounter loads.
   const { runContainer } = await import('./runner.ts')
   const { exitCode } = await runContainer({
     container,
-    ...(mounter === undefined ? {} : { mounter }),
+    ...(hasMounter ? { mounter: new StartersMounter(greeting) } : {}),
     console: 'log',
     signal: abandoned.signal,
     events: {
@@ -47,3 +48,16 @@ try {
   process.exitCode = 1
 }
 status.end(() => process.exit())
+
+/** Hears the starter out. One that goes, or says what nobody understands, before `keep` has abandoned us. */
+async function listen(onMounter: (greeting: MounterGreeting | undefined) => void): Promise<void> {
+  try {
+    for await (const line of lines) {
+      const message = line as DetachedMounter | DetachedKeep
+      if ('keep' in message) return
+      onMounter(message.mounter)
+    }
+  } catch {}
+  abandoned.abort()
+  onMounter(undefined)
+}

@@ -1,7 +1,7 @@
 import type { BootProfile } from '../image/boot-profile.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
-import type { StartingMounter } from './starting-mounter.ts'
+import type { MounterAhead } from './starting-mounter.ts'
 
 /** What the runner tells whoever waits for it. */
 export interface RunnerEvents {
@@ -20,8 +20,8 @@ export interface RunnerOptions {
   readonly events?: RunnerEvents
   /** Aborting undoes the container, at whatever stage it is, and does not wait for it to like that. */
   readonly signal?: AbortSignal
-  /** From `startMounterAhead` of the same options. It is disposed of, needed or not. */
-  readonly mounter?: StartingMounter
+  /** Of the same options, already started. It is disposed of, needed or not. */
+  readonly mounter?: MounterAhead
 }
 
 export interface RunnerResult {

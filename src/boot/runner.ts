@@ -29,7 +29,7 @@ import { removeTree } from './remove-tree.ts'
 import { requireRoot } from './require-root.ts'
 import { RunState } from './run-state.ts'
 import type { RunnerEvents, RunnerOptions, RunnerResult } from './runner-options.ts'
-import type { StartingMounter } from './starting-mounter.ts'
+import type { MounterAhead } from './starting-mounter.ts'
 import { forwardSignal, requestStop } from './stop-control.ts'
 import { sweep } from './sweep.ts'
 import { watchContainer } from './watch-container.ts'
@@ -45,7 +45,7 @@ export class Runner {
   readonly #console: 'inherit' | 'log'
   readonly #events: RunnerEvents
   readonly #state: RunState
-  readonly #mounter: StartingMounter | undefined
+  readonly #mounter: MounterAhead | undefined
   readonly #starting = new AbortController()
   /** Aborted when nobody need wait any longer for start-up inside to end. */
   readonly #readiness = new AbortController()

@@ -17,13 +17,24 @@ export interface StartMounterOptions extends Omit<OpenImageOptions, 'signal'> {
   readonly mounterScript?: string
 }
 
+/** A mounter that starts, seen by whoever will lease from it. */
+export interface MounterAhead extends AsyncDisposable {
+  /**
+   * Waits for its greeting; may be called once.
+   *
+   * @returns the socket to lease from
+   * @throws ContainerError why there is none; `CANCELLED` when `signal` aborts
+   */
+  socket(signal?: AbortSignal): Promise<string>
+}
+
 const MOUNTER_SCRIPT = fileURLToPath(new URL('mounter-main.js', import.meta.url))
 
 /**
  * A mounter process that was just started; it knows by itself whether it is needed. Disposing before
  * its greeting was taken ends it, with all it has done undone.
  */
-export class StartingMounter implements AsyncDisposable {
+export class StartingMounter implements MounterAhead {
   readonly #child: ReturnType<typeof spawnService>
   readonly #exited: Promise<void>
   readonly #greeting: Promise<MounterGreeting | undefined>
@@ -54,12 +65,6 @@ export class StartingMounter implements AsyncDisposable {
     this.#greeting.catch(() => {})
   }
 
-  /**
-   * Waits for its greeting; may be called once.
-   *
-   * @returns the socket to lease from
-   * @throws ContainerError why there is none; `CANCELLED` when `signal` aborts
-   */
   async socket(signal?: AbortSignal): Promise<string> {
     // Ending its input tells the mounter that nobody waits any more; it then undoes what it has.
     const cancel = (): void => void this.#child.stdin?.end()

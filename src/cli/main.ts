@@ -4,7 +4,7 @@ import { RELEASE } from '../daemon/release.ts'
 import { isContainerError } from '../image/errors.ts'
 import { EXIT_FAILED, EXIT_USAGE, exitStatus } from './exit-status.ts'
 import { addGlobalOptions } from './globals.ts'
-import { printError } from './output.ts'
+import { printError, writeAll } from './output.ts'
 import { VERBS } from './verbs.ts'
 import { addVmOptions, hookVm } from './vm.ts'
 
@@ -14,6 +14,10 @@ const program = new Command('dat-container')
   .showHelpAfterError('(dat-container help COMMAND tells more)')
   .enablePositionalOptions()
   .configureHelp({ showGlobalOptions: true })
+  .configureOutput({
+    writeOut: (text) => writeAll(1, text),
+    writeErr: (text) => writeAll(2, text)
+  })
   .exitOverride()
 
 for (const add of VERBS) add(program)

@@ -58,7 +58,8 @@ export function table(rows: readonly (readonly string[])[]): string[] {
   )
 }
 
-function writeAll(descriptor: number, text: string): void {
+/** Writes all of it before it returns; a reader that has gone, as with `| head`, is no error. */
+export function writeAll(descriptor: 1 | 2, text: string): void {
   const bytes = Buffer.from(text)
   for (let offset = 0; offset < bytes.length;) {
     try {
@@ -66,7 +67,6 @@ function writeAll(descriptor: number, text: string): void {
     } catch (error) {
       const code = error instanceof Error && 'code' in error ? error.code : undefined
       if (code === 'EAGAIN') continue
-      // The reader has gone, as with `| head`: nothing more to say.
       if (code === 'EPIPE') return
       throw error
     }

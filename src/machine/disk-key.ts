@@ -28,8 +28,10 @@ export async function diskKey(
   before: MachineConfig | undefined,
   notice: (line: string) => void
 ): Promise<string | undefined> {
-  const { keyFile } = config
-  if (keyFile === undefined) return undefined
+  if (config.keyFile === undefined) return undefined
+  // A home that was moved has its own keys with it.
+  const keyFile =
+    !existsSync(config.keyFile) && existsSync(places.key) ? places.key : config.keyFile
   if (config.diskBytes === 0) {
     throw new ContainerError('USAGE', `machine ${places.name} has no data disk to encrypt`, {
       hint: 'give it one with --disk, or leave the encryption out'

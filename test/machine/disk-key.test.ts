@@ -47,6 +47,8 @@ void test('keys of encrypted data disks', async (t) => {
   const before = mergeOptions('web', { keyFile: web.key }, undefined)
   t.is(await ask(web, undefined, { before }), web.key, 'the next start has it too')
   t.alike(readFileSync(web.key), key, 'and it is the same')
+  const moved = { ...before, keyFile: join(directory, 'where-it-was', 'data.key') }
+  t.is(await ask(web, undefined, { before: moved }), web.key, 'and in a home that was moved')
   await refused('USAGE', ask(web, web.key, { diskBytes: 0 }))
   await rm(web.key)
   await refused('NOT_FOUND', ask(web, undefined, { before }))

@@ -1,0 +1,28 @@
+import { ContainerError } from '../image/errors.ts'
+import { untilAborted } from '../p2p/waiting.ts'
+import { fromRecord } from './error-record.ts'
+import type { MounterGreeting } from './mounter-protocol.ts'
+import type { MounterAhead } from './starting-mounter.ts'
+
+/** The mounter that the starter of a detached runner has started, and will end if nobody leases from it. */
+export class StartersMounter implements MounterAhead {
+  readonly #greeting: Promise<MounterGreeting | undefined>
+
+  /** @param greeting undefined when the starter has gone before it came; never rejects */
+  constructor(greeting: Promise<MounterGreeting | undefined>) {
+    this.#greeting = greeting
+  }
+
+  async socket(signal?: AbortSignal): Promise<string> {
+    const greeting = await (signal === undefined
+      ? this.#greeting
+      : untilAborted(this.#greeting, signal).catch(() => undefined))
+    if (greeting === undefined) {
+      throw new ContainerError('CANCELLED', 'cancelled while the image was being mounted')
+    }
+    if ('error' in greeting) throw fromRecord(greeting.error)
+    return greeting.socket
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
