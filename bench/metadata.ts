@@ -27,7 +27,7 @@ const TASKS = {
   'open and 4 KiB': 'find . -type f -print0 | xargs -0 head -qc 4096 > /dev/null',
   'read all': 'find . -type f -print0 | xargs -0 cat > /dev/null',
   sequential: 'for n in 1 2 3 4 5 6 7 8; do cat LARGEST > /dev/null; done',
-  random: `perl -e '${randomReads(40_000)}' LARGEST`,
+  random: `perl -e '${randomReads(400_000)}' LARGEST`,
   tar: 'tar -cf - . | cat > /dev/null'
 } as const
 type Task = keyof typeof TASKS

@@ -57,7 +57,9 @@ const rivals = await presentRivals(values.rivals)
 /** What runs is ended in order, and what was measured is reported. A second signal kills. */
 let stopping = false
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
+  // Not `once`: execa's own handler ends a process that seems to listen no longer.
+  process.on(signal, () => {
+    if (stopping) process.exit(130)
     stopping = true
     console.log('ending after this start')
   })

@@ -5,7 +5,8 @@ import { formatKey, parseFullLink } from '../p2p/link.ts'
 import { installedFolder, readInstalled, type InstalledImage } from './installed-images.ts'
 import { machineHome } from './machine-paths.ts'
 import { formatKeyId, parsePublicKey } from './minisign.ts'
-import { findImage, hasImage, imagePlaces, readOsManifest, type ImagePlace } from './os-image.ts'
+import { findImage, hasImage, imagePlaces, type ImagePlace } from './os-image.ts'
+import { readOsManifest } from './os-manifest.ts'
 
 /** One HyperOS on this machine. */
 export interface ListedImage {

@@ -5,8 +5,8 @@ import { systemErrorCode } from '../image/errors.ts'
 import { cpioOfFiles } from './cpio-entry.ts'
 import { formatPublicKey } from './minisign.ts'
 import { NETBOOT_CHECK, NETBOOT_FOLDER } from './netboot-script.ts'
+import { checkFile } from './os-image.ts'
 import {
-  checkFile,
   givenPublicKey,
   INITRD,
   KERNEL,
@@ -15,7 +15,7 @@ import {
   refusedImage,
   SIGNATURE,
   type ListedFile
-} from './os-image.ts'
+} from './os-manifest.ts'
 import type { Architecture } from './qemu-plan.ts'
 
 /** An image in memory: these very bytes were checked. */

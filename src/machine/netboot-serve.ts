@@ -20,7 +20,8 @@ import {
   netbootScript,
   netbootWords
 } from './netboot-script.ts'
-import { findImage, KERNEL } from './os-image.ts'
+import { findImage } from './os-image.ts'
+import { KERNEL } from './os-manifest.ts'
 import { homeSshKey } from './ssh-key.ts'
 
 export interface NetbootRequest {

@@ -19,7 +19,7 @@ import {
   refusedImage,
   SIGNATURE,
   type OsManifest
-} from './os-image.ts'
+} from './os-manifest.ts'
 
 /** What a shared image says that it is; nothing but its manifest was fetched, and no signature checked. */
 export interface OfferedImage {

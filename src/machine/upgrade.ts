@@ -20,15 +20,8 @@ import {
   type OfferedImage,
   type PeerOptions
 } from './offered-image.ts'
-import {
-  givenPublicKey,
-  INITRD,
-  KERNEL,
-  MANIFEST,
-  openImage,
-  refusedImage,
-  SIGNATURE
-} from './os-image.ts'
+import { openImage } from './os-image.ts'
+import { givenPublicKey, INITRD, KERNEL, MANIFEST, refusedImage, SIGNATURE } from './os-manifest.ts'
 import { compareReleases } from './release-order.ts'
 
 export interface UpgradeRequest extends PeerOptions {

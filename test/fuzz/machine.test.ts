@@ -6,7 +6,7 @@ import {
   type SignedRecord
 } from '../../src/boot/attest-record.ts'
 import { sealManifest, UNSET_DIGEST } from '../../src/machine/manifest-digest.ts'
-import { parseOsManifest } from '../../src/machine/os-image.ts'
+import { parseOsManifest } from '../../src/machine/os-manifest.ts'
 import { fuzz } from './fuzz.ts'
 import { changedJson, jsonChanges } from './json-changes.ts'
 import { mutate, mutations } from './mutations.ts'

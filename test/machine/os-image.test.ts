@@ -6,7 +6,8 @@ import test from 'brittle'
 import { generateKeys, parseSecretKey, signManifest } from '../../os-image/sign.ts'
 import { isContainerError } from '../../src/image/errors.ts'
 import { sealManifest, UNSET_DIGEST } from '../../src/machine/manifest-digest.ts'
-import { openImage, parseOsManifest } from '../../src/machine/os-image.ts'
+import { openImage } from '../../src/machine/os-image.ts'
+import { parseOsManifest } from '../../src/machine/os-manifest.ts'
 
 function manifestText(change: Record<string, unknown> = {}): string {
   const sha256 = createHash('sha256').update('content').digest('hex')

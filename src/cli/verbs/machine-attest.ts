@@ -80,7 +80,8 @@ async function verifyKept(
   const { readFile } = await import('node:fs/promises')
   const { parseSshPublicKey } = await import('../../boot/ssh-signature.ts')
   const { checkRecord } = await import('../../machine/attest.ts')
-  const { openImage, textOrFile } = await import('../../machine/os-image.ts')
+  const { openImage } = await import('../../machine/os-image.ts')
+  const { textOrFile } = await import('../../machine/os-manifest.ts')
   const document = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new ContainerError('NOT_FOUND', `cannot read ${file}`, {
       hint: 'give what machine attest --output wrote',
