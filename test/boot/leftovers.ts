@@ -17,11 +17,13 @@ export interface Snapshot {
 
 /** `ip netns add` mounts this once a boot of the machine, and keeps it. */
 const NAMESPACES = '/run/netns'
+/** Of the build of HyperOS that runs beside the tests, and of nothing else. */
+const BUILD_NICENESS = 19
 const OURS = /dat-container|systemd-nspawn|mounter|runner-main|\/build\/(src|test)\//
 
 /** Looks at mounts, loop devices, processes, network namespaces and cgroups of this machine. */
 export function snapshot(): Snapshot {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !isOfBuild(name))
   return {
     mounts: readFileSync('/proc/self/mountinfo', 'utf8')
       .trim()
@@ -98,6 +100,18 @@ function describeProcess(pid: string): string[] {
       : []
   } catch {
     return []
+  }
+}
+
+/** Whether a process has the niceness of the build, field 19 of proc_pid_stat(5). */
+function isOfBuild(pid: string): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    // The name before it may hold anything.
+    const [, ...fields] = stat.slice(stat.lastIndexOf(')')).split(' ')
+    return Number(fields[16]) === BUILD_NICENESS
+  } catch {
+    return false
   }
 }
 
