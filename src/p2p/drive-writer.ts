@@ -9,7 +9,7 @@ import { BLOCK_ROOM } from './block-room.ts'
 import { changedDriveEntries, driveEntries, ROOTFS_FOLDER } from './drive-entries.ts'
 import { KEY_BYTES } from './link.ts'
 import type { PeerNode } from './peer-node.ts'
-import { storeError } from './store-error.ts'
+import { checkRoom, storeError } from './store-error.ts'
 
 export interface WriterOptions {
   readonly node: PeerNode
@@ -91,17 +91,16 @@ export class DriveWriter implements AsyncDisposable {
    * @throws ContainerError `DISK_FULL`
    */
   append(blocks: readonly Uint8Array[]): Promise<number> {
-    return this.appendInPlace(
-      blocks.map((block) => {
-        const roomy = Buffer.allocUnsafeSlow(BLOCK_ROOM + block.length)
-        roomy.set(block, BLOCK_ROOM)
-        return roomy
-      })
-    )
+    return this.appendInPlace(withRoom(blocks))
   }
 
   /** {@link append} of blocks with `BLOCK_ROOM` bytes before each, which are overwritten. */
-  appendInPlace(blocks: readonly Uint8Array[]): Promise<number> {
+  async appendInPlace(blocks: readonly Uint8Array[]): Promise<number> {
+    checkRoom(this.#storage)
+    return this.#enqueue(blocks)
+  }
+
+  #enqueue(blocks: readonly Uint8Array[]): Promise<number> {
     const appended = new Promise<number>((resolve, reject) => {
       this.#waiting.push({ blocks, resolve, reject })
     })
@@ -179,7 +178,8 @@ export class DriveWriter implements AsyncDisposable {
     if (first >= this.length) return
     await this.#blobs.clear(first, this.length)
     const manifest = await this.newestManifest()
-    if (manifest) await this.append([manifest])
+    // Small, and what makes room again: there may be none to spare.
+    if (manifest) await this.#enqueue(withRoom([manifest]))
   }
 
   /** The block of the newest version's manifest; undefined before the first is committed. */
@@ -214,6 +214,14 @@ export class DriveWriter implements AsyncDisposable {
     await this.#blobs.close()
     await this.#drive.close()
   }
+}
+
+function withRoom(blocks: readonly Uint8Array[]): Buffer[] {
+  return blocks.map((block) => {
+    const roomy = Buffer.allocUnsafeSlow(BLOCK_ROOM + block.length)
+    roomy.set(block, BLOCK_ROOM)
+    return roomy
+  })
 }
 
 function* inGroups<T>(items: Iterable<T>, size: number): Generator<T[]> {

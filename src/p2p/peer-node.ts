@@ -6,6 +6,7 @@ import { ContainerError } from '../image/errors.ts'
 import { DirectPeers } from './direct-peers.ts'
 import type { PeerAddress } from './peer-address.ts'
 import { Replications, type ConnectionKind } from './replications.ts'
+import { fullDisk } from './store-error.ts'
 import { pause } from './waiting.ts'
 
 /** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
@@ -66,7 +67,7 @@ export class PeerNode implements AsyncDisposable {
   /**
    * Opens the store and joins the DHT; returns before the DHT has answered.
    *
-   * @throws ContainerError `BUSY` when another process has the store open, `IO` when it cannot listen
+   * @throws ContainerError `BUSY` when another process has the store open, `DISK_FULL`, `IO` when it cannot listen
    */
   static async open(options: PeerNodeOptions): Promise<PeerNode> {
     const storage = new HypercoreStorage(options.storage, {
@@ -79,6 +80,8 @@ export class PeerNode implements AsyncDisposable {
     try {
       await store.ready()
     } catch (cause) {
+      const full = /no space left/i.test(text(cause)) && fullDisk(options.storage, cause)
+      if (full) throw full
       throw new ContainerError('BUSY', `cannot open the store ${options.storage}: ${text(cause)}`, {
         hint: 'another process may have it open; stop it, or use another --home',
         cause

@@ -7,6 +7,17 @@ import { ContainerError } from '../image/errors.ts'
  */
 const NO_SPACE_BYTES = 96 * 1024 * 1024
 
+/**
+ * Left free by who publishes: a store that was not closed writes when it is opened what its log of two
+ * write buffers holds, and does not open on a disk that has no room for that.
+ */
+const RESERVED_BYTES = 48 * 1024 * 1024
+
+/** @throws ContainerError `DISK_FULL` where no room would be left for what the store needs itself */
+export function checkRoom(storage: string): void {
+  if (freeBytes(storage) < RESERVED_BYTES) throw diskFull(storage)
+}
+
 /** Puts a store's write error into the user's terms. */
 export function storeError(storage: string, cause: unknown): ContainerError {
   const text = cause instanceof Error ? cause.message : String(cause)
@@ -17,12 +28,20 @@ export function storeError(storage: string, cause: unknown): ContainerError {
 
 /** The error to give when a write failed and the disk has no room; undefined when it has. */
 export function fullDisk(storage: string, cause?: unknown): ContainerError | undefined {
+  return freeBytes(storage) < NO_SPACE_BYTES ? diskFull(storage, cause) : undefined
+}
+
+/** Infinity where nobody knows. */
+function freeBytes(storage: string): number {
   try {
     const { bavail, bsize } = statfsSync(storage)
-    if (bavail * bsize >= NO_SPACE_BYTES) return undefined
+    return bavail * bsize
   } catch {
-    return undefined
+    return Infinity
   }
+}
+
+function diskFull(storage: string, cause?: unknown): ContainerError {
   return new ContainerError('DISK_FULL', `the disk that holds ${storage} is full`, {
     hint: 'free some space (`dat-container images` and `unseed` help), or use another --home',
     cause
