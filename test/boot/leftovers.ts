@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
+import { getPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What a test may leave behind on a machine. */
@@ -103,13 +104,9 @@ function describeProcess(pid: string): string[] {
   }
 }
 
-/** Whether a process has the niceness of the build, field 19 of proc_pid_stat(5). */
 function isOfBuild(pid: string): boolean {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The name before it may hold anything.
-    const [, ...fields] = stat.slice(stat.lastIndexOf(')')).split(' ')
-    return Number(fields[16]) === BUILD_NICENESS
+    return getPriority(Number(pid)) === BUILD_NICENESS
   } catch {
     return false
   }
