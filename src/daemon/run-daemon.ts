@@ -28,6 +28,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
 
 function signalled(): Promise<void> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+    // Not once: a second signal would end the process in the middle of its orderly end.
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve())
   })
 }

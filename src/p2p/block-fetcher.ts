@@ -1,7 +1,7 @@
 import type Hypercore from 'hypercore'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { Hedging } from './hedging.ts'
-import { fullDisk } from './store-error.ts'
+import { fullDisk, lacksRoom } from './store-error.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from './waiting.ts'
 
 /**
@@ -280,6 +280,12 @@ export class BlockFetcher {
     const quietFor = this.#waiting > 0 ? 0 : performance.now() - this.#lastMiss
     const window = this.#windowAfter(quietFor)
     while (this.#filling < window) {
+      // What a running container waits for may take the last of the disk; this may not.
+      const noRoom = lacksRoom(this.#storage)
+      if (noRoom) {
+        this.stopFill(noRoom)
+        return
+      }
       const next = fill.next()
       if (next.done) {
         if (this.#filling === 0) this.stopFill()

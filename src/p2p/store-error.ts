@@ -8,14 +8,20 @@ import { ContainerError } from '../image/errors.ts'
 const NO_SPACE_BYTES = 96 * 1024 * 1024
 
 /**
- * Left free by who publishes: a store that was not closed writes when it is opened what its log of two
+ * Left free by who publishes or fills an image up: a store that was not closed writes when it is opened what its log of two
  * write buffers holds, and does not open on a disk that has no room for that.
  */
 const RESERVED_BYTES = 48 * 1024 * 1024
 
 /** @throws ContainerError `DISK_FULL` where no room would be left for what the store needs itself */
 export function checkRoom(storage: string): void {
-  if (freeBytes(storage) < RESERVED_BYTES) throw diskFull(storage)
+  const error = lacksRoom(storage)
+  if (error) throw error
+}
+
+/** What {@link checkRoom} throws; undefined where there is room. */
+export function lacksRoom(storage: string): ContainerError | undefined {
+  return freeBytes(storage) < RESERVED_BYTES ? diskFull(storage) : undefined
 }
 
 /** Puts a store's write error into the user's terms. */

@@ -229,6 +229,8 @@ test(
       const ran = await reader.run('pull', link)
       t.is(ran.exitCode, 1)
       t.ok(isOneLine(ran) && ran.stderr.includes('full'), ran.stderr)
+      await reader.ok('daemon', 'stop')
+      t.is((await reader.run('images')).exitCode, 0, 'the store opens on the full disk')
       execFileSync('mount', ['-o', 'remount,size=600m', home])
       t.is((await reader.json<{ complete: boolean }>('pull', link)).complete, true)
     } finally {
