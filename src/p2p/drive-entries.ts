@@ -2,8 +2,10 @@ import { isAscii } from 'node:buffer'
 import type { EntryValue } from 'hyperdrive'
 import type { Extent, Tree } from '../image/tree.ts'
 
-/** Stands where a name is not UTF-8. */
+/** Stands where a name is not UTF-8, and for a backslash. */
 const REPLACEMENT = '\uFFFD'
+const SLASH = Buffer.from('/')
+const BACKSLASH = '\\'.charCodeAt(0)
 
 /** Where an image's root directory stands in its drive. */
 export const ROOTFS_FOLDER = '/rootfs'
@@ -14,22 +16,61 @@ export const ROOTFS_FOLDER = '/rootfs'
  * blob id, because a file's blocks need not stand in a row (equal chunks are stored once); the
  * metadata holds them as `[position in chunks, first block, offset in it, count]`.
  *
- * Names that are not UTF-8 are shown with replacement characters; where two of them become equal one
- * entry stands for both.
+ * Names that are not UTF-8 are shown with replacement characters, and so are backslashes, which a
+ * Hyperdrive takes for slashes; where two of them become equal one entry stands for both. All others
+ * come in order of their bytes.
  */
 export function* driveEntries(tree: Tree): Generator<[name: string, value: EntryValue]> {
-  const pending: { directory: number; path: string }[] = [{ directory: 0, path: ROOTFS_FOLDER }]
-  for (let at = pending.pop(); at; at = pending.pop()) {
-    const first = tree.firstEntry(at.directory)
-    const end = first + tree.directoryEntryCount(at.directory)
-    for (let entry = first; entry < end; entry++) {
-      const inode = tree.entryInode(entry)
-      const path = `${at.path}/${Buffer.from(tree.entryName(entry)).toString()}`
-      const type = tree.type(inode)
-      if (type === 'directory') pending.push({ directory: inode, path })
-      else if (type === 'file' || type === 'symlink') yield [path, entryValue(tree, inode)]
+  const pending: WalkedDirectory[] = [walked(tree, 0, ROOTFS_FOLDER)]
+  for (let at = pending.at(-1); at; at = pending.at(-1)) {
+    const entry = at.entries[at.next++]
+    if (entry === undefined) {
+      pending.pop()
+      continue
     }
+    const inode = tree.entryInode(entry)
+    const path = `${at.path}/${shownName(tree.entryName(entry))}`
+    const type = tree.type(inode)
+    if (type === 'directory') pending.push(walked(tree, inode, path))
+    else if (type === 'file' || type === 'symlink') yield [path, entryValue(tree, inode)]
   }
+}
+
+/** Whether an entry's name is not the file's, so that another may have the same. */
+export function isBlurred(name: string): boolean {
+  return name.includes(REPLACEMENT)
+}
+
+interface WalkedDirectory {
+  readonly path: string
+  readonly entries: readonly number[]
+  /** Place in `entries`. */
+  next: number
+}
+
+/** A directory's entries in the order of the paths below them: a directory's name counts with its slash. */
+function walked(tree: Tree, directory: number, path: string): WalkedDirectory {
+  const [first, end] = entryRange(tree, directory)
+  const entries: number[] = []
+  let areInOrder = true
+  for (let entry = first; entry < end; entry++) {
+    entries.push(entry)
+    areInOrder &&= tree.type(tree.entryInode(entry)) !== 'directory'
+  }
+  if (areInOrder) return { path, entries, next: 0 }
+  const keys = new Map(entries.map((entry) => [entry, withSlash(tree, entry)]))
+  entries.sort((a, b) => Buffer.compare(keys.get(a)!, keys.get(b)!))
+  return { path, entries, next: 0 }
+}
+
+function withSlash(tree: Tree, entry: number): Uint8Array {
+  const name = tree.entryName(entry)
+  if (tree.type(tree.entryInode(entry)) !== 'directory') return name
+  return Buffer.concat([name, SLASH])
+}
+
+function shownName(name: Uint8Array): string {
+  return Buffer.from(name).toString().replaceAll('\\', REPLACEMENT)
 }
 
 /** An entry to write, or one that is gone: its value is undefined. */
@@ -48,7 +89,7 @@ interface DirectoryPair {
  */
 export function* changedDriveEntries(before: Tree, after: Tree): Generator<EntryChange> {
   const changed: [path: string, inode: number][] = []
-  // Names that are not UTF-8 may share an entry: where one goes, those that stay are written again.
+  // Names that are not shown as they are may share an entry: where one goes, those that stay are written again.
   const blurred: [path: string, inode: number][] = []
   const goneBlurred = new Set<string>()
   const pending: DirectoryPair[] = [{ before: 0, after: 0, path: ROOTFS_FOLDER }]
@@ -57,19 +98,19 @@ export function* changedDriveEntries(before: Tree, after: Tree): Generator<Entry
       const wasDirectory = was !== undefined && before.type(was) === 'directory'
       const isDirectory = is !== undefined && after.type(is) === 'directory'
       const isEqual = was !== undefined && is !== undefined && isSame(before, was, after, is)
-      // Most are equal, and making their paths is most of the work. No name that is ASCII is blurred.
-      if (isEqual && !isDirectory && isAscii(name) && !at.path.includes(REPLACEMENT)) continue
-      const path = `${at.path}/${Buffer.from(name).toString()}`
+      // Most are equal, and making their paths is most of the work.
+      if (isEqual && !isDirectory && isPlain(name) && !isBlurred(at.path)) continue
+      const path = `${at.path}/${shownName(name)}`
       if (wasDirectory || isDirectory) {
         const pair = { before: wasDirectory ? was : undefined, after: isDirectory ? is : undefined }
         pending.push({ ...pair, path })
       }
-      const isBlurred = path.includes(REPLACEMENT)
+      const mayBeAnothers = isBlurred(path)
       if (is !== undefined && hasEntry(after, is)) {
-        if (isBlurred) blurred.push([path, is])
+        if (mayBeAnothers) blurred.push([path, is])
         if (!isEqual) changed.push([path, is])
       } else if (was !== undefined && hasEntry(before, was)) {
-        if (isBlurred) goneBlurred.add(path)
+        if (mayBeAnothers) goneBlurred.add(path)
         yield [path, undefined]
       }
     }
@@ -78,6 +119,11 @@ export function* changedDriveEntries(before: Tree, after: Tree): Generator<Entry
   for (const [path, inode] of blurred) {
     if (goneBlurred.has(path)) yield [path, entryValue(after, inode)]
   }
+}
+
+/** Whether a name is surely shown as it is; told at little cost. */
+function isPlain(name: Uint8Array): boolean {
+  return isAscii(name) && !name.includes(BACKSLASH)
 }
 
 /** Entries of two directories by name, in order of names' bytes. */

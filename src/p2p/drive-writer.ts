@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type Hypercore from 'hypercore'
-import Hyperdrive from 'hyperdrive'
+import Hyperdrive, { type EntryValue } from 'hyperdrive'
 import { ContainerError } from '../image/errors.ts'
 import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
+import { AscendingBee } from './ascending-bee.ts'
 import { BLOCK_ROOM } from './block-room.ts'
-import { changedDriveEntries, driveEntries, ROOTFS_FOLDER } from './drive-entries.ts'
+import { changedDriveEntries, driveEntries, isBlurred, ROOTFS_FOLDER } from './drive-entries.ts'
 import { KEY_BYTES } from './link.ts'
 import type { PeerNode } from './peer-node.ts'
 import { checkRoom, storeError } from './store-error.ts'
@@ -18,8 +19,10 @@ export interface WriterOptions {
   readonly secret: Buffer
 }
 
-/** A batch of entries is in memory until it is flushed, at about a kilobyte each. */
-const BATCH_ENTRIES = 4096
+/** Of a first version at once. */
+const APPENDED_ENTRIES = 4096
+/** The first block of a Hyperbee says what it is. */
+const HEADER_BLOCKS = 1
 /** Their nodes fit into the cache of the bee. */
 const LOOKED_UP_ENTRIES = 512
 
@@ -119,9 +122,10 @@ export class DriveWriter implements AsyncDisposable {
     const block = encodeManifest(manifest)
     const byteOffset = this.#blobs.byteLength
     const blockOffset = await this.append([block])
-    let entries = 0
-    let batch = this.#drive.batch()
+    let batch: Hyperdrive | undefined
     try {
+      const whole = previous ? undefined : await this.#appendEntries(tree)
+      batch = this.#drive.batch()
       if (previous) {
         for (const changes of inGroups(changedDriveEntries(previous, tree), LOOKED_UP_ENTRIES)) {
           // A batch asks for the nodes on its way one by one; asked for together, they are here by then.
@@ -130,24 +134,40 @@ export class DriveWriter implements AsyncDisposable {
             await (value === undefined ? batch.del(name) : batch.putEntry(name, value))
           }
         }
-      } else {
-        for (const [name, value] of driveEntries(tree)) {
-          await batch.putEntry(name, value)
-          // Nobody knows of a drive without a version, so its entries need not come all at once.
-          if (++entries % BATCH_ENTRIES !== 0) continue
-          await batch.flush()
-          batch = this.#drive.batch()
-        }
       }
+      for (const [name, value] of whole ?? []) await batch.putEntry(name, value)
       await batch.putEntry(MANIFEST_PATH, {
         blob: { byteOffset, blockOffset, blockLength: 1, byteLength: block.byteLength },
         metadata: { version: manifest.version }
       })
       await batch.flush()
     } catch (cause) {
-      await batch.close().catch(() => {})
+      await batch?.close().catch(() => {})
       throw storeError(this.#storage, cause)
     }
+  }
+
+  /**
+   * Appends a first version's entries, in several appends: nobody knows of a drive without a version.
+   *
+   * @returns those that are left for a batch, as others may have the same name
+   */
+  async #appendEntries(tree: Tree): Promise<[name: string, value: EntryValue][]> {
+    const header = this.#drive.db.batch()
+    await header.getRoot(true)
+    await header.close()
+    const { core } = this.#drive
+    // A commit that failed before may have left some, or all.
+    if (core.length !== HEADER_BLOCKS) return [...driveEntries(tree)]
+    const left: [name: string, value: EntryValue][] = []
+    const bee = new AscendingBee(core.length)
+    for (const [name, value] of driveEntries(tree)) {
+      if (isBlurred(name)) left.push([name, value])
+      else bee.add(entryKey(name), Buffer.from(JSON.stringify(value)))
+      if (bee.length === APPENDED_ENTRIES) await core.append(bee.take())
+    }
+    if (bee.length > 0) await core.append(bee.take())
+    return left
   }
 
   /** Has the store's nodes on the way to these files' entries in memory. @param paths in the image */
@@ -214,6 +234,11 @@ export class DriveWriter implements AsyncDisposable {
     await this.#blobs.close()
     await this.#drive.close()
   }
+}
+
+/** As Hyperdrive stores a name: in the part `files` of its Hyperbee. */
+function entryKey(name: string): Buffer {
+  return Buffer.from(`files\0${name}`)
 }
 
 function withRoom(blocks: readonly Uint8Array[]): Buffer[] {

@@ -104,10 +104,25 @@ declare module 'hyperbee' {
     ready(): Promise<void>
     close(): Promise<void>
     getHeader(options?: { timeout?: number; wait?: boolean }): Promise<{ protocol?: string } | null>
+    get(key: Buffer): Promise<{ key: Buffer; value: Buffer } | null>
+    put(key: Buffer, value: Buffer): Promise<void>
+    del(key: Buffer): Promise<void>
+    createReadStream(): AsyncIterable<{ key: Buffer; value: Buffer }>
+    batch(): { getRoot(ensureHeader: boolean): Promise<unknown>; close(): Promise<void> }
     sub(name: string): {
       get(key: string): Promise<{ value: EntryValue } | null>
     }
   }
+}
+
+declare module 'hyperbee/lib/messages.js' {
+  export interface IndexLevel {
+    readonly keys: readonly number[]
+    /** Of each child the number of its block, and its place in that block's index. */
+    readonly children: readonly number[]
+  }
+  export const YoloIndex: { encode(index: { levels: readonly IndexLevel[] }): Buffer }
+  export const Node: { encode(node: { key: Buffer; value: Buffer; index: Buffer }): Buffer }
 }
 
 declare module 'hyperdrive' {
@@ -132,6 +147,13 @@ declare module 'hyperdrive' {
     constructor(store: Corestore, key: Buffer, options: { encryptionKey?: Buffer | null })
     readonly key: Buffer
     readonly core: Hypercore
+    readonly db: {
+      batch(): {
+        /** Of an empty log with `true`, appends its header. */
+        getRoot(ensureHeader: boolean): Promise<unknown>
+        close(): Promise<void>
+      }
+    }
     readonly version: number
     readonly discoveryKey: Buffer
     ready(): Promise<void>

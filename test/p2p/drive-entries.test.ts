@@ -1,12 +1,14 @@
 import test from 'brittle'
 import { TreeBuilder } from '../../src/image/tree-builder.ts'
 import { CHUNK_BYTES, type Tree } from '../../src/image/tree.ts'
-import { changedDriveEntries, driveEntries } from '../../src/p2p/drive-entries.ts'
+import { changedDriveEntries, driveEntries, isBlurred } from '../../src/p2p/drive-entries.ts'
 import { random } from '../image/trees.ts'
 
 const ROUNDS = 400
-/** The last two are shown alike: neither is UTF-8. */
-const NAMES = ['a', 'b', 'c', 'é', 'f\xfe', 'f\xff'].map((name) => Buffer.from(name, 'latin1'))
+/** The last three are shown alike: two are not UTF-8, and one has a backslash. `a-` stands before `a/`. */
+const NAMES = ['a', 'a-', 'b', '\xc3\xa9', 'f\xfe', 'f\xff', 'f\\'].map((name) =>
+  Buffer.from(name, 'latin1')
+)
 
 /** A small tree; those of two seeds often have names in common, of the same type or of another. */
 function randomTree(next: () => number): Tree {
@@ -85,4 +87,17 @@ void test('the changes from one tree to another lead from its entries to the oth
   t.is(needless, 0, 'and what is equal is left alone')
   const tree = randomTree(next)
   t.alike([...changedDriveEntries(tree, tree)], [], 'nothing changes where nothing did')
+})
+
+void test('names that are shown as they are come in order of their bytes', (t) => {
+  const next = random(21)
+  let wrong = 0
+  for (let round = 0; round < ROUNDS; round++) {
+    const names = [...driveEntries(randomTree(next))]
+      .map(([name]) => name)
+      .filter((name) => !isBlurred(name))
+      .map((name) => Buffer.from(name))
+    if (names.some((name, n) => n > 0 && Buffer.compare(names[n - 1]!, name) >= 0)) wrong++
+  }
+  t.is(wrong, 0)
 })

@@ -1,0 +1,78 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test from 'brittle'
+import Corestore from 'corestore'
+import Hyperbee from 'hyperbee'
+import HypercoreStorage from 'hypercore-storage'
+import { AscendingBee } from '../../src/p2p/ascending-bee.ts'
+import { random } from '../image/trees.ts'
+
+/** Around where a leaf is full, where the tree gets a level more, and several appends. */
+const COUNTS = [0, 1, 8, 9, 10, 44, 45, 46, 1_000, 3_000]
+const APPENDED = 700
+const CHANGES = 400
+
+const key = (n: number): Buffer => Buffer.from(`key ${String(n).padStart(6, '0')}`)
+const value = (text: string): Buffer => Buffer.from(`value ${text}`)
+
+void test('what is made in order is a Hyperbee like any other', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'dat-bee-'))
+  const store = new Corestore(new HypercoreStorage(directory))
+  t.teardown(async () => {
+    await store.close()
+    await rm(directory, { recursive: true })
+  })
+  const next = random(7)
+  for (const count of COUNTS) {
+    const core = store.get({ name: `core ${count}` })
+    await core.ready()
+    const bee = new Hyperbee(core)
+    const header = bee.batch()
+    await header.getRoot(true)
+    await header.close()
+    const expected = new Map<string, string>()
+    const ascending = new AscendingBee(core.length)
+    for (let n = 0; n < count; n++) {
+      // Between them is room for others.
+      ascending.add(key(2 * n), value(`${n}`))
+      expected.set(key(2 * n).toString(), value(`${n}`).toString())
+      if (ascending.length < APPENDED) continue
+      await core.append(ascending.take())
+      t.alike(await contentOf(bee), sorted(expected), `${count}: whole after ${n + 1}`)
+    }
+    if (ascending.length > 0) await core.append(ascending.take())
+    t.alike(await contentOf(bee), sorted(expected), `${count}: all are there, in order`)
+
+    for (let change = 0; change < CHANGES; change++) {
+      const n = Math.floor(next() * (2 * count + 2))
+      const name = key(n).toString()
+      if (next() < 0.5) {
+        await bee.del(key(n))
+        expected.delete(name)
+      } else {
+        await bee.put(key(n), value(`new ${change}`))
+        expected.set(name, value(`new ${change}`).toString())
+      }
+    }
+    t.alike(await contentOf(bee), sorted(expected), `${count}: and can be changed`)
+    let found = 0
+    for (const [name, text] of expected) {
+      if ((await bee.get(Buffer.from(name)))?.value.toString() === text) found++
+    }
+    t.is(found, expected.size, `${count}: each is found`)
+    await bee.close()
+  }
+})
+
+async function contentOf(bee: Hyperbee): Promise<[string, string][]> {
+  const content: [string, string][] = []
+  for await (const entry of bee.createReadStream()) {
+    content.push([entry.key.toString(), entry.value.toString()])
+  }
+  return content
+}
+
+function sorted(entries: Map<string, string>): [string, string][] {
+  return [...entries].toSorted(([a], [b]) => (a < b ? -1 : 1))
+}
