@@ -68,19 +68,26 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 const samples: Measured[] = []
 const traces: Traced[] = []
 const failures: { workload: string; what: string; error: string }[] = []
-for (const workload of workloads) if (!stopping) await measure(workload)
-
-const summary = summarize(samples)
-report(values.out, {
-  samples: samples.map((sample) => ({ ...sample })),
-  failures,
-  summary,
-  bars: judge(samples, traces)
-})
-const chart = `bench/results/${values.out}.svg`
-writeFileSync(chart, barChart(summary))
-console.log(`drawn in ${chart}`)
+for (const workload of workloads) {
+  if (stopping) break
+  await measure(workload)
+  // After each, as all of them may take hours.
+  tell()
+}
 process.exitCode = failures.length > 0 ? 1 : 0
+
+function tell(): void {
+  const summary = summarize(samples)
+  report(values.out, {
+    samples: samples.map((sample) => ({ ...sample })),
+    failures,
+    summary,
+    bars: judge(samples, traces)
+  })
+  const chart = `bench/results/${values.out}.svg`
+  writeFileSync(chart, barChart(summary))
+  console.log(`drawn in ${chart}`)
+}
 
 async function presentRivals(list: string): Promise<Rival[]> {
   const present: Rival[] = []
@@ -126,11 +133,8 @@ async function measure(workload: Workload): Promise<void> {
         lazily(stage, 'offline', { offline: true })
       ]
       const pulls = rivals.length > 0 ? [lazily(stage, 'pull, then boot', { pull: true })] : []
-      await take([...own, ...(values.whole ? whole : []), ...pulls, ...served], {
-        workload: name,
-        mbit,
-        rttMs
-      })
+      const where = { workload: name, mbit, rttMs }
+      await take([...own, ...(values.whole ? whole : []), ...pulls], served, where)
     }
   })
 }
@@ -140,13 +144,18 @@ function unnamed(link: string): string {
   return link.replace(/\?.*/, '')
 }
 
-/** Runs every contender as often as was asked for, in an order that differs each time. */
+/**
+ * Runs every contender as often as was asked for, in an order that differs each time; a rival that
+ * failed, which takes it a minute and a half, not again.
+ */
 async function take(
-  contenders: readonly Contender[],
+  own: readonly Contender[],
+  others: readonly Contender[],
   where: { workload: string; mbit: number; rttMs: number }
 ): Promise<void> {
+  const present = new Set([...own, ...others])
   for (let run = 1; run <= Number(values.runs); run++) {
-    for (const contender of shuffled(contenders)) {
+    for (const contender of shuffled([...present])) {
       if (stopping) return
       const what = contender.name
       try {
@@ -155,6 +164,7 @@ async function take(
         console.log(JSON.stringify(sample))
       } catch (error) {
         note(where.workload, what, error)
+        if (others.includes(contender)) present.delete(contender)
       }
     }
   }
