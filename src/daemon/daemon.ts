@@ -130,6 +130,7 @@ export class Daemon implements AsyncDisposable {
       version: release,
       startedAt: this.#startedAt.toISOString(),
       bootstrap: bootstrap ?? null,
+      online: this.#node.isOnline,
       listen: listen ? formatPeerAddress(listen) : null,
       advertise: advertise ? formatPeerAddress(advertise) : null,
       ...this.#node.traffic(),

@@ -151,19 +151,31 @@ export class ImageService implements AsyncDisposable {
     return { writer, entry, firstBlock: writer.length, announcing }
   }
 
-  /** Records a completed publish, announces it, and returns its catalog entry. */
+  /**
+   * Records a completed publish and announces it.
+   *
+   * @returns whether peers can find it now; the DHT may not answer
+   */
   async completePublish(
     { entry, announcing }: PublishTarget,
     manifest: Manifest
-  ): Promise<CatalogEntry> {
+  ): Promise<boolean> {
+    const { node } = this.#options
     const { name, version } = manifest
     const complete = { ...entry, name, version, publishing: false }
     await this.#options.catalog.put(complete)
-    if (complete.temporary) return complete
+    if (complete.temporary) return false
     const drive = this.#seed(complete)
-    await Promise.race([drive.announced().catch(() => {}), pause(ANNOUNCE_WAIT_MS)])
+    const isAnnounced = await Promise.race([
+      drive.announced().then(
+        () => node.isOnline,
+        () => false
+      ),
+      node.offline().then(() => false),
+      pause(ANNOUNCE_WAIT_MS).then(() => false)
+    ])
     await announcing?.destroy()
-    return complete
+    return isAnnounced
   }
 
   /** Clears a publish that did not complete. A new version's blocks are cleared, the rest stays. */

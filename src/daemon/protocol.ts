@@ -16,6 +16,8 @@ export interface DaemonStatus {
   readonly version: string
   readonly startedAt: string
   readonly bootstrap: readonly string[] | null
+  /** Whether any node of the DHT answers. */
+  readonly online: boolean
   /** Where peers reach it without the DHT, and what links say of that: `host:port`. */
   readonly listen: string | null
   readonly advertise: string | null
@@ -108,6 +110,8 @@ export interface PublishCommitResponse {
   readonly link: string
   readonly mirrorLink: string
   readonly key: string
+  /** Whether peers can find it by the DHT already. */
+  readonly announced: boolean
 }
 
 export interface ImageListing {

@@ -91,12 +91,13 @@ export class PublishSession {
     const { key, secret } = writer
     await writer[Symbol.asyncDispose]()
     await this.#exchange[Symbol.asyncDispose]()
-    await this.#service.completePublish(this.#target, manifest)
+    const announced = await this.#service.completePublish(this.#target, manifest)
     const peers = this.#service.peersOf(this.#target.entry)
     return {
       link: formatLink({ key, secret, version: undefined, peers }),
       mirrorLink: formatLink({ key, secret: undefined, version: undefined, peers }),
-      key: formatKey(key)
+      key: formatKey(key),
+      announced
     }
   }
 

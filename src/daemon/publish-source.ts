@@ -15,6 +15,7 @@ import { DaemonClient } from './client.ts'
 import { openHome, type HomePaths } from './home.ts'
 import { openSource, type OpenSourceOptions } from './open-source.ts'
 import { readPublishCache, writePublishCache } from './publish-cache-file.ts'
+import type { PublishCommitResponse } from './protocol.ts'
 import { MOST_FORESEEN, RemotePublish } from './publish-client.ts'
 import { StoredVersion } from './stored-version.ts'
 
@@ -42,6 +43,8 @@ export interface Published {
   readonly link: string
   readonly mirrorLink: string
   readonly key: string
+  /** Whether peers can find it by the DHT already. */
+  readonly announced: boolean
   readonly name: string
   readonly version: number
   readonly files: number
@@ -150,7 +153,7 @@ function pathsToRead(all: FileList): string[] {
 export function publishedFacts(
   { name, version, files, bytes, storedBytes, versions }: Manifest,
   unchangedFiles: number
-): Omit<Published, 'link' | 'mirrorLink' | 'key'> {
+): Omit<Published, keyof PublishCommitResponse> {
   const newBytes = versions.at(-1)?.newBytes ?? 0
   return {
     name,

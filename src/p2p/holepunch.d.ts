@@ -190,6 +190,8 @@ declare module 'hyperdht' {
   export default class DHT extends EventEmitter {
     constructor(options?: DHTOptions)
     readonly destroyed: boolean
+    /** Other nodes that have answered and are still thought to be there. */
+    readonly nodes: { readonly length: number }
     fullyBootstrapped(): Promise<void>
     address(): { host: string; port: number }
     destroy(options?: { force?: boolean }): Promise<void>

@@ -142,6 +142,17 @@ export class PeerNode implements AsyncDisposable {
     return () => void swarm.off('update', look)
   }
 
+  /** Whether any other node of the DHT has answered. */
+  get isOnline(): boolean {
+    return this.#swarm.dht.nodes.length > 0
+  }
+
+  /** Resolves once all nodes that this one starts with were asked, and none has answered; else never. */
+  async offline(): Promise<void> {
+    await this.#swarm.dht.fullyBootstrapped()
+    if (this.isOnline) await new Promise(() => {})
+  }
+
   leave(topic: Buffer): Promise<void> {
     return this.#swarm.leave(topic)
   }

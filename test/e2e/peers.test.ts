@@ -6,7 +6,7 @@ import test from 'brittle'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import { debianRootfs } from './rootfs.ts'
 import type { Container, Listed, Shared } from './results.ts'
-import { LONG, Sandbox } from './sandbox.ts'
+import { LONG, Machine, Sandbox } from './sandbox.ts'
 
 test('two daemons on one host find each other, twenty times in a row', LONG, async (t) => {
   await using sandbox = await Sandbox.open()
@@ -131,6 +131,24 @@ test('a second daemon for one home is refused; a stopped one is started again', 
   // Several commands at once that all need a daemon get one.
   await Promise.all(Array.from({ length: 4 }, () => machine.ok('images')))
   t.is((await machine.run('daemon', 'status')).exitCode, 0)
+})
+
+test('a publisher says whether peers can find it', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const source = smallTree(join(sandbox.directory, 'source'))
+  const known = await sandbox.machine('known')
+  t.is((await known.json<{ announced: boolean }>('share', source)).announced, true)
+  t.is((await known.json<{ online: boolean }>('daemon', 'status')).online, true)
+  const alone = new Machine(join(sandbox.directory, 'alone'), {
+    ...sandbox.sandboxEnvironment,
+    DAT_CONTAINER_BOOTSTRAP: '127.0.0.1:9'
+  })
+  try {
+    t.ok((await alone.ok('share', source)).includes('No node of the DHT has answered yet'))
+    t.ok((await alone.ok('daemon', 'status')).includes('(no node answers)'))
+  } finally {
+    await alone.ok('daemon', 'stop')
+  }
 })
 
 function socketOf(sandbox: Sandbox): string {

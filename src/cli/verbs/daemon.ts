@@ -137,7 +137,11 @@ async function status(globals: Globals): Promise<void> {
       ['home', state.home],
       ['release', state.version],
       ['since', state.startedAt],
-      ['DHT', state.bootstrap ? `private: ${state.bootstrap.join(', ')}` : 'public'],
+      [
+        'DHT',
+        (state.bootstrap ? `private: ${state.bootstrap.join(', ')}` : 'public') +
+          (state.online ? '' : ' (no node answers)')
+      ],
       ...(state.listen ? [['listens at', state.listen]] : []),
       ...(state.advertise ? [['links say', state.advertise]] : []),
       ['images', String(state.images)],

@@ -153,6 +153,11 @@ async function share(
     `  mirror it:  dat-container mirror '${published.mirrorLink}'`,
     '',
     'The first link reads the image: give it only to those who may. The second cannot.',
-    'This machine seeds it for as long as its daemon runs.'
+    published.announced
+      ? 'This machine seeds it for as long as its daemon runs.'
+      : 'No node of the DHT has answered yet: until one does, peers find this machine only by its address' +
+        (published.link.includes('?peer=')
+          ? ', which is in the link.'
+          : ' (dat-container daemon start --listen PORT).')
   ])
 }
