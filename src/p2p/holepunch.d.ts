@@ -60,6 +60,18 @@ declare module 'hypercore' {
   }
 }
 
+declare module 'hypercore/lib/merkle-tree.js' {
+  export interface TreeSession {
+    readonly storage: {
+      /** Reads that are sent off together by `tryFlush`. */
+      read(): { hasTreeNode(index: number): Promise<boolean>; tryFlush(): void }
+    }
+  }
+  export const MerkleTree: {
+    missingNodes: (session: TreeSession, index: number, length: number) => Promise<number>
+  }
+}
+
 declare module 'hypercore-storage' {
   export interface StorageOptions {
     allowBackup?: boolean

@@ -4,6 +4,7 @@ import HypercoreStorage from 'hypercore-storage'
 import Hyperswarm, { type PeerDiscovery, type SwarmConnection } from 'hyperswarm'
 import { ContainerError } from '../image/errors.ts'
 import { DirectPeers } from './direct-peers.ts'
+import { lookUpPathsAtOnce } from './missing-nodes.ts'
 import type { PeerAddress } from './peer-address.ts'
 import { Replications, type ConnectionKind } from './replications.ts'
 import { fullDisk } from './store-error.ts'
@@ -70,6 +71,7 @@ export class PeerNode implements AsyncDisposable {
    * @throws ContainerError `BUSY` when another process has the store open, `DISK_FULL`, `IO` when it cannot listen
    */
   static async open(options: PeerNodeOptions): Promise<PeerNode> {
+    lookUpPathsAtOnce()
     const storage = new HypercoreStorage(options.storage, {
       // A store that was copied or moved with its home is as good as before: every block is verified.
       allowBackup: true,
