@@ -10,12 +10,13 @@ const LOOK_MS = 100
 const WARM_BYTES = 512 * 1024
 const COLD_BLOCKS = 2
 const BLOCK_BYTES = 32 * 1024
+/** What is less may be what keeps a connection alive. */
+const LEAST_BLOCK_BYTES = 512
 /**
  * A path may let a handshake through and no full packet, which is why a connection must have carried something before
  * it is relied on. Where nothing comes, while the swarm's connection works, it is given up.
  */
-const STUCK_LOOKS = 50
-const STUCK_BYTES = 4_096
+const STUCK_LOOKS = 30
 const CLOSE_MS = 5_000
 
 export interface HandOverOptions {
@@ -35,14 +36,15 @@ export class HandOver {
   readonly #lift: readonly (() => void)[]
   readonly #timer: NodeJS.Timeout
   readonly #firstBytes: number
-  #looks = 0
-  #seen: { readonly swarm: number; readonly direct: number }
+  #silentLooks = 0
+  /** What either had received when something last came over the direct one. */
+  #lastBlock: { readonly swarm: number; readonly direct: number }
 
   private constructor(options: HandOverOptions) {
     const { swarm, direct } = options
     this.#options = options
     this.#firstBytes = carried(direct)
-    this.#seen = this.#received()
+    this.#lastBlock = this.#received()
     this.#lift = [
       limitAsking(swarm, () => (this.#isWarm && !direct.destroying ? 0 : Infinity)),
       limitAsking(direct, () => (this.#isWarm ? Infinity : this.#share()))
@@ -88,13 +90,16 @@ export class HandOver {
     return COLD_BLOCKS + Math.floor(this.#carried / BLOCK_BYTES)
   }
 
+  /** Whether what was asked for here has not come for long, while much came over the swarm's connection. */
   #isStuck(): boolean {
-    if (++this.#looks % STUCK_LOOKS !== 0) return false
-    const before = this.#seen
-    this.#seen = this.#received()
-    const isSilent = this.#seen.direct - before.direct < STUCK_BYTES
-    const swarmCarries = this.#seen.swarm - before.swarm > WARM_BYTES
-    return isSilent && swarmCarries && requestsUnderWay(this.#options.direct) > 0
+    const now = this.#received()
+    const { direct, swarm } = this.#lastBlock
+    if (requestsUnderWay(this.#options.direct) === 0 || now.direct - direct > LEAST_BLOCK_BYTES) {
+      this.#lastBlock = now
+      this.#silentLooks = 0
+      return false
+    }
+    return ++this.#silentLooks > STUCK_LOOKS && now.swarm - swarm > WARM_BYTES
   }
 
   #received(): { swarm: number; direct: number } {

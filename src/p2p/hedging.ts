@@ -5,11 +5,6 @@ const LEAST_PATIENCE_MS = 500
 /** Late is what takes so many times as long as usual. */
 const PATIENCE_TIMES = 2
 /**
- * Over another connection with the same peer, while one takes the other's place, a block comes by the same link, and
- * behind the first. So much more patience is had there: it is for a connection that brings nothing at all.
- */
-const SAME_PEER_TIMES = 4
-/**
  * How much one block counts in what is usual, where it came sooner than that and where it came later: what is
  * usual of the quick peers is asked for.
  */
@@ -31,14 +26,15 @@ export class Hedging implements Disposable {
     this.#core = core
     const queue = core.core.replicator.hotswaps
     const pick = Object.getPrototypeOf(queue).pick as typeof queue.pick
-    const isLate = (since: number, times: number): boolean =>
-      Date.now() - since > this.#patienceMs * times
+    const isLate = (since: number): boolean => Date.now() - since > this.#patienceMs
     queue.pick = function* (peer) {
-      const timesOf = (other: CorePeer): number =>
-        other.remotePublicKey.equals(peer.remotePublicKey) ? SAME_PEER_TIMES : 1
+      // Over another connection with the same peer, while one takes the other's place, a block comes by the same
+      // link, and behind the first.
+      const isOther = (asked: CorePeer): boolean =>
+        !asked.remotePublicKey.equals(peer.remotePublicKey)
       for (const block of pick.call(queue, peer)) {
         const { inflight } = block
-        if (inflight.every((asked) => isLate(asked.timestamp, timesOf(asked.peer)))) yield block
+        if (inflight.every((asked) => isOther(asked.peer) && isLate(asked.timestamp))) yield block
       }
     }
   }

@@ -9,7 +9,7 @@ export class Cable {
   /** How often somebody connected. */
   calls = 0
 
-  private constructor(server: Server, port: number, to: PeerAddress) {
+  private constructor(server: Server, port: number, to: PeerAddress, most: number) {
     this.#server = server
     this.address = { host: '127.0.0.1', port }
     server.on('connection', (near) => {
@@ -19,14 +19,21 @@ export class Cable {
         this.#sockets.add(socket)
         socket.on('error', () => {})
       }
-      near.pipe(far).pipe(near)
+      near.pipe(far)
+      let passed = 0
+      far.on('data', (data) => {
+        passed += data.length
+        if (passed <= most) near.write(data)
+      })
+      far.once('end', () => near.end())
     })
   }
 
-  static async open(to: PeerAddress): Promise<Cable> {
+  /** @param most bytes of an answer; what follows is lost */
+  static async open(to: PeerAddress, most = Infinity): Promise<Cable> {
     const server = createServer().listen(0, '127.0.0.1')
     await new Promise((resolve) => server.once('listening', resolve))
-    return new Cable(server, (server.address() as AddressInfo).port, to)
+    return new Cable(server, (server.address() as AddressInfo).port, to, most)
   }
 
   cut(): void {

@@ -144,6 +144,17 @@ test('a direct connection that is cut while it is taking over loses nothing', as
   t.pass('all blocks came')
 })
 
+test('a path that lets a handshake through and no block is given up', async (t) => {
+  const listen = { host: LOOPBACK, port: await freePort() }
+  const cable = await Cable.open(listen, 2_000)
+  await using pair = await Pair.open({ listen, outsidePort: cable.address.port }, {})
+  await pair.read(0, BLOCKS)
+  t.is(cable.calls, 1)
+  await until(() => pair.usesOnly('UDP'))
+  t.pass('and all blocks came')
+  cable.cut()
+})
+
 test('a port that cannot be reached leaves the swarm’s connection as it is', async (t) => {
   // One nobody listens at, and one where somebody listens and says nothing.
   let calls = 0
