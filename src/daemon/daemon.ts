@@ -80,6 +80,8 @@ export class Daemon implements AsyncDisposable {
         storage: paths.store,
         bootstrap,
         listen: listening.listen,
+        // One that was not asked for is another each time, so that nothing leads to it from outside.
+        outsidePort: listening.listen === 'known' ? undefined : listening.advertise?.port,
         onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')
       })
       opened.push(node)
@@ -123,7 +125,8 @@ export class Daemon implements AsyncDisposable {
 
   status(): DaemonStatus {
     const { paths, bootstrap, listening, release } = this.#options
-    const { listen, advertise } = listening
+    const { advertise } = listening
+    const listen = this.#node.listening
     return {
       pid: process.pid,
       home: paths.home,

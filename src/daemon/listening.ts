@@ -4,19 +4,22 @@ import { parsePeerAddress, type PeerAddress } from '../p2p/peer-address.ts'
 export const LISTEN_VARIABLE = 'DAT_CONTAINER_LISTEN'
 export const ADVERTISE_VARIABLE = 'DAT_CONTAINER_ADVERTISE'
 
+/** Says that nobody may connect by TCP. */
+const NOWHERE = 'none'
+
 const ANY_HOSTS: readonly string[] = ['0.0.0.0', '::']
 
-/** How peers reach a daemon without the DHT. */
+/** How peers reach a daemon by TCP. */
 export interface Listening {
-  /** Undefined: not at all. */
-  readonly listen: PeerAddress | undefined
+  /** An address, for all who know it; `known` for those that the swarm has connected; undefined for nobody. */
+  readonly listen: PeerAddress | 'known' | undefined
   /** What links say, which is not what is listened at where there is a NAT between. */
   readonly advertise: PeerAddress | undefined
 }
 
 /**
- * Reads `[host:]port` to listen at, of all addresses where no host is given, and `host:port` to put into
- * links: the former where that has a host.
+ * Reads `[host:]port` to listen at, of all addresses where no host is given, or `none`, and `host:port` to put
+ * into links: the former where that has a host.
  *
  * @throws ContainerError `USAGE`
  */
@@ -24,11 +27,11 @@ export function parseListening(
   listen: string | undefined,
   advertise: string | undefined
 ): Listening {
-  const at = listen
-    ? parsePeerAddress(/^\d+$/.test(listen) ? `0.0.0.0:${listen}` : listen)
-    : undefined
-  if (advertise) return { listen: at, advertise: parsePeerAddress(advertise) }
-  return { listen: at, advertise: at && !ANY_HOSTS.includes(at.host) ? at : undefined }
+  const outside = advertise ? parsePeerAddress(advertise) : undefined
+  if (!listen) return { listen: 'known', advertise: outside }
+  if (listen === NOWHERE) return { listen: undefined, advertise: outside }
+  const at = parsePeerAddress(/^\d+$/.test(listen) ? `0.0.0.0:${listen}` : listen)
+  return { listen: at, advertise: outside ?? (ANY_HOSTS.includes(at.host) ? undefined : at) }
 }
 
 /** {@link parseListening} of the environment. */

@@ -18,12 +18,16 @@ export interface DaemonStatus {
   readonly bootstrap: readonly string[] | null
   /** Whether any node of the DHT answers. */
   readonly online: boolean
-  /** Where peers reach it without the DHT, and what links say of that: `host:port`. */
+  /** Where peers reach it by TCP, and what links say of that: `host:port`. */
   readonly listen: string | null
   readonly advertise: string | null
+  /** Peers, and those of them that are connected by TCP. */
   readonly connections: number
+  readonly direct: number
   readonly bytesRead: number
   readonly bytesWritten: number
+  /** Of `bytesRead`, what came by TCP. */
+  readonly directBytesRead: number
   readonly images: number
 }
 

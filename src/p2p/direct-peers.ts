@@ -9,6 +9,8 @@ import { formatPeerAddress, type PeerAddress } from './peer-address.ts'
 const HANDSHAKE_MS = 5_000
 /** Of peers that came by themselves; each costs some kilobytes. */
 const MAX_ACCEPTED = 256
+/** Of the message that opens a handshake in which the initiator knows the other's key (Noise's IK). */
+const KNOWN_KEY_BYTES = 96
 const KEEP_ALIVE_MS = 5_000
 /** A peer of which nothing is heard for so long is gone. */
 const SILENCE_MS = 20_000
@@ -22,7 +24,11 @@ export class DirectPeers implements AsyncDisposable {
   readonly #onConnection: (connection: SwarmConnection) => void
   /** By address: connecting, or connected. */
   readonly #dialed = new Map<string, Promise<boolean>>()
+  readonly #dialing = new Set<Promise<unknown>>()
+  readonly #sockets = new Set<Socket>()
+  /** Those that are shaking hands too. */
   readonly #streams = new Set<SwarmConnection>()
+  readonly #opened = new Set<SwarmConnection>()
   readonly #servers: Server[] = []
   #accepted = 0
   #isClosed = false
@@ -34,25 +40,32 @@ export class DirectPeers implements AsyncDisposable {
   }
 
   get connections(): ReadonlySet<SwarmConnection> {
-    return this.#streams
+    return this.#opened
+  }
+
+  /** Whether there is a connection with that peer, or one is being made. */
+  has(publicKey: Buffer): boolean {
+    return [...this.#streams].some((stream) => stream.remotePublicKey?.equals(publicKey))
   }
 
   /**
    * Waits for peers at an address of this machine.
    *
    * @param address with host `0.0.0.0` or `::` for all of this machine's, with port 0 for a free one
+   * @param options.known answers only whoever knows this machine's key, as the swarm does. Others learn nothing,
+   *   and that something listens @default false
    * @returns the port
    * @throws ContainerError `IO` when it cannot be listened at
    */
-  async listen(address: PeerAddress): Promise<number> {
+  async listen(address: PeerAddress, { known = false } = {}): Promise<number> {
     const server = createServer((socket) => {
-      if (this.#accepted >= MAX_ACCEPTED) {
+      if (this.#accepted >= MAX_ACCEPTED || this.#isClosed) {
         socket.destroy()
         return
       }
       this.#accepted++
       socket.once('close', () => this.#accepted--)
-      void this.#shakeHands(socket, false)
+      void this.#accept(socket, known)
     })
     try {
       await new Promise<void>((resolve, reject) => {
@@ -80,24 +93,61 @@ export class DirectPeers implements AsyncDisposable {
     const known = this.#dialed.get(id)
     if (known) return known
     const socket = connect({ host: address.host, port: address.port, noDelay: true })
-    const dialing = this.#shakeHands(socket, true)
+    const dialing = this.#shakeHands(socket, true).then((stream) => stream !== undefined)
     this.#dialed.set(id, dialing)
     socket.once('close', () => this.#dialed.delete(id))
     return dialing
   }
 
+  /**
+   * Connects to a peer whose key is known, and to nobody else.
+   *
+   * @returns undefined where that is not so, and says nothing of why not
+   */
+  async dialKnown(
+    address: PeerAddress,
+    remotePublicKey: Buffer
+  ): Promise<SwarmConnection | undefined> {
+    if (this.#isClosed) return undefined
+    const socket = connect({ host: address.host, port: address.port, noDelay: true })
+    const dialing = this.#shakeHands(socket, true, { pattern: 'IK', remotePublicKey })
+    this.#dialing.add(dialing)
+    try {
+      return await dialing
+    } finally {
+      this.#dialing.delete(dialing)
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
     for (const stream of this.#streams) stream.destroy()
+    for (const socket of this.#sockets) socket.destroy()
     for (const server of this.#servers) {
       await new Promise<void>((resolve) => server.close(() => resolve()))
     }
-    await Promise.allSettled(this.#dialed.values())
+    await Promise.allSettled([...this.#dialed.values(), ...this.#dialing])
   }
 
-  async #shakeHands(socket: Socket, isInitiator: boolean): Promise<boolean> {
+  async #accept(socket: Socket, known: boolean): Promise<void> {
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    socket.on('error', () => {})
+    const timer = setTimeout(() => socket.destroy(), HANDSHAKE_MS)
+    const length = await firstFrameLength(socket)
+    clearTimeout(timer)
+    const pattern = length === KNOWN_KEY_BYTES ? 'IK' : 'XX'
+    if (length === undefined || (known && pattern !== 'IK')) socket.destroy()
+    else await this.#shakeHands(socket, false, { pattern })
+  }
+
+  async #shakeHands(
+    socket: Socket,
+    isInitiator: boolean,
+    how: { readonly pattern?: 'IK' | 'XX'; readonly remotePublicKey?: Buffer } = {}
+  ): Promise<SwarmConnection | undefined> {
     socket.setNoDelay(true)
-    const stream = new NoiseSecretStream(isInitiator, socket, { keyPair: this.#keyPair })
+    const stream = new NoiseSecretStream(isInitiator, socket, { keyPair: this.#keyPair, ...how })
     this.#streams.add(stream)
     stream.once('close', () => this.#streams.delete(stream))
     stream.on('error', () => {})
@@ -109,14 +159,41 @@ export class DirectPeers implements AsyncDisposable {
       ])
       if (!isOpen || this.#isClosed) {
         stream.destroy()
-        return false
+        return undefined
       }
       stream.setKeepAlive(KEEP_ALIVE_MS)
       stream.setTimeout(SILENCE_MS)
+      this.#opened.add(stream)
+      stream.once('close', () => this.#opened.delete(stream))
       this.#onConnection(stream)
-      return true
+      return stream
     } finally {
       clearTimeout(timer)
     }
   }
+}
+
+/**
+ * How long the first message of a handshake says it is; it is left to be read.
+ *
+ * @returns undefined when the socket closes before
+ */
+function firstFrameLength(socket: Socket): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const end = (length: number | undefined): void => {
+      socket.off('readable', look)
+      socket.off('close', close)
+      resolve(length)
+    }
+    const close = (): void => end(undefined)
+    const look = (): void => {
+      const head = socket.read(3) as Buffer | null
+      if (head === null) return
+      if (head.length < 3) return void socket.destroy()
+      socket.unshift(head)
+      end(head.readUIntLE(0, 3))
+    }
+    socket.on('readable', look)
+    socket.once('close', close)
+  })
 }

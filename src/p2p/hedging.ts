@@ -1,4 +1,4 @@
-import type Hypercore from 'hypercore'
+import type { CorePeer, default as Hypercore } from 'hypercore'
 
 /** Nothing is late sooner than this. */
 const LEAST_PATIENCE_MS = 500
@@ -28,8 +28,13 @@ export class Hedging implements Disposable {
     const pick = Object.getPrototypeOf(queue).pick as typeof queue.pick
     const isLate = (since: number): boolean => Date.now() - since > this.#patienceMs
     queue.pick = function* (peer) {
+      // Over another connection with the same peer, while one takes the other's place, a block comes by the same
+      // link, and behind the first.
+      const isOther = (asked: CorePeer): boolean =>
+        !asked.remotePublicKey.equals(peer.remotePublicKey)
       for (const block of pick.call(queue, peer)) {
-        if (block.inflight.every(({ timestamp }) => isLate(timestamp))) yield block
+        const { inflight } = block
+        if (inflight.every((asked) => isOther(asked.peer) && isLate(asked.timestamp))) yield block
       }
     }
   }

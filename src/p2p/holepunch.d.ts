@@ -13,11 +13,12 @@ declare module 'hypercore' {
     activeRequests?: unknown[]
   }
   export interface HotswapBlock {
-    /** Requests that wait for an answer; when each was sent, of `Date.now`. */
-    readonly inflight: readonly { readonly timestamp: number }[]
+    /** Requests that wait for an answer; when each was sent, of `Date.now`, and to whom. */
+    readonly inflight: readonly { readonly timestamp: number; readonly peer: CorePeer }[]
   }
   export interface CorePeer {
     remotePublicKey: Buffer
+    readonly stream: { readonly rawStream: object }
   }
   /** A session of one append-only log. Blocks handed out are decrypted copies. */
   export default class Hypercore extends EventEmitter {
@@ -69,6 +70,43 @@ declare module 'hypercore/lib/merkle-tree.js' {
   }
   export const MerkleTree: {
     missingNodes: (session: TreeSession, index: number, length: number) => Promise<number>
+  }
+}
+
+declare module 'hypercore/lib/replicator.js' {
+  /** A log's view of the peer at the other end of one connection. */
+  export interface ReplicatingPeer {
+    readonly stream: object
+    /** Requests that have not been answered. */
+    readonly inflight: number
+    /** Answers that are being verified and stored. */
+    readonly dataProcessing: number
+    getMaxInflight(): number
+    getMaxHotswapInflight(): number
+  }
+  const Replicator: { readonly Peer: { readonly prototype: ReplicatingPeer } }
+  export default Replicator
+}
+
+declare module 'protomux' {
+  import type { Duplex } from 'node:stream'
+
+  export interface Channel {
+    readonly protocol: string
+    readonly userData: unknown
+    readonly messages: { send(message: Buffer): boolean }[]
+    open(): void
+    close(): void
+  }
+  export default class Protomux {
+    static from(stream: Duplex): Protomux
+    /** Null where the stream is destroyed, or has such a channel. */
+    createChannel(options: {
+      protocol: string
+      messages: readonly { onmessage: (message: Buffer) => void }[]
+      onclose?: () => void
+    }): Channel | null
+    [Symbol.iterator](): Iterator<Channel>
   }
 }
 
@@ -229,6 +267,9 @@ declare module 'hyperswarm' {
     readonly remotePublicKey: Buffer
     readonly rawBytesRead: number
     readonly rawBytesWritten: number
+    readonly destroying: boolean
+    readonly rawStream: { readonly remoteHost?: string | null }
+    setTimeout(ms: number): void
   }
   export default class Hyperswarm extends EventEmitter {
     constructor(options: { dht: DHT; keyPair?: KeyPair })
@@ -271,12 +312,18 @@ declare module '@hyperswarm/secret-stream' {
   import type { KeyPair } from 'hyperdht'
 
   export default class NoiseSecretStream extends Duplex {
-    constructor(isInitiator: boolean, rawStream: Duplex, options?: { keyPair?: KeyPair })
+    constructor(
+      isInitiator: boolean,
+      rawStream: Duplex,
+      options?: { keyPair?: KeyPair; pattern?: 'IK' | 'XX'; remotePublicKey?: Buffer }
+    )
     readonly isInitiator: boolean
     readonly publicKey: Buffer
     readonly remotePublicKey: Buffer
     readonly rawBytesRead: number
     readonly rawBytesWritten: number
+    readonly destroying: boolean
+    readonly rawStream: { readonly remoteHost?: string | null }
     /** Whether the handshake ended well; stays pending where the stream is destroyed before. */
     readonly opened: Promise<boolean>
     setKeepAlive(ms: number): void

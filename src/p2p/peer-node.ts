@@ -4,6 +4,7 @@ import HypercoreStorage from 'hypercore-storage'
 import Hyperswarm, { type PeerDiscovery, type SwarmConnection } from 'hyperswarm'
 import { ContainerError } from '../image/errors.ts'
 import { DirectPeers } from './direct-peers.ts'
+import { Invitations } from './invitations.ts'
 import { lookUpPathsAtOnce } from './missing-nodes.ts'
 import type { PeerAddress } from './peer-address.ts'
 import { Replications, type ConnectionKind } from './replications.ts'
@@ -19,16 +20,26 @@ export interface PeerNodeOptions {
   readonly storage: string
   /** `host:port` of a private DHT's bootstrap nodes; undefined for the public DHT. */
   readonly bootstrap: readonly string[] | undefined
-  /** Where peers may connect without the DHT; nowhere where it is left out. */
-  readonly listen?: PeerAddress | undefined
+  /**
+   * Where peers may connect by TCP: without the DHT at an address; `known` for those alone that the swarm has
+   * connected, at some port of all addresses, if that can be had. Nowhere where it is left out.
+   */
+  readonly listen?: PeerAddress | 'known' | undefined
+  /** The port that peers reach it at, where that is another, as behind a NAT. */
+  readonly outsidePort?: number | undefined
   /** Called for errors of single connections, which are normal and end nothing. */
   readonly onConnectionError?: (error: Error) => void
 }
 
 export interface SwarmTraffic {
+  /** Peers that are connected, however many connections each has. */
   readonly connections: number
+  /** Those of them that are by TCP. */
+  readonly direct: number
   readonly bytesRead: number
   readonly bytesWritten: number
+  /** Of `bytesRead`, what came by TCP. */
+  readonly directBytesRead: number
 }
 
 /**
@@ -43,8 +54,9 @@ export class PeerNode implements AsyncDisposable {
   readonly #direct: DirectPeers
   readonly #replications: Replications
   #guestPort: Promise<number> | undefined
+  #listening: PeerAddress | undefined
   readonly #onError: (error: Error) => void
-  readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0 }
+  readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0, directBytesRead: 0 }
 
   private constructor(
     store: Corestore,
@@ -56,13 +68,19 @@ export class PeerNode implements AsyncDisposable {
     this.storage = options.storage
     this.#swarm = swarm
     this.#onError = (error) => options.onConnectionError?.(error)
-    this.#replications = new Replications(store, this.#onError)
+    this.#direct = new DirectPeers(keyPair, (connection) => this.#add(connection, 'direct'))
+    const invitations = new Invitations(this.#direct)
+    this.#replications = new Replications({
+      store,
+      listeningPort: () => this.#listening && (options.outsidePort ?? this.#listening.port),
+      onPort: (connection, port) => void invitations.take(connection, port),
+      onError: this.#onError
+    })
     // Each drive that looks for its first peer listens.
     swarm.setMaxListeners(0)
     swarm.on('connection', (connection: SwarmConnection) => {
       this.#add(connection, 'swarm')
     })
-    this.#direct = new DirectPeers(keyPair, (connection) => this.#add(connection, 'direct'))
   }
 
   /**
@@ -97,12 +115,17 @@ export class PeerNode implements AsyncDisposable {
     const keyPair: KeyPair = DHT.keyPair()
     const node = new PeerNode(store, new Hyperswarm({ dht, keyPair }), keyPair, options)
     try {
-      if (options.listen) await node.#direct.listen(options.listen)
+      await node.#listen(options.listen)
     } catch (error) {
       await node[Symbol.asyncDispose]()
       throw error
     }
     return node
+  }
+
+  /** Where peers may connect by TCP. */
+  get listening(): PeerAddress | undefined {
+    return this.#listening
   }
 
   /**
@@ -161,13 +184,12 @@ export class PeerNode implements AsyncDisposable {
 
   /** Bytes on the wire over all connections, open and closed. */
   traffic(): SwarmTraffic {
-    let { bytesRead, bytesWritten } = this.#closedTraffic
-    const open = [...this.#swarm.connections, ...this.#direct.connections]
-    for (const connection of open) {
-      bytesRead += connection.rawBytesRead
-      bytesWritten += connection.rawBytesWritten
-    }
-    return { connections: open.length, bytesRead, bytesWritten }
+    const bytes = { ...this.#closedTraffic }
+    const direct = [...this.#direct.connections]
+    const open = [...this.#swarm.connections, ...direct]
+    for (const connection of open) count(connection, bytes)
+    for (const { rawBytesRead } of direct) bytes.directBytesRead += rawBytesRead
+    return { connections: peersOf(open), direct: peersOf(direct), ...bytes }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -178,11 +200,24 @@ export class PeerNode implements AsyncDisposable {
     await this.store.close()
   }
 
+  async #listen(listen: PeerNodeOptions['listen']): Promise<void> {
+    if (listen === undefined) return
+    const address = listen === 'known' ? { host: '0.0.0.0', port: 0 } : listen
+    try {
+      const port = await this.#direct.listen(address, { known: listen === 'known' })
+      this.#listening = { host: address.host, port }
+    } catch (error) {
+      if (listen !== 'known') throw error
+      // Nobody asked for it: the swarm does without.
+      this.#onError(error as Error)
+    }
+  }
+
   #add(connection: SwarmConnection, kind: ConnectionKind): void {
     connection.on('error', this.#onError)
     connection.on('close', () => {
-      this.#closedTraffic.bytesRead += connection.rawBytesRead
-      this.#closedTraffic.bytesWritten += connection.rawBytesWritten
+      count(connection, this.#closedTraffic)
+      if (kind === 'direct') this.#closedTraffic.directBytesRead += connection.rawBytesRead
     })
     this.#replications.add(connection, kind)
   }
@@ -190,4 +225,16 @@ export class PeerNode implements AsyncDisposable {
 
 function text(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+function count(
+  { rawBytesRead, rawBytesWritten }: SwarmConnection,
+  into: { bytesRead: number; bytesWritten: number }
+): void {
+  into.bytesRead += rawBytesRead
+  into.bytesWritten += rawBytesWritten
+}
+
+function peersOf(connections: readonly SwarmConnection[]): number {
+  return new Set(connections.map(({ remotePublicKey }) => remotePublicKey.toString('hex'))).size
 }

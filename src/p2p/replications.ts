@@ -1,8 +1,25 @@
 import type Corestore from 'corestore'
 import type { SwarmConnection } from 'hyperswarm'
+import { DirectAddress } from './direct-address.ts'
+import { HandOver } from './hand-over.ts'
+
+/**
+ * A direct peer of which nothing is heard for so long is gone, where the swarm's connection stands by: sooner
+ * than where there is no other.
+ */
+const SILENCE_MS = 10_000
 
 /** How a connection came about. */
 export type ConnectionKind = 'direct' | 'swarm'
+
+export interface ReplicationsOptions {
+  readonly store: Corestore
+  /** Where this machine listens for direct connections, which its peers of the swarm are told. */
+  readonly listeningPort: () => number | undefined
+  /** A peer of the swarm has told where it listens. */
+  readonly onPort: (connection: SwarmConnection, port: number) => void
+  readonly onError: (error: Error) => void
+}
 
 /**
  * Whether a direct connection takes the place of another with the same peer. Who connects anew has lost
@@ -15,19 +32,18 @@ function replaces(connection: SwarmConnection, before: SwarmConnection): boolean
 }
 
 /**
- * Replicates a store over one connection a peer. Over two, each block would be asked for and sent twice:
- * the logs take them for two peers. A direct connection goes before one of the swarm, which is then
- * kept for when the direct one ends; both sides decide so by the same rule.
+ * Replicates a store over one connection a peer: the logs take two for two peers. A direct connection goes
+ * before one of the swarm. One of the swarm that is in use then is handed over and closed; the next
+ * that hyperswarm makes is kept for when the direct one ends. Both sides decide so by the same rule.
  */
 export class Replications {
-  readonly #store: Corestore
-  readonly #onError: (error: Error) => void
+  readonly #options: ReplicationsOptions
   readonly #byPeer = new Map<string, Map<ConnectionKind, SwarmConnection>>()
   readonly #replicated = new WeakSet<SwarmConnection>()
+  readonly #addresses = new WeakMap<SwarmConnection, DirectAddress>()
 
-  constructor(store: Corestore, onError: (error: Error) => void) {
-    this.#store = store
-    this.#onError = onError
+  constructor(options: ReplicationsOptions) {
+    this.#options = options
   }
 
   add(connection: SwarmConnection, kind: ConnectionKind): void {
@@ -53,10 +69,27 @@ export class Replications {
     const direct = connections.get('direct')
     const swarm = connections.get('swarm')
     const best = direct ?? swarm
+    if (direct && swarm) direct.setTimeout(SILENCE_MS)
     if (best === undefined || this.#replicated.has(best)) return
-    // What it had been asked for is asked for again.
-    if (direct && swarm && this.#replicated.has(swarm)) swarm.destroy()
-    this.#replicated.add(best)
-    this.#store.replicate(best).on('error', this.#onError)
+    const address = swarm && this.#addresses.get(swarm)
+    if (direct && swarm && address) HandOver.begin({ swarm, direct, address })
+    this.#replicate(best)
+    if (best === swarm) this.#talkOfAddresses(swarm)
+  }
+
+  #replicate(connection: SwarmConnection): void {
+    this.#replicated.add(connection)
+    const { store, onError } = this.#options
+    store.replicate(connection).on('error', onError)
+  }
+
+  /** Only where it is in use: on one that is kept for later nothing is read until then. */
+  #talkOfAddresses(swarm: SwarmConnection): void {
+    const { listeningPort, onPort } = this.#options
+    const options = {
+      port: listeningPort(),
+      onPort: (port: number) => onPort(swarm, port)
+    }
+    this.#addresses.set(swarm, new DirectAddress(swarm, options))
   }
 }

@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'brittle'
@@ -8,10 +8,11 @@ import createTestnet from 'hyperdht/testnet.js'
 import type { BlockFetcher, BlockRange } from '../../src/p2p/block-fetcher.ts'
 import { DriveWriter } from '../../src/p2p/drive-writer.ts'
 import { HeldDrive } from '../../src/p2p/held-drive.ts'
-import { formatPeerAddress, readPeerAddress, type PeerAddress } from '../../src/p2p/peer-address.ts'
+import { formatPeerAddress, readPeerAddress } from '../../src/p2p/peer-address.ts'
 import { PeerNode } from '../../src/p2p/peer-node.ts'
 import { isContainerError } from '../../src/image/errors.ts'
 import { pause, peerDeadline } from '../../src/p2p/waiting.ts'
+import { Cable } from './cable.ts'
 import { writeTinyImage } from './tiny-image.ts'
 import { freePort } from '../../src/machine/free-port.ts'
 
@@ -61,37 +62,6 @@ test('an image is read from a peer whose address the link has, without a DHT', a
   }
   rmSync(directory, { recursive: true })
 })
-
-/** A TCP connection that a test can cut. */
-class Cable {
-  readonly address: PeerAddress
-  readonly #server: Server
-  readonly #sockets = new Set<Socket>()
-
-  private constructor(server: Server, port: number, to: PeerAddress) {
-    this.#server = server
-    this.address = { host: '127.0.0.1', port }
-    server.on('connection', (near) => {
-      const far = connect(to.port, to.host)
-      for (const socket of [near, far]) {
-        this.#sockets.add(socket)
-        socket.on('error', () => {})
-      }
-      near.pipe(far).pipe(near)
-    })
-  }
-
-  static async open(to: PeerAddress): Promise<Cable> {
-    const server = createServer().listen(0, '127.0.0.1')
-    await new Promise((resolve) => server.once('listening', resolve))
-    return new Cable(server, (server.address() as AddressInfo).port, to)
-  }
-
-  cut(): void {
-    this.#server.close()
-    for (const socket of this.#sockets) socket.destroy()
-  }
-}
 
 async function readAll(fetcher: BlockFetcher, ranges: readonly BlockRange[]): Promise<void> {
   const blocks = ranges.flatMap(([first, count]) =>

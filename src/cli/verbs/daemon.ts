@@ -47,7 +47,10 @@ interface ListenFlags {
 
 function withListening(command: Command): Command {
   return command
-    .option('--listen <[host:]port>', 'let peers connect here by TCP, without the DHT')
+    .option(
+      '--listen <[host:]port|none>',
+      'let peers connect here by TCP, without the DHT; none: by UDP alone (default: some port, for peers of the DHT)'
+    )
     .option('--advertise <host:port>', 'where links say so (default: the host of --listen)')
 }
 
@@ -145,7 +148,10 @@ async function status(globals: Globals): Promise<void> {
       ...(state.listen ? [['listens at', state.listen]] : []),
       ...(state.advertise ? [['links say', state.advertise]] : []),
       ['images', String(state.images)],
-      ['peers', String(state.connections)]
+      [
+        'peers',
+        state.direct ? `${state.connections}, ${state.direct} by TCP` : `${state.connections}`
+      ]
     ])
   )
 }
