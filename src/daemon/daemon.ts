@@ -90,6 +90,7 @@ export class Daemon implements AsyncDisposable {
         node,
         pool,
         log,
+        home: paths.home,
         advertise: listening.advertise
       })
       await service.resume()
