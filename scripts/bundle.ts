@@ -4,10 +4,10 @@
  *
  *   node build/scripts/bundle.js
  */
-import { rename, rm } from 'node:fs/promises'
+import { chmod, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { build } from 'esbuild'
+import { build, transform } from 'esbuild'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const TARGET = join(ROOT, 'dist')
@@ -38,31 +38,75 @@ const NATIVE = [
   'zstd-napi'
 ]
 
+/** Minified but for names, which stay for the sake of stack traces; ASCII, as the loader expects. */
+const SHAPE = {
+  platform: 'node',
+  target: 'node20',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  charset: 'ascii',
+  logLevel: 'warning'
+} as const
+
 // A bundle that was cut short must not look like one.
 const partial = `${TARGET}.partial`
 await rm(partial, { recursive: true, force: true })
-for (const program of PROGRAMS) {
-  // Each by itself: parts that programs share would be forty files, each found, read and linked in turn.
-  await build({
+await build({
+  ...SHAPE,
+  entryPoints: [join(ROOT, 'src/program/load.ts')],
+  outfile: join(partial, 'load.cjs'),
+  bundle: true,
+  format: 'cjs'
+})
+for (const program of PROGRAMS) await bundle(program)
+await chmod(join(partial, 'main.js'), 0o755)
+await rm(TARGET, { recursive: true, force: true })
+await rename(partial, TARGET)
+
+/**
+ * Each program by itself: parts that programs share would be forty files, each found, read and linked in
+ * turn. Split where it loads late, and then made CommonJS file by file, as V8 keeps no compiled code
+ * of ES modules and esbuild splits nothing else.
+ */
+async function bundle(program: string): Promise<void> {
+  const name = basename(program)
+  const { outputFiles, metafile } = await build({
+    ...SHAPE,
     entryPoints: [join(ROOT, 'src', `${program}.ts`)],
     outdir: partial,
-    entryNames: '[name]',
-    chunkNames: `${basename(program)}-[hash]`,
+    entryNames: '[name]-[hash]',
+    chunkNames: `${name}-[hash]`,
+    outExtension: { '.js': '.cjs' },
     bundle: true,
     splitting: true,
     format: 'esm',
-    platform: 'node',
-    target: 'node20',
     external: [...NATIVE, ...NATIVE.map((name) => `${name}/*`), 'bare-*'],
-    // Names stay, for the sake of stack traces.
-    minifySyntax: true,
-    minifyWhitespace: true,
-    // Packages that are CommonJS ask for Node's own modules by `require`.
-    banner: {
-      js: "import { createRequire as createRequireOfBundle } from 'node:module'\nconst require = createRequireOfBundle(import.meta.url)"
-    },
-    logLevel: 'warning'
+    metafile: true,
+    write: false
   })
+  const entry = Object.keys(metafile.outputs).find(
+    (path) => metafile.outputs[path]?.entryPoint?.endsWith(`${program}.ts`) === true
+  )
+  if (entry === undefined) throw new TypeError(`${program} gave no bundle`)
+  for (const { path, text } of outputFiles) {
+    const { code } = await transform(text, {
+      ...SHAPE,
+      format: 'cjs',
+      // The loader's `require` knows the other files; Node.js's `import` would load them again.
+      supported: { 'dynamic-import': false },
+      define: { 'import.meta.url': '__bundleUrl' }
+    })
+    await writeFile(path, code)
+  }
+  await writeFile(join(partial, `${name}.js`), starter(name, basename(entry)))
 }
-await rm(TARGET, { recursive: true, force: true })
-await rename(partial, TARGET)
+
+/** What Node.js itself loads of a program. Threads load too little to keep code for. */
+function starter(name: string, entry: string): string {
+  const keep = name.endsWith('-worker') ? undefined : name
+  return `#!/usr/bin/env node
+import{createRequire}from'node:module';import{dirname}from'node:path';import{fileURLToPath}from'node:url'
+const file=fileURLToPath(import.meta.url)
+createRequire(file)('./load.cjs').run(dirname(file),${JSON.stringify(entry)},${JSON.stringify(keep)})
+`
+}

@@ -1,6 +1,4 @@
-import { randomBytes } from 'node:crypto'
 import type { Readable, Writable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
@@ -14,7 +12,7 @@ import { fromRecord, toRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import { startMounterAhead } from './mount-ahead.ts'
 import { requireRoot } from './require-root.ts'
-import { spawnService } from './service-process.ts'
+import { startService } from './spare-process.ts'
 import type { StartingMounter } from './starting-mounter.ts'
 
 export interface BootDetachedOptions {
@@ -26,7 +24,6 @@ export interface BootDetachedOptions {
   readonly signal?: AbortSignal
 }
 
-const RUNNER_SCRIPT = fileURLToPath(new URL('runner-main.js', import.meta.url))
 const STATUS_DESCRIPTOR = 3
 
 /**
@@ -42,8 +39,7 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
   if (isAborted(signal)) throw cancelled()
   // Beside the runner, not after it: until both have loaded, either has a processor of its own.
   await using mounter = startMounterAhead(container)
-  const unit = `dat-container-run-${randomBytes(4).toString('hex')}`
-  const child = spawnService(unit, RUNNER_SCRIPT, ['pipe', 'ignore', 'ignore', 'pipe'])
+  const child = startService('runner')
   const exited = new Promise<void>((resolve, reject) => {
     child.once('error', reject)
     child.once('exit', () => resolve())

@@ -5,15 +5,15 @@
 import { openImage } from '../daemon/open-image.ts'
 import { serveMounter } from './mounter-process.ts'
 
-/** Loaded while peers are looked for. */
-const loadMounting = async () => import('../fuse/mount-image.ts')
+/** Loaded while the request comes, or while peers are looked for. */
+const mounting = import('../fuse/mount-image.ts')
 
-await serveMounter({
+void serveMounter({
   openImage: async (options) => {
-    const [session] = await Promise.all([openImage(options), loadMounting()])
+    const [session] = await Promise.all([openImage(options), mounting])
     return session
   },
-  mountImage: async (options) => (await loadMounting()).mountImage(options),
+  mountImage: async (options) => (await mounting).mountImage(options),
   unmountStale: async (directory) =>
     (await import('../fuse/stale-mounts.ts')).unmountStale(directory)
 })

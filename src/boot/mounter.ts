@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openHome, type HomePaths } from '../daemon/home.ts'
 import type { ImageSession, OpenImage } from '../daemon/image-session.ts'
 import { writeLocalProfile } from '../daemon/local-profile.ts'
+import { cacheMetadata, metadataFile } from '../daemon/metadata-cache.ts'
 import { startOf } from '../daemon/start-order.ts'
 import { bindMount, unmount } from '../fuse/bind-mount.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
@@ -172,7 +173,9 @@ class Mounter {
         for (const target of this.#binds) await unmount(target, { lazy: 'if-busy' })
         // Before the mount is gone: who waits for that may remove the home then.
         await this.#keepFirstRun()
-        await (await mounting.catch(() => undefined))?.mounted[Symbol.asyncDispose]()
+        const made = await mounting.catch(() => undefined)
+        await this.#keepMetadata(made?.mounted)
+        await made?.mounted[Symbol.asyncDispose]()
       }
     } finally {
       await removeUnmounted(directory)
@@ -187,6 +190,7 @@ class Mounter {
       chunks,
       directory: this.#places.image,
       mode: this.#request.mode,
+      keptMetadata: metadataFile(this.#home, key, manifest),
       observer: this.#recorder,
       ...(startOrder && startOrder.source !== 'guess' && { foreseen: new Set(startOrder.chunks) }),
       signal: this.#signal
@@ -259,6 +263,18 @@ class Mounter {
     const start = startOf(manifest, this.#request.run ?? 'image')
     const placed = placeProfile(tree, profile)
     await writeLocalProfile(this.#home, key, start, { version, ...placed })
+  }
+
+  /** So that the next mount of this version need not make it. Nobody asked for it, so it may fail. */
+  async #keepMetadata(mounted: MountedImage | undefined): Promise<void> {
+    // What is started to be recorded may be an image that goes at once.
+    if (mounted?.metadata === undefined || this.#request.record === true) return
+    const { key, manifest } = this.#session
+    try {
+      await cacheMetadata(mounted.metadata, metadataFile(this.#home, key, manifest))
+    } catch (error) {
+      if (!isContainerError(error)) throw error
+    }
   }
 
   async #bind(state: MounterState, target: string): Promise<null> {

@@ -24,30 +24,37 @@ function tell(event: DetachedEvent): void {
   writeJsonLine(status, event)
 }
 
+// Loaded while the request comes.
+const loading = import('./runner.ts')
 const lines = readJsonLines(process.stdin)
-const first = await lines.next()
-const { container, hasMounter } = first.value as DetachedRequest
 const abandoned = new AbortController()
-const greeting = new Promise<MounterGreeting | undefined>((resolve) => void listen(resolve))
+void run()
 
-try {
-  const { runContainer } = await import('./runner.ts')
-  const { exitCode } = await runContainer({
-    container,
-    ...(hasMounter ? { mounter: new StartersMounter(greeting) } : {}),
-    console: 'log',
-    signal: abandoned.signal,
-    events: {
-      onState: (state) => tell({ event: 'state', state }),
-      onReady: (state) => tell({ event: 'ready', state })
-    }
-  })
-  tell({ event: 'exit', exitCode })
-} catch (error) {
-  tell({ event: 'error', error: toRecord(error) })
-  process.exitCode = 1
+async function run(): Promise<void> {
+  const first = await lines.next()
+  // Started ahead, and not needed.
+  if (first.done === true) process.exit()
+  const { container, hasMounter } = first.value as DetachedRequest
+  const greeting = new Promise<MounterGreeting | undefined>((resolve) => void listen(resolve))
+  try {
+    const { runContainer } = await loading
+    const { exitCode } = await runContainer({
+      container,
+      ...(hasMounter ? { mounter: new StartersMounter(greeting) } : {}),
+      console: 'log',
+      signal: abandoned.signal,
+      events: {
+        onState: (state) => tell({ event: 'state', state }),
+        onReady: (state) => tell({ event: 'ready', state })
+      }
+    })
+    tell({ event: 'exit', exitCode })
+  } catch (error) {
+    tell({ event: 'error', error: toRecord(error) })
+    process.exitCode = 1
+  }
+  status.end(() => process.exit())
 }
-status.end(() => process.exit())
 
 /** Hears the starter out. One that goes, or says what nobody understands, before `keep` has abandoned us. */
 async function listen(onMounter: (greeting: MounterGreeting | undefined) => void): Promise<void> {

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { SERVICE_ARGUMENTS, serviceEnvironment } from '../daemon/service-memory.ts'
+import { serviceEnvironment } from '../daemon/service-memory.ts'
 import { isOnHost } from './package-manager.ts'
 
 /** Whether systemd is the host's PID 1, as sd_booted(3) finds out. */
@@ -33,8 +33,12 @@ export function inOwnScope(
 }
 
 /** Starts a Node.js program of ours that outlives this process, in a session of its own. */
-export function spawnService(unit: string, script: string, stdio: StdioOptions): ChildProcess {
-  const command = inOwnScope(unit, [process.execPath, ...SERVICE_ARGUMENTS, script], {
+export function spawnService(
+  unit: string,
+  program: readonly [...nodeArguments: string[], script: string],
+  stdio: StdioOptions
+): ChildProcess {
+  const command = inOwnScope(unit, [process.execPath, ...program], {
     systemd: isSystemdHost()
   })
   const [file = process.execPath, ...args] = command

@@ -1,12 +1,11 @@
-import { randomBytes } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
+import type { ChildProcess } from 'node:child_process'
 import type { OpenImageOptions } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import { ContainerError } from '../image/errors.ts'
 import { fromRecord } from './error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import type { MounterGreeting, MounterRequest } from './mounter-protocol.ts'
-import { spawnService } from './service-process.ts'
+import { startService } from './spare-process.ts'
 
 export interface StartMounterOptions extends Omit<OpenImageOptions, 'signal'> {
   /** `auto` takes `erofs` where the kernel has it. @default 'auto' */
@@ -28,23 +27,20 @@ export interface MounterAhead extends AsyncDisposable {
   socket(signal?: AbortSignal): Promise<string>
 }
 
-const MOUNTER_SCRIPT = fileURLToPath(new URL('mounter-main.js', import.meta.url))
-
 /**
  * A mounter process that was just started; it knows by itself whether it is needed. Disposing before
  * its greeting was taken ends it, with all it has done undone.
  */
 export class StartingMounter implements MounterAhead {
-  readonly #child: ReturnType<typeof spawnService>
+  readonly #child: ChildProcess
   readonly #exited: Promise<void>
   readonly #greeting: Promise<MounterGreeting | undefined>
   #complaint = ''
   #done = false
 
   constructor(options: StartMounterOptions) {
-    const { mounterScript = MOUNTER_SCRIPT, mode = 'auto', ...open } = options
-    const unit = `dat-container-mount-${randomBytes(4).toString('hex')}`
-    const child = spawnService(unit, mounterScript, ['pipe', 'pipe', 'pipe'])
+    const { mounterScript, mode = 'auto', ...open } = options
+    const child = startService('mounter', mounterScript)
     this.#child = child
     this.#exited = new Promise<void>((resolve, reject) => {
       child.once('error', reject)

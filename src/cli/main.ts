@@ -1,38 +1,8 @@
-#!/usr/bin/env node
-import { Command, CommanderError } from 'commander'
-import { RELEASE } from '../daemon/release.ts'
-import { isContainerError } from '../image/errors.ts'
-import { EXIT_FAILED, EXIT_USAGE, exitStatus } from './exit-status.ts'
-import { addGlobalOptions } from './globals.ts'
-import { printError, writeAll } from './output.ts'
-import { VERBS } from './verbs.ts'
-import { addVmOptions, hookVm } from './vm.ts'
+import { endSpares, startSpare } from '../boot/spare-process.ts'
+import { foreseePrograms } from './foresee.ts'
 
-const program = new Command('dat-container')
-  .description('Share machine images peer to peer, and boot them before they have arrived.')
-  .version(RELEASE)
-  .showHelpAfterError('(dat-container help COMMAND tells more)')
-  .enablePositionalOptions()
-  .configureHelp({ showGlobalOptions: true })
-  .configureOutput({
-    writeOut: (text) => writeAll(1, text),
-    writeErr: (text) => writeAll(2, text)
-  })
-  .exitOverride()
-
-for (const add of VERBS) add(program)
-addVmOptions(program, ...['boot', 'ps', 'inspect', 'stop', 'kill', 'rm', 'exec', 'logs', 'stats'])
-hookVm(program)
-addGlobalOptions(program)
-
-try {
-  await program.parseAsync()
-} catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE
-  } else {
-    printError(error, process.argv.includes('--json'))
-    process.exitCode = isContainerError(error) ? exitStatus(error.code) : EXIT_FAILED
-    if (!isContainerError(error) && process.env['DAT_CONTAINER_LOG_LEVEL'] === 'debug') throw error
-  }
-}
+// Only root runs containers here. They load while all the rest of this command does.
+const vm = process.env['DAT_CONTAINER_VM']
+const foreseen = process.getuid?.() === 0 ? foreseePrograms(process.argv.slice(2), vm) : []
+for (const program of foreseen) startSpare(program)
+void import('./program.ts').then(async ({ runProgram }) => runProgram()).finally(endSpares)

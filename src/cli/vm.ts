@@ -1,3 +1,4 @@
+import { endSpares } from '../boot/spare-process.ts'
 import { Option, type Command } from 'commander'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerVerb } from '../machine/container-verb.ts'
@@ -130,6 +131,8 @@ async function isForMachine(flags: VmFlags, { home }: Globals): Promise<boolean>
 }
 
 async function runInVm(command: Command, flags: VmFlags, globals: Globals): Promise<number> {
+  // Nothing is mounted here.
+  endSpares()
   const { runContainerVerb } = await import('../machine/container-verb.ts')
   const machine = flags.machine ?? DEFAULT_NAME
   const verb = { ...verbOf(command, flags), home: globals.home, machine }

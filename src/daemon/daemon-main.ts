@@ -27,21 +27,25 @@ process.on('uncaughtException', (err) => {
   process.exit(1)
 })
 
-try {
-  await runDaemon({
-    home: defaultHome(),
-    bootstrap: parseBootstrap(process.env[BOOTSTRAP_VARIABLE]),
-    listening: listeningOf(process.env),
-    log,
-    onReady: () => tellStarter('ready')
-  })
-  process.exit(0)
-} catch (error) {
-  log.error({ err: error }, 'daemon failed')
-  const { code, message, hint } =
-    error instanceof ContainerError
-      ? error
-      : { code: 'IO', message: String(error), hint: undefined }
-  tellStarter(JSON.stringify({ code, message, hint }))
-  process.exit(1)
+void run()
+
+async function run(): Promise<void> {
+  try {
+    await runDaemon({
+      home: defaultHome(),
+      bootstrap: parseBootstrap(process.env[BOOTSTRAP_VARIABLE]),
+      listening: listeningOf(process.env),
+      log,
+      onReady: () => tellStarter('ready')
+    })
+    process.exit(0)
+  } catch (error) {
+    log.error({ err: error }, 'daemon failed')
+    const { code, message, hint } =
+      error instanceof ContainerError
+        ? error
+        : { code: 'IO', message: String(error), hint: undefined }
+    tellStarter(JSON.stringify({ code, message, hint }))
+    process.exit(1)
+  }
 }

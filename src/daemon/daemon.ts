@@ -92,6 +92,7 @@ export class Daemon implements AsyncDisposable {
         node,
         pool,
         log,
+        home: paths.home,
         advertise: listening.advertise
       })
       await service.resume()

@@ -22,6 +22,7 @@ import type { DrivePool } from './drive-pool.ts'
 import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
 import { findVersion } from './find-version.ts'
 import { listImage } from './image-listing.ts'
+import { dropMetadata } from './metadata-cache.ts'
 import { freeOldVersions } from './old-versions.ts'
 import type {
   GcRequest,
@@ -43,6 +44,7 @@ export interface ImageServiceOptions {
   readonly node: PeerNode
   readonly pool: DrivePool
   readonly log: Logger
+  readonly home: string
   /** Where peers reach this machine without the DHT. */
   readonly advertise?: PeerAddress | undefined
 }
@@ -247,6 +249,7 @@ export class ImageService implements AsyncDisposable {
       for (const used of pinned) if (used.key === formatKey(key)) kept.add(used.version)
       deadline.clear()
       const freed = await freeOldVersions(drive, { newest, keep: kept, dryRun, signal })
+      if (!dryRun) await dropMetadata(this.#options, formatKey(key), freed.freed)
       return { key: formatKey(key), name: newest.name, ...freed }
     } finally {
       deadline.clear()
@@ -265,7 +268,9 @@ export class ImageService implements AsyncDisposable {
     this.#mirrors.delete(entry.key)
     if (seeded) await pool.release(seeded)
     await catalog.remove(entry)
-    await purgeDrive(node.store, Buffer.from(entry.key, 'hex'))
+    const key = Buffer.from(entry.key, 'hex')
+    await purgeDrive(node.store, key)
+    await dropMetadata(this.#options, formatKey(key))
     return listing
   }
 

@@ -5,9 +5,10 @@ import { CleanUpList } from './clean-up-list.ts'
 import { serveDataDevice } from './data-device.ts'
 import { planDataLayout } from './data-layout.ts'
 import { writeErofsImage } from './erofs-image.ts'
-import { planErofsMount } from './erofs-mount-plan.ts'
+import { planErofsMount, type ErofsPaths } from './erofs-mount-plan.ts'
 import { mountErofs } from './erofs-mount.ts'
 import { FileReader } from './file-reader.ts'
+import { takeKeptMetadata } from './kept-metadata.ts'
 import { readKernelFacts } from './kernel-facts.ts'
 import type { MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
 import { servePlainTree } from './plain-tree.ts'
@@ -38,6 +39,7 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
   const rootfs = join(directory, 'rootfs')
   const files = new FileReader(options.tree, options.chunks, options)
   const cleanUp = new CleanUpList()
+  let metadata: string | undefined
   const checkCancelled = (): void => {
     if (options.signal?.aborted === true) {
       throw new ContainerError('CANCELLED', 'mounting was cancelled')
@@ -49,7 +51,7 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
     if (mode === 'fuse') {
       cleanUp.hold(await servePlainTree(rootfs, options.tree, files))
     } else {
-      await mountOverDevice(options, directory, rootfs, files, cleanUp, checkCancelled)
+      metadata = await mountOverDevice(options, directory, files, cleanUp, checkCancelled)
     }
     // Asynchronous, so this thread can answer it.
     await stat(rootfs)
@@ -60,26 +62,36 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
     files.close()
     throw await cleanUp.after(error)
   }
-  return { rootfs, mode, [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]() }
+  return {
+    rootfs,
+    mode,
+    ...(metadata !== undefined && { metadata }),
+    [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
+  }
 }
 
+/** @returns the metadata image, where it was made now */
 async function mountOverDevice(
-  { tree, erofsBacking }: MountImageOptions,
+  options: MountImageOptions,
   directory: string,
-  rootfs: string,
   files: FileReader,
   cleanUp: CleanUpList,
   checkCancelled: () => void
-): Promise<void> {
-  const meta = join(directory, 'meta.erofs')
+): Promise<string | undefined> {
+  const { tree, erofsBacking, keptMetadata } = options
   const deviceDirectory = join(directory, 'data')
-  const paths = { meta, data: join(deviceDirectory, 'data'), target: rootfs }
+  const paths: ErofsPaths = {
+    meta: join(directory, 'meta.erofs'),
+    data: join(deviceDirectory, 'data'),
+    target: join(directory, 'rootfs')
+  }
   const kernel = await readKernelFacts()
   // Fails here on a kernel that cannot, before anything is written.
   const steps = planErofsMount(kernel, paths, erofsBacking)
   const layout = planDataLayout(tree)
-  cleanUp.push(async () => rm(meta, { force: true }))
-  await writeErofsImage(tree, layout, meta)
+  cleanUp.push(async () => rm(paths.meta, { force: true }))
+  const isKept = keptMetadata !== undefined && (await takeKeptMetadata(keptMetadata, paths.meta))
+  if (!isKept) await writeErofsImage(tree, layout, paths.meta)
   checkCancelled()
   await makeMountPoint(deviceDirectory, cleanUp)
   cleanUp.hold(await serveDataDevice(deviceDirectory, layout, files))
@@ -90,6 +102,7 @@ async function mountOverDevice(
     if (erofsBacking === 'file' || !isContainerError(error, 'MOUNT_FAILED')) throw error
     cleanUp.hold(await mountErofs(planErofsMount(kernel, paths, 'loop')))
   }
+  return isKept ? undefined : paths.meta
 }
 
 async function makeMountPoint(path: string, cleanUp: CleanUpList): Promise<void> {

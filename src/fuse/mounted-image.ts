@@ -19,6 +19,8 @@ export interface MountImageOptions {
   readonly observer?: ReadObserver
   /** Chunks of a recorded start: sequential reads of those are not read ahead of. */
   readonly foreseen?: ReadonlySet<number>
+  /** Where the metadata image of this very tree may have been kept. @default it is made */
+  readonly keptMetadata?: string
   readonly signal?: AbortSignal
 }
 
@@ -26,6 +28,8 @@ export interface MountImageOptions {
 export interface MountedImage extends AsyncDisposable {
   readonly rootfs: string
   readonly mode: MountMode
+  /** The metadata image of EROFS, where it was made for this mount; goes with it. */
+  readonly metadata?: string
   /** Why `auto` did not take `erofs`. */
   readonly fallbackReason?: ContainerError
 }

@@ -29,7 +29,13 @@ async function openImage({ link, signal }: OpenImageOptions): Promise<ImageSessi
     link: formatLink({ ...parsed, version }),
     key: formatKey(parsed.key),
     version,
-    manifest: { name: 'Test image', arch: 'amd64', start } as ImageSession['manifest'],
+    manifest: {
+      name: 'Test image',
+      arch: 'amd64',
+      start,
+      version: 1,
+      index: { digest: 'sha256:none' }
+    } as ImageSession['manifest'],
     tree: undefined as unknown as ImageSession['tree'],
     chunks: undefined as unknown as ImageSession['chunks'],
     async stats() {

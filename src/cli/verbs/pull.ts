@@ -21,13 +21,16 @@ export function addPull(program: Command): void {
 
 async function pull(link: string, flags: OpenFlags, globals: Globals): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
+  const { prepareMetadata } = await import('../../daemon/metadata-cache.ts')
   const { progressBar } = await import('../progress.ts')
   const { output } = globals
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)
     using bar = progressBar('pulling', output.json)
     const done = { value: false }
-    const fetched = image.fetchAll(signal).finally(() => (done.value = true))
+    // Made while content comes, and not when somebody waits for the first mount.
+    const whole = Promise.all([image.fetchAll(signal), prepareMetadata(globals, image)])
+    const fetched = whole.finally(() => (done.value = true))
     while (!done.value) {
       const { localBytes, reusedBytes, imageBytes, peers } = await image.stats()
       bar.update(localBytes + reusedBytes, imageBytes, `${peers} peers`)

@@ -1,0 +1,41 @@
+import { Command, CommanderError } from 'commander'
+import { RELEASE } from '../daemon/release.ts'
+import { isContainerError } from '../image/errors.ts'
+import { EXIT_FAILED, EXIT_USAGE, exitStatus } from './exit-status.ts'
+import { addGlobalOptions } from './globals.ts'
+import { printError, writeAll } from './output.ts'
+import { VERBS } from './verbs.ts'
+import { addVmOptions, hookVm } from './vm.ts'
+
+/** Parses the command line and carries out what it says; sets the exit status. */
+export async function runProgram(): Promise<void> {
+  const program = new Command('dat-container')
+    .description('Share machine images peer to peer, and boot them before they have arrived.')
+    .version(RELEASE)
+    .showHelpAfterError('(dat-container help COMMAND tells more)')
+    .enablePositionalOptions()
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: (text) => writeAll(1, text),
+      writeErr: (text) => writeAll(2, text)
+    })
+    .exitOverride()
+
+  for (const add of VERBS) add(program)
+  addVmOptions(program, ...['boot', 'ps', 'inspect', 'stop', 'kill', 'rm', 'exec', 'logs', 'stats'])
+  hookVm(program)
+  addGlobalOptions(program)
+
+  try {
+    await program.parseAsync()
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE
+    } else {
+      printError(error, process.argv.includes('--json'))
+      process.exitCode = isContainerError(error) ? exitStatus(error.code) : EXIT_FAILED
+      if (!isContainerError(error) && process.env['DAT_CONTAINER_LOG_LEVEL'] === 'debug')
+        throw error
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto'
+import { copyFile, link, open, rm, type FileHandle } from 'node:fs/promises'
+import { AtomicFile } from '../image/atomic-file.ts'
+import { systemErrorCode } from '../image/errors.ts'
+
+/**
+ * Raised with every change of what `planDataLayout` or `writeErofsImage` make of a tree: an image that was
+ * kept before would then describe another data device.
+ */
+export const METADATA_FORMAT = 1
+
+const DIGEST = 'sha256'
+const DIGEST_BYTES = 32
+const PIECE_BYTES = 1024 * 1024
+
+/**
+ * Keeps a copy of a metadata image at `kept`, whole or not at all, with its digest after it: the kernel
+ * is given nothing that a disk has damaged.
+ *
+ * @throws ContainerError `DISK_FULL`, `IO`; nothing is there then that was not before
+ */
+export async function keepMetadata(meta: string, kept: string): Promise<void> {
+  await using target = await AtomicFile.create(kept)
+  const source = await open(meta, 'r')
+  try {
+    const hash = createHash(DIGEST)
+    let position = 0
+    for await (const piece of pieces(source, Infinity)) {
+      hash.update(piece)
+      await target.writeAt(piece, position)
+      position += piece.length
+    }
+    await target.writeAt(hash.digest(), position)
+  } finally {
+    await source.close()
+  }
+  await target.commit()
+}
+
+/**
+ * Puts a kept metadata image at `meta`, which must not exist.
+ *
+ * @returns whether there is one that is whole; one that is not is removed
+ */
+export async function takeKeptMetadata(kept: string, meta: string): Promise<boolean> {
+  try {
+    if (!(await isWhole(kept))) {
+      await rm(kept, { force: true })
+      return false
+    }
+    // No copy where both lie on one file system. Whoever removes either leaves the other.
+    await link(kept, meta).catch(() => copyFile(kept, meta))
+    return true
+  } catch (error) {
+    if (systemErrorCode(error) === undefined) throw error
+    await rm(meta, { force: true })
+    return false
+  }
+}
+
+async function isWhole(path: string): Promise<boolean> {
+  const file = await open(path, 'r')
+  try {
+    const bytes = (await file.stat()).size - DIGEST_BYTES
+    if (bytes <= 0) return false
+    const hash = createHash(DIGEST)
+    for await (const piece of pieces(file, bytes)) hash.update(piece)
+    const expected = Buffer.alloc(DIGEST_BYTES)
+    await file.read(expected, 0, DIGEST_BYTES, bytes)
+    return hash.digest().equals(expected)
+  } finally {
+    await file.close()
+  }
+}
+
+/** The first bytes of a file, in views of one buffer that the next overwrites. */
+async function* pieces(file: FileHandle, bytes: number): AsyncGenerator<Buffer> {
+  const buffer = Buffer.allocUnsafe(PIECE_BYTES)
+  for (let position = 0; position < bytes;) {
+    const most = Math.min(PIECE_BYTES, bytes - position)
+    const { bytesRead } = await file.read(buffer, 0, most, position)
+    if (bytesRead === 0) return
+    yield buffer.subarray(0, bytesRead)
+    position += bytesRead
+  }
+}
