@@ -1,10 +1,14 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createHash } from 'node:crypto'
 import test from 'brittle'
 import { cacheMetadata, dropMetadata, metadataFile } from '../../src/daemon/metadata-cache.ts'
-import { takeKeptMetadata } from '../../src/fuse/kept-metadata.ts'
+import { planDataLayout } from '../../src/fuse/data-layout.ts'
+import { writeErofsImage } from '../../src/fuse/erofs-image.ts'
+import { METADATA_FORMAT, takeKeptMetadata } from '../../src/fuse/kept-metadata.ts'
 import type { Manifest } from '../../src/image/manifest.ts'
+import { everyKindOfTree } from '../image/trees.ts'
 
 const PIECES = 3 * 1024 * 1024 + 4096
 
@@ -53,4 +57,20 @@ void test('a metadata image is kept whole, for its version, and goes with its im
   t.alike(await left(), [10])
   await dropMetadata({ home }, 'key')
   t.alike(await readdir(join(home, 'metadata')), [])
+})
+
+void test('what METADATA_FORMAT stands for is written', async (t) => {
+  const home = await mkdtemp(join(tmpdir(), 'dat-container-kept-'))
+  t.teardown(async () => rm(home, { recursive: true, force: true }))
+  const tree = everyKindOfTree()
+  const meta = join(home, 'meta')
+  await writeErofsImage(tree, planDataLayout(tree), meta)
+  const digest = createHash('sha256')
+    .update(await readFile(meta))
+    .digest('hex')
+  t.is(
+    `${METADATA_FORMAT} ${digest}`,
+    '1 6012edc8fea90e522f75c3d7cd918c54099ac8428be4461efe6002002dc32b44',
+    'where the digest differs, raise METADATA_FORMAT and write both here'
+  )
 })
