@@ -39,12 +39,7 @@ export interface PublishSourceOptions extends OpenSourceOptions {
 type PreviousVersions = Pick<PublishOptions, 'previous' | 'previousManifest' | 'previousProfile'>
 
 /** What `share` tells of a completed publish. */
-export interface Published {
-  readonly link: string
-  readonly mirrorLink: string
-  readonly key: string
-  /** Whether peers can find it by the DHT already. */
-  readonly announced: boolean
+export interface Published extends PublishCommitResponse {
   readonly name: string
   readonly version: number
   readonly files: number

@@ -1,13 +1,19 @@
 import { randomBytes } from 'node:crypto'
 import type Hypercore from 'hypercore'
-import Hyperdrive, { type EntryValue } from 'hyperdrive'
+import Hyperdrive from 'hyperdrive'
 import { ContainerError } from '../image/errors.ts'
 import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { AscendingBee } from './ascending-bee.ts'
 import { BLOCK_ROOM } from './block-room.ts'
-import { changedDriveEntries, driveEntries, isBlurred, ROOTFS_FOLDER } from './drive-entries.ts'
+import {
+  changedDriveEntries,
+  driveEntries,
+  isBlurred,
+  ROOTFS_FOLDER,
+  type EntryChange
+} from './drive-entries.ts'
 import { KEY_BYTES } from './link.ts'
 import type { PeerNode } from './peer-node.ts'
 import { checkRoom, storeError } from './store-error.ts'
@@ -124,18 +130,17 @@ export class DriveWriter implements AsyncDisposable {
     const blockOffset = await this.append([block])
     let batch: Hyperdrive | undefined
     try {
-      const whole = previous ? undefined : await this.#appendEntries(tree)
+      const changes = previous
+        ? changedDriveEntries(previous, tree)
+        : await this.#appendEntries(tree)
       batch = this.#drive.batch()
-      if (previous) {
-        for (const changes of inGroups(changedDriveEntries(previous, tree), LOOKED_UP_ENTRIES)) {
-          // A batch asks for the nodes on its way one by one; asked for together, they are here by then.
-          await this.#lookUp(changes.map(([name]) => name))
-          for (const [name, value] of changes) {
-            await (value === undefined ? batch.del(name) : batch.putEntry(name, value))
-          }
+      for (const group of inGroups(changes, LOOKED_UP_ENTRIES)) {
+        // A batch asks for the nodes on its way one by one; asked for together, they are here by then.
+        await this.#lookUp(group.map(([name]) => name))
+        for (const [name, value] of group) {
+          await (value === undefined ? batch.del(name) : batch.putEntry(name, value))
         }
       }
-      for (const [name, value] of whole ?? []) await batch.putEntry(name, value)
       await batch.putEntry(MANIFEST_PATH, {
         blob: { byteOffset, blockOffset, blockLength: 1, byteLength: block.byteLength },
         metadata: { version: manifest.version }
@@ -152,14 +157,14 @@ export class DriveWriter implements AsyncDisposable {
    *
    * @returns those that are left for a batch, as others may have the same name
    */
-  async #appendEntries(tree: Tree): Promise<[name: string, value: EntryValue][]> {
+  async #appendEntries(tree: Tree): Promise<Iterable<EntryChange>> {
     const header = this.#drive.db.batch()
     await header.getRoot(true)
     await header.close()
     const { core } = this.#drive
     // A commit that failed before may have left some, or all.
-    if (core.length !== HEADER_BLOCKS) return [...driveEntries(tree)]
-    const left: [name: string, value: EntryValue][] = []
+    if (core.length !== HEADER_BLOCKS) return driveEntries(tree)
+    const left: EntryChange[] = []
     const bee = new AscendingBee(core.length)
     for (const [name, value] of driveEntries(tree)) {
       if (isBlurred(name)) left.push([name, value])

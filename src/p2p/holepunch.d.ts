@@ -158,7 +158,11 @@ declare module 'hyperbee' {
     put(key: Buffer, value: Buffer): Promise<void>
     del(key: Buffer): Promise<void>
     createReadStream(): AsyncIterable<{ key: Buffer; value: Buffer }>
-    batch(): { getRoot(ensureHeader: boolean): Promise<unknown>; close(): Promise<void> }
+    batch(): {
+      /** Of an empty log with `true`, appends its header. */
+      getRoot(ensureHeader: boolean): Promise<unknown>
+      close(): Promise<void>
+    }
     sub(name: string): {
       get(key: string): Promise<{ value: EntryValue } | null>
     }
@@ -176,6 +180,7 @@ declare module 'hyperbee/lib/messages.js' {
 }
 
 declare module 'hyperdrive' {
+  import type Hyperbee from 'hyperbee'
   import type Hypercore from 'hypercore'
   import type { CoreManifest } from 'hypercore'
   import type Corestore from 'corestore'
@@ -197,13 +202,7 @@ declare module 'hyperdrive' {
     constructor(store: Corestore, key: Buffer, options: { encryptionKey?: Buffer | null })
     readonly key: Buffer
     readonly core: Hypercore
-    readonly db: {
-      batch(): {
-        /** Of an empty log with `true`, appends its header. */
-        getRoot(ensureHeader: boolean): Promise<unknown>
-        close(): Promise<void>
-      }
-    }
+    readonly db: Hyperbee
     readonly version: number
     readonly discoveryKey: Buffer
     ready(): Promise<void>

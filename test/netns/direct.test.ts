@@ -6,11 +6,11 @@ import { createInterface } from 'node:readline/promises'
 import test from 'brittle'
 import { execa } from 'execa'
 import { createNetworkPair, type NetworkHost } from '../../scripts/network-pair.ts'
-import { WanNetwork } from '../../bench/wan/network.ts'
 import { evenWire } from '../../bench/wan/star.ts'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import type { Shared } from '../e2e/results.ts'
 import { LONG, Machine } from '../e2e/sandbox.ts'
+import { pullOverLink } from './pull-over-link.ts'
 
 const FILES = 300
 const FILE_BYTES = 60_000
@@ -94,24 +94,11 @@ test('blocks come over TCP where that gets through, and by UDP where not', LONG,
 
 test('over a long link nothing comes twice while TCP takes over', LONG, async (t) => {
   const before = snapshot()
-  const source = mkdtempSync(join(tmpdir(), 'dat-long-'))
-  t.teardown(() => rmSync(source, { recursive: true }))
-  mkdirSync(join(source, 'etc'))
-  for (let n = 0; n < FILES; n++)
-    writeFileSync(join(source, 'etc', `${n}`), randomBytes(FILE_BYTES))
-  {
-    await using network = await WanNetwork.open(evenWire(1e9, 0))
-    const { link, storedBytes } = await network.publisher.json<Shared>('share', source)
-    await network.reshape(evenWire(50e6, 200))
-    const reader = network.newReader('reader')
-    await reader.ok('daemon', 'start')
-    const already = network.reader.deviceBytes().received
-    await reader.ok('pull', link)
-    const times = (network.reader.deviceBytes().received - already) / storedBytes
+  const image = { files: FILES, fileBytes: FILE_BYTES, wire: evenWire(50e6, 200) }
+  await pullOverLink(image, async ({ times, storedBytes, reader }) => {
     t.ok(times < 1.1, `what came is ${times.toFixed(3)} times the image`)
     const { directBytesRead } = await reader.json<Status>('daemon', 'status')
     t.ok(directBytesRead > storedBytes / 2, `most of it by TCP: ${directBytesRead} bytes`)
-    await network.endReader(reader)
-  }
+  })
   t.alike(await leftAfter(before), [], 'nothing is left')
 })

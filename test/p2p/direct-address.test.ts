@@ -11,13 +11,12 @@ import Hyperswarm, { type SwarmConnection } from 'hyperswarm'
 import Protomux from 'protomux'
 import { decodePort, encodePort } from '../../src/p2p/direct-address.ts'
 import { DirectPeers } from '../../src/p2p/direct-peers.ts'
-import { DriveWriter } from '../../src/p2p/drive-writer.ts'
 import { HeldDrive, type OpenDrive } from '../../src/p2p/held-drive.ts'
 import { PeerNode, type PeerNodeOptions } from '../../src/p2p/peer-node.ts'
 import { pause, peerDeadline } from '../../src/p2p/waiting.ts'
 import { freePort } from '../../src/machine/free-port.ts'
 import { Cable } from './cable.ts'
-import { writeTinyImage } from './tiny-image.ts'
+import { seedTinyImage } from './tiny-image.ts'
 
 const BLOCKS = 400
 const BLOCK_BYTES = 50_000
@@ -51,16 +50,9 @@ class Pair implements AsyncDisposable {
     const testnet = await createTestnet(3)
     const bootstrap = testnet.bootstrap.map(({ host, port }) => `${host}:${port}`)
     const owner = await PeerNode.open({ storage: join(directory, 'owner'), bootstrap, ...of })
-    const secret = DriveWriter.newSecret()
-    const writer = await DriveWriter.open({ node: owner, namespace: 'one', secret })
-    await writer.append(Array.from({ length: BLOCKS }, () => randomBytes(BLOCK_BYTES)))
-    const { manifest, tree } = await writeTinyImage(writer, { a: 'content' })
-    await writer.commit(manifest, tree, undefined)
-    const { key } = writer
-    await writer[Symbol.asyncDispose]()
-    const seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
-    await seeded.open(soon())
-    await seeded.announced()
+    const blocks = Array.from({ length: BLOCKS }, () => randomBytes(BLOCK_BYTES))
+    const image = await seedTinyImage(owner, { a: 'content' }, soon(), blocks)
+    const { key, secret, seeded } = image
     const reader = await PeerNode.open({
       storage: join(directory, 'reader'),
       bootstrap,

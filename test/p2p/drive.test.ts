@@ -12,7 +12,7 @@ import { DriveWriter } from '../../src/p2p/drive-writer.ts'
 import { HeldDrive } from '../../src/p2p/held-drive.ts'
 import { PeerNode } from '../../src/p2p/peer-node.ts'
 import { pause, peerDeadline } from '../../src/p2p/waiting.ts'
-import { writeTinyImage } from './tiny-image.ts'
+import { seedTinyImage, writeTinyImage } from './tiny-image.ts'
 
 interface Peers extends AsyncDisposable {
   node(name: string): Promise<PeerNode>
@@ -42,24 +42,10 @@ async function openPeers(): Promise<Peers> {
 const soon = (): AbortSignal => peerDeadline(undefined, 20_000, 'it').signal
 const FILES = { 'hello.txt': 'hello, peers', secret: 'the content nobody else may read' }
 
-/** Publishes {@link FILES} and announces them. */
-async function seedTinyImage(owner: PeerNode) {
-  const secret = DriveWriter.newSecret()
-  const writer = await DriveWriter.open({ node: owner, namespace: 'one', secret })
-  const { manifest, tree } = await writeTinyImage(writer, FILES)
-  await writer.commit(manifest, tree, undefined)
-  const { key } = writer
-  await writer[Symbol.asyncDispose]()
-  const seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
-  await seeded.open(soon())
-  await seeded.announced()
-  return { key, secret, manifest, tree, seeded }
-}
-
 test('a drive is read by link from another peer, and the last block is its manifest', async (t) => {
   await using peers = await openPeers()
   const owner = await peers.node('owner')
-  const { key, secret, manifest, tree, seeded } = await seedTinyImage(owner)
+  const { key, secret, manifest, tree, seeded } = await seedTinyImage(owner, FILES, soon())
   await using _seeding = seeded
 
   const reader = await peers.node('reader')
@@ -171,7 +157,7 @@ test('versions that the newest manifest lists no more are found through the olde
 test('a wrong secret, a drive without an image and absent peers are told apart', async (t) => {
   await using peers = await openPeers()
   const owner = await peers.node('owner')
-  const { key, secret, seeded } = await seedTinyImage(owner)
+  const { key, secret, seeded } = await seedTinyImage(owner, FILES, soon())
   await using _seeding = seeded
   const other = new Hyperdrive(owner.store.namespace('two'), { encryptionKey: secret })
   await other.put('/readme', Buffer.from('no image'))
@@ -199,7 +185,7 @@ test('a wrong secret, a drive without an image and absent peers are told apart',
 test('a blind mirror serves an image alone and holds nothing in the clear', async (t) => {
   await using peers = await openPeers()
   const owner = await peers.node('owner')
-  const { key, secret, manifest, seeded } = await seedTinyImage(owner)
+  const { key, secret, manifest, seeded } = await seedTinyImage(owner, FILES, soon())
 
   const mirror = await peers.node('mirror')
   await using blind = new HeldDrive({ node: mirror, key, secret: undefined, role: 'reader' })

@@ -3,7 +3,9 @@ import { compressPart, encodeIndex, pointerTo } from '../../src/image/index-code
 import type { Manifest } from '../../src/image/manifest.ts'
 import { TreeBuilder } from '../../src/image/tree-builder.ts'
 import type { InodeAttributes, Tree } from '../../src/image/tree.ts'
-import type { DriveWriter } from '../../src/p2p/drive-writer.ts'
+import { DriveWriter } from '../../src/p2p/drive-writer.ts'
+import { HeldDrive } from '../../src/p2p/held-drive.ts'
+import type { PeerNode } from '../../src/p2p/peer-node.ts'
 
 const OWNED_BY_ROOT = {
   uid: 0,
@@ -75,4 +77,28 @@ export async function writeTinyImage(
     versions: [...versions, record]
   }
   return { manifest, tree }
+}
+
+/**
+ * Publishes such an image on a node, and announces it.
+ *
+ * @param blocks of the log before it, which no file uses
+ */
+export async function seedTinyImage(
+  owner: PeerNode,
+  files: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+  blocks: readonly Uint8Array[] = []
+) {
+  const secret = DriveWriter.newSecret()
+  const writer = await DriveWriter.open({ node: owner, namespace: 'one', secret })
+  if (blocks.length > 0) await writer.append(blocks)
+  const { manifest, tree } = await writeTinyImage(writer, files)
+  await writer.commit(manifest, tree, undefined)
+  const { key } = writer
+  await writer[Symbol.asyncDispose]()
+  const seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
+  await seeded.open(signal)
+  await seeded.announced()
+  return { key, secret, manifest, tree, seeded }
 }
