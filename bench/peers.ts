@@ -67,10 +67,10 @@ let storedBytes = 0
       })
       await (setting.mirror ? mirror.ok('daemon', 'start') : mirror.run('daemon', 'stop'))
       for (const contender of shuffled(contenders)) {
-        const what = contender.name
-        const sample = { setting: setting.name, what, run, ...(await contender.start()) }
-        samples.push(sample)
-        console.log(JSON.stringify(sample))
+        for (const [what, sample] of Object.entries(await contender.start())) {
+          samples.push({ setting: setting.name, what, run, ...sample })
+          console.log(JSON.stringify(samples.at(-1)))
+        }
       }
     }
   }

@@ -20,6 +20,7 @@ import {
   locally,
   pulling,
   serverDirectory,
+  wholly,
   type Contender,
   type Stage
 } from './wan/contenders.ts'
@@ -127,14 +128,12 @@ async function measure(workload: Workload): Promise<void> {
         floor(stage, 'T_floor', tracedBytes)
       ]
       const whole = [
-        pulling(stage),
+        wholly(stage),
         ...(values.named ? [pulling(named, 'pull, named peer')] : []),
-        floor(stage, 'T_stream', shared.storedBytes),
-        lazily(stage, 'offline', { offline: true })
+        floor(stage, 'T_stream', shared.storedBytes)
       ]
-      const pulls = rivals.length > 0 ? [lazily(stage, 'pull, then boot', { pull: true })] : []
       const where = { workload: name, mbit, rttMs }
-      await take([...own, ...(values.whole ? whole : []), ...pulls], served, where)
+      await take([...own, ...(values.whole ? whole : [])], served, where)
     }
   })
 }
@@ -157,13 +156,13 @@ async function take(
   for (let run = 1; run <= Number(values.runs); run++) {
     for (const contender of shuffled([...present])) {
       if (stopping) return
-      const what = contender.name
       try {
-        const sample = { ...where, run, what, ...(await contender.start()) }
-        samples.push(sample)
-        console.log(JSON.stringify(sample))
+        for (const [what, sample] of Object.entries(await contender.start())) {
+          samples.push({ ...where, run, what, ...sample })
+          console.log(JSON.stringify(samples.at(-1)))
+        }
       } catch (error) {
-        note(where.workload, what, error)
+        note(where.workload, contender.name, error)
         if (others.includes(contender)) present.delete(contender)
       }
     }

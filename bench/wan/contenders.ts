@@ -5,7 +5,7 @@ import { dropKernelCaches } from '../cold-caches.ts'
 import type { Provided, Served } from '../rivals/rival.ts'
 import type { Workload } from '../workloads/workload.ts'
 import { readyFromDirectory } from './directory-container.ts'
-import { runLazily, runPull, type LazyOptions } from './lazy-run.ts'
+import { runLazily, runPull, runWhole } from './lazy-run.ts'
 import type { WanNetwork } from './network.ts'
 import { probe } from './readiness-watch.ts'
 import { bytesBetween } from './star.ts'
@@ -23,10 +23,13 @@ export interface Sample {
   readonly stallMs?: number
 }
 
+/** What one start measured, by name: that of the contender, or more. */
+export type Samples = Readonly<Record<string, Sample>>
+
 /** One way to the same workload. */
 export interface Contender {
   readonly name: string
-  start(): Promise<Sample>
+  start(): Promise<Samples>
 }
 
 /** A published workload on a network. */
@@ -38,17 +41,24 @@ export interface Stage {
 }
 
 /** By link, cold. */
-export function lazily(
-  { network, workload, link }: Stage,
-  name = 'dat-container',
-  options: LazyOptions = {}
-): Contender {
-  return { name, start: () => runLazily(network, workload, link, options) }
+export function lazily({ network, workload, link }: Stage, name = 'dat-container'): Contender {
+  return { name, start: async () => ({ [name]: await runLazily(network, workload, link) }) }
 }
 
 /** The whole image, and nothing started. */
 export function pulling({ network, link }: Stage, name = 'pull'): Contender {
-  return { name, start: () => runPull(network, link) }
+  return { name, start: async () => ({ [name]: await runPull(network, link) }) }
+}
+
+/** The whole image, then a start, then another without network. */
+export function wholly({ network, workload, link }: Stage): Contender {
+  return {
+    name: 'pull, then boot',
+    async start() {
+      const { pull, booted, offline } = await runWhole(network, workload, link)
+      return { pull, 'pull, then boot': booted, offline }
+    }
+  }
 }
 
 /** So many bytes over one TCP connection: nothing is faster. */
@@ -63,10 +73,7 @@ export function floor({ network: { star } }: Stage, name: string, bytes: number)
         bytes
       })
       const after = reader.deviceBytes()
-      return {
-        r2Ms: elapsedMs,
-        ...bytesBetween(before, after)
-      }
+      return { [name]: { r2Ms: elapsedMs, ...bytesBetween(before, after) } }
     }
   }
 }
@@ -101,10 +108,7 @@ export function fromDirectory(stage: Stage, name: string, served: Served): Conte
           async () => (provided = await served.provide(reader, place)).root,
           () => (after = reader.deviceBytes())
         )
-        return {
-          r2Ms,
-          ...bytesBetween(before, after)
-        }
+        return { [name]: { r2Ms, ...bytesBetween(before, after) } }
       } finally {
         await provided?.[Symbol.asyncDispose]()
         await removeUnmounted(place)

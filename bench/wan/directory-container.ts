@@ -24,7 +24,7 @@ import type { StarHost } from './star.ts'
 const NAME = 'wan-rival'
 const EXIT_TIMEOUT_MS = 10_000
 /** Some rivals take minutes where each block is a round trip. */
-const READY_TIMEOUT_MS = 90_000
+const READY_TIMEOUT_MS = 60_000
 
 /**
  * Runs a workload with systemd-nspawn from a directory on a host, through an overlay that keeps the

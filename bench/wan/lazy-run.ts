@@ -6,7 +6,7 @@ import { dropKernelCaches } from '../cold-caches.ts'
 import type { Workload } from '../workloads/workload.ts'
 import { nowMs } from './clock.ts'
 import type { WanNetwork } from './network.ts'
-import { bytesBetween, type CountedBytes } from './star.ts'
+import { bytesBetween, type CountedBytes, type DeviceBytes } from './star.ts'
 import { markerIn, probe, type Probe } from './readiness-watch.ts'
 
 const NAME = 'wan'
@@ -39,26 +39,61 @@ interface Inspected {
   }
 }
 
-/** How a reader comes to a container. */
-export interface LazyOptions {
-  /** Fetch the whole image first; the clock runs over that too. */
-  readonly pull?: boolean
-  /** Fetch it before the clock starts, and use no network from then on. */
-  readonly offline?: boolean
+/** What one reader took that fetched all of an image first. */
+export interface WholeRun {
+  readonly pull: { readonly r2Ms: number } & CountedBytes
+  /** Bytes and the clock since before the pull. */
+  readonly booted: LazyRun
+  /** Started again, with caches dropped and no network. */
+  readonly offline: LazyRun
 }
 
 /** A reader that has never seen the image, with a daemon that runs, starts a workload by its link. */
 export async function runLazily(
   network: WanNetwork,
   workload: Workload,
-  link: string,
-  options: LazyOptions = {}
+  link: string
 ): Promise<LazyRun> {
   return withReader(network, async (reader) => {
-    if (options.offline === true) await reader.ok('pull', link)
     await using probing = await probe(network.reader, workload.ready)
-    return await timed(network, reader, workload, link, options, probing)
+    await dropKernelCaches()
+    return await timed(network, reader, workload, ['boot', link], begun(network), probing)
   })
+}
+
+/** A reader that has never seen the image fetches all of it, starts it, and later starts it once more. */
+export async function runWhole(
+  network: WanNetwork,
+  workload: Workload,
+  link: string
+): Promise<WholeRun> {
+  return withReader(network, async (reader) => {
+    const { pull, booted } = await pulledAndBooted(network, reader, workload, link)
+    await network.unmounted(reader)
+    await using probing = await probe(network.reader, workload.ready)
+    await dropKernelCaches()
+    const command = ['boot', link, '--offline']
+    const offline = await timed(network, reader, workload, command, begun(network), probing)
+    return { pull, booted, offline }
+  })
+}
+
+async function pulledAndBooted(
+  network: WanNetwork,
+  reader: Machine,
+  workload: Workload,
+  link: string
+): Promise<Omit<WholeRun, 'offline'>> {
+  await using probing = await probe(network.reader, workload.ready)
+  await dropKernelCaches()
+  const begin = begun(network)
+  await reader.ok('pull', link)
+  const pull = {
+    r2Ms: nowMs() - begin.ms,
+    ...bytesBetween(begin.bytes, network.reader.deviceBytes())
+  }
+  const booted = await timed(network, reader, workload, ['boot', link], begin, probing)
+  return { pull, booted }
 }
 
 /** A reader that has never seen the image fetches all of it. */
@@ -68,11 +103,9 @@ export function runPull(
 ): Promise<{ r2Ms: number } & CountedBytes> {
   return withReader(network, async (reader) => {
     await dropKernelCaches()
-    const before = network.reader.deviceBytes()
-    const started = nowMs()
+    const { ms, bytes } = begun(network)
     await reader.ok('pull', link)
-    const r2Ms = nowMs() - started
-    return { r2Ms, ...bytesBetween(before, network.reader.deviceBytes()) }
+    return { r2Ms: nowMs() - ms, ...bytesBetween(bytes, network.reader.deviceBytes()) }
   })
 }
 
@@ -95,23 +128,28 @@ async function withReader<T>(
   }
 }
 
+/** Where the clock starts, and what the reader's interface has counted by then. */
+interface Begun {
+  readonly ms: number
+  readonly date: number
+  readonly bytes: DeviceBytes
+}
+
+function begun({ reader }: WanNetwork): Begun {
+  return { ms: nowMs(), date: Date.now(), bytes: reader.deviceBytes() }
+}
+
 async function timed(
   { reader: host }: WanNetwork,
   reader: Machine,
   { argv, ready }: Workload,
-  link: string,
-  { pull = false, offline = false }: LazyOptions,
+  command: readonly string[],
+  begin: Begun,
   probing: Probe | undefined
 ): Promise<LazyRun> {
   const detached = argv.length === 0
-  const flags = ['-n', NAME, ...(offline ? ['--offline'] : [])]
   const what = detached ? ['-d', '--wait', 'ready'] : ['--', ...argv]
-  await dropKernelCaches()
-  const before = host.deviceBytes()
-  const startedDate = Date.now()
-  const started = nowMs()
-  if (pull) await reader.ok('pull', link)
-  const booting = reader.start(['boot', link, ...flags, ...what], { buffer: false })
+  const booting = reader.start([...command, '-n', NAME, ...what], { buffer: false })
   let errors = ''
   booting.stderr?.on('data', (chunk) => (errors += String(chunk)))
   if (ready.by !== 'output') booting.stdout?.resume()
@@ -132,12 +170,12 @@ async function timed(
   await reader.ok('rm', '--force', NAME)
   await booting
   const { mountedMs = 0, startedMs = 0, readyMs = startedMs } = timings
-  const r0Ms = Date.parse(startedAt) - startedDate
+  const r0Ms = Date.parse(startedAt) - begin.date
   return {
     r0Ms,
     r1Ms: r0Ms + readyMs - mountedMs,
-    r2Ms: readyAt - started,
-    ...bytesBetween(before, after),
+    r2Ms: readyAt - begin.ms,
+    ...bytesBetween(begin.bytes, after),
     fetchedBytes: stats.fetchedBytes,
     demandReads: stats.demandReads,
     stallMs: stats.stallMs

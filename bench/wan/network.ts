@@ -92,6 +92,11 @@ export class WanNetwork implements AsyncDisposable {
     return machine
   }
 
+  /** Returns once nothing of a machine's is mounted. */
+  async unmounted(machine: Machine): Promise<void> {
+    await unmounted(machine.home, this.directory)
+  }
+
   /** Ends a reader's containers and daemon, and forgets what it holds. */
   async endReader(machine: Machine): Promise<void> {
     await machine.shutDown()
