@@ -19,6 +19,7 @@ const PROGRAMS = [
   'boot/runner-main',
   'boot/mounter-main',
   'image/compress-worker',
+  'image/decode-worker',
   'image/read-worker'
 ]
 

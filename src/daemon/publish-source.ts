@@ -1,6 +1,7 @@
-import { withCleanup } from '../image/cleanup-stack.ts'
+import { withCleanup, type CleanupStack } from '../image/cleanup-stack.ts'
 import { decodeProfile, MAX_PROFILE_BYTES } from '../image/boot-profile.ts'
 import type { ColumnTree } from '../image/column-tree.ts'
+import { DecodeThread } from '../image/decode-thread.ts'
 import { ChunkCompressors } from '../image/chunk-compressors.ts'
 import { filesToRead, pathAt, type FileList } from '../image/file-list.ts'
 import { isContainerError } from '../image/errors.ts'
@@ -63,7 +64,7 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
   return withCleanup(async (cleanup) => {
     const paths = openHome(options.home)
     // While the daemon starts and finds the version before, the source is scanned.
-    const connecting = connect(paths, options.update)
+    const connecting = connect(paths, options.update, cleanup)
     // Awaited below; what fails before the scan has ended is not unhandled.
     connecting.catch(() => {})
     cleanup.defer(() =>
@@ -93,11 +94,17 @@ interface Opened extends Connected {
   readonly paths: HomePaths
 }
 
-async function connect(paths: HomePaths, update: string | undefined): Promise<Connected> {
+async function connect(
+  paths: HomePaths,
+  update: string | undefined,
+  cleanup: CleanupStack
+): Promise<Connected> {
+  const decoder = update === undefined ? undefined : new DecodeThread()
+  if (decoder) cleanup.defer(() => decoder[Symbol.asyncDispose]())
   const client = await DaemonClient.connect(paths)
   try {
     if (update === undefined) return { client, previous: {}, publish: undefined }
-    const previous = await readPrevious(client, update)
+    const previous = await readPrevious(client, update, decoder)
     return { client, previous, publish: await RemotePublish.begin(client, { update }) }
   } catch (error) {
     client[Symbol.dispose]()
@@ -132,9 +139,15 @@ async function publishOpened(
     ...(options.message === undefined ? {} : { message: options.message }),
     ...(options.onProgress ? { onProgress: options.onProgress } : {})
   })
-  const committed = await untilAborted(publish.commit(manifest), signal)
-  if (scan) await writePublishCache(paths, publish.key, manifest, scan)
-  return { ...committed, ...publishedFacts(manifest, unchangedFiles) }
+  // Of no use and no harm where the commit fails: it is bound to this version's index.
+  const recording = scan && writePublishCache(paths, publish.key, manifest, scan)
+  recording?.catch(() => {})
+  try {
+    const committed = await untilAborted(publish.commit(manifest), signal)
+    return { ...committed, ...publishedFacts(manifest, unchangedFiles) }
+  } finally {
+    await recording
+  }
 }
 
 /** Of files whose content may have changed, as the drive spells them; not of all where they are many. */
@@ -165,14 +178,21 @@ export function publishedFacts(
 /**
  * The newest version of an image of this machine, whose chunks can be used again.
  *
+ * @param decoder decodes its index. @default this thread
  * @throws ContainerError `NOT_FOUND`, `BAD_INDEX`
  */
-export async function readPrevious(client: DaemonClient, image: string): Promise<PreviousVersions> {
+export async function readPrevious(
+  client: DaemonClient,
+  image: string,
+  decoder?: DecodeThread
+): Promise<PreviousVersions> {
   await using stored = await StoredVersion.open(client, image)
   const { manifest } = stored
   const index = await stored.index()
-  const tree = decodeIndex(index.packed)
-  const chunkHashes = await stored.chunkHashes()
+  const [tree, chunkHashes] = await Promise.all([
+    decoder ? decoder.decode(index.packed) : decodeIndex(index.packed),
+    stored.chunkHashes()
+  ])
   const previousProfile = await readProfile(stored, tree)
   return {
     previous: { tree, index, chunkHashes },

@@ -15,28 +15,41 @@ export class ChunkHashTable {
   #slots = new Uint32Array(MIN_SLOTS)
   #length = 0
 
+  /** @param hashes {@link CHUNK_HASH_BYTES} a chunk; of equal ones, the first is found */
+  static of(hashes: Uint8Array): ChunkHashTable {
+    const table = new ChunkHashTable()
+    const count = hashes.length / CHUNK_HASH_BYTES
+    table.#hashes.pushAll(hashes)
+    table.#length = count
+    table.#slots = new Uint32Array(slotsFor(count))
+    for (let number = 0; number < count; number++) table.#hold(number)
+    return table
+  }
+
   get length(): number {
     return this.#length
   }
 
   /** @returns the chunk's number, or undefined when the hash is new */
   find(hash: Uint8Array): number | undefined {
-    const slot = this.#slots[this.#slotOf(hash)]!
+    const slot = this.#slots[this.#slotOf(hash, 0)]!
     return slot === 0 ? undefined : slot - 1
-  }
-
-  /** Gives a hash the next chunk number. If it had one, the first stays the one that is found. */
-  add(hash: Uint8Array): number {
-    this.#makeRoom()
-    return this.#addAt(this.#slotOf(hash), hash)
   }
 
   /** @returns the chunk's number: its own, or {@link length} as it was where the hash is new */
   findOrAdd(hash: Uint8Array): number {
-    this.#makeRoom()
-    const slot = this.#slotOf(hash)
+    if (2 * (this.#length + 1) > this.#slots.length) this.#grow()
+    const slot = this.#slotOf(hash, 0)
     const known = this.#slots[slot]!
-    return known === 0 ? this.#addAt(slot, hash) : known - 1
+    if (known !== 0) return known - 1
+    this.#slots[slot] = this.#length + 1
+    return this.addUnfound(hash)
+  }
+
+  /** Gives a hash the next chunk number, by which whoever calls this remembers it: it is not found here. */
+  addUnfound(hash: Uint8Array): number {
+    this.#hashes.pushAll(hash)
+    return this.#length++
   }
 
   /** {@link CHUNK_HASH_BYTES} a chunk. */
@@ -44,43 +57,43 @@ export class ChunkHashTable {
     return this.#hashes.view()
   }
 
-  #addAt(slot: number, hash: Uint8Array): number {
-    this.#hashes.pushAll(hash)
-    const number = this.#length++
-    if (this.#slots[slot] === 0) this.#slots[slot] = number + 1
-    return number
-  }
-
-  #makeRoom(): void {
-    if ((this.#length + 1) * 2 > this.#slots.length) this.#grow()
-  }
-
-  /** The slot that holds the hash, or the free one where it belongs. */
-  #slotOf(hash: Uint8Array): number {
+  /** The slot of the hash at `bytes[start]`, or the free one where it belongs. */
+  #slotOf(bytes: Uint8Array, start: number): number {
     const hashes = this.#hashes.view()
     const mask = this.#slots.length - 1
-    let slot = (hash[0]! | (hash[1]! << 8) | (hash[2]! << 16) | (hash[3]! << 24)) & mask
+    let slot = firstSlot(bytes, start) & mask
     for (let held = this.#slots[slot]!; held !== 0; held = this.#slots[slot]!) {
-      if (isEqualAt(hashes, (held - 1) * CHUNK_HASH_BYTES, hash)) return slot
+      if (areEqual(hashes, (held - 1) * CHUNK_HASH_BYTES, bytes, start)) return slot
       slot = (slot + 1) & mask
     }
     return slot
   }
 
+  #hold(number: number): void {
+    const slot = this.#slotOf(this.#hashes.view(), number * CHUNK_HASH_BYTES)
+    if (this.#slots[slot] === 0) this.#slots[slot] = number + 1
+  }
+
   #grow(): void {
-    this.#slots = new Uint32Array(this.#slots.length * 2)
-    const hashes = this.#hashes.view()
-    for (let number = 0; number < this.#length; number++) {
-      const start = number * CHUNK_HASH_BYTES
-      const slot = this.#slotOf(hashes.subarray(start, start + CHUNK_HASH_BYTES))
-      if (this.#slots[slot] === 0) this.#slots[slot] = number + 1
-    }
+    const held = this.#slots
+    this.#slots = new Uint32Array(slotsFor(this.#length + 1))
+    for (const one of held) if (one !== 0) this.#hold(one - 1)
   }
 }
 
-function isEqualAt(hashes: Uint8Array, start: number, hash: Uint8Array): boolean {
+function slotsFor(chunks: number): number {
+  return Math.max(MIN_SLOTS, 2 ** Math.ceil(Math.log2(2 * chunks)))
+}
+
+function firstSlot(bytes: Uint8Array, start: number): number {
+  return (
+    bytes[start]! | (bytes[start + 1]! << 8) | (bytes[start + 2]! << 16) | (bytes[start + 3]! << 24)
+  )
+}
+
+function areEqual(a: Uint8Array, aStart: number, b: Uint8Array, bStart: number): boolean {
   for (let i = 0; i < CHUNK_HASH_BYTES; i++) {
-    if (hashes[start + i] !== hash[i]) return false
+    if (a[aStart + i] !== b[bStart + i]) return false
   }
   return true
 }

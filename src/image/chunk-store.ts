@@ -28,7 +28,8 @@ export class ChunkStore {
   storedBytes = 0
   readonly #table = new ChunkHashTable()
   readonly #previous: PreviousVersion | undefined
-  readonly #previousTable = new ChunkHashTable()
+  /** Made when it is needed: where nothing changed, nothing is looked up. */
+  #previousTable: ChunkHashTable | undefined
   /** Of each chunk of the previous version its number here plus one; 0 until it is known. */
   readonly #reused: Uint32Array
   readonly #block = wordColumn()
@@ -46,9 +47,6 @@ export class ChunkStore {
     if (chunkHashes.length !== tree.chunks.length * CHUNK_HASH_BYTES) {
       throw badIndex('the previous version has another number of chunk hashes than of chunks')
     }
-    for (let start = 0; start < chunkHashes.length; start += CHUNK_HASH_BYTES) {
-      this.#previousTable.add(chunkHashes.subarray(start, start + CHUNK_HASH_BYTES))
-    }
   }
 
   get length(): number {
@@ -62,13 +60,12 @@ export class ChunkStore {
 
   /** @returns the number of the chunk with this content hash, and whether it is still to be stored */
   number(hash: Uint8Array): { chunk: number; isNew: boolean } {
+    const previous = this.#findPrevious(hash)
+    if (previous !== undefined) return { chunk: this.reuse(previous), isNew: false }
     const chunk = this.#table.findOrAdd(hash)
-    if (chunk < this.#block.length) return { chunk, isNew: false }
-    this.#addRow()
-    const reused = this.#previousTable.find(hash)
-    if (reused === undefined) return { chunk, isNew: true }
-    this.#placeAsBefore(chunk, reused)
-    return { chunk, isNew: false }
+    const isNew = chunk === this.#block.length
+    if (isNew) this.#addRow()
+    return { chunk, isNew }
   }
 
   /** @returns the number here of a chunk of the previous version */
@@ -77,13 +74,17 @@ export class ChunkStore {
     if (known !== 0) return known - 1
     const start = previousChunk * CHUNK_HASH_BYTES
     const hash = this.#previous!.chunkHashes.hashes.subarray(start, start + CHUNK_HASH_BYTES)
-    const chunk = this.#table.findOrAdd(hash)
+    const chunk = this.#table.addUnfound(hash)
     this.#reused[previousChunk] = chunk + 1
-    if (chunk === this.#block.length) {
-      this.#addRow()
-      this.#placeAsBefore(chunk, previousChunk)
-    }
+    this.#addRow()
+    this.#placeAsBefore(chunk, previousChunk)
     return chunk
+  }
+
+  #findPrevious(hash: Uint8Array): number | undefined {
+    if (this.#previous === undefined) return undefined
+    this.#previousTable ??= ChunkHashTable.of(this.#previous.chunkHashes.hashes)
+    return this.#previousTable.find(hash)
   }
 
   #addRow(): void {

@@ -51,15 +51,17 @@ export async function completeVersion(
   options: PublishOptions
 ): Promise<Manifest> {
   const { previousManifest: before } = options
-  const index = await appendIndex(sink, encodeIndex(tree), options)
-  // Beside the index, as both are asked for at once.
-  const hasProfile = facts.profile !== undefined && facts.profile.chunks.length > 0
-  const profile = hasProfile
-    ? await appendPart(sink, encodeProfile(facts.profile), before?.profile)
-    : undefined
   throwIfCancelled(options.signal)
-  const chunkHashes = await appendHashes(sink, store.hashes(), options)
-  const blocks = await sink.append([])
+  // Asked for in this order, and one is appended while the next is packed.
+  const appends = [
+    appendIndex(sink, encodeIndex(tree), options),
+    // Beside the index, as both are asked for at once.
+    appendProfile(sink, facts.profile, options),
+    appendHashes(sink, store.hashes(), options),
+    sink.append([])
+  ] as const
+  await Promise.allSettled(appends)
+  const [index, profile, chunkHashes, blocks] = await Promise.all(appends)
   const known: readonly unknown[] = [before?.index, before?.profile, before?.chunkHashes]
   const partBytes = [index, profile, chunkHashes]
     .filter((part) => part !== undefined && !known.includes(part))
@@ -138,6 +140,15 @@ async function appendIndex(
     return plan.base === undefined ? part : { ...part, base: plan.base }
   }
   return plan
+}
+
+async function appendProfile(
+  sink: BlockSink,
+  profile: BootProfile | undefined,
+  { previousManifest }: PublishOptions
+): Promise<PartPointer | undefined> {
+  if (profile === undefined || profile.chunks.length === 0) return undefined
+  return await appendPart(sink, encodeProfile(profile), previousManifest?.profile)
 }
 
 async function appendHashes(

@@ -9,7 +9,7 @@ import type { ContentBatch } from './content-batch.ts'
 import type { FileList } from './file-list.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { TreeBuilder } from './tree-builder.ts'
-import type { Extent, Tree } from './tree.ts'
+import type { Tree } from './tree.ts'
 
 /** What became of a batch so far: its new chunks' numbers, in order. */
 interface NumberedBatch {
@@ -46,7 +46,8 @@ export class ContentPublisher {
   readonly #takenOver: TakenOver | undefined
   /** Where in {@link TakenOver.files} the next file to take over is looked for. */
   #nextFile = 0
-  #extents: Extent[] = []
+  /** Of the file that is not complete yet. */
+  #extents: { position: number; chunk: number; count: number }[] = []
   /** Settles when the last batch's append has been asked for, or will never be. */
   #asked: Promise<void> = Promise.resolve()
 
@@ -165,7 +166,7 @@ export class ContentPublisher {
       last !== undefined &&
       last.position + last.count === position &&
       last.chunk + last.count === chunk
-    if (continues) this.#extents[this.#extents.length - 1] = { ...last, count: last.count + 1 }
+    if (continues) last.count++
     else this.#extents.push({ position, chunk, count: 1 })
   }
 

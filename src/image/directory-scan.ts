@@ -1,12 +1,12 @@
-import { lstatSync, readdirSync, readlinkSync } from 'node:fs'
+import { constants, readdirSync, readlinkSync } from 'node:fs'
 import { throwIfCancelled } from './cancel.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
 import { FileListBuilder } from './file-list.ts'
-import { LongPaths } from './long-paths.ts'
+import { StatusReader } from './file-status.ts'
+import { SourcePath } from './source-path.ts'
 import { ioError } from './source-reader.ts'
 import { TreeBuilder } from './tree-builder.ts'
-import { readXattrs } from './xattr.ts'
-import type { BigIntStats } from 'node:fs'
+import { readXattrsAt } from './xattr.ts'
 import type { IsIgnored } from './container-ignore.ts'
 import type { FileList } from './file-list.ts'
 import type { FileType, InodeAttributes } from './tree.ts'
@@ -34,8 +34,6 @@ export interface ScannedTree {
   readonly device: bigint
 }
 
-const SLASH = Buffer.from('/')
-const NANOSECONDS = 1_000_000_000n
 /** Scanning is synchronous; other work of the process gets its turn after so many names. */
 const NAMES_A_TURN = 2000
 
@@ -46,8 +44,8 @@ const NAMES_A_TURN = 2000
  * @throws ContainerError `SOURCE_CHANGED` when something vanishes meanwhile, `IO`, `CANCELLED`
  */
 export async function scanTree(root: Buffer, options: ScanOptions): Promise<ScannedTree> {
-  using paths = new LongPaths()
-  const scan = new Scan(root, options, paths)
+  using path = new SourcePath(root)
+  const scan = new Scan(root, options, path)
   let sinceTurn = 0
   for (let directory = scan.next(); directory !== undefined; directory = scan.next()) {
     sinceTurn += scan.readDirectory(directory)
@@ -72,8 +70,8 @@ class Scan {
   readonly files: FileListBuilder
   readonly device: bigint
   bytes = 0
-  readonly #root: Buffer
-  readonly #paths: LongPaths
+  readonly #path: SourcePath
+  readonly #status = new StatusReader()
   readonly #oneFileSystem: boolean
   readonly #excluded: ReadonlySet<string>
   readonly #isIgnored: IsIgnored | undefined
@@ -85,17 +83,16 @@ class Scan {
   constructor(
     root: Buffer,
     { oneFileSystem = false, exclude = [], isIgnored }: ScanOptions,
-    paths: LongPaths
+    path: SourcePath
   ) {
-    this.#paths = paths
-    const status = this.#status(root)
-    this.#root = root
-    this.device = status.dev
+    this.#path = path
+    this.#readStatus()
+    this.device = this.#status.device
     this.#oneFileSystem = oneFileSystem
     this.#isIgnored = isIgnored
     this.#excluded = new Set(exclude.map((path) => normalized(path)))
-    this.builder = new TreeBuilder(attributesOf(status, 'directory'))
-    this.builder.setXattrs(0, readXattrs(root))
+    this.builder = new TreeBuilder(this.#attributes('directory'))
+    this.builder.setXattrs(0, readXattrsAt(path.terminated))
     this.files = new FileListBuilder(root)
     this.#pending = [{ inode: 0, path: Buffer.alloc(0) }]
   }
@@ -107,18 +104,22 @@ class Scan {
   /** @returns how many names there were */
   readDirectory({ inode, path }: PendingDirectory): number {
     if (this.#isExcluded(path, '/*')) return 0
-    const names = this.#names(this.#absolute(path)).sort((a, b) => a.compare(b))
+    this.#path.enter(path)
+    const names = this.#names().sort((a, b) => a.compare(b))
     const children: PendingDirectory[] = []
     for (const name of names) {
-      const childPath = path.length === 0 ? name : Buffer.concat([path, SLASH, name])
-      if (this.#isExcluded(childPath, '')) continue
-      const status = this.#status(this.#absolute(childPath))
-      if (this.#isIgnored?.(childPath, status.isDirectory())) continue
-      const child = this.#add(childPath, status)
+      this.#path.name(name)
+      const { relative } = this.#path
+      if (this.#isExcluded(relative, '')) continue
+      this.#readStatus()
+      const type = typeOf(this.#status.mode)
+      const isDirectory = type === 'directory'
+      if (this.#isIgnored?.(Buffer.from(relative), isDirectory)) continue
+      const child = this.#add(relative, type)
       if (child === undefined) continue
       this.builder.link(inode, name, child)
-      if (status.isDirectory() && (!this.#oneFileSystem || status.dev === this.device)) {
-        children.push({ inode: child, path: childPath })
+      if (isDirectory && !this.#isElsewhere()) {
+        children.push({ inode: child, path: Buffer.from(relative) })
       }
     }
     for (const child of children.toReversed()) this.#pending.push(child)
@@ -126,60 +127,76 @@ class Scan {
   }
 
   /** @returns undefined for what belongs to another filesystem */
-  #add(path: Buffer, status: BigIntStats): number | undefined {
-    const type = typeOf(status)
-    const isElsewhere = this.#oneFileSystem && status.dev !== this.device
-    if (isElsewhere && type !== 'directory') return undefined
-    const key = `${status.dev} ${status.ino}`
-    if (type !== 'directory' && status.nlink > 1n) {
-      const known = this.#hardlinks.get(key)
-      if (known !== undefined) return known
-    }
-    const absolute = this.#absolute(path)
-    const inode = this.builder.addInode(attributesOf(status, type), {
-      xattrs: readXattrs(scanned(absolute, () => this.#paths.reach(absolute))),
-      ...(type === 'symlink' ? { symlinkTarget: this.#target(absolute) } : {})
+  #add(path: Buffer, type: FileType): number | undefined {
+    const status = this.#status
+    if (type !== 'directory' && this.#isElsewhere()) return undefined
+    const identity = type !== 'directory' && status.linkCount > 1 ? status.identity : undefined
+    const known = identity === undefined ? undefined : this.#hardlinks.get(identity)
+    if (known !== undefined) return known
+    const inode = this.builder.addInode(this.#attributes(type), {
+      xattrs: readXattrsAt(this.#reached(() => this.#path.terminated)),
+      ...(type === 'symlink' ? { symlinkTarget: this.#target() } : {})
     })
-    if (type !== 'directory' && status.nlink > 1n) this.#hardlinks.set(key, inode)
+    if (identity !== undefined) this.#hardlinks.set(identity, inode)
     if (type === 'file') {
-      this.files.add(inode, path, status)
-      this.bytes += Number(status.size)
+      this.files.add(inode, path, status.fileStatus())
+      this.bytes += status.size
     }
     return inode
   }
 
-  #absolute(path: Buffer): Buffer {
-    return path.length === 0 ? this.#root : Buffer.concat([this.#root, SLASH, path])
+  /** Whether what was last looked at is left out, or its inside, by `--one-file-system`. */
+  #isElsewhere(): boolean {
+    return this.#oneFileSystem && this.#status.device !== this.device
   }
 
   #isExcluded(path: Buffer, suffix: string): boolean {
     return this.#excluded.size > 0 && this.#excluded.has(path.toString('latin1') + suffix)
   }
 
-  #status(path: Buffer): BigIntStats {
-    return scanned(path, () => lstatSync(this.#paths.reach(path), { bigint: true }))
+  #attributes(type: FileType): InodeAttributes {
+    const status = this.#status
+    const isDevice = type === 'character' || type === 'block'
+    return {
+      type,
+      mode: status.mode & 0o7777,
+      uid: status.uid,
+      gid: status.gid,
+      mtimeSeconds: status.mtimeSeconds,
+      mtimeNanoseconds: status.mtimeNanoseconds,
+      deviceMajor: isDevice ? status.deviceMajor : 0,
+      deviceMinor: isDevice ? status.deviceMinor : 0
+    }
   }
 
-  #names(path: Buffer): Buffer[] {
-    return scanned(path, () => readdirSync(this.#paths.reach(path), { encoding: 'buffer' }))
+  #readStatus(): void {
+    this.#reached(() => this.#status.read(this.#path.terminated))
   }
 
-  #target(path: Buffer): Buffer {
-    return scanned(path, () => readlinkSync(this.#paths.reach(path), { encoding: 'buffer' }))
+  #names(): Buffer[] {
+    return this.#reached(() => readdirSync(this.#path.reachable, { encoding: 'buffer' }))
+  }
+
+  #target(): Buffer {
+    return this.#reached(() => readlinkSync(this.#path.reachable, { encoding: 'buffer' }))
+  }
+
+  #reached<T>(read: () => T): T {
+    try {
+      return read()
+    } catch (error) {
+      throw scanError(this.#path.absolute, error)
+    }
   }
 }
 
-function scanned<T>(path: Buffer, read: () => T): T {
-  try {
-    return read()
-  } catch (error) {
-    if (!['ENOENT', 'ENOTDIR', 'EINVAL'].includes(systemErrorCode(error) ?? '')) {
-      throw ioError(path, error)
-    }
-    const message = `vanished while the source was read: ${path.toString()}`
-    const hint = 'share a snapshot, or stop what writes to the source and try again'
-    throw new ContainerError('SOURCE_CHANGED', message, { hint, cause: error })
+function scanError(path: Buffer, error: unknown): ContainerError {
+  if (!['ENOENT', 'ENOTDIR', 'EINVAL'].includes(systemErrorCode(error) ?? '')) {
+    return ioError(path, error)
   }
+  const message = `vanished while the source was read: ${path.toString()}`
+  const hint = 'share a snapshot, or stop what writes to the source and try again'
+  return new ContainerError('SOURCE_CHANGED', message, { hint, cause: error })
 }
 
 /** Paths compare as latin1 text, one unit a byte, whatever encoding the names have. */
@@ -187,35 +204,16 @@ function normalized(path: string): string {
   return Buffer.from(path.replace(/^\/+|\/+$/g, '')).toString('latin1')
 }
 
-function typeOf(status: BigIntStats): FileType {
-  if (status.isFile()) return 'file'
-  if (status.isDirectory()) return 'directory'
-  if (status.isSymbolicLink()) return 'symlink'
-  if (status.isFIFO()) return 'fifo'
-  if (status.isSocket()) return 'socket'
-  return status.isCharacterDevice() ? 'character' : 'block'
+const TYPES: Readonly<Record<number, FileType>> = {
+  [constants.S_IFREG]: 'file',
+  [constants.S_IFDIR]: 'directory',
+  [constants.S_IFLNK]: 'symlink',
+  [constants.S_IFIFO]: 'fifo',
+  [constants.S_IFSOCK]: 'socket',
+  [constants.S_IFCHR]: 'character',
+  [constants.S_IFBLK]: 'block'
 }
 
-function attributesOf(status: BigIntStats, type: FileType): InodeAttributes {
-  const isDevice = type === 'character' || type === 'block'
-  const nanoseconds = ((status.mtimeNs % NANOSECONDS) + NANOSECONDS) % NANOSECONDS
-  return {
-    type,
-    mode: Number(status.mode) & 0o7777,
-    uid: Number(status.uid),
-    gid: Number(status.gid),
-    mtimeSeconds: Number((status.mtimeNs - nanoseconds) / NANOSECONDS),
-    mtimeNanoseconds: Number(nanoseconds),
-    deviceMajor: isDevice ? deviceMajor(status.rdev) : 0,
-    deviceMinor: isDevice ? deviceMinor(status.rdev) : 0
-  }
-}
-
-/** @see gnu_dev_major(3): the 64-bit dev_t of user space has the major in bits 8–19 and 32–63 */
-function deviceMajor(device: bigint): number {
-  return Number(((device >> 8n) & 0xfffn) | ((device >> 32n) & 0xffff_f000n))
-}
-
-function deviceMinor(device: bigint): number {
-  return Number((device & 0xffn) | ((device >> 12n) & 0xffff_ff00n))
+function typeOf(mode: number): FileType {
+  return TYPES[mode & constants.S_IFMT]!
 }

@@ -3,6 +3,8 @@ import { PackedReader, PackedWriter } from './packed-bytes.ts'
 import { MAX_CHUNKS, badIndex } from './tree-limits.ts'
 import { ChunkHashTable } from './chunk-hash-table.ts'
 
+const STRETCH_BYTES = 256 * CHUNK_HASH_BYTES
+
 /**
  * Chunk hashes as what differs from an earlier version's: hashes do not compress, and most of an
  * update's are those of before. Until its end: how many hashes are taken over from the base (varint)
@@ -10,15 +12,13 @@ import { ChunkHashTable } from './chunk-hash-table.ts'
  * (varint) and those hashes.
  */
 export function encodeHashDelta(hashes: Uint8Array, base: Uint8Array): Buffer {
-  const table = new ChunkHashTable()
-  for (let n = 0; n < base.length / CHUNK_HASH_BYTES; n++) table.add(hashAt(base, n))
+  const table = ChunkHashTable.of(base)
   const writer = new PackedWriter()
   const count = hashes.length / CHUNK_HASH_BYTES
   let ended = 0
   for (let next = 0; next < count;) {
     const start = table.find(hashAt(hashes, next)) ?? 0
-    let taken = 0
-    while (next + taken < count && isEqual(hashes, next + taken, base, start + taken)) taken++
+    const taken = commonHashes(hashes, next, base, start)
     next += taken
     const firstNew = next
     while (next < count && table.find(hashAt(hashes, next)) === undefined) next++
@@ -65,7 +65,24 @@ function hashAt(hashes: Uint8Array, n: number): Uint8Array {
   return hashes.subarray(n * CHUNK_HASH_BYTES, (n + 1) * CHUNK_HASH_BYTES)
 }
 
-function isEqual(a: Uint8Array, n: number, b: Uint8Array, m: number): boolean {
-  const other = hashAt(b, m)
-  return other.length === CHUNK_HASH_BYTES && Buffer.compare(hashAt(a, n), other) === 0
+/** How many hashes are the same from `a`'s number `n` and `b`'s number `m` on. */
+function commonHashes(a: Uint8Array, n: number, b: Uint8Array, m: number): number {
+  const most = Math.min(a.length - n * CHUNK_HASH_BYTES, b.length - m * CHUNK_HASH_BYTES)
+  const equal = commonBytes(
+    a.subarray(n * CHUNK_HASH_BYTES).subarray(0, most),
+    b.subarray(m * CHUNK_HASH_BYTES).subarray(0, most)
+  )
+  return Math.floor(equal / CHUNK_HASH_BYTES)
+}
+
+/** Of two arrays of one length. Compares stretch by stretch, as most of them are equal. */
+function commonBytes(a: Uint8Array, b: Uint8Array): number {
+  let equal = 0
+  const isEqual = (end: number): boolean =>
+    Buffer.compare(a.subarray(equal, end), b.subarray(equal, end)) === 0
+  while (equal < a.length && isEqual(equal + STRETCH_BYTES)) {
+    equal = Math.min(equal + STRETCH_BYTES, a.length)
+  }
+  while (equal < a.length && a[equal] === b[equal]) equal++
+  return equal
 }

@@ -30,7 +30,7 @@ import {
   checkXattrs,
   chunkCount
 } from './tree-limits.ts'
-import type { DeviceNumber } from './column-tree.ts'
+import type { DerivedColumns, DeviceNumber, TreeColumns } from './column-tree.ts'
 import type { IndexColumn } from './index-format.ts'
 import type { ChunkTable, Xattr } from './tree.ts'
 
@@ -53,6 +53,11 @@ interface Counts {
  * @throws ContainerError `BAD_INDEX`, or `UNSUPPORTED_VERSION` for an index of a later release
  */
 export function decodeIndex(packed: Uint8Array): ColumnTree {
+  return new ColumnTree(...decodeColumns(packed))
+}
+
+/** What {@link decodeIndex} makes a tree of. */
+export function decodeColumns(packed: Uint8Array): [columns: TreeColumns, derived: DerivedColumns] {
   if (packed.length > MAX_INDEX_BYTES) throw badIndex(`${packed.length} bytes are too many`)
   const reader = new PackedReader(packed)
   if (INDEX_MAGIC.compare(reader.bytes(INDEX_MAGIC.length)) !== 0) throw badIndex('it is none')
@@ -85,7 +90,7 @@ export function decodeIndex(packed: Uint8Array): ColumnTree {
     chunks: decodeChunks(counts, readers, hasOffsets)
   }
   for (const name of INDEX_COLUMNS) readers[name].end()
-  return new ColumnTree(columns, checkTree(columns))
+  return [columns, checkTree(columns)]
 }
 
 /** Every item takes at least a byte of its column, so a column's length bounds its count. */

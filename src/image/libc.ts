@@ -1,3 +1,4 @@
+import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
 
 /** System calls that Node has no binding for. Negative results come with {@link errno}. */
@@ -17,6 +18,14 @@ export interface LibC {
   /** `times`: atime and mtime, each two 64-bit words, seconds and nanoseconds. */
   utimensat(directory: number, path: Uint8Array, times: Uint8Array, flags: number): number
   lseek(fd: number, offset: number, whence: number): number
+  /** The path must end in NUL; `status` is a `struct statx`. */
+  statx(
+    directory: number,
+    path: Uint8Array,
+    flags: number,
+    mask: number,
+    status: Uint8Array
+  ): number
 }
 
 let libc: LibC | undefined
@@ -35,7 +44,8 @@ export function loadLibC(): LibC {
         'int lsetxattr(const uint8_t *, const uint8_t *, const uint8_t *, size_t, int)'
       ),
       utimensat: self.func('int utimensat(int, const uint8_t *, const uint8_t *, int)'),
-      lseek: self.func('int64_t lseek(int, int64_t, int)')
+      lseek: self.func('int64_t lseek(int, int64_t, int)'),
+      statx: self.func('int statx(int, const uint8_t *, int, unsigned int, _Out_ uint8_t *)')
     } as unknown as LibC
   }
   return libc
@@ -44,4 +54,12 @@ export function loadLibC(): LibC {
 /** The error number of the last call on this thread. */
 export function errno(): number {
   return koffi.errno()
+}
+
+/** The last call's failure on this thread as Node.js tells of its own. @param path ends with NUL */
+export function systemError(call: string, path: Uint8Array): Error {
+  const number = errno()
+  const code = getSystemErrorName(-number)
+  const text = Buffer.from(path.subarray(0, path.indexOf(0))).toString()
+  return Object.assign(new Error(`${code}: ${call} '${text}'`), { code, errno: -number })
 }

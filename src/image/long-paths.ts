@@ -1,7 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs'
 
 /** PATH_MAX without its NUL: what the kernel takes of a path at once. */
-const MAX_PATH_BYTES = 4095
+export const MAX_PATH_BYTES = 4095
 const SLASH = 0x2f
 /** Linux: a descriptor that only says where. Node.js has no name for it. */
 const O_PATH = 0o10000000

@@ -17,8 +17,12 @@ const valueBytes = Buffer.allocUnsafeSlow(MAX_XATTR_VALUE_BYTES)
  * @throws ContainerError `IO`, or `SOURCE_CHANGED` when the path vanished
  */
 export function readXattrs(path: Uint8Array): Xattr[] {
+  return readXattrsAt(Buffer.concat([path, NUL]))
+}
+
+/** {@link readXattrs} of a path that ends with NUL. */
+export function readXattrsAt(cPath: Buffer): Xattr[] {
   const libc = loadLibC()
-  const cPath = Buffer.concat([path, NUL])
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     // Most have none, and asking for the length alone spares the kernel a cleared buffer each time.
     let length = libc.llistxattrLength(cPath, null, 0)
@@ -26,15 +30,12 @@ export function readXattrs(path: Uint8Array): Xattr[] {
     if (length === 0) return []
     if (length < 0) {
       if (errno() === constants.errno.EOPNOTSUPP) return []
-      throw xattrError(path)
+      throw xattrError(cPath)
     }
     const xattrs = readValues(cPath, Buffer.from(listBytes.subarray(0, length)))
     if (xattrs !== undefined) return xattrs
   }
-  throw new ContainerError(
-    'SOURCE_CHANGED',
-    `attributes keep changing: ${Buffer.from(path).toString()}`
-  )
+  throw new ContainerError('SOURCE_CHANGED', `attributes keep changing: ${textOf(cPath)}`)
 }
 
 /** @returns undefined when an attribute of the list is gone */
@@ -48,7 +49,7 @@ function readValues(cPath: Buffer, list: Buffer): Xattr[] | undefined {
     if (length < 0) {
       if (errno() === constants.errno.ENODATA) return undefined
       // Listed, but not for this process to read: some security modules do that.
-      if (errno() !== constants.errno.EOPNOTSUPP) throw xattrError(cPath.subarray(0, -1))
+      if (errno() !== constants.errno.EOPNOTSUPP) throw xattrError(cPath)
     } else {
       const value = Buffer.from(valueBytes.subarray(0, length))
       xattrs.push({ name: list.subarray(start, end), value })
@@ -58,9 +59,13 @@ function readValues(cPath: Buffer, list: Buffer): Xattr[] | undefined {
   return xattrs
 }
 
-function xattrError(path: Uint8Array): ContainerError {
+function textOf(cPath: Buffer): string {
+  return cPath.subarray(0, cPath.indexOf(0)).toString()
+}
+
+function xattrError(cPath: Buffer): ContainerError {
   const code = errno()
-  const text = Buffer.from(path).toString()
+  const text = textOf(cPath)
   if (code === constants.errno.ENOENT) {
     return new ContainerError('SOURCE_CHANGED', `vanished while it was read: ${text}`)
   }

@@ -1,0 +1,43 @@
+import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { ColumnTree } from './column-tree.ts'
+import { ContainerError } from './errors.ts'
+import { workerScript } from './worker-script.ts'
+import type { DecodeMessage } from './decode-worker.ts'
+
+/** A thread that decodes an index; started before there is one, as starting it takes a while. */
+export class DecodeThread implements AsyncDisposable {
+  readonly #worker = new Worker(workerScript('decode-worker'))
+  readonly #message: Promise<unknown[]>
+
+  constructor() {
+    this.#message = once(this.#worker, 'message')
+    // Whoever decodes is told.
+    this.#message.catch(() => {})
+  }
+
+  /**
+   * `decodeIndex`, beside what this thread does; once a thread.
+   *
+   * @throws ContainerError `BAD_INDEX`, `UNSUPPORTED_VERSION`
+   */
+  async decode(packed: Uint8Array): Promise<ColumnTree> {
+    this.#worker.postMessage(packed)
+    const [message] = (await this.#message) as [DecodeMessage]
+    if ('code' in message) {
+      const { code, message: text, hint } = message
+      throw new ContainerError(code, text, hint === undefined ? {} : { hint })
+    }
+    const { columns, derived } = message
+    const { names, targets } = columns
+    return new ColumnTree({ ...columns, names: buffer(names), targets: buffer(targets) }, derived)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker.terminate()
+  }
+}
+
+function buffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+}
