@@ -42,7 +42,10 @@ export function explainStart(marks: StartMarks, trace: MountTrace): StartExplana
   const within: Interval = [commandMs, readyMs]
   const divided = divideTime(within, startLayers(marks, startedMs, readyMs, trace))
   const parts = Object.fromEntries(
-    START_PARTS.map((part) => [part, divided.find(({ what }) => what === part)?.ms ?? 0])
+    START_PARTS.map((part) => [
+      part,
+      divided.reduce((sum, { what, ms }) => (what === part ? sum + ms : sum), 0)
+    ])
   ) as Record<StartPart, number>
   const totalMs = readyMs - commandMs
   const attributed = divided.reduce((sum, { ms }) => sum + ms, 0)
@@ -93,6 +96,8 @@ function startLayers(
       intervals: [[Math.min(mountingMs, opening?.readyMs ?? mountingMs), mountedMs]]
     },
     { what: 'setUp', intervals: [[Math.max(mountedMs, marks.commandMs), startedMs]] },
+    // Decoded after the mount, nobody waits for it before that.
+    { what: 'metadata', intervals: opening?.decoding ? [opening.decoding] : [] },
     { what: 'container', intervals: [[startedMs, readyMs]] }
   )
   return layers

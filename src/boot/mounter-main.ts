@@ -2,16 +2,16 @@
  * The mounter process: `node mounter-main.js`, with a `MounterRequest` as one line of JSON on its
  * standard input. Greets on its standard output with one line, then lives as long as it has leases.
  */
-import { openImage } from '../daemon/open-image.ts'
+import { beginOpening } from '../daemon/open-image.ts'
 import { serveMounter } from './mounter-process.ts'
 
 /** Loaded while the request comes, or while peers are looked for. */
 const mounting = import('../fuse/mount-image.ts')
 
 void serveMounter({
-  openImage: async (options) => {
-    const [session] = await Promise.all([openImage(options), mounting])
-    return session
+  beginOpening: async (options) => {
+    const [opening] = await Promise.all([beginOpening(options), mounting])
+    return opening
   },
   mountImage: async (options) => (await mounting).mountImage(options),
   unmountStale: async (directory) =>

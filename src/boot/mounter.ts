@@ -1,14 +1,15 @@
+import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openHome, type HomePaths } from '../daemon/home.ts'
-import type { ImageSession, OpenImage } from '../daemon/image-session.ts'
+import type { BeginOpening, OpeningImage } from '../daemon/image-session.ts'
 import { writeLocalProfile } from '../daemon/local-profile.ts'
 import { cacheMetadata, metadataFile } from '../daemon/metadata-cache.ts'
 import { startOf } from '../daemon/start-order.ts'
 import { bindMount, unmount } from '../fuse/bind-mount.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
-import type { MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
+import type { MountContent, MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
 import { monotonicMs, processBeganMs, processorMs } from '../image/monotonic-clock.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
@@ -17,14 +18,15 @@ import { takeLock, type FileLock } from './file-lock.ts'
 import { ImageServer } from './image-server.ts'
 import { writeJsonFile } from './json-file.ts'
 import type { MounterRequest, MounterState, MountFacts } from './mounter-protocol.ts'
-import { traceMount, type MountMarks } from './mount-trace.ts'
+import type { Interval } from './intervals.ts'
+import { traceMount, type MountMarks, type MountTrace } from './mount-trace.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
 import { bootPaths, mounterPaths, type MounterPaths } from './paths.ts'
 import { StartRecorder } from './start-recorder.ts'
 
 /** The layers below that a mounter puts together. */
 export interface MounterParts {
-  readonly openImage: OpenImage
+  readonly beginOpening: BeginOpening
   readonly mountImage: (options: MountImageOptions) => Promise<MountedImage>
   /** Clears what a killed mounter left in its directory. */
   readonly unmountStale: (directory: string) => Promise<void>
@@ -54,21 +56,24 @@ export async function runMounter(
   signal: AbortSignal
 ): Promise<void> {
   const { mode: _mode, record: _record, ...open } = request
-  await using session = await parts.openImage({ ...open, signal })
-  const places = placesOf(request, session)
+  await using opening = await parts.beginOpening({ ...open, signal })
+  const places = placesOf(request, opening)
+  const kept = metadataFile(openHome(request.home), opening.key, opening.manifest)
+  // Nothing is mounted without the index then. Whoever waits for it is told of a failure.
+  if (request.mode === 'fuse' || !existsSync(kept)) opening.open().catch(() => {})
   const lock = await lockOrFindOther(places, signal)
   if (lock === undefined) {
     greet(places.socket)
     return
   }
   await using _held = lock
-  const mounter = new Mounter(session, places, parts, request, signal)
+  const mounter = new Mounter(opening, places, parts, request, signal)
   await mounter.run(greet)
 }
 
 /** The directory is named after the mode that was asked for: what `auto` comes to is one answer. */
-function placesOf(request: MounterRequest, session: ImageSession): MounterPaths {
-  return mounterPaths(bootPaths(request.home), session.key, session.version, request.mode)
+function placesOf(request: MounterRequest, { key, version }: OpeningImage): MounterPaths {
+  return mounterPaths(bootPaths(request.home), key, version, request.mode)
 }
 
 /** The lock, or undefined when a mounter that answers has it. */
@@ -102,7 +107,7 @@ async function answers(socketPath: string): Promise<boolean> {
 }
 
 class Mounter {
-  readonly #session: ImageSession
+  readonly #opening: OpeningImage
   readonly #places: MounterPaths
   readonly #parts: MounterParts
   readonly #request: MounterRequest
@@ -121,13 +126,13 @@ class Mounter {
   #cpu: Promise<MountMarks['cpu']> | undefined
 
   constructor(
-    session: ImageSession,
+    opening: OpeningImage,
     places: MounterPaths,
     parts: MounterParts,
     request: MounterRequest,
     signal: AbortSignal
   ) {
-    this.#session = session
+    this.#opening = opening
     this.#places = places
     this.#parts = parts
     this.#request = request
@@ -148,12 +153,11 @@ class Mounter {
         {
           mount: async () => (await mounting).facts,
           stats: async () => ({
-            ...(await this.#session.stats()),
+            ...(await (await this.#opening.open()).stats()),
             kernelReads: this.#recorder.touches
           }),
           ready: async ({ isStarted }) => this.#noteReady(isStarted),
-          trace: async ({ within }) =>
-            traceMount(this.#session, this.#recorder.waits, await this.#marks(mounting), within),
+          trace: async ({ within }) => this.#trace(await this.#marks(mounting), within),
           claimRecording: async () => this.#leasesEver === 1 && this.#binds.size === 0,
           endRecording: async ({ keep }) => this.#endRecording(keep),
           bind: async ({ target }) => this.#bind((await mounting).state, target),
@@ -163,7 +167,11 @@ class Mounter {
       )
       greet(socket)
       try {
-        await mounting
+        const { mounted } = await mounting
+        // Whoever asked for the mount is answered before the index is decoded, and goes on meanwhile.
+        await sleep(0)
+        // Reads are told what is wrong.
+        mounted.serve().catch(() => {})
         await this.#untilUnused()
       } catch {
         // Mounting failed: the greeted ones get to ask and be told why.
@@ -183,19 +191,29 @@ class Mounter {
   }
 
   async #mount(): Promise<{ mounted: MountedImage; facts: MountFacts; state: MounterState }> {
-    const { manifest, link, key, version, tree, chunks, startOrder } = this.#session
+    const { manifest, key } = this.#opening
     this.#times.mountingMs = monotonicMs()
     const mounted = await this.#parts.mountImage({
-      tree,
-      chunks,
+      content: () => this.#content(),
       directory: this.#places.image,
       mode: this.#request.mode,
       keptMetadata: metadataFile(this.#home, key, manifest),
       observer: this.#recorder,
-      ...(startOrder && startOrder.source !== 'guess' && { foreseen: new Set(startOrder.chunks) }),
       signal: this.#signal
     })
-    this.#times.mountedMs = monotonicMs()
+    try {
+      // An image whose index cannot be had is not mounted, whatever is kept of it.
+      await this.#opening.arrived()
+      this.#times.mountedMs = monotonicMs()
+      return { mounted, ...(await this.#describe(mounted)) }
+    } catch (error) {
+      await mounted[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  async #describe(mounted: MountedImage): Promise<{ facts: MountFacts; state: MounterState }> {
+    const { manifest, link, key, version } = this.#opening
     const facts: MountFacts = {
       link,
       key,
@@ -210,7 +228,17 @@ class Mounter {
     const entry = (await readMountTable()).find(({ mountPoint }) => mountPoint === mounted.rootfs)
     const state: MounterState = { ...facts, device: entry?.device ?? '', binds: [] }
     await writeJsonFile(this.#places.state, state)
-    return { mounted, facts, state }
+    return { facts, state }
+  }
+
+  async #content(): Promise<MountContent> {
+    const { tree, chunks, startOrder } = await this.#opening.open()
+    const isKnown = startOrder !== undefined && startOrder.source !== 'guess'
+    return { tree, chunks, foreseen: isKnown ? new Set(startOrder.chunks) : undefined }
+  }
+
+  async #trace(marks: MountMarks, within: Interval): Promise<MountTrace> {
+    return traceMount(await this.#opening.open(), this.#recorder.waits, marks, within)
   }
 
   #noteReady(isStarted: boolean): null {
@@ -224,9 +252,10 @@ class Mounter {
 
   async #cpuSinceOpening(): Promise<MountMarks['cpu']> {
     const mounterMs = processorMs()
-    const { opening } = this.#session
+    const session = await this.#opening.open()
+    const { opening } = session
     if (opening === undefined) return null
-    const { daemonCpuMs } = await this.#session.stats()
+    const { daemonCpuMs } = await session.stats()
     return { daemonMs: daemonCpuMs - opening.daemonCpuMs, mounterMs }
   }
 
@@ -248,9 +277,10 @@ class Mounter {
    * nobody uses the mount any more, and so nobody waits for it.
    */
   async #keepFirstRun(): Promise<void> {
-    const isFirst = this.#session.startOrder?.source === 'guess'
-    if (!isFirst || this.#isKept || !this.#wasReady) return
+    if (this.#isKept || !this.#wasReady) return
     try {
+      const { startOrder } = await this.#opening.open()
+      if (startOrder?.source !== 'guess') return
       await this.#keep(this.#recorder.end())
     } catch (error) {
       // Nobody asked for it.
@@ -259,7 +289,7 @@ class Mounter {
   }
 
   async #keep(profile: BootProfile): Promise<void> {
-    const { manifest, tree, key, version } = this.#session
+    const { manifest, tree, key, version } = await this.#opening.open()
     const start = startOf(manifest, this.#request.run ?? 'image')
     const placed = placeProfile(tree, profile)
     await writeLocalProfile(this.#home, key, start, { version, ...placed })
@@ -269,7 +299,7 @@ class Mounter {
   async #keepMetadata(mounted: MountedImage | undefined): Promise<void> {
     // What is started to be recorded may be an image that goes at once.
     if (mounted?.metadata === undefined || this.#request.record === true) return
-    const { key, manifest } = this.#session
+    const { key, manifest } = this.#opening
     try {
       await cacheMetadata(mounted.metadata, metadataFile(this.#home, key, manifest))
     } catch (error) {

@@ -29,8 +29,10 @@ export interface OpeningTiming extends OpenTiming {
   readonly beganMs: number
   /** When the daemon was reached. */
   readonly daemonMs: number
-  /** When index and profile were here and decoded. */
+  /** When index and profile were here, and decoded unless that came later. */
   readonly readyMs: number
+  /** When the index was decoded, where that came later. */
+  readonly decoding?: readonly [sinceMs: number, untilMs: number]
 }
 
 export interface OpenImageOptions {
@@ -99,4 +101,25 @@ export interface InspectedImage extends ImageSession {
   heldChunks(): Promise<Uint8Array>
 }
 
-export type OpenImage = (options: OpenImageOptions) => Promise<ImageSession>
+/** An image whose manifest is here, and whose index is on its way. Disposing ends the session, too. */
+export interface OpeningImage<Session extends ImageSession = ImageSession> extends AsyncDisposable {
+  /** As those of {@link ImageSession}. */
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly manifest: Manifest
+  /**
+   * Returns once the index is here, as it should be.
+   *
+   * @throws ContainerError as `openImage`
+   */
+  arrived(): Promise<void>
+  /**
+   * Decodes the index, which takes this thread for a moment; later calls give the same session.
+   *
+   * @throws ContainerError as `openImage`
+   */
+  open(): Promise<Session>
+}
+
+export type BeginOpening = (options: OpenImageOptions) => Promise<OpeningImage>

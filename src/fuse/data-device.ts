@@ -23,6 +23,12 @@ export interface DataDevice extends AsyncDisposable {
   readonly path: string
 }
 
+/** What the device is made of. */
+export interface DeviceContent {
+  readonly layout: DataLayout
+  readonly files: FileReader
+}
+
 /**
  * Fills `target` with the device's bytes from `offset` on: content, and zeros between files.
  *
@@ -30,8 +36,7 @@ export interface DataDevice extends AsyncDisposable {
  * @throws what {@link FileReader.read} throws
  */
 export async function readDevice(
-  layout: DataLayout,
-  files: FileReader,
+  { layout, files }: DeviceContent,
   offset: number,
   target: Uint8Array
 ): Promise<void> {
@@ -59,12 +64,13 @@ export async function readDevice(
  * Serves the data device at `directory`/data from this thread.
  *
  * @param directory existing, empty, writable by nobody else
+ * @param blocks of the device; its content may come later, and reads wait for it
  * @throws ContainerError `MISSING_TOOL`, `MOUNT_FAILED`
  */
 export async function serveDataDevice(
   directory: string,
-  layout: DataLayout,
-  files: FileReader
+  blocks: number,
+  content: Promise<DeviceContent>
 ): Promise<DataDevice> {
   const path = join(directory, FILE_NAME)
   const cleanUp = new CleanUpList()
@@ -72,7 +78,7 @@ export async function serveDataDevice(
   try {
     const server = await serveFuse({
       mountPoint: directory,
-      operations: deviceOperations(layout, files, (bytes) => trim?.served(bytes)),
+      operations: deviceOperations(blocks, content, (bytes) => trim?.served(bytes)),
       name: 'dat-container-data',
       extra: ['nosuid', 'nodev', 'max_background=64']
     })
@@ -86,11 +92,18 @@ export async function serveDataDevice(
 }
 
 function deviceOperations(
-  layout: DataLayout,
-  files: FileReader,
+  blocks: number,
+  content: Promise<DeviceContent>,
   served: (bytes: number) => void
 ): FuseOperations {
-  const bytes = layout.blocks * BLOCK_BYTES
+  const bytes = blocks * BLOCK_BYTES
+  let here: DeviceContent | undefined
+  content.then(
+    (content) => (here = content),
+    () => {}
+  )
+  const fill = async (offset: number, target: Uint8Array): Promise<void> =>
+    readDevice(here ?? (await content), offset, target)
   return {
     getattr(path, done) {
       if (path === '/') done(0, stat(DIRECTORY_MODE, 0))
@@ -107,7 +120,7 @@ function deviceOperations(
     read(_path, _handle, buffer, length, position, done) {
       const count = Math.max(0, Math.min(length, bytes - position))
       served(count)
-      void answerRead(readDevice(layout, files, position, buffer.subarray(0, count)), count, done)
+      void answerRead(fill(position, buffer.subarray(0, count)), count, done)
     }
   }
 }

@@ -4,6 +4,8 @@ import { BLOCK_BITS, BLOCK_BYTES } from './erofs-format.ts'
 const SUPERBLOCK_OFFSET = 1024
 const SUPERBLOCK_BYTES = 128
 const DEVICE_SLOT_BYTES = 128
+/** In the slot of a device. */
+const DATA_BLOCKS_AT = 64
 const MAGIC = 0xe0f5e1e2
 const FEATURE_COMPAT_CHECKSUM = 1
 const FEATURE_INCOMPAT_CHUNKED_FILE = 4
@@ -37,10 +39,15 @@ export function encodeSuperblock(fields: SuperblockFields): Buffer {
   superblock.writeUInt16LE((SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES) / DEVICE_SLOT_BYTES, 88)
 
   const device = superblock.subarray(SUPERBLOCK_BYTES)
-  device.writeUInt32LE(fields.dataBlocks, 64)
+  device.writeUInt32LE(fields.dataBlocks, DATA_BLOCKS_AT)
   device.writeUInt32LE(fields.blocks, 68)
 
   // Over the rest of the block, with the checksum field still 0.
   superblock.writeUInt32LE(crc32c(superblock), 4)
   return block
+}
+
+/** How many blocks the data device has, by block 0 of an image that {@link encodeSuperblock} made. */
+export function dataBlocksIn(block: Buffer): number {
+  return block.readUInt32LE(SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES + DATA_BLOCKS_AT)
 }

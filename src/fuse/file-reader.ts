@@ -4,7 +4,7 @@ import { RecordingChunkReader } from '../image/recording-reader.ts'
 import { CHUNK_BYTES, type Extent, type Tree } from '../image/tree.ts'
 import { ReadCache } from '../image/read-cache.ts'
 import { chunkAt } from './extent-search.ts'
-import type { MountImageOptions } from './mounted-image.ts'
+import type { MountContent, MountImageOptions } from './mounted-image.ts'
 import { ReadAhead } from './read-ahead.ts'
 
 /** Decoded content kept in front of the reader. */
@@ -31,7 +31,10 @@ export class FileReader {
   constructor(
     tree: Tree,
     chunks: ChunkReader,
-    { observer, foreseen }: Pick<MountImageOptions, 'observer' | 'foreseen'> = {}
+    {
+      observer,
+      foreseen
+    }: Pick<MountImageOptions, 'observer'> & Pick<MountContent, 'foreseen'> = {}
   ) {
     this.#tree = tree
     const cached = new ReadCache(chunks, CACHE_BYTES)

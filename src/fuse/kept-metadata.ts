@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { copyFile, link, open, rm, type FileHandle } from 'node:fs/promises'
 import { AtomicFile } from '../image/atomic-file.ts'
 import { systemErrorCode } from '../image/errors.ts'
+import { BLOCK_BYTES } from './data-layout.ts'
+import { dataBlocksIn } from './erofs-superblock.ts'
 
 /**
  * Raised with every change of what `planDataLayout` or `writeErofsImage` make of a tree: an image that was
@@ -40,21 +42,33 @@ export async function keepMetadata(meta: string, kept: string): Promise<void> {
 /**
  * Puts a kept metadata image at `meta`, which must not exist.
  *
- * @returns whether there is one that is whole; one that is not is removed
+ * @returns blocks of its data device; undefined where there is none that is whole, and one that is not
+ *   is removed
  */
-export async function takeKeptMetadata(kept: string, meta: string): Promise<boolean> {
+export async function takeKeptMetadata(kept: string, meta: string): Promise<number | undefined> {
   try {
     if (!(await isWhole(kept))) {
       await rm(kept, { force: true })
-      return false
+      return undefined
     }
     // No copy where both lie on one file system. Whoever removes either leaves the other.
     await link(kept, meta).catch(() => copyFile(kept, meta))
-    return true
+    return await dataBlocksOf(meta)
   } catch (error) {
     if (systemErrorCode(error) === undefined) throw error
     await rm(meta, { force: true })
-    return false
+    return undefined
+  }
+}
+
+async function dataBlocksOf(meta: string): Promise<number> {
+  const file = await open(meta, 'r')
+  try {
+    const block = Buffer.alloc(BLOCK_BYTES)
+    await file.read(block, 0, BLOCK_BYTES, 0)
+    return dataBlocksIn(block)
+  } finally {
+    await file.close()
   }
 }
 

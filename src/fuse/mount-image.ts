@@ -2,16 +2,16 @@ import { mkdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { CleanUpList } from './clean-up-list.ts'
-import { serveDataDevice } from './data-device.ts'
+import { serveDataDevice, type DeviceContent } from './data-device.ts'
 import { planDataLayout } from './data-layout.ts'
 import { writeErofsImage } from './erofs-image.ts'
 import { planErofsMount, type ErofsPaths } from './erofs-mount-plan.ts'
 import { mountErofs } from './erofs-mount.ts'
-import { FileReader } from './file-reader.ts'
 import { takeKeptMetadata } from './kept-metadata.ts'
 import { readKernelFacts } from './kernel-facts.ts'
-import type { MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
+import type { MountContent, MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
 import { servePlainTree } from './plain-tree.ts'
+import { ServedContent, type TreeFiles } from './served-content.ts'
 
 /**
  * Mounts a tree at `directory`/rootfs and serves it from this thread, which must not read it by
@@ -22,7 +22,9 @@ import { servePlainTree } from './plain-tree.ts'
  * @throws ContainerError `MISSING_TOOL` (mode `erofs` on a kernel without it, no FUSE), `NEEDS_ROOT`,
  *   `MOUNT_FAILED`, `DISK_FULL`, `CANCELLED`; nothing is left mounted then
  */
-export async function mountImage(options: MountImageOptions): Promise<MountedImage> {
+export async function mountImage(given: MountImageOptions): Promise<MountedImage> {
+  let content: Promise<MountContent> | undefined
+  const options = { ...given, content: () => (content ??= given.content()) }
   const mode = options.mode ?? 'auto'
   if (mode === 'fuse') return mountAs('fuse', options)
   try {
@@ -37,7 +39,7 @@ export async function mountImage(options: MountImageOptions): Promise<MountedIma
 async function mountAs(mode: MountMode, options: MountImageOptions): Promise<MountedImage> {
   const directory = await realpath(options.directory)
   const rootfs = join(directory, 'rootfs')
-  const files = new FileReader(options.tree, options.chunks, options)
+  const served = new ServedContent(options)
   const cleanUp = new CleanUpList()
   let metadata: string | undefined
   const checkCancelled = (): void => {
@@ -49,23 +51,25 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
     checkCancelled()
     await makeMountPoint(rootfs, cleanUp)
     if (mode === 'fuse') {
-      cleanUp.hold(await servePlainTree(rootfs, options.tree, files))
+      const { tree, files } = await served.ask()
+      cleanUp.hold(await servePlainTree(rootfs, tree, files))
     } else {
-      metadata = await mountOverDevice(options, directory, files, cleanUp, checkCancelled)
+      metadata = await mountOverDevice(options, directory, served, cleanUp, checkCancelled)
     }
     // Asynchronous, so this thread can answer it.
     await stat(rootfs)
     checkCancelled()
     // Last in, so first to go: nothing that is taken down may wait for content.
-    cleanUp.push(async () => files.close())
+    cleanUp.push(async () => served.close())
   } catch (error) {
-    files.close()
+    served.close()
     throw await cleanUp.after(error)
   }
   return {
     rootfs,
     mode,
     ...(metadata !== undefined && { metadata }),
+    serve: async () => void (await served.ask()),
     [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
   }
 }
@@ -74,11 +78,11 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
 async function mountOverDevice(
   options: MountImageOptions,
   directory: string,
-  files: FileReader,
+  served: ServedContent,
   cleanUp: CleanUpList,
   checkCancelled: () => void
 ): Promise<string | undefined> {
-  const { tree, erofsBacking, keptMetadata } = options
+  const { erofsBacking, keptMetadata } = options
   const deviceDirectory = join(directory, 'data')
   const paths: ErofsPaths = {
     meta: join(directory, 'meta.erofs'),
@@ -88,13 +92,18 @@ async function mountOverDevice(
   const kernel = await readKernelFacts()
   // Fails here on a kernel that cannot, before anything is written.
   const steps = planErofsMount(kernel, paths, erofsBacking)
-  const layout = planDataLayout(tree)
   cleanUp.push(async () => rm(paths.meta, { force: true }))
-  const isKept = keptMetadata !== undefined && (await takeKeptMetadata(keptMetadata, paths.meta))
-  if (!isKept) await writeErofsImage(tree, layout, paths.meta)
+  const kept =
+    keptMetadata === undefined ? undefined : await takeKeptMetadata(keptMetadata, paths.meta)
+  const device =
+    kept === undefined
+      ? await makeMetadata(await served.ask(), paths.meta)
+      : { blocks: kept, content: served.here.then((here) => contentOf(here, kept)) }
+  // Those who read are told.
+  device.content.catch(() => {})
   checkCancelled()
   await makeMountPoint(deviceDirectory, cleanUp)
-  cleanUp.hold(await serveDataDevice(deviceDirectory, layout, files))
+  cleanUp.hold(await serveDataDevice(deviceDirectory, device.blocks, device.content))
   try {
     cleanUp.hold(await mountErofs(steps))
   } catch (error) {
@@ -102,7 +111,27 @@ async function mountOverDevice(
     if (erofsBacking === 'file' || !isContainerError(error, 'MOUNT_FAILED')) throw error
     cleanUp.hold(await mountErofs(planErofsMount(kernel, paths, 'loop')))
   }
-  return isKept ? undefined : paths.meta
+  return kept === undefined ? paths.meta : undefined
+}
+
+interface PlannedDevice {
+  readonly blocks: number
+  readonly content: Promise<DeviceContent>
+}
+
+async function makeMetadata({ tree, files }: TreeFiles, path: string): Promise<PlannedDevice> {
+  const layout = planDataLayout(tree)
+  await writeErofsImage(tree, layout, path)
+  return { blocks: layout.blocks, content: Promise.resolve({ layout, files }) }
+}
+
+/** Of a device of so many blocks, by the metadata image that was kept. */
+function contentOf({ tree, files }: TreeFiles, blocks: number): DeviceContent {
+  const layout = planDataLayout(tree)
+  if (layout.blocks === blocks) return { layout, files }
+  throw new ContainerError('MOUNT_FAILED', 'the metadata that was kept is of another image', {
+    hint: 'remove the folder `metadata` of the home'
+  })
 }
 
 async function makeMountPoint(path: string, cleanUp: CleanUpList): Promise<void> {

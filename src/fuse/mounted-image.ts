@@ -6,9 +6,20 @@ import type { Tree } from '../image/tree.ts'
 /** `erofs`: the kernel serves the tree from a metadata image. `fuse`: this program answers for every name. */
 export type MountMode = 'erofs' | 'fuse'
 
-export interface MountImageOptions {
+/** What a mount serves. */
+export interface MountContent {
   readonly tree: Tree
   readonly chunks: ChunkReader
+  /** Chunks of a recorded start: sequential reads of those are not read ahead of. */
+  readonly foreseen?: ReadonlySet<number> | undefined
+}
+
+export interface MountImageOptions {
+  /**
+   * Asked for once: by the mount, or where it takes a kept metadata image by
+   * {@link MountedImage.serve}.
+   */
+  readonly content: () => Promise<MountContent>
   /** An existing empty directory (mode 0700) that this mount may fill; emptied again on dispose. */
   readonly directory: string
   /** `auto` takes `erofs` where the kernel has it. @default 'auto' */
@@ -16,9 +27,7 @@ export interface MountImageOptions {
   /** How EROFS reaches its files: as they are, or through loop devices. @default 'auto' */
   readonly erofsBacking?: 'file' | 'loop' | 'auto'
   /** Is told of what the kernel reads. */
-  readonly observer?: ReadObserver
-  /** Chunks of a recorded start: sequential reads of those are not read ahead of. */
-  readonly foreseen?: ReadonlySet<number>
+  readonly observer?: ReadObserver | undefined
   /** Where the metadata image of this very tree may have been kept. @default it is made */
   readonly keptMetadata?: string
   readonly signal?: AbortSignal
@@ -32,4 +41,6 @@ export interface MountedImage extends AsyncDisposable {
   readonly metadata?: string
   /** Why `auto` did not take `erofs`. */
   readonly fallbackReason?: ContainerError
+  /** Asks for the content where the mount could do without; reads of files wait for that. */
+  serve(): Promise<void>
 }

@@ -38,7 +38,9 @@ void test('errors of the mounter arrive intact', async (t) => {
   const fixture = bootFixture(t)
   for (const [stage, code] of [
     ['open', 'PEERS_UNREACHABLE'],
-    ['mount', 'MOUNT_FAILED']
+    ['mount', 'MOUNT_FAILED'],
+    // After the mount, where kept metadata makes that possible.
+    ['index', 'BAD_INDEX']
   ] as const) {
     process.env['DAT_CONTAINER_TEST_FAIL'] = stage
     try {
@@ -49,8 +51,8 @@ void test('errors of the mounter arrive intact', async (t) => {
     } finally {
       delete process.env['DAT_CONTAINER_TEST_FAIL']
     }
+    await untilUnmounted(fixture.home)
   }
-  await untilUnmounted(fixture.home)
   const lease = await acquireMount(options(fixture))
   t.ok(existsSync(lease.rootfs), 'it works once the reason is gone')
   await lease[Symbol.asyncDispose]()

@@ -5,7 +5,11 @@
  */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { ImageSession, OpenImageOptions } from '../../src/daemon/image-session.ts'
+import type {
+  ImageSession,
+  OpenImageOptions,
+  OpeningImage
+} from '../../src/daemon/image-session.ts'
 import { serveMounter } from '../../src/boot/mounter-process.ts'
 import { bindMount, unmount } from '../../src/fuse/bind-mount.ts'
 import type { MountedImage, MountImageOptions } from '../../src/fuse/mounted-image.ts'
@@ -60,6 +64,16 @@ async function openImage({ link, signal }: OpenImageOptions): Promise<ImageSessi
   }
 }
 
+async function beginOpening(options: OpenImageOptions): Promise<OpeningImage> {
+  const session = await openImage(options)
+  return { ...session, arrived, open: async () => session }
+}
+
+async function arrived(): Promise<void> {
+  if (environment['DAT_CONTAINER_TEST_FAIL'] !== 'index') return
+  throw new ContainerError('BAD_INDEX', 'the index is damaged', { hint: 'fetch it again' })
+}
+
 async function mountImage({ directory }: MountImageOptions): Promise<MountedImage> {
   if (environment['DAT_CONTAINER_TEST_FAIL'] === 'mount') {
     throw new ContainerError('MOUNT_FAILED', 'the mount failed', { hint: 'mend it' })
@@ -70,8 +84,9 @@ async function mountImage({ directory }: MountImageOptions): Promise<MountedImag
   return {
     rootfs,
     mode: 'fuse',
+    serve: async () => {},
     [Symbol.asyncDispose]: () => unmount(rootfs, { lazy: 'if-busy' })
   }
 }
 
-await serveMounter({ openImage, mountImage, unmountStale })
+await serveMounter({ beginOpening, mountImage, unmountStale })

@@ -16,12 +16,14 @@ function reply(message: ServerReply): void {
 
 async function main(): Promise<void> {
   const { tree, chunks } = scanDirectory(options.source)
-  const { directory, mode, erofsBacking } = options
-  const mounted = await mountImage({ tree, chunks, directory, mode, erofsBacking })
+  const { source: _source, ...where } = options
+  const mounted = await mountImage({ ...where, content: async () => ({ tree, chunks }) })
   process.on('message', (command: ServerCommand) => {
     if (command === 'dispose') return process.disconnect()
     if (command === 'forget') chunks.reads.length = 0
     else if (command === 'exit') process.exit()
+    // Reads are told of a failure.
+    else if (command === 'serve') mounted.serve().catch(() => {})
     else if (command !== 'reads') chunks.become(command)
     reply({ reads: chunks.reads.length, chunks: chunks.contents.length })
   })

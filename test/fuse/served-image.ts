@@ -12,13 +12,15 @@ export interface ServerOptions {
   readonly directory: string
   readonly mode: MountMode | 'auto'
   readonly erofsBacking: 'file' | 'loop' | 'auto'
+  readonly keptMetadata?: string
 }
 
 /**
  * `reads` asks for counts, `forget` sets them to 0, `exit` ends the process without a thought of what is
- * mounted; the rest say how the chunk reader behaves.
+ * mounted; `serve` lets the content of a mount come that could do without; the rest say how the chunk
+ * reader behaves.
  */
-export type ServerCommand = 'reads' | 'forget' | ChunkState | 'dispose' | 'exit'
+export type ServerCommand = 'reads' | 'forget' | 'serve' | ChunkState | 'dispose' | 'exit'
 
 export interface ServerCounts {
   /** Reads that reached the chunk reader. */
@@ -48,10 +50,12 @@ export class ServedImage implements AsyncDisposable {
     source: string,
     mode: MountMode | 'auto',
     erofsBacking: 'file' | 'loop' | 'auto' = 'auto',
-    parent = tmpdir()
+    parent = tmpdir(),
+    keptMetadata?: string
   ): Promise<ServedImage> {
     const directory = await mkdtemp(join(parent, 'dat-container-mount-'))
-    const options: ServerOptions = { source, directory, mode, erofsBacking }
+    const kept = keptMetadata === undefined ? {} : { keptMetadata }
+    const options: ServerOptions = { source, directory, mode, erofsBacking, ...kept }
     const script = fileURLToPath(new URL('./mount-server.js', import.meta.url))
     const child = fork(script, [JSON.stringify(options)])
     const reply = await nextReply(child)
