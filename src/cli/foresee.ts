@@ -1,4 +1,5 @@
 import type { ServiceProgram } from '../boot/spare-process.ts'
+import { verbOf } from '../program/command-verb.ts'
 
 /** Options of `boot` with which nothing is started here, or with an environment that is not ours yet. */
 const NOT_AHEAD =
@@ -13,7 +14,7 @@ const DETACHED = new Set(['-d', '--detach'])
  * @param vm what the environment says of machines
  */
 export function foreseePrograms(args: readonly string[], vm: string | undefined): ServiceProgram[] {
-  const [verb, ...rest] = args[0] === '--json' ? args.slice(1) : args
+  const [verb, rest] = verbOf(args)
   if (verb !== 'boot' || vm === 'always') return []
   const end = rest.indexOf('--')
   const own = end === -1 ? rest : rest.slice(0, end)

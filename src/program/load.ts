@@ -8,6 +8,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Script } from 'node:vm'
+import { verbOf } from './command-verb.ts'
 import { readCompiledCode, writeCompiledCode, type CompiledCode } from './compiled-code.ts'
 
 /** For root alone, who starts containers. */
@@ -16,7 +17,10 @@ const DIRECTORY_VARIABLE = 'DAT_CONTAINER_CODE_CACHE'
 /** What a program needs to start has been compiled by then. */
 const SETTLED_MS = 3_000
 /** Verbs whose start somebody waits for; each loads other scripts, and so has a file of its own. */
-const KEPT_VERBS = new Set(['boot', 'exec', 'ps', 'stop', 'rm', 'logs', 'inspect', 'stats'])
+const KEPT_VERBS = new Set([
+  ...['boot', 'exec', 'ps', 'stop', 'rm', 'logs', 'inspect', 'stats'],
+  ...['share', 'pull']
+])
 
 const NOTHING: CompiledCode = { scripts: new Map(), isPartial: false }
 
@@ -118,7 +122,7 @@ function keptAt(folder: string, program: string): string | undefined {
   const directory =
     process.env[DIRECTORY_VARIABLE] ?? (process.getuid?.() === 0 ? ROOTS_DIRECTORY : undefined)
   if (directory === undefined || directory === '') return undefined
-  const verb = process.argv[2] ?? ''
+  const [verb = ''] = verbOf(process.argv.slice(2))
   if (program === 'main' && !KEPT_VERBS.has(verb)) return undefined
   const installation = createHash('sha256').update(folder).digest('hex').slice(0, 12)
   return join(directory, `${program}${program === 'main' ? `-${verb}` : ''}-${installation}`)
