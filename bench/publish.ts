@@ -9,7 +9,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { scanDirectory } from '../src/image/directory-source.ts'
+import { openDirectory } from '../src/image/directory-source.ts'
 import { publishTree } from '../src/image/publish.ts'
 import type { Shared } from '../test/e2e/results.ts'
 import { Sandbox, type Machine } from '../test/e2e/sandbox.ts'
@@ -94,7 +94,7 @@ async function publishToNowhere(path: string): Promise<{ ms: number }> {
     }
   }
   const started = performance.now()
-  await publishTree(await scanDirectory(path), sink, { name: 'bench' })
+  await publishTree(await openDirectory(path), sink, { name: 'bench' })
   return { ms: performance.now() - started }
 }
 

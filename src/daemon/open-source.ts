@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { STDIN } from '../image/archive-stream.ts'
 import type { CleanupStack } from '../image/cleanup-stack.ts'
-import { scanDirectory } from '../image/directory-source.ts'
+import { openDirectory, scanDirectory } from '../image/directory-source.ts'
 import { ContainerError } from '../image/errors.ts'
 import { DirectoryBlobs } from '../image/oci/blob-store.ts'
 import { findImage, imageKind } from '../image/oci/find-image.ts'
@@ -19,6 +19,8 @@ export interface OpenSourceOptions {
   /** Patterns of paths to leave out; directories only, as is the next. */
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
+  /** Files are read while the directory is scanned; otherwise it is scanned before this returns. */
+  readonly readsAtOnce?: boolean
   /** `os/arch[/variant]` of a container image; images only, as are the next. */
   readonly platform?: string
   /** Credentials for a registry, as skopeo reads them. */
@@ -59,7 +61,8 @@ export async function openSource(
     refusePlatform(options)
     const reader = new ReadThread()
     cleanup.defer(() => reader[Symbol.asyncDispose]())
-    return scanDirectory(path, {
+    const open = options.readsAtOnce === true ? openDirectory : scanDirectory
+    return open(path, {
       reader,
       signal,
       ...(exclude ? { exclude } : {}),

@@ -110,7 +110,7 @@ function storeSource(
   named: { readonly name: string; readonly signal: AbortSignal }
 ): Promise<{ link: string; scan: DirectoryScan | undefined }> {
   return withCleanup(async (cleanup) => {
-    const source = await openSource(options, cleanup)
+    const source = await openSource({ ...options, readsAtOnce: true }, cleanup)
     const publish = await RemotePublish.begin(client, { temporary: true })
     const { manifest } = await publishTree(source, publish, {
       ...named,

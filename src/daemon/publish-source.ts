@@ -76,8 +76,9 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
     // Threads take a while to start.
     const compressors = new ChunkCompressors()
     cleanup.defer(() => compressors[Symbol.asyncDispose]())
-    const source = await openSource(options, cleanup)
-
+    // Of an update, most files will not be read, which is known once all are scanned.
+    const readsAtOnce = options.update === undefined
+    const source = await openSource({ ...options, readsAtOnce }, cleanup)
     return await publishOpened(source, { ...(await connecting), compressors, paths }, options)
   })
 }
@@ -140,7 +141,7 @@ async function publishOpened(
     ...(options.onProgress ? { onProgress: options.onProgress } : {})
   })
   // Of no use and no harm where the commit fails: it is bound to this version's index.
-  const recording = scan && writePublishCache(paths, publish.key, manifest, scan)
+  const recording = source.scan && writePublishCache(paths, publish.key, manifest, source.scan)
   recording?.catch(() => {})
   try {
     const committed = await untilAborted(publish.commit(manifest), signal)

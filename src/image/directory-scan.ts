@@ -2,9 +2,9 @@ import { constants, readdirSync, readlinkSync } from 'node:fs'
 import { throwIfCancelled } from './cancel.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
 import { FileListBuilder } from './file-list.ts'
-import { StatusReader } from './file-status.ts'
 import { SourcePath } from './source-path.ts'
 import { ioError } from './source-reader.ts'
+import { StatusReader } from './status-reader.ts'
 import { TreeBuilder } from './tree-builder.ts'
 import { readXattrsAt } from './xattr.ts'
 import type { IsIgnored } from './container-ignore.ts'
@@ -24,40 +24,8 @@ export interface ScanOptions {
   readonly signal?: AbortSignal
 }
 
-export interface ScannedTree {
-  /** All metadata; files have no content yet. */
-  readonly builder: TreeBuilder
-  readonly files: FileList
-  /** Content bytes of all files, holes included. */
-  readonly bytes: number
-  /** `st_dev` of the directory. */
-  readonly device: bigint
-}
-
 /** Scanning is synchronous; other work of the process gets its turn after so many names. */
 const NAMES_A_TURN = 2000
-
-/**
- * Reads the metadata of everything below a directory.
- *
- * @param root absolute path of a directory
- * @throws ContainerError `SOURCE_CHANGED` when something vanishes meanwhile, `IO`, `CANCELLED`
- */
-export async function scanTree(root: Buffer, options: ScanOptions): Promise<ScannedTree> {
-  using path = new SourcePath(root)
-  const scan = new Scan(root, options, path)
-  let sinceTurn = 0
-  for (let directory = scan.next(); directory !== undefined; directory = scan.next()) {
-    sinceTurn += scan.readDirectory(directory)
-    if (sinceTurn < NAMES_A_TURN) continue
-    sinceTurn = 0
-    await new Promise((resolve) => setImmediate(resolve))
-    throwIfCancelled(options.signal)
-  }
-  throwIfCancelled(options.signal)
-  const { builder, files, bytes, device } = scan
-  return { builder, files: files.finish(), bytes, device }
-}
 
 interface PendingDirectory {
   readonly inode: number
@@ -65,12 +33,19 @@ interface PendingDirectory {
   readonly path: Buffer
 }
 
-class Scan {
+/** Reads the metadata of everything below a directory. */
+export class DirectoryTreeScan {
+  /** All metadata so far; files have no content yet. */
   readonly builder: TreeBuilder
-  readonly files: FileListBuilder
+  /** `st_dev` of the directory. */
   readonly device: bigint
+  /** Content bytes of all files so far, holes included. */
   bytes = 0
+  readonly #files: FileListBuilder
+  /** Files that {@link takeFiles} has given. */
+  #taken = 0
   readonly #path: SourcePath
+  readonly #signal: AbortSignal | undefined
   readonly #status = new StatusReader()
   readonly #oneFileSystem: boolean
   readonly #excluded: ReadonlySet<string>
@@ -80,12 +55,17 @@ class Scan {
   /** Directories still to be read, the next one last. */
   readonly #pending: PendingDirectory[]
 
+  /**
+   * @param root absolute path of a directory
+   * @throws ContainerError `SOURCE_CHANGED` when it vanished, `IO`
+   */
   constructor(
     root: Buffer,
-    { oneFileSystem = false, exclude = [], isIgnored }: ScanOptions,
-    path: SourcePath
+    { oneFileSystem = false, exclude = [], isIgnored, signal }: ScanOptions
   ) {
+    const path = new SourcePath(root)
     this.#path = path
+    this.#signal = signal
     this.#readStatus()
     this.device = this.#status.device
     this.#oneFileSystem = oneFileSystem
@@ -93,16 +73,44 @@ class Scan {
     this.#excluded = new Set(exclude.map((path) => normalized(path)))
     this.builder = new TreeBuilder(this.#attributes('directory'))
     this.builder.setXattrs(0, readXattrsAt(path.terminated))
-    this.files = new FileListBuilder(root)
+    this.#files = new FileListBuilder(root)
     this.#pending = [{ inode: 0, path: Buffer.alloc(0) }]
   }
 
-  next(): PendingDirectory | undefined {
-    return this.#pending.pop()
+  /**
+   * Scans, once; some names before each time that it yields.
+   *
+   * @throws ContainerError `SOURCE_CHANGED` when something vanishes meanwhile, `IO`, `CANCELLED`
+   */
+  async *turns(): AsyncGenerator<void, void, undefined> {
+    using _path = this.#path
+    let sinceTurn = 0
+    for (let next = this.#pending.pop(); next !== undefined; next = this.#pending.pop()) {
+      sinceTurn += this.#readDirectory(next)
+      if (sinceTurn < NAMES_A_TURN) continue
+      sinceTurn = 0
+      yield
+      await new Promise((resolve) => setImmediate(resolve))
+      throwIfCancelled(this.#signal)
+    }
+    throwIfCancelled(this.#signal)
+    yield
+  }
+
+  /** The files that were found since the last time. */
+  takeFiles(): FileList {
+    const files = this.#files.since(this.#taken)
+    this.#taken = this.#files.length
+    return files
+  }
+
+  /** All files that were found. */
+  allFiles(): FileList {
+    return this.#files.finish()
   }
 
   /** @returns how many names there were */
-  readDirectory({ inode, path }: PendingDirectory): number {
+  #readDirectory({ inode, path }: PendingDirectory): number {
     if (this.#isExcluded(path, '/*')) return 0
     this.#path.enter(path)
     const names = this.#names().sort((a, b) => a.compare(b))
@@ -130,7 +138,8 @@ class Scan {
   #add(path: Buffer, type: FileType): number | undefined {
     const status = this.#status
     if (type !== 'directory' && this.#isElsewhere()) return undefined
-    const identity = type !== 'directory' && status.linkCount > 1 ? status.identity : undefined
+    const identity =
+      type !== 'directory' && status.linkCount > 1 ? `${status.device} ${status.inode}` : undefined
     const known = identity === undefined ? undefined : this.#hardlinks.get(identity)
     if (known !== undefined) return known
     const inode = this.builder.addInode(this.#attributes(type), {
@@ -139,7 +148,7 @@ class Scan {
     })
     if (identity !== undefined) this.#hardlinks.set(identity, inode)
     if (type === 'file') {
-      this.files.add(inode, path, status.fileStatus())
+      this.#files.add(inode, path, status)
       this.bytes += status.size
     }
     return inode

@@ -1,12 +1,15 @@
 import { realpath, stat } from 'node:fs/promises'
-import { scanTree } from './directory-scan.ts'
+import { DirectoryTreeScan } from './directory-scan.ts'
 import { readContainerIgnore } from './container-ignore.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
 import { FileContents } from './file-contents.ts'
+import { filesToRead, type FileList } from './file-list.ts'
 import { ioError } from './source-reader.ts'
 import type { ScanOptions } from './directory-scan.ts'
 import type { ReadThread } from './read-thread.ts'
 import type { PublishSource } from './publish.ts'
+import type { TreeBuilder } from './tree-builder.ts'
+import type { DirectoryScan } from './unchanged-files.ts'
 
 export interface DirectoryOptions extends ScanOptions {
   /** Reads the files; whoever started it ends it. @default one that is started when they are read */
@@ -23,20 +26,74 @@ export async function scanDirectory(
   path: string,
   options: DirectoryOptions = {}
 ): Promise<PublishSource> {
+  const source = await beginDirectory(path, options)
+  await source.scanAll()
+  return source
+}
+
+/**
+ * {@link scanDirectory} whose metadata is read while publishing, too: a file's content as soon as it is
+ * found. Where some files need not be read, that would be too soon.
+ */
+export function openDirectory(
+  path: string,
+  options: DirectoryOptions = {}
+): Promise<PublishSource> {
+  return beginDirectory(path, options)
+}
+
+async function beginDirectory(path: string, options: DirectoryOptions): Promise<DirectorySource> {
   const root = await openRoot(path)
   const startedNs = BigInt(Date.now()) * 1_000_000n
   const isIgnored = options.isIgnored ?? (await readContainerIgnore(root))
-  const { builder, files, bytes, device } = await scanTree(root, {
-    ...options,
-    ...(isIgnored ? { isIgnored } : {})
-  })
-  return {
-    kind: 'directory',
-    builder,
-    totalFiles: files.length,
-    totalBytes: bytes,
-    contents: new FileContents(files, options.reader),
-    scan: { root, device, startedNs, files }
+  const scan = new DirectoryTreeScan(root, { ...options, ...(isIgnored ? { isIgnored } : {}) })
+  return new DirectorySource(scan, { root, startedNs }, options.reader)
+}
+
+class DirectorySource implements PublishSource {
+  readonly kind = 'directory'
+  readonly builder: TreeBuilder
+  readonly contents: FileContents
+  readonly #scan: DirectoryTreeScan
+  readonly #facts: Pick<DirectoryScan, 'root' | 'startedNs'>
+  #files: FileList | undefined
+
+  constructor(
+    scan: DirectoryTreeScan,
+    facts: Pick<DirectoryScan, 'root' | 'startedNs'>,
+    reader: ReadThread | undefined
+  ) {
+    this.builder = scan.builder
+    this.#scan = scan
+    this.#facts = facts
+    this.contents = new FileContents(() => this.#lists(), reader)
+  }
+
+  /** Of all that was scanned; undefined before. */
+  get scan(): DirectoryScan | undefined {
+    return this.#files && { ...this.#facts, device: this.#scan.device, files: this.#files }
+  }
+
+  get totalFiles(): number {
+    return this.#files?.length ?? 0
+  }
+
+  get totalBytes(): number {
+    return this.#files ? this.#scan.bytes : 0
+  }
+
+  async scanAll(): Promise<void> {
+    for await (const _turn of this.#scan.turns());
+    this.#files = this.#scan.allFiles()
+  }
+
+  async *#lists(): AsyncGenerator<FileList, void, undefined> {
+    if (this.#files) {
+      yield filesToRead(this.#files)
+      return
+    }
+    for await (const _turn of this.#scan.turns()) yield this.#scan.takeFiles()
+    this.#files = this.#scan.allFiles()
   }
 }
 

@@ -1,17 +1,19 @@
-import { filesToRead } from './file-list.ts'
 import { ReadThread } from './read-thread.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
 import type { FileList } from './file-list.ts'
 
-/** Content of files on disk, but of those that are marked as unchanged, read by a thread of its own. */
+/** Content of files on disk, read by a thread of its own. */
 export class FileContents implements ContentSource {
-  readonly #files: FileList
+  readonly #lists: () => AsyncIterable<FileList>
   readonly #started: ReadThread | undefined
   #thread: ReadThread | undefined
 
-  /** @param started whoever started it ends it. @default one of its own */
-  constructor(files: FileList, started?: ReadThread) {
-    this.#files = files
+  /**
+   * @param lists gives the files to read, a list after another as they are found
+   * @param started whoever started it ends it. @default one of its own
+   */
+  constructor(lists: () => AsyncIterable<FileList>, started?: ReadThread) {
+    this.#lists = lists
     this.#started = started
   }
 
@@ -19,7 +21,7 @@ export class FileContents implements ContentSource {
     await using own = this.#started ? undefined : new ReadThread()
     this.#thread = (this.#started ?? own)!
     try {
-      yield* this.#thread.batches(filesToRead(this.#files), signal)
+      yield* this.#thread.batches(this.#lists(), signal)
     } finally {
       this.#thread = undefined
     }

@@ -1,113 +1,84 @@
-import { loadLibC, systemError } from './libc.ts'
-import type { FileStatus } from './file-list.ts'
-
-/** Linux: relative to the working directory; symlinks not followed, automounts left alone. */
-const AT_FDCWD = -100
-const FLAGS = 0x100 | 0x800
-/** All that stat(2) tells. */
-const STATX_BASIC_STATS = 0x7ff
-/** `struct statx`, of which the first half is used; here in words of 32 bits. @see statx(2) */
-const BYTES = 256
-const [NLINK, UID, GID, MODE, INO, SIZE] = [4, 5, 6, 7, 8, 10]
-const [CTIME, MTIME, RDEV, DEV] = [24, 28, 32, 34]
 const WORD = 2 ** 32
 const NANOSECONDS = 1_000_000_000n
 
+/** Words of 32 bits that a {@link FileStatus} takes. */
+export const STATUS_WORDS = 12
+const [DEVICE, INODE, SIZE, MTIME, CTIME] = [0, 2, 4, 6, 9]
+
 /**
- * lstat(2) into fields that are read when they are wanted. Node.js makes 18 big integers and a handful
- * of dates of each call, which takes longer than the call.
+ * What changes when a file does, of stat(2): major and minor number of the device, inode number, size,
+ * then seconds and nanoseconds of mtime and ctime. A view of words, as big integers would be made of each
+ * of many files.
  */
-export class StatusReader {
-  readonly #words = new Uint32Array(BYTES / 4)
-  readonly #bytes = new Uint8Array(this.#words.buffer)
-  readonly #wide = new BigInt64Array(this.#words.buffer)
-  /** Major, minor and both as one: most files are on the device of the one before. */
-  #device: [major: number, minor: number, device: bigint] = [0, 0, 0n]
+export class FileStatus {
+  protected readonly words: Uint32Array
+  readonly #start: number
 
-  /**
-   * @param path ends with NUL
-   * @throws the system's error, with its `code`
-   */
-  read(path: Uint8Array): void {
-    const libc = loadLibC()
-    if (libc.statx(AT_FDCWD, path, FLAGS, STATX_BASIC_STATS, this.#bytes) < 0) {
-      throw systemError('lstat', path)
-    }
+  /** @param start where the {@link STATUS_WORDS} are */
+  constructor(words: Uint32Array, start: number) {
+    this.words = words
+    this.#start = start
   }
 
-  /** File type and permissions. */
-  get mode(): number {
-    return this.#words[MODE]! & 0xffff
+  /** `st_dev`. @see gnu_dev_makedev(3) */
+  get device(): bigint {
+    const [major, minor] = [BigInt(this.#word(DEVICE)), BigInt(this.#word(DEVICE + 1))]
+    return (
+      ((major & 0xfffn) << 8n) |
+      ((major & ~0xfffn) << 32n) |
+      (minor & 0xffn) |
+      ((minor & ~0xffn) << 12n)
+    )
   }
 
-  get linkCount(): number {
-    return this.#words[NLINK]!
-  }
-
-  get uid(): number {
-    return this.#words[UID]!
-  }
-
-  get gid(): number {
-    return this.#words[GID]!
+  get inode(): bigint {
+    return (BigInt(this.#word(INODE + 1)) << 32n) | BigInt(this.#word(INODE))
   }
 
   get size(): number {
-    return this.#words[SIZE]! + this.#words[SIZE + 1]! * WORD
+    return this.#word(SIZE) + this.#word(SIZE + 1) * WORD
   }
 
   get mtimeSeconds(): number {
-    return this.#words[MTIME]! + (this.#words[MTIME + 1]! | 0) * WORD
+    return this.#seconds(MTIME)
   }
 
   /** 0 to 999,999,999, also before 1970. */
   get mtimeNanoseconds(): number {
-    return this.#words[MTIME + 2]!
+    return this.#word(MTIME + 2)
   }
 
-  /** Of a device node. */
-  get deviceMajor(): number {
-    return this.#words[RDEV]!
+  /** Since the epoch. */
+  get mtimeNs(): bigint {
+    return this.#nanoseconds(MTIME)
   }
 
-  get deviceMinor(): number {
-    return this.#words[RDEV + 1]!
+  get ctimeNs(): bigint {
+    return this.#nanoseconds(CTIME)
   }
 
-  /** `st_dev`, as fstat(2) gives it. @see gnu_dev_makedev(3) */
-  get device(): bigint {
-    const major = this.#words[DEV]!
-    const minor = this.#words[DEV + 1]!
-    const [lastMajor, lastMinor, last] = this.#device
-    if (major === lastMajor && minor === lastMinor) return last
-    const [high, low] = [BigInt(major), BigInt(minor)]
-    const device =
-      ((high & 0xfffn) << 8n) | ((high & ~0xfffn) << 32n) | (low & 0xffn) | ((low & ~0xffn) << 12n)
-    this.#device = [major, minor, device]
-    return device
-  }
-
-  /** Names the inode among those of all devices. */
-  get identity(): string {
-    return `${this.device} ${this.#unsigned(INO)}`
-  }
-
-  /** A copy of what changes when a file does. */
-  fileStatus(): FileStatus {
-    return {
-      dev: this.device,
-      ino: this.#unsigned(INO),
-      size: this.#unsigned(SIZE),
-      mtimeNs: this.#time(MTIME),
-      ctimeNs: this.#time(CTIME)
+  /** Whether a file is the same and unchanged, as far as stat(2) can tell. */
+  equals(other: FileStatus): boolean {
+    for (let word = 0; word < STATUS_WORDS; word++) {
+      if (this.#word(word) !== other.#word(word)) return false
     }
+    return true
   }
 
-  #unsigned(word: number): bigint {
-    return BigInt.asUintN(64, this.#wide[word / 2]!)
+  /** Its {@link STATUS_WORDS}; of one that is read anew, until then. */
+  toWords(): Uint32Array {
+    return this.words.subarray(this.#start, this.#start + STATUS_WORDS)
   }
 
-  #time(word: number): bigint {
-    return this.#wide[word / 2]! * NANOSECONDS + BigInt(this.#words[word + 2]!)
+  #word(word: number): number {
+    return this.words[this.#start + word]!
+  }
+
+  #seconds(word: number): number {
+    return this.#word(word) + (this.#word(word + 1) | 0) * WORD
+  }
+
+  #nanoseconds(word: number): bigint {
+    return BigInt(this.#seconds(word)) * NANOSECONDS + BigInt(this.#word(word + 2))
   }
 }

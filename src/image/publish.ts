@@ -20,8 +20,8 @@ export interface PublishSource {
   /** Everything but the content of files, once all of `contents` has gone by. */
   readonly builder: TreeBuilder
   readonly contents: ContentSource
-  /** Of a directory, whose files a publisher may recognise again. */
-  readonly scan?: DirectoryScan
+  /** Of a directory once it is scanned, whose files a publisher may recognise again. */
+  readonly scan?: DirectoryScan | undefined
   /** Estimates for progress, exact for directories; 0 where nobody knows. */
   readonly totalFiles: number
   readonly totalBytes: number

@@ -4,7 +4,7 @@ import { ContainerError } from './errors.ts'
 import { workerScript } from './worker-script.ts'
 import type { ContentBatch } from './content-batch.ts'
 import type { FileList } from './file-list.ts'
-import type { ReadMessage } from './read-worker.ts'
+import { END_OF_LISTS, type ReadMessage } from './read-messages.ts'
 
 /** A thread that reads and hashes files; started before there are any, as starting it takes a while. */
 export class ReadThread implements AsyncDisposable {
@@ -17,16 +17,23 @@ export class ReadThread implements AsyncDisposable {
   }
 
   /**
-   * Content of files in order of the list; once a thread.
+   * Content of files in order of the lists, which are read as they come; once a thread.
    *
-   * @throws ContainerError `SOURCE_CHANGED`, `IO`, `CANCELLED`
+   * @throws ContainerError `SOURCE_CHANGED`, `IO`, `CANCELLED`, and what `lists` throws
    */
-  async *batches(files: FileList, signal?: AbortSignal): AsyncGenerator<ContentBatch, void> {
+  async *batches(
+    lists: AsyncIterable<FileList>,
+    signal?: AbortSignal
+  ): AsyncGenerator<ContentBatch, void> {
     if (this.#failure !== undefined) throw this.#failure
-    this.#worker.postMessage(files)
+    const feeding = new AbortController()
+    const { signal: fed } = feeding
+    const messages = on(this.#worker, 'message', {
+      signal: signal ? AbortSignal.any([signal, fed]) : fed
+    })
+    const ended = this.#feed(lists, feeding)
     try {
-      const options = signal === undefined ? {} : { signal }
-      for await (const [message] of on(this.#worker, 'message', options)) {
+      for await (const [message] of messages) {
         const received = message as ReadMessage
         if (received.kind === 'end') return
         if (received.kind === 'error') {
@@ -36,8 +43,25 @@ export class ReadThread implements AsyncDisposable {
         yield received.batch
       }
     } catch (error) {
+      if (fed.aborted) throw fed.reason
       if (!signal?.aborted) throw error
       throw new ContainerError('CANCELLED', 'cancelled', { cause: error })
+    } finally {
+      feeding.abort()
+      await ended
+    }
+  }
+
+  /** Until the lists end, or `feeding` is aborted; aborts it with what is wrong with the lists. */
+  async #feed(lists: AsyncIterable<FileList>, feeding: AbortController): Promise<void> {
+    try {
+      for await (const files of lists) {
+        if (feeding.signal.aborted) return
+        this.#worker.postMessage(files)
+      }
+      this.#worker.postMessage(END_OF_LISTS)
+    } catch (error) {
+      feeding.abort(error)
     }
   }
 

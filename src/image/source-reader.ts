@@ -1,74 +1,92 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { BatchPacker } from './batch-packer.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
-import { isSameStatus, pathAt, statusAt } from './file-list.ts'
-import { LongPaths } from './long-paths.ts'
-import { dataRanges } from './sparse.ts'
+import { pathAt, statusAt } from './file-list.ts'
+import { SourcePath } from './source-path.ts'
+import { dataRanges, type DataRange } from './sparse.ts'
+import { StatusReader } from './status-reader.ts'
 import { CHUNK_BYTES } from './tree.ts'
 import type { ContentBatch } from './content-batch.ts'
-import type { FileList, FileStatus } from './file-list.ts'
+import type { FileList } from './file-list.ts'
+import type { FileStatus } from './file-status.ts'
 
-const SLASH = Buffer.from('/')
 // Where the name was replaced: by a symlink, or by a fifo that would keep open(2) waiting.
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /**
  * Reads files one after another, synchronously: for the many small files of a system, promises cost
  * several times what the reading does. Meant for a thread of its own.
- *
- * @param allocate makes or reuses a buffer of `BATCH_BYTES`
- * @throws ContainerError `SOURCE_CHANGED` when a file is not what it was when scanned, `IO`
  */
-export function* readFiles(
-  files: FileList,
-  allocate: () => ArrayBuffer
-): Generator<ContentBatch, void, undefined> {
-  const packer = new BatchPacker(allocate)
-  using paths = new LongPaths()
-  for (let i = 0; i < files.length; i++) {
-    if (packer.isFull) yield packer.take()
-    const path = Buffer.concat([files.root, SLASH, pathAt(files, i)])
-    yield* readFile(path, paths, files.inode[i]!, statusAt(files, i), packer)
-  }
-  if (!packer.isEmpty) yield packer.take()
-}
+export class SourceReader {
+  readonly #packer: BatchPacker
+  readonly #status = new StatusReader()
 
-function* readFile(
-  path: Buffer,
-  paths: LongPaths,
-  inode: number,
-  scanned: FileStatus,
-  packer: BatchPacker
-): Generator<ContentBatch, void, undefined> {
-  let fd: number | undefined
-  try {
-    fd = openSync(paths.reach(path), OPEN_FLAGS)
-    const size = sizeOfUnchanged(fd, path, scanned)
-    for (const { start, end } of dataRanges(fd, size)) {
-      let offset = start
-      while (offset < end) {
-        if (packer.isFull) yield packer.take()
-        const room = packer.room()
-        const wanted = Math.min(room.length, end - offset)
-        readFully(fd, room.subarray(0, wanted), offset, path)
-        packer.addData(inode, offset / CHUNK_BYTES, wanted)
-        offset += wanted
-      }
+  /** @param allocate makes or reuses a buffer of `BATCH_BYTES` */
+  constructor(allocate: () => ArrayBuffer) {
+    this.#packer = new BatchPacker(allocate)
+  }
+
+  /**
+   * The batches that are full; the last files' may be left for the next call.
+   *
+   * @throws ContainerError `SOURCE_CHANGED` when a file is not what it was when scanned, `IO`
+   */
+  *read(files: FileList): Generator<ContentBatch, void, undefined> {
+    using path = new SourcePath(files.root)
+    for (let i = 0; i < files.length; i++) {
+      if (this.#packer.isFull) yield this.#packer.take()
+      path.enter(pathAt(files, i))
+      yield* this.#readFile(path, files.inode[i]!, statusAt(files, i))
     }
-    // Once more: what was read in between may be half old, half new.
-    sizeOfUnchanged(fd, path, scanned)
-    packer.endFile(inode, size)
-  } catch (error) {
-    throw readingError(error, path)
-  } finally {
-    if (fd !== undefined) closeSync(fd)
   }
-}
 
-function sizeOfUnchanged(fd: number, path: Buffer, scanned: FileStatus): number {
-  const status = fstatSync(fd, { bigint: true })
-  if (!isSameStatus(status, scanned)) throw sourceChanged(path)
-  return Number(status.size)
+  /** What is left. */
+  *end(): Generator<ContentBatch, void, undefined> {
+    if (!this.#packer.isEmpty) yield this.#packer.take()
+  }
+
+  *#readFile(
+    path: SourcePath,
+    inode: number,
+    scanned: FileStatus
+  ): Generator<ContentBatch, void, undefined> {
+    const packer = this.#packer
+    let fd: number | undefined
+    try {
+      fd = openSync(path.reachable, OPEN_FLAGS)
+      this.#checkUnchanged(fd, path, scanned)
+      const { size } = scanned
+      for (const { start, end } of this.#ranges(fd, size)) {
+        let offset = start
+        while (offset < end) {
+          if (packer.isFull) yield packer.take()
+          const room = packer.room()
+          const wanted = Math.min(room.length, end - offset)
+          readFully(fd, room.subarray(0, wanted), offset, path.absolute)
+          packer.addData(inode, offset / CHUNK_BYTES, wanted)
+          offset += wanted
+        }
+      }
+      // Once more: what was read in between may be half old, half new.
+      this.#checkUnchanged(fd, path, scanned)
+      packer.endFile(inode, size)
+    } catch (error) {
+      throw readingError(error, path.absolute)
+    } finally {
+      if (fd !== undefined) closeSync(fd)
+    }
+  }
+
+  #checkUnchanged(fd: number, path: SourcePath, scanned: FileStatus): void {
+    this.#status.readOpen(fd)
+    if (!this.#status.equals(scanned)) throw sourceChanged(path.absolute)
+  }
+
+  /** Most files are of one chunk and take the room that they need: these are not asked for holes. */
+  #ranges(fd: number, size: number): Iterable<DataRange> {
+    const isPlain = size <= CHUNK_BYTES && size <= this.#status.allocatedBytes
+    return isPlain && size > 0 ? [{ start: 0, end: size }] : dataRanges(fd, size)
+  }
 }
 
 function readFully(fd: number, target: Uint8Array, offset: number, path: Buffer): void {

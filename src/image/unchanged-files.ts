@@ -8,7 +8,6 @@ import type { Tree } from './tree.ts'
  * in use, FAT's.
  */
 const RACY_NANOSECONDS = 2_000_000_000n
-const NANOSECONDS = 1_000_000_000n
 
 /** A directory's files as stat(2) told of them, before any was read. */
 export interface DirectoryScan {
@@ -43,9 +42,9 @@ export function recordFiles({ files, device, startedNs }: DirectoryScan): FileRe
   for (let i = 0; i < files.length; i++) {
     const status = statusAt(files, i)
     const youngest = status.mtimeNs > status.ctimeNs ? status.mtimeNs : status.ctimeNs
-    if (status.dev !== device || youngest >= startedNs - RACY_NANOSECONDS) continue
+    if (status.device !== device || youngest >= startedNs - RACY_NANOSECONDS) continue
     inode[count] = files.inode[i]!
-    number[count] = status.ino
+    number[count] = status.inode
     ctimeNs[count] = status.ctimeNs
     count++
   }
@@ -80,12 +79,12 @@ export function markUnchanged(
     const status = statusAt(files, i)
     const { mtimeSeconds, mtimeNanoseconds } = tree.attributes(inode)
     const isSame =
-      status.dev === device &&
-      status.ino === records.number[row] &&
-      status.ctimeNs === records.ctimeNs[row] &&
-      status.size === BigInt(tree.size(inode)) &&
-      status.mtimeNs ===
-        BigInt.asIntN(64, BigInt(mtimeSeconds) * NANOSECONDS + BigInt(mtimeNanoseconds))
+      status.size === tree.size(inode) &&
+      status.mtimeSeconds === mtimeSeconds &&
+      status.mtimeNanoseconds === mtimeNanoseconds &&
+      status.inode === records.number[row] &&
+      BigInt.asIntN(64, status.ctimeNs) === records.ctimeNs[row] &&
+      status.device === device
     if (!isSame) continue
     files.unchanged[i] = inode
     unchanged++
