@@ -31,6 +31,8 @@ const APPENDED_ENTRIES = 4096
 const HEADER_BLOCKS = 1
 /** Their nodes fit into the cache of the bee. */
 const LOOKED_UP_ENTRIES = 512
+/** Of what is looked up beside appends, which somebody waits for. */
+const LOOKED_UP_BESIDE = 32
 
 /** An append that was asked for. */
 interface Run {
@@ -177,7 +179,7 @@ export class DriveWriter implements AsyncDisposable {
 
   /** Has the store's nodes on the way to these files' entries in memory. @param paths in the image */
   async lookUp(paths: readonly string[]): Promise<void> {
-    for (const group of inGroups(paths, LOOKED_UP_ENTRIES)) {
+    for (const group of inGroups(paths, LOOKED_UP_BESIDE)) {
       await this.#lookUp(group.map((path) => `${ROOTFS_FOLDER}/${path}`))
     }
   }
