@@ -1,5 +1,6 @@
 import { on } from 'node:events'
 import { Worker } from 'node:worker_threads'
+import { throwIfCancelled } from './cancel.ts'
 import { ContainerError } from './errors.ts'
 import { workerScript } from './worker-script.ts'
 import type { ContentBatch } from './content-batch.ts'
@@ -26,6 +27,7 @@ export class ReadThread implements AsyncDisposable {
     signal?: AbortSignal
   ): AsyncGenerator<ContentBatch, void> {
     if (this.#failure !== undefined) throw this.#failure
+    throwIfCancelled(signal)
     const feeding = new AbortController()
     const { signal: fed } = feeding
     const messages = on(this.#worker, 'message', {

@@ -141,7 +141,8 @@ test('mount and share, interrupted at many moments, leave nothing', LONG, async 
     const directory = join(sandbox.directory, 'mnt')
     const source = join(sandbox.directory, 'source')
     mkdirSync(source)
-    writeFileSync(join(source, 'large'), randomBytes(96 * 1024 * 1024))
+    // Enough that none of these moments is too late.
+    writeFileSync(join(source, 'large'), randomBytes(384 * 1024 * 1024))
     for (const signal of SIGNALS) {
       for (const afterMs of MOMENTS_MS.slice(0, 5)) {
         const ended = await interrupt(machine, ['mount', link, directory], { signal, afterMs })
