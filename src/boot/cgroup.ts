@@ -64,7 +64,7 @@ export function cgroupsOf(pid: number, hierarchies = readHierarchies()): string[
 export function inCgroups(directories: readonly string[], command: readonly string[]): string[] {
   if (directories.length === 0) return [...command]
   const script =
-    'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1/cgroup.procs" 2>/dev/null || :; shift; n=$((n-1)); done; exec "$@"'
+    'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1/cgroup.procs" 2>/dev/null || [ -d "$1" ] || exit 125; shift; n=$((n-1)); done; exec "$@"'
   return ['sh', '-c', script, 'sh', String(directories.length), ...directories, ...command]
 }
 

@@ -26,6 +26,7 @@ export interface SweepResult {
 }
 
 const EXIT_TIMEOUT_MS = 5000
+const ATTEMPTS = 3
 /** A killed process keeps its locks until the last of its threads has come out of the kernel. */
 const DEAD_LOCK_WAIT_MS = 3000
 
@@ -72,8 +73,12 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
     signalProcess(identity, 'SIGKILL')
     await waitForExit(identity, EXIT_TIMEOUT_MS)
   }
-  await killCgroups(cgroups)
-  await removeCgroups(own, { parents: 2 })
+  // What a runner had just started when it was killed may join them meanwhile.
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    await killCgroups(cgroups)
+    await removeCgroups(own, { parents: 2 })
+    if (!own.some((directory) => existsSync(directory))) break
+  }
   await unmountAllUnder(places.runtime)
   await removePropagation(machineName(name, paths.homeId))
   await removeUnmounted(places.runtime)
