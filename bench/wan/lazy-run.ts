@@ -39,9 +39,12 @@ interface Inspected {
   }
 }
 
+/** Milliseconds until all of an image was here, and bytes on the reader's interface by then. */
+type PullRun = { readonly r2Ms: number } & CountedBytes
+
 /** What one reader took that fetched all of an image first. */
 export interface WholeRun {
-  readonly pull: { readonly r2Ms: number } & CountedBytes
+  readonly pull: PullRun
   /** Bytes and the clock since before the pull. */
   readonly booted: LazyRun
   /** Started again, with caches dropped and no network. */
@@ -87,25 +90,16 @@ async function pulledAndBooted(
   await using probing = await probe(network.reader, workload.ready)
   await dropKernelCaches()
   const begin = begun(network)
-  await reader.ok('pull', link)
-  const pull = {
-    r2Ms: nowMs() - begin.ms,
-    ...bytesBetween(begin.bytes, network.reader.deviceBytes())
-  }
+  const pull = await timedPull(network, reader, link, begin)
   const booted = await timed(network, reader, workload, ['boot', link], begin, probing)
   return { pull, booted }
 }
 
 /** A reader that has never seen the image fetches all of it. */
-export function runPull(
-  network: WanNetwork,
-  link: string
-): Promise<{ r2Ms: number } & CountedBytes> {
+export function runPull(network: WanNetwork, link: string): Promise<PullRun> {
   return withReader(network, async (reader) => {
     await dropKernelCaches()
-    const { ms, bytes } = begun(network)
-    await reader.ok('pull', link)
-    return { r2Ms: nowMs() - ms, ...bytesBetween(bytes, network.reader.deviceBytes()) }
+    return await timedPull(network, reader, link, begun(network))
   })
 }
 
@@ -137,6 +131,16 @@ interface Begun {
 
 function begun({ reader }: WanNetwork): Begun {
   return { ms: nowMs(), date: Date.now(), bytes: reader.deviceBytes() }
+}
+
+async function timedPull(
+  { reader: host }: WanNetwork,
+  reader: Machine,
+  link: string,
+  begin: Begun
+): Promise<PullRun> {
+  await reader.ok('pull', link)
+  return { r2Ms: nowMs() - begin.ms, ...bytesBetween(begin.bytes, host.deviceBytes()) }
 }
 
 async function timed(

@@ -100,7 +100,7 @@ export class WanNetwork implements AsyncDisposable {
   /** Ends a reader's containers and daemon, and forgets what it holds. */
   async endReader(machine: Machine): Promise<void> {
     await machine.shutDown()
-    await unmounted(machine.home, this.directory)
+    await this.unmounted(machine)
     await rm(machine.home, REMOVE)
     this.#readers.splice(this.#readers.indexOf(machine), 1)
   }

@@ -8,7 +8,7 @@ import type {
   DetachedMounter,
   DetachedRequest
 } from './detached-protocol.ts'
-import { fromRecord, toRecord } from './error-record.ts'
+import { fromRecord, toRecord } from '../image/error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import { startMounterAhead } from './mount-ahead.ts'
 import { requireRoot } from './require-root.ts'

@@ -1,6 +1,6 @@
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
-import type { ErrorRecord } from './error-record.ts'
+import type { ErrorRecord } from '../image/error-record.ts'
 import type { MounterGreeting } from './mounter-protocol.ts'
 
 /** What a detached runner is told; links are secrets and must not be in an argument list. */

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { chmod } from 'node:fs/promises'
-import { toRecord } from './error-record.ts'
+import { toRecord } from '../image/error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import type { MounterMethods, WireRequest, WireResponse } from './mounter-protocol.ts'
 

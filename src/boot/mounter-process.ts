@@ -1,5 +1,5 @@
 import { ContainerError } from '../image/errors.ts'
-import { toRecord } from './error-record.ts'
+import { toRecord } from '../image/error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import type { MounterGreeting, MounterRequest } from './mounter-protocol.ts'
 import { runMounter, type MounterParts } from './mounter.ts'

@@ -2,7 +2,7 @@ import type { ImageStats, OpenImageOptions } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import type { StartCommand } from '../image/manifest.ts'
-import type { ErrorRecord } from './error-record.ts'
+import type { ErrorRecord } from '../image/error-record.ts'
 import type { Interval } from './intervals.ts'
 import type { MountTrace } from './mount-trace.ts'
 

@@ -58,16 +58,14 @@ export async function runMounter(
   const { mode: _mode, record: _record, ...open } = request
   await using opening = await parts.beginOpening({ ...open, signal })
   const places = placesOf(request, opening)
-  const kept = metadataFile(openHome(request.home), opening.key, opening.manifest)
-  // Nothing is mounted without the index then. Whoever waits for it is told of a failure.
-  if (request.mode === 'fuse' || !existsSync(kept)) opening.open().catch(() => {})
+  const mounter = new Mounter(opening, places, parts, request, signal)
+  mounter.openAhead()
   const lock = await lockOrFindOther(places, signal)
   if (lock === undefined) {
     greet(places.socket)
     return
   }
   await using _held = lock
-  const mounter = new Mounter(opening, places, parts, request, signal)
   await mounter.run(greet)
 }
 
@@ -112,6 +110,8 @@ class Mounter {
   readonly #parts: MounterParts
   readonly #request: MounterRequest
   readonly #home: HomePaths
+  /** Where the metadata image of this version may be kept. */
+  readonly #kept: string
   readonly #recorder = new StartRecorder()
   readonly #signal: AbortSignal
   readonly #binds = new Set<string>()
@@ -137,7 +137,15 @@ class Mounter {
     this.#parts = parts
     this.#request = request
     this.#home = openHome(request.home)
+    this.#kept = metadataFile(this.#home, opening.key, opening.manifest)
     this.#signal = signal
+  }
+
+  /** Has the index decoded as soon as it comes, where nothing is mounted without. */
+  openAhead(): void {
+    if (this.#request.mode !== 'fuse' && existsSync(this.#kept)) return
+    // Whoever waits for it is told of a failure.
+    this.#opening.open().catch(() => {})
   }
 
   async run(greet: (socket: string) => void): Promise<void> {
@@ -191,13 +199,12 @@ class Mounter {
   }
 
   async #mount(): Promise<{ mounted: MountedImage; facts: MountFacts; state: MounterState }> {
-    const { manifest, key } = this.#opening
     this.#times.mountingMs = monotonicMs()
     const mounted = await this.#parts.mountImage({
       content: () => this.#content(),
       directory: this.#places.image,
       mode: this.#request.mode,
-      keptMetadata: metadataFile(this.#home, key, manifest),
+      keptMetadata: this.#kept,
       observer: this.#recorder,
       signal: this.#signal
     })
@@ -299,9 +306,8 @@ class Mounter {
   async #keepMetadata(mounted: MountedImage | undefined): Promise<void> {
     // What is started to be recorded may be an image that goes at once.
     if (mounted?.metadata === undefined || this.#request.record === true) return
-    const { key, manifest } = this.#opening
     try {
-      await cacheMetadata(mounted.metadata, metadataFile(this.#home, key, manifest))
+      await cacheMetadata(mounted.metadata, this.#kept)
     } catch (error) {
       if (!isContainerError(error)) throw error
     }

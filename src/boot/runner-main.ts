@@ -10,7 +10,7 @@ import type {
   DetachedMounter,
   DetachedRequest
 } from './detached-protocol.ts'
-import { toRecord } from './error-record.ts'
+import { toRecord } from '../image/error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import type { MounterGreeting } from './mounter-protocol.ts'
 import { StartersMounter } from './starters-mounter.ts'

@@ -1,6 +1,6 @@
 import { ContainerError } from '../image/errors.ts'
 import { untilAborted } from '../p2p/waiting.ts'
-import { fromRecord } from './error-record.ts'
+import { fromRecord } from '../image/error-record.ts'
 import type { MounterGreeting } from './mounter-protocol.ts'
 import type { MounterAhead } from './starting-mounter.ts'
 

@@ -1,3 +1,4 @@
+import { asBuffer } from '../image/as-buffer.ts'
 import { CHUNK_HASH_BYTES } from '../image/content-batch.ts'
 import { DaemonClient } from './client.ts'
 import { openHome } from './home.ts'
@@ -31,7 +32,7 @@ export async function localImages(
 
 /** The content hash of each chunk, as a text that compares and is a key. */
 export function hashTexts(packed: Uint8Array): string[] {
-  const bytes = Buffer.from(packed.buffer, packed.byteOffset, packed.byteLength)
+  const bytes = asBuffer(packed)
   return Array.from({ length: bytes.length / CHUNK_HASH_BYTES }, (_, n) =>
     bytes.toString('latin1', n * CHUNK_HASH_BYTES, (n + 1) * CHUNK_HASH_BYTES)
   )

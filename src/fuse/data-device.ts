@@ -97,13 +97,8 @@ function deviceOperations(
   served: (bytes: number) => void
 ): FuseOperations {
   const bytes = blocks * BLOCK_BYTES
-  let here: DeviceContent | undefined
-  content.then(
-    (content) => (here = content),
-    () => {}
-  )
   const fill = async (offset: number, target: Uint8Array): Promise<void> =>
-    readDevice(here ?? (await content), offset, target)
+    readDevice(await content, offset, target)
   return {
     getattr(path, done) {
       if (path === '/') done(0, stat(DIRECTORY_MODE, 0))

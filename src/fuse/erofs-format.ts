@@ -34,17 +34,6 @@ export const DIRENT_TYPE: Record<FileType, number> = {
   symlink: 7
 }
 
-/** File type bits of a mode, from stat(2). */
-export const MODE_TYPE: Record<FileType, number> = {
-  fifo: 0o010_000,
-  character: 0o020_000,
-  directory: 0o040_000,
-  block: 0o060_000,
-  file: 0o100_000,
-  symlink: 0o120_000,
-  socket: 0o140_000
-}
-
 /** `value` up to the next multiple of `unit`. */
 export function alignUp(value: number, unit: number): number {
   return Math.ceil(value / unit) * unit

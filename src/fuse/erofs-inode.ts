@@ -1,5 +1,6 @@
 import type { InodeAttributes } from '../image/tree.ts'
-import { MODE_TYPE, type InodeLayout } from './erofs-format.ts'
+import { MODE_TYPE } from '../image/mode-type.ts'
+import type { InodeLayout } from './erofs-format.ts'
 
 const FORMAT_EXTENDED = 1
 

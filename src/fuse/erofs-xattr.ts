@@ -1,3 +1,4 @@
+import { asBuffer } from '../image/as-buffer.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { Tree, Xattr } from '../image/tree.ts'
 import { visibleXattrs } from './visible-xattrs.ts'
@@ -19,7 +20,7 @@ const MAX_SHARED = 255
 
 /** One attribute as stored: namespace number, rest of the name, value; padded to 4 bytes. */
 function encodeEntry({ name, value }: Xattr): Buffer | undefined {
-  const bytes = Buffer.from(name.buffer, name.byteOffset, name.length)
+  const bytes = asBuffer(name)
   const namespace = NAMESPACES.find(({ prefix, whole }) =>
     whole ? bytes.equals(prefix) : bytes.indexOf(prefix) === 0
   )

@@ -1,5 +1,5 @@
 import type { Tree } from '../image/tree.ts'
-import { MODE_TYPE } from './erofs-format.ts'
+import { MODE_TYPE } from '../image/mode-type.ts'
 import type { FuseReply } from './fuse-reply.ts'
 import { nodeAttributes, nodeOf } from './node-attributes.ts'
 

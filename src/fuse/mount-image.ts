@@ -9,7 +9,7 @@ import { planErofsMount, type ErofsPaths } from './erofs-mount-plan.ts'
 import { mountErofs } from './erofs-mount.ts'
 import { takeKeptMetadata } from './kept-metadata.ts'
 import { readKernelFacts } from './kernel-facts.ts'
-import type { MountContent, MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
+import type { MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
 import { servePlainTree } from './plain-tree.ts'
 import { ServedContent, type TreeFiles } from './served-content.ts'
 
@@ -22,9 +22,7 @@ import { ServedContent, type TreeFiles } from './served-content.ts'
  * @throws ContainerError `MISSING_TOOL` (mode `erofs` on a kernel without it, no FUSE), `NEEDS_ROOT`,
  *   `MOUNT_FAILED`, `DISK_FULL`, `CANCELLED`; nothing is left mounted then
  */
-export async function mountImage(given: MountImageOptions): Promise<MountedImage> {
-  let content: Promise<MountContent> | undefined
-  const options = { ...given, content: () => (content ??= given.content()) }
+export async function mountImage(options: MountImageOptions): Promise<MountedImage> {
   const mode = options.mode ?? 'auto'
   if (mode === 'fuse') return mountAs('fuse', options)
   try {

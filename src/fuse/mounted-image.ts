@@ -16,8 +16,8 @@ export interface MountContent {
 
 export interface MountImageOptions {
   /**
-   * Asked for once: by the mount, or where it takes a kept metadata image by
-   * {@link MountedImage.serve}.
+   * Asked for by the mount, or where it takes a kept metadata image by {@link MountedImage.serve};
+   * gives the same where `auto` falls back and asks again.
    */
   readonly content: () => Promise<MountContent>
   /** An existing empty directory (mode 0700) that this mount may fill; emptied again on dispose. */

@@ -1,5 +1,6 @@
 import { CHUNK_BYTES, type Tree } from '../image/tree.ts'
-import { BLOCK_BYTES, MODE_TYPE } from './erofs-format.ts'
+import { MODE_TYPE } from '../image/mode-type.ts'
+import { BLOCK_BYTES } from './erofs-format.ts'
 import { encodeDevice } from './erofs-inode.ts'
 import { ROOT_NODE } from './fuse-protocol.ts'
 import type { NodeAttributes } from './fuse-reply.ts'

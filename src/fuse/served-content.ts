@@ -17,7 +17,6 @@ export class ServedContent {
   #resolve!: (content: TreeFiles) => void
   #reject!: (error: unknown) => void
   #isAsked = false
-  #isClosed = false
   #files: FileReader | undefined
 
   constructor(options: Pick<MountImageOptions, 'content' | 'observer'>) {
@@ -43,7 +42,6 @@ export class ServedContent {
     const { content, observer } = this.#options
     try {
       const { tree, chunks, foreseen } = await content()
-      if (this.#isClosed) return
       this.#files = new FileReader(tree, chunks, { observer, foreseen })
       this.#resolve({ tree, files: this.#files })
     } catch (error) {
@@ -53,7 +51,6 @@ export class ServedContent {
 
   /** Fails every read in flight, those that wait for the content too, and every later one. */
   close(): void {
-    this.#isClosed = true
     this.#reject(new ContainerError('CANCELLED', 'the mount is being taken down'))
     this.#files?.close()
   }

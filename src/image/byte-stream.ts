@@ -1,3 +1,5 @@
+import { asBuffer } from './as-buffer.ts'
+
 /**
  * Reads an asynchronous sequence of byte pieces by count instead. Nothing is copied unless a read
  * crosses pieces, and nothing is read ahead but the piece at hand.
@@ -76,7 +78,7 @@ export class ByteStream {
     for (;;) {
       const { done, value } = await this.#pieces.next()
       if (done) return false
-      this.#piece = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+      this.#piece = asBuffer(value)
       if (this.#piece.length > 0) return true
     }
   }

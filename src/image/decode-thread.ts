@@ -1,7 +1,8 @@
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
+import { asBuffer } from './as-buffer.ts'
 import { ColumnTree } from './column-tree.ts'
-import { ContainerError } from './errors.ts'
+import { fromRecord } from './error-record.ts'
 import { workerScript } from './worker-script.ts'
 import type { DecodeMessage } from './decode-worker.ts'
 
@@ -24,20 +25,16 @@ export class DecodeThread implements AsyncDisposable {
   async decode(packed: Uint8Array): Promise<ColumnTree> {
     this.#worker.postMessage(packed)
     const [message] = (await this.#message) as [DecodeMessage]
-    if ('code' in message) {
-      const { code, message: text, hint } = message
-      throw new ContainerError(code, text, hint === undefined ? {} : { hint })
-    }
+    if ('error' in message) throw fromRecord(message.error)
     const { columns, derived } = message
     const { names, targets } = columns
-    return new ColumnTree({ ...columns, names: buffer(names), targets: buffer(targets) }, derived)
+    return new ColumnTree(
+      { ...columns, names: asBuffer(names), targets: asBuffer(targets) },
+      derived
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#worker.terminate()
   }
-}
-
-function buffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }

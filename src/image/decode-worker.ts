@@ -1,13 +1,14 @@
 /** The thread of {@link DecodeThread}: decodes one index. */
 import { parentPort } from 'node:worker_threads'
-import { ContainerError, type ErrorCode } from './errors.ts'
+import { toRecord, type ErrorRecord } from './error-record.ts'
+import { isContainerError } from './errors.ts'
 import { decodeColumns } from './index-decoder.ts'
 import type { DerivedColumns, TreeColumns } from './column-tree.ts'
 
 /** Buffers come out of it as plain arrays of bytes. */
 export type DecodeMessage =
   | { readonly columns: TreeColumns; readonly derived: DerivedColumns }
-  | { readonly code: ErrorCode; readonly message: string; readonly hint: string | undefined }
+  | { readonly error: ErrorRecord }
 
 const port = parentPort!
 port.once('message', (packed: Uint8Array) => port.postMessage(decoded(packed)))
@@ -17,8 +18,7 @@ function decoded(packed: Uint8Array): DecodeMessage {
     const [columns, derived] = decodeColumns(packed)
     return { columns, derived }
   } catch (error) {
-    if (!(error instanceof ContainerError)) throw error
-    const { code, message, hint } = error
-    return { code, message, hint }
+    if (!isContainerError(error)) throw error
+    return { error: toRecord(error) }
   }
 }

@@ -1,7 +1,8 @@
-import { constants, readdirSync, readlinkSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { throwIfCancelled } from './cancel.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
 import { FileListBuilder } from './file-list.ts'
+import { typeOfMode } from './mode-type.ts'
 import { SourcePath } from './source-path.ts'
 import { ioError } from './source-reader.ts'
 import { StatusReader } from './status-reader.ts'
@@ -120,7 +121,7 @@ export class DirectoryTreeScan {
       const { relative } = this.#path
       if (this.#isExcluded(relative, '')) continue
       this.#readStatus()
-      const type = typeOf(this.#status.mode)
+      const type = typeOfMode(this.#status.mode)
       const isDirectory = type === 'directory'
       if (this.#isIgnored?.(Buffer.from(relative), isDirectory)) continue
       const child = this.#add(relative, type)
@@ -211,18 +212,4 @@ function scanError(path: Buffer, error: unknown): ContainerError {
 /** Paths compare as latin1 text, one unit a byte, whatever encoding the names have. */
 function normalized(path: string): string {
   return Buffer.from(path.replace(/^\/+|\/+$/g, '')).toString('latin1')
-}
-
-const TYPES: Readonly<Record<number, FileType>> = {
-  [constants.S_IFREG]: 'file',
-  [constants.S_IFDIR]: 'directory',
-  [constants.S_IFLNK]: 'symlink',
-  [constants.S_IFIFO]: 'fifo',
-  [constants.S_IFSOCK]: 'socket',
-  [constants.S_IFCHR]: 'character',
-  [constants.S_IFBLK]: 'block'
-}
-
-function typeOf(mode: number): FileType {
-  return TYPES[mode & constants.S_IFMT]!
 }

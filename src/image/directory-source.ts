@@ -26,7 +26,7 @@ export async function scanDirectory(
   path: string,
   options: DirectoryOptions = {}
 ): Promise<PublishSource> {
-  const source = await beginDirectory(path, options)
+  const source = await openDirectory(path, options)
   await source.scanAll()
   return source
 }
@@ -35,14 +35,10 @@ export async function scanDirectory(
  * {@link scanDirectory} whose metadata is read while publishing, too: a file's content as soon as it is
  * found. Where some files need not be read, that would be too soon.
  */
-export function openDirectory(
+export async function openDirectory(
   path: string,
   options: DirectoryOptions = {}
-): Promise<PublishSource> {
-  return beginDirectory(path, options)
-}
-
-async function beginDirectory(path: string, options: DirectoryOptions): Promise<DirectorySource> {
+): Promise<DirectorySource> {
   const root = await openRoot(path)
   const startedNs = BigInt(Date.now()) * 1_000_000n
   const isIgnored = options.isIgnored ?? (await readContainerIgnore(root))
@@ -83,17 +79,17 @@ class DirectorySource implements PublishSource {
   }
 
   async scanAll(): Promise<void> {
-    for await (const _turn of this.#scan.turns());
+    for await (const _turn of this.#turns());
+  }
+
+  async *#turns(): AsyncGenerator<void, void, undefined> {
+    yield* this.#scan.turns()
     this.#files = this.#scan.allFiles()
   }
 
   async *#lists(): AsyncGenerator<FileList, void, undefined> {
-    if (this.#files) {
-      yield filesToRead(this.#files)
-      return
-    }
-    for await (const _turn of this.#scan.turns()) yield this.#scan.takeFiles()
-    this.#files = this.#scan.allFiles()
+    if (this.#files) yield filesToRead(this.#files)
+    else for await (const _turn of this.#turns()) yield this.#scan.takeFiles()
   }
 }
 

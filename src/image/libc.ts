@@ -60,6 +60,10 @@ export function errno(): number {
 export function systemError(call: string, path: Uint8Array): Error {
   const number = errno()
   const code = getSystemErrorName(-number)
-  const text = Buffer.from(path.subarray(0, path.indexOf(0))).toString()
-  return Object.assign(new Error(`${code}: ${call} '${text}'`), { code, errno: -number })
+  return Object.assign(new Error(`${code}: ${call} '${pathText(path)}'`), { code, errno: -number })
+}
+
+/** A path for people to read. @param path ends with NUL */
+export function pathText(path: Uint8Array): string {
+  return Buffer.from(path.subarray(0, path.indexOf(0))).toString()
 }

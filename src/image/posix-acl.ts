@@ -4,6 +4,7 @@
  *
  * @see acl(5); linux/posix_acl_xattr.h
  */
+import { asBuffer } from './as-buffer.ts'
 
 interface AclEntry {
   readonly tag: number
@@ -93,7 +94,7 @@ export function decodeAcl(value: Uint8Array): string | undefined {
 }
 
 function parseValue(value: Uint8Array): AclEntry[] | undefined {
-  const bytes = Buffer.from(value.buffer, value.byteOffset, value.length)
+  const bytes = asBuffer(value)
   if (bytes.length < HEADER_BYTES || (bytes.length - HEADER_BYTES) % ENTRY_BYTES !== 0) {
     return undefined
   }

@@ -1,3 +1,4 @@
+import { asBuffer } from './as-buffer.ts'
 import { createHash } from 'node:crypto'
 import { compressFrame, decompressFrame } from './compression.ts'
 import { isContainerError } from './errors.ts'
@@ -55,7 +56,7 @@ export function encodePublishCache(cache: PublishCache): Buffer {
 
 /** @returns undefined for anything but a whole file that this release's encoder made */
 export function decodePublishCache(file: Uint8Array): PublishCache | undefined {
-  const bytes = Buffer.from(file.buffer, file.byteOffset, file.length)
+  const bytes = asBuffer(file)
   if (bytes.length < HEADER_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC))
     return undefined
   const rest = bytes.subarray(MAGIC.length + DIGEST_BYTES)

@@ -1,5 +1,5 @@
 import type { ContentBatch } from './content-batch.ts'
-import type { ErrorCode } from './errors.ts'
+import type { ErrorRecord } from './error-record.ts'
 
 /** What the thread that reads is told after the last list of files. */
 export const END_OF_LISTS = 'end'
@@ -8,9 +8,4 @@ export const END_OF_LISTS = 'end'
 export type ReadMessage =
   | { readonly kind: 'batch'; readonly batch: ContentBatch }
   | { readonly kind: 'end' }
-  | {
-      readonly kind: 'error'
-      readonly code: ErrorCode
-      readonly message: string
-      readonly hint: string | undefined
-    }
+  | { readonly kind: 'error'; readonly error: ErrorRecord }

@@ -1,6 +1,7 @@
 import { on } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { throwIfCancelled } from './cancel.ts'
+import { fromRecord } from './error-record.ts'
 import { ContainerError } from './errors.ts'
 import { workerScript } from './worker-script.ts'
 import type { ContentBatch } from './content-batch.ts'
@@ -38,10 +39,7 @@ export class ReadThread implements AsyncDisposable {
       for await (const [message] of messages) {
         const received = message as ReadMessage
         if (received.kind === 'end') return
-        if (received.kind === 'error') {
-          const { code, message, hint } = received
-          throw new ContainerError(code, message, hint === undefined ? {} : { hint })
-        }
+        if (received.kind === 'error') throw fromRecord(received.error)
         yield received.batch
       }
     } catch (error) {

@@ -1,7 +1,7 @@
 /** The thread of {@link ReadThread}: reads and hashes files, and posts them as batches. */
 import { parentPort } from 'node:worker_threads'
 import { BATCH_BYTES } from './content-batch.ts'
-import { ContainerError } from './errors.ts'
+import { toRecord } from './error-record.ts'
 import { END_OF_LISTS, type ReadMessage } from './read-messages.ts'
 import { SourceReader } from './source-reader.ts'
 import type { FileList } from './file-list.ts'
@@ -24,7 +24,7 @@ port.on('message', (message: FileList | typeof END_OF_LISTS | ArrayBuffer) => {
     wake?.()
   } else {
     reading = reading.then(() => read(message))
-    reading.catch((error: unknown) => post(failure(error)))
+    reading.catch((error: unknown) => post({ kind: 'error', error: toRecord(error) }))
   }
 })
 
@@ -44,10 +44,4 @@ async function read(message: FileList | typeof END_OF_LISTS): Promise<void> {
     }
   }
   if (isEnd) post({ kind: 'end' })
-}
-
-function failure(error: unknown): ReadMessage {
-  const known =
-    error instanceof ContainerError ? error : new ContainerError('IO', (error as Error).message)
-  return { kind: 'error', code: known.code, message: known.message, hint: known.hint }
 }

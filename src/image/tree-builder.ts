@@ -1,3 +1,4 @@
+import { asBuffer } from './as-buffer.ts'
 import { ColumnTree, DIRECTORY, FILE, TYPE_CODE } from './column-tree.ts'
 import { bytesColumn, doubleColumn, shortColumn, wordColumn } from './growing-column.ts'
 import { sortEntries } from './sort-entries.ts'
@@ -105,7 +106,7 @@ export class TreeBuilder {
   symlinkTarget(inode: number): Buffer {
     if (this.type(inode) !== 'symlink') return Buffer.alloc(0)
     const first = this.#first.get(inode)
-    return buffer(this.#targets.view().slice(first, first + this.#count.get(inode)))
+    return asBuffer(this.#targets.view().slice(first, first + this.#count.get(inode)))
   }
 
   /** @returns the new inode's number; it needs a name before {@link finish} */
@@ -238,7 +239,7 @@ export class TreeBuilder {
         directory: this.#entryDirectory.view(),
         inode: this.#entryInode.view(),
         nameStart: this.#nameStart.view(),
-        names: buffer(this.#names.view())
+        names: asBuffer(this.#names.view())
       },
       { type, first, count }
     )
@@ -258,7 +259,7 @@ export class TreeBuilder {
       entryInode: entries.inode,
       nameStart: entries.nameStart,
       names: entries.names,
-      targets: buffer(this.#targets.view()),
+      targets: asBuffer(this.#targets.view()),
       extentPosition: this.#extentPosition.view(),
       extentChunk: this.#extentChunk.view(),
       extentCount: this.#extentCount.view(),
@@ -296,8 +297,4 @@ function checkWords(...values: number[]): void {
   for (const value of values) {
     if (value >>> 0 !== value) throw badIndex(`${value} is no 32-bit number`)
   }
-}
-
-function buffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
 }

@@ -1,3 +1,4 @@
+import { asBuffer } from './as-buffer.ts'
 import { checkXattrs } from './tree-limits.ts'
 import type { Xattr } from './tree.ts'
 
@@ -24,5 +25,5 @@ export class XattrSets {
 }
 
 function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex')
+  return asBuffer(bytes).toString('hex')
 }

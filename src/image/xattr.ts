@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import { ContainerError } from './errors.ts'
-import { errno, loadLibC } from './libc.ts'
+import { errno, loadLibC, pathText } from './libc.ts'
 import { MAX_XATTR_LIST_BYTES, MAX_XATTR_VALUE_BYTES } from './tree-limits.ts'
 import type { Xattr } from './tree.ts'
 
@@ -35,7 +35,7 @@ export function readXattrsAt(cPath: Buffer): Xattr[] {
     const xattrs = readValues(cPath, Buffer.from(listBytes.subarray(0, length)))
     if (xattrs !== undefined) return xattrs
   }
-  throw new ContainerError('SOURCE_CHANGED', `attributes keep changing: ${textOf(cPath)}`)
+  throw new ContainerError('SOURCE_CHANGED', `attributes keep changing: ${pathText(cPath)}`)
 }
 
 /** @returns undefined when an attribute of the list is gone */
@@ -59,13 +59,9 @@ function readValues(cPath: Buffer, list: Buffer): Xattr[] | undefined {
   return xattrs
 }
 
-function textOf(cPath: Buffer): string {
-  return cPath.subarray(0, cPath.indexOf(0)).toString()
-}
-
 function xattrError(cPath: Buffer): ContainerError {
   const code = errno()
-  const text = textOf(cPath)
+  const text = pathText(cPath)
   if (code === constants.errno.ENOENT) {
     return new ContainerError('SOURCE_CHANGED', `vanished while it was read: ${text}`)
   }

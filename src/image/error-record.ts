@@ -1,6 +1,6 @@
-import { ContainerError, isContainerError, type ErrorCode } from '../image/errors.ts'
+import { ContainerError, isContainerError, type ErrorCode } from './errors.ts'
 
-/** An error as it crosses from one of our processes to another. */
+/** An error as it crosses from one of our processes or threads to another. */
 export interface ErrorRecord {
   readonly code: ErrorCode
   readonly message: string
