@@ -20,7 +20,8 @@ const PROGRAMS = [
   'boot/mounter-main',
   'image/compress-worker',
   'image/decode-worker',
-  'image/read-worker'
+  'image/read-worker',
+  'p2p/entries-worker'
 ]
 
 /** Packages that look for their native parts beside their own files. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { BATCH_BYTES, BATCH_CHUNKS } from '../image/content-batch.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { ExchangeLayout } from '../image/block-sink.ts'
-import { BLOCK_ROOM } from '../p2p/block-room.ts'
+import { BLOCK_ROOM, roomyViews } from '../p2p/block-room.ts'
 import { storeError } from '../p2p/store-error.ts'
 
 const PREFIX = 'publish-'
@@ -76,8 +76,7 @@ export class BlockExchangeFile implements AsyncDisposable {
       if (bytes === 0) throw new ContainerError('IO', `${path} was cut short`)
       done += bytes
     }
-    let end = 0
-    return lengths.map((length) => buffer.subarray(end, (end += room + length)))
+    return roomyViews(buffer, lengths)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -6,7 +6,7 @@ import type { FreedVersions } from './old-versions.ts'
 import type { FetchCounters } from '../p2p/block-fetcher.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
-export const PROTOCOL = 'dat-container/daemon/3'
+export const PROTOCOL = 'dat-container/daemon/4'
 
 export type ImageRole = 'owner' | 'reader' | 'mirror'
 
@@ -196,6 +196,12 @@ export const METHODS = {
   publishAppendSlot: json<SlotRequest, number>('publish.append-slot'),
   /** Files that the commit will have new entries of, as far as that is known: paths in the image. */
   publishForesee: json<readonly string[], null>('publish.foresee'),
+  /** The packed index of what is published, before its blocks are appended. */
+  publishIndex: {
+    name: 'publish.index',
+    request: c.raw,
+    response: c.json as Encoding<null>
+  },
   publishCommit: json<Manifest, PublishCommitResponse>('publish.commit'),
   images: json<null, ImageListing[]>('images'),
   mirror: json<{ link: string; name?: string; peerTimeoutMs: number }, ImageListing>('mirror'),

@@ -5,11 +5,14 @@ import {
   type PublishBeginResponse,
   type PublishCommitResponse
 } from './protocol.ts'
+import { asBuffer } from '../image/as-buffer.ts'
 import type { BlockExchange, BlockSink } from '../image/block-sink.ts'
 import type { Manifest } from '../image/manifest.ts'
 
 /** So that a request stays a small message; beyond, looking entries up is not what an update waits for. */
 export const MOST_FORESEEN = 4096
+/** So that neither process takes much memory for it: an index of some 400,000 files. */
+const MOST_ANNOUNCED_BYTES = 24 * 1024 * 1024
 
 /**
  * A publish over the daemon's socket. Blocks are produced in the calling process, which may read the
@@ -49,6 +52,12 @@ export class RemotePublish implements BlockSink {
    */
   async foresee(paths: readonly string[]): Promise<void> {
     await this.#client.request(METHODS.publishForesee, paths)
+  }
+
+  /** Lets the daemon make the entries while the index is packed. The commit needs none of it. */
+  async announceIndex(packed: Uint8Array): Promise<void> {
+    if (packed.length > MOST_ANNOUNCED_BYTES) return
+    await this.#client.request(METHODS.publishIndex, asBuffer(packed))
   }
 
   commit(manifest: Manifest): Promise<PublishCommitResponse> {

@@ -1,9 +1,14 @@
-import { readTree } from '../image/index-part.ts'
+import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
+import { ContainerError } from '../image/errors.ts'
+import { readStoredIndex, readTree } from '../image/index-part.ts'
 import { decodeManifest, encodeManifest } from '../image/manifest-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import type { DriveWriter } from '../p2p/drive-writer.ts'
+import { EntriesThread } from '../p2p/entries-thread.ts'
 import { formatKey, formatLink } from '../p2p/link.ts'
+import type { StagedEntries } from '../p2p/staged-entries.ts'
 import { BlockExchangeFile } from './block-exchange.ts'
 import type { ImageService, PublishTarget } from './image-service.ts'
 import type {
@@ -20,6 +25,10 @@ export class PublishSession {
   readonly #exchange: BlockExchangeFile
   /** The version before, read while the client still reads its source. */
   readonly #before: Promise<VersionTree | undefined>
+  /** Of a first version, started while the content is still on its way. */
+  readonly #thread: EntriesThread | undefined
+  readonly #abandoned = new AbortController()
+  #staged: Promise<StagedVersion> | undefined
   #isCommitted = false
   /** Look-ups that nobody waits for. */
   #foreseen: Promise<void> = Promise.resolve()
@@ -28,6 +37,7 @@ export class PublishSession {
     this.#service = service
     this.#target = target
     this.#exchange = exchange
+    this.#thread = target.entry.version === null ? new EntriesThread() : undefined
     this.#before = newestTree(target.writer)
     // Who needs it will say so.
     this.#before.catch(() => {})
@@ -77,6 +87,31 @@ export class PublishSession {
   }
 
   /**
+   * Begins with the entries of a version, while its index is still being packed.
+   *
+   * @throws ContainerError `USAGE`
+   */
+  announceIndex(packed: Uint8Array): null {
+    if (this.#staged) throw new ContainerError('USAGE', 'this publish has told of its index')
+    this.#staged = this.#stage(packed)
+    // The commit is told.
+    this.#staged.catch(() => {})
+    return null
+  }
+
+  async #stage(packed: Uint8Array): Promise<StagedVersion> {
+    // Whoever announced it is answered first.
+    await setImmediate()
+    const digest = digestOf(packed)
+    await this.#foreseen
+    const before = await this.#before
+    const thread = this.#thread && { thread: this.#thread }
+    const { signal } = this.#abandoned
+    const entries = await this.#target.writer.stage(packed, before?.tree, { ...thread, signal })
+    return { digest, entries, previous: before?.version }
+  }
+
+  /**
    * Checks what was appended as a reader would, then makes it the image's newest version.
    *
    * @throws ContainerError `BAD_MANIFEST`, `BAD_INDEX`, `DISK_FULL`; nothing is published then
@@ -84,12 +119,19 @@ export class PublishSession {
   async commit(unchecked: Manifest): Promise<PublishCommitResponse> {
     const { writer } = this.#target
     const manifest = decodeManifest(encodeManifest(unchecked))
-    const tree = await readIndex(writer, manifest)
-    await this.#foreseen
-    await writer.commit(manifest, tree, await this.#previousTree(manifest))
+    const { packed } = await readStoredIndex(manifest, (block) => writer.read(block))
+    const { digest, entries, previous } = await (this.#staged ??= this.#stage(packed))
+    if (previous !== manifest.versions.at(-2)?.version) {
+      throw new ContainerError('BAD_MANIFEST', 'another version came before this one')
+    }
+    if (!digest.equals(digestOf(packed))) {
+      throw new ContainerError('BAD_INDEX', 'its index is not the one that was announced')
+    }
+    await writer.commit(manifest, entries)
     this.#isCommitted = true
     const { key, secret } = writer
     await writer[Symbol.asyncDispose]()
+    await this.#thread?.[Symbol.asyncDispose]()
     await this.#exchange[Symbol.asyncDispose]()
     const announced = await this.#service.completePublish(this.#target, manifest)
     const peers = this.#service.peersOf(this.#target.entry)
@@ -101,22 +143,25 @@ export class PublishSession {
     }
   }
 
-  async #previousTree(manifest: Manifest): Promise<Tree | undefined> {
-    const record = manifest.versions.at(-2)
-    if (!record) return undefined
-    const before = await this.#before
-    if (before?.version === record.version) return before.tree
-    const { writer } = this.#target
-    return readIndex(writer, decodeManifest(await writer.read(record.blocks - 1)))
-  }
-
   /** Leaves nothing of a publish that is not committed. */
   async abandon(): Promise<void> {
     if (this.#isCommitted) return
+    this.#abandoned.abort()
     await this.#foreseen
+    await (await this.#staged?.catch(() => undefined))?.entries[Symbol.asyncDispose]()
+    await this.#thread?.[Symbol.asyncDispose]()
     await this.#exchange[Symbol.asyncDispose]()
     await this.#service.abandonPublish(this.#target)
   }
+}
+
+/** Entries of a version that is still to be committed. */
+interface StagedVersion {
+  /** Of the index that they are of. */
+  readonly digest: Buffer
+  readonly entries: StagedEntries
+  /** The version that they follow. */
+  readonly previous: number | undefined
 }
 
 interface VersionTree {
@@ -129,9 +174,10 @@ async function newestTree(writer: DriveWriter): Promise<VersionTree | undefined>
   const block = await writer.newestManifest()
   if (block === undefined) return undefined
   const manifest = decodeManifest(block)
-  return { version: manifest.version, tree: await readIndex(writer, manifest) }
+  const tree = await readTree(manifest, (number) => writer.read(number))
+  return { version: manifest.version, tree }
 }
 
-function readIndex(writer: DriveWriter, manifest: Manifest): Promise<Tree> {
-  return readTree(manifest, (block) => writer.read(block))
+function digestOf(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest()
 }

@@ -7,6 +7,12 @@ export interface BlockSink {
    * @returns the index of the first one; the others follow. Of no blocks: that of the next one
    */
   append(blocks: readonly Uint8Array[]): Promise<number>
+  /**
+   * Tells of the index that is going to be appended, so that the sink may begin with what it makes of it.
+   *
+   * @returns when that has begun
+   */
+  announceIndex?(packed: Uint8Array): Promise<void>
   /** Where blocks may be put for the sink to take, so that whoever makes them need not pass them on. */
   readonly exchange?: BlockExchange
 }

@@ -54,7 +54,7 @@ export class ChunkCompressors implements AsyncDisposable {
 
   #start(): Thread {
     const thread: Thread = {
-      worker: new Worker(workerScript('compress-worker')),
+      worker: new Worker(workerScript('compress-worker', import.meta.url)),
       tasks: []
     }
     thread.worker.on('message', (batch: CompressedBatch) => thread.tasks.shift()!.resolve(batch))

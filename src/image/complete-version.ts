@@ -52,9 +52,11 @@ export async function completeVersion(
 ): Promise<Manifest> {
   const { previousManifest: before } = options
   throwIfCancelled(options.signal)
+  const packed = encodeIndex(tree)
+  await sink.announceIndex?.(packed)
   // Asked for in this order, and one is appended while the next is packed.
   const appends = [
-    appendIndex(sink, encodeIndex(tree), options),
+    appendIndex(sink, packed, options),
     // Beside the index, as both are asked for at once.
     appendProfile(sink, facts.profile, options),
     appendHashes(sink, store.hashes(), options),

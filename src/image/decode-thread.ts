@@ -8,7 +8,7 @@ import type { DecodeMessage } from './decode-worker.ts'
 
 /** A thread that decodes an index; started before there is one, as starting it takes a while. */
 export class DecodeThread implements AsyncDisposable {
-  readonly #worker = new Worker(workerScript('decode-worker'))
+  readonly #worker = new Worker(workerScript('decode-worker', import.meta.url))
   readonly #message: Promise<unknown[]>
 
   constructor() {

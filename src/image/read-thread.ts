@@ -10,7 +10,7 @@ import { END_OF_LISTS, type ReadMessage } from './read-messages.ts'
 
 /** A thread that reads and hashes files; started before there are any, as starting it takes a while. */
 export class ReadThread implements AsyncDisposable {
-  readonly #worker = new Worker(workerScript('read-worker'))
+  readonly #worker = new Worker(workerScript('read-worker', import.meta.url))
   #failure: Error | undefined
 
   constructor() {

@@ -1,5 +1,9 @@
-/** URL of a worker's script beside this file, in whichever form this file itself is run. */
-export function workerScript(name: string): URL {
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
-  return new URL(`./${name}.${extension}`, import.meta.url)
+/**
+ * URL of a worker's script beside the file that starts it, in whichever form that is run.
+ *
+ * @param starter `import.meta.url` of that file
+ */
+export function workerScript(name: string, starter: string): URL {
+  const extension = starter.endsWith('.ts') ? 'ts' : 'js'
+  return new URL(`./${name}.${extension}`, starter)
 }

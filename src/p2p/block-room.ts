@@ -1,2 +1,22 @@
 /** Bytes that the log's encryption wants before a block. */
 export const BLOCK_ROOM = 8
+
+/**
+ * Blocks that lie one behind the other, each behind its room.
+ *
+ * @param lengths of the blocks, without their room
+ * @returns the blocks with their room; views of `bytes`
+ */
+export function roomyViews(bytes: Buffer, lengths: readonly number[]): Buffer[] {
+  let end = 0
+  return lengths.map((length) => bytes.subarray(end, (end += BLOCK_ROOM + length)))
+}
+
+/** Copies of blocks, each behind room that is still to be filled. */
+export function withRoom(blocks: readonly Uint8Array[]): Buffer[] {
+  return blocks.map((block) => {
+    const roomy = Buffer.allocUnsafeSlow(BLOCK_ROOM + block.length)
+    roomy.set(block, BLOCK_ROOM)
+    return roomy
+  })
+}

@@ -1,21 +1,17 @@
 import { randomBytes } from 'node:crypto'
 import type Hypercore from 'hypercore'
 import Hyperdrive from 'hyperdrive'
-import { ContainerError } from '../image/errors.ts'
+import { ContainerError, isContainerError } from '../image/errors.ts'
+import { decodeIndex } from '../image/index-codec.ts'
 import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
-import { AscendingBee } from './ascending-bee.ts'
-import { BLOCK_ROOM } from './block-room.ts'
-import {
-  changedDriveEntries,
-  driveEntries,
-  isBlurred,
-  ROOTFS_FOLDER,
-  type EntryChange
-} from './drive-entries.ts'
+import { BLOCK_ROOM, withRoom } from './block-room.ts'
+import { ROOTFS_FOLDER } from './drive-entries.ts'
+import { EntriesThread } from './entries-thread.ts'
 import { KEY_BYTES } from './link.ts'
 import type { PeerNode } from './peer-node.ts'
+import { inGroups, lookUpEntries, StagedEntries } from './staged-entries.ts'
 import { checkRoom, storeError } from './store-error.ts'
 
 export interface WriterOptions {
@@ -25,12 +21,12 @@ export interface WriterOptions {
   readonly secret: Buffer
 }
 
-/** Of a first version at once. */
-const APPENDED_ENTRIES = 4096
-/** The first block of a Hyperbee says what it is. */
-const HEADER_BLOCKS = 1
-/** Their nodes fit into the cache of the bee. */
-const LOOKED_UP_ENTRIES = 512
+export interface StageOptions {
+  /** Makes a first version's entries. @default one of its own, which takes a while to start */
+  readonly thread?: EntriesThread
+  readonly signal?: AbortSignal
+}
+
 /** Of what is looked up beside appends, which somebody waits for. */
 const LOOKED_UP_BESIDE = 32
 
@@ -42,9 +38,9 @@ interface Run {
 }
 
 /**
- * The one writer of one drive. Blocks are appended first; {@link DriveWriter.commit} then adds the
- * manifest's block and all entries, the entries in one append, so that a reader sees the old version
- * or the new one and never a part.
+ * The one writer of one drive. Blocks are appended first, and beside them the entries are made
+ * ({@link DriveWriter.stage}); {@link DriveWriter.commit} then adds the manifest's block and the entries,
+ * so that a reader sees the old version or the new one and never a part.
  */
 export class DriveWriter implements AsyncDisposable {
   readonly key: Buffer
@@ -120,72 +116,56 @@ export class DriveWriter implements AsyncDisposable {
   }
 
   /**
-   * Completes a version: the manifest's block, then the entries that differ from the previous
-   * version's, then `/container.json`. A first version's entries come in several appends, `/container.json`
-   * in the last.
+   * Makes the entries of a version whose manifest is still to come, so that {@link commit} need not.
    *
-   * @returns the manifest as published, with its own version record completed
+   * @param packed the version's index
+   * @param previous tree of the version before; undefined for the first
+   * @throws ContainerError `BAD_INDEX`, `UNSUPPORTED_VERSION`, `DISK_FULL`, `IO`, `CANCELLED`
    */
-  async commit(manifest: Manifest, tree: Tree, previous: Tree | undefined): Promise<void> {
-    const block = encodeManifest(manifest)
-    const byteOffset = this.#blobs.byteLength
-    const blockOffset = await this.append([block])
-    let batch: Hyperdrive | undefined
+  async stage(
+    packed: Uint8Array,
+    previous: Tree | undefined,
+    { thread, signal }: StageOptions = {}
+  ): Promise<StagedEntries> {
+    const given = signal ?? new AbortController().signal
     try {
-      const changes = previous
-        ? changedDriveEntries(previous, tree)
-        : await this.#appendEntries(tree)
-      batch = this.#drive.batch()
-      for (const group of inGroups(changes, LOOKED_UP_ENTRIES)) {
-        // A batch asks for the nodes on its way one by one; asked for together, they are here by then.
-        await this.#lookUp(group.map(([name]) => name))
-        for (const [name, value] of group) {
-          await (value === undefined ? batch.del(name) : batch.putEntry(name, value))
-        }
+      if (previous) {
+        return await StagedEntries.changes(this.#drive, previous, decodeIndex(packed), given)
       }
-      await batch.putEntry(MANIFEST_PATH, {
-        blob: { byteOffset, blockOffset, blockLength: 1, byteLength: block.byteLength },
-        metadata: { version: manifest.version }
-      })
-      await batch.flush()
-    } catch (cause) {
-      await batch?.close().catch(() => {})
-      throw storeError(this.#storage, cause)
+      await using own = thread ? undefined : new EntriesThread()
+      return await StagedEntries.first(this.#drive, packed, (thread ?? own)!, given)
+    } catch (error) {
+      throw isContainerError(error) ? error : storeError(this.#storage, error)
     }
   }
 
   /**
-   * Appends a first version's entries, in several appends: nobody knows of a drive without a version.
+   * Completes a version: the manifest's block, then the entries, `/container.json` in the last append.
    *
-   * @returns those that are left for a batch, as others may have the same name
+   * @param entries of this version; they are closed by this
+   * @throws ContainerError `DISK_FULL`, `IO`
    */
-  async #appendEntries(tree: Tree): Promise<Iterable<EntryChange>> {
-    const header = this.#drive.db.batch()
-    await header.getRoot(true)
-    await header.close()
-    const { core } = this.#drive
-    // A commit that failed before may have left some, or all.
-    if (core.length !== HEADER_BLOCKS) return driveEntries(tree)
-    const left: EntryChange[] = []
-    const bee = new AscendingBee(core.length)
-    for (const [name, value] of driveEntries(tree)) {
-      if (isBlurred(name)) left.push([name, value])
-      else bee.add(entryKey(name), Buffer.from(JSON.stringify(value)))
-      if (bee.length === APPENDED_ENTRIES) await core.append(bee.take())
+  async commit(manifest: Manifest, entries: StagedEntries): Promise<void> {
+    const block = encodeManifest(manifest)
+    const byteOffset = this.#blobs.byteLength
+    try {
+      const blockOffset = await this.append([block])
+      const blob = { byteOffset, blockOffset, blockLength: 1, byteLength: block.byteLength }
+      await entries.append(blob, manifest.version)
+    } catch (error) {
+      await entries[Symbol.asyncDispose]().catch(() => {})
+      throw isContainerError(error) ? error : storeError(this.#storage, error)
     }
-    if (bee.length > 0) await core.append(bee.take())
-    return left
   }
 
   /** Has the store's nodes on the way to these files' entries in memory. @param paths in the image */
   async lookUp(paths: readonly string[]): Promise<void> {
     for (const group of inGroups(paths, LOOKED_UP_BESIDE)) {
-      await this.#lookUp(group.map((path) => `${ROOTFS_FOLDER}/${path}`))
+      await lookUpEntries(
+        this.#drive,
+        group.map((path) => `${ROOTFS_FOLDER}/${path}`)
+      )
     }
-  }
-
-  async #lookUp(names: readonly string[]): Promise<void> {
-    await Promise.all(names.map((name) => this.#drive.entry(name)))
   }
 
   /** One block that was appended, decrypted. */
@@ -241,28 +221,4 @@ export class DriveWriter implements AsyncDisposable {
     await this.#blobs.close()
     await this.#drive.close()
   }
-}
-
-/** As Hyperdrive stores a name: in the part `files` of its Hyperbee. */
-function entryKey(name: string): Buffer {
-  return Buffer.from(`files\0${name}`)
-}
-
-function withRoom(blocks: readonly Uint8Array[]): Buffer[] {
-  return blocks.map((block) => {
-    const roomy = Buffer.allocUnsafeSlow(BLOCK_ROOM + block.length)
-    roomy.set(block, BLOCK_ROOM)
-    return roomy
-  })
-}
-
-function* inGroups<T>(items: Iterable<T>, size: number): Generator<T[]> {
-  let group: T[] = []
-  for (const item of items) {
-    group.push(item)
-    if (group.length < size) continue
-    yield group
-    group = []
-  }
-  if (group.length > 0) yield group
 }

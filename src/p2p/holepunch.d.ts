@@ -116,6 +116,8 @@ declare module 'hypercore-storage' {
     wait?: boolean
     /** Bytes. @default 64 MiB */
     writeBufferSize?: number
+    /** Part of the files of large values, the oldest, that compaction in the background rewrites. @default 0.25 */
+    blobGarbageCollectionAgeCutOff?: number
   }
   export default class HypercoreStorage {
     constructor(directory: string, options?: StorageOptions)

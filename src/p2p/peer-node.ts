@@ -13,6 +13,11 @@ import { pause } from './waiting.ts'
 
 /** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
 const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+/**
+ * Of its files of blocks, RocksDB writes this part anew, the oldest, whenever it puts keys in order, in case some of them
+ * are gone. Here all are there until somebody frees some, and then the store is compacted (`purge.ts`).
+ */
+const REWRITTEN_PART = 0
 const UNANNOUNCE_WAIT_MS = 1_000
 
 export interface PeerNodeOptions {
@@ -94,7 +99,8 @@ export class PeerNode implements AsyncDisposable {
       // A store that was copied or moved with its home is as good as before: every block is verified.
       allowBackup: true,
       wait: false,
-      writeBufferSize: WRITE_BUFFER_BYTES
+      writeBufferSize: WRITE_BUFFER_BYTES,
+      blobGarbageCollectionAgeCutOff: REWRITTEN_PART
     })
     const store = new Corestore(storage)
     try {

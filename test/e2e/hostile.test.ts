@@ -9,7 +9,7 @@ import { HeldDrive } from '../../src/p2p/held-drive.ts'
 import { formatLink } from '../../src/p2p/link.ts'
 import { PeerNode } from '../../src/p2p/peer-node.ts'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
-import { writeTinyImage } from '../p2p/tiny-image.ts'
+import { commitTree, writeTinyImage } from '../p2p/tiny-image.ts'
 import type { Failure, Shared } from './results.ts'
 import { LONG, Sandbox } from './sandbox.ts'
 import { tinyRootfs } from './tiny-rootfs.ts'
@@ -51,7 +51,7 @@ test('drives of a hostile publisher are refused before anything is mounted', LON
       const secret = DriveWriter.newSecret()
       const writer = await DriveWriter.open({ node, namespace: `${n}`, secret })
       const { manifest, tree } = await writeTinyImage(writer, { QQ: 'content' }, [], tamper)
-      await writer.commit(change(manifest), tree, undefined)
+      await commitTree(writer, change(manifest), tree)
       const { key } = writer
       await writer[Symbol.asyncDispose]()
       const drive = new HeldDrive({ node, key, secret, role: 'owner' })

@@ -13,7 +13,7 @@ import { PeerNode } from '../../src/p2p/peer-node.ts'
 import { isContainerError } from '../../src/image/errors.ts'
 import { pause, peerDeadline } from '../../src/p2p/waiting.ts'
 import { Cable } from './cable.ts'
-import { writeTinyImage } from './tiny-image.ts'
+import { commitTree, writeTinyImage } from './tiny-image.ts'
 import { freePort } from '../../src/machine/free-port.ts'
 
 /** Nobody answers there: what comes, comes without the DHT. */
@@ -30,7 +30,7 @@ test('an image is read from a peer whose address the link has, without a DHT', a
     const secret = DriveWriter.newSecret()
     const writer = await DriveWriter.open({ node: owner, namespace: 'one', secret })
     const { manifest, tree } = await writeTinyImage(writer, { a: 'content' })
-    await writer.commit(manifest, tree, undefined)
+    await commitTree(writer, manifest, tree)
     const { key } = writer
     await writer[Symbol.asyncDispose]()
     await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
@@ -87,7 +87,7 @@ test('over two connections with one peer each block comes once', async (t) => {
     const blocks = Array.from({ length: 400 }, () => randomBytes(50_000))
     await writer.append(blocks)
     const { manifest, tree } = await writeTinyImage(writer, { a: 'content' })
-    await writer.commit(manifest, tree, undefined)
+    await commitTree(writer, manifest, tree)
     const { key } = writer
     await writer[Symbol.asyncDispose]()
     await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })

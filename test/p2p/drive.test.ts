@@ -6,13 +6,14 @@ import test from 'brittle'
 import Hyperdrive from 'hyperdrive'
 import createTestnet from 'hyperdht/testnet.js'
 import { isContainerError } from '../../src/image/errors.ts'
+import { encodeIndex } from '../../src/image/index-codec.ts'
 import type { BlockRange } from '../../src/p2p/block-fetcher.ts'
 import { BlindMirror } from '../../src/p2p/blind-mirror.ts'
 import { DriveWriter } from '../../src/p2p/drive-writer.ts'
 import { HeldDrive } from '../../src/p2p/held-drive.ts'
 import { PeerNode } from '../../src/p2p/peer-node.ts'
 import { pause, peerDeadline } from '../../src/p2p/waiting.ts'
-import { seedTinyImage, writeTinyImage } from './tiny-image.ts'
+import { commitTree, seedTinyImage, writeTinyImage } from './tiny-image.ts'
 
 interface Peers extends AsyncDisposable {
   node(name: string): Promise<PeerNode>
@@ -72,7 +73,7 @@ test('an update leaves the old version readable and an abandoned one is never se
   const open = () => DriveWriter.open({ node: owner, namespace: 'one', secret })
   const first = await open()
   const one = await writeTinyImage(first, { a: 'one' })
-  await first.commit(one.manifest, one.tree, undefined)
+  await commitTree(first, one.manifest, one.tree)
   const { key } = first
   await first[Symbol.asyncDispose]()
   await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
@@ -80,7 +81,7 @@ test('an update leaves the old version readable and an abandoned one is never se
 
   const second = await open()
   const two = await writeTinyImage(second, { a: 'two' }, one.manifest.versions)
-  await second.commit(two.manifest, two.tree, one.tree)
+  await commitTree(second, two.manifest, two.tree, one.tree)
   await second[Symbol.asyncDispose]()
   const abandoned = await open()
   await writeTinyImage(abandoned, { a: 'three' }, two.manifest.versions)
@@ -100,7 +101,7 @@ test('an update that was undone, whole or in part, leaves the version before rea
   const open = () => DriveWriter.open({ node: owner, namespace: 'one', secret })
   const first = await open()
   const { manifest, tree } = await writeTinyImage(first, { a: 'one' })
-  await first.commit(manifest, tree, undefined)
+  await commitTree(first, manifest, tree)
   const { key } = first
   const end = first.length
   await first[Symbol.asyncDispose]()
@@ -128,6 +129,44 @@ test('an update that was undone, whole or in part, leaves the version before rea
   t.alike(await another.manifest(undefined, soon()), manifest, 'and from a peer')
 })
 
+test('entries that were staged and left are never seen', async (t) => {
+  await using peers = await openPeers()
+  const owner = await peers.node('owner')
+  const secret = DriveWriter.newSecret()
+  const open = () => DriveWriter.open({ node: owner, namespace: 'one', secret })
+  const signal = AbortSignal.abort()
+  const first = await open()
+  const one = await writeTinyImage(first, { a: 'one' })
+  const packed = encodeIndex(one.tree)
+  t.is(await code(first.stage(packed, undefined, { signal })), 'CANCELLED')
+  t.is(await code(first.stage(packed.subarray(0, -3), undefined)), 'BAD_INDEX')
+  await commitTree(first, one.manifest, one.tree)
+  await first[Symbol.asyncDispose]()
+
+  const left = await open()
+  const two = await writeTinyImage(left, { b: 'two' }, one.manifest.versions)
+  t.is(await code(left.stage(encodeIndex(two.tree), one.tree, { signal })), 'CANCELLED')
+  const staged = await left.stage(encodeIndex(two.tree), one.tree)
+  await staged[Symbol.asyncDispose]()
+  await left[Symbol.asyncDispose]()
+  t.alike(await namesOf(owner, secret), ['/container.json', '/rootfs/a'])
+
+  const second = await open()
+  const again = await writeTinyImage(second, { b: 'two' }, one.manifest.versions)
+  await commitTree(second, again.manifest, again.tree, one.tree)
+  await second[Symbol.asyncDispose]()
+  t.alike(await namesOf(owner, secret), ['/container.json', '/rootfs/b'])
+})
+
+/** Nobody else may have it open. */
+async function namesOf(owner: PeerNode, secret: Buffer): Promise<string[]> {
+  const drive = new Hyperdrive(owner.store.namespace('one'), { encryptionKey: secret })
+  const names: string[] = []
+  for await (const entry of drive.list('/')) names.push(entry.key)
+  await drive.close()
+  return names.toSorted()
+}
+
 test('versions that the newest manifest lists no more are found through the oldest it lists', async (t) => {
   await using peers = await openPeers()
   const owner = await peers.node('owner')
@@ -141,7 +180,7 @@ test('versions that the newest manifest lists no more are found through the olde
       i === all.length - 1 ? { ...record, version: n } : record
     )
     const manifest = { ...image.manifest, version: n, versions: versions.slice(-3) }
-    await writer.commit(manifest, image.tree, before?.tree)
+    await commitTree(writer, manifest, image.tree, before?.tree)
     before = { ...image, manifest }
   }
   await using seeded = new HeldDrive({ node: owner, key: writer.key, secret, role: 'owner' })

@@ -94,11 +94,21 @@ export async function seedTinyImage(
   const writer = await DriveWriter.open({ node: owner, namespace: 'one', secret })
   if (blocks.length > 0) await writer.append(blocks)
   const { manifest, tree } = await writeTinyImage(writer, files)
-  await writer.commit(manifest, tree, undefined)
+  await commitTree(writer, manifest, tree)
   const { key } = writer
   await writer[Symbol.asyncDispose]()
   const seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
   await seeded.open(signal)
   await seeded.announced()
   return { key, secret, manifest, tree, seeded }
+}
+
+/** Commits a version whose content is there. @param previous tree of the version before, if any */
+export async function commitTree(
+  writer: DriveWriter,
+  manifest: Manifest,
+  tree: Tree,
+  previous?: Tree
+): Promise<void> {
+  await writer.commit(manifest, await writer.stage(encodeIndex(tree), previous))
 }
