@@ -62,7 +62,7 @@ export class FileListBuilder {
     return this.#inode.length
   }
 
-  /** A copy of the files from number `first` on. */
+  /** A copy of the files from number `first` on, with memory of its own: posting a view posts all that is behind it. */
   since(first: number): FileList {
     const length = this.length - first
     const starts = this.#pathStart.view().slice(first)
@@ -71,7 +71,8 @@ export class FileListBuilder {
       length,
       root: this.#root,
       inode: this.#inode.view().slice(first),
-      paths: this.#paths.view().slice(start),
+      // A Buffer's own `slice` would be a view.
+      paths: Uint8Array.from(this.#paths.view().subarray(start)),
       pathStart: starts.map((path) => path - start),
       statuses: this.#statuses.view().slice(first * STATUS_WORDS),
       unchanged: new Uint32Array(length)

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import test from 'brittle'
 import { openDirectory, scanDirectory } from '../../src/image/directory-source.ts'
 import { isContainerError } from '../../src/image/errors.ts'
+import { FileListBuilder } from '../../src/image/file-list.ts'
+import { FileStatus, STATUS_WORDS } from '../../src/image/file-status.ts'
 import { publishTree, type PublishSource } from '../../src/image/publish.ts'
 import { MemoryStore } from './memory-store.ts'
 import { plantTree, temporaryDirectory } from './planted-tree.ts'
@@ -62,4 +64,15 @@ void test('what vanishes while a directory is scanned ends the publish', async (
   } catch (error) {
     t.ok(isContainerError(error, 'SOURCE_CHANGED'), String(error))
   }
+})
+
+void test('what is posted of a long list is no more than its own files', (t) => {
+  const all = new FileListBuilder(Buffer.from('/source'))
+  const status = new FileStatus(new Uint32Array(STATUS_WORDS), 0)
+  for (let file = 0; file < FILES; file++) all.add(file, Buffer.from(`folder/file-${file}`), status)
+  const { inode, paths, pathStart, statuses } = all.since(FILES - 1)
+  for (const column of [inode, paths, pathStart, statuses]) {
+    t.is(column.buffer.byteLength, column.byteLength)
+  }
+  t.is(Buffer.from(paths).toString(), `folder/file-${FILES - 1}`)
 })
