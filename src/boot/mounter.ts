@@ -179,7 +179,7 @@ class Mounter {
         // Whoever asked for the mount is answered before the index is decoded, and goes on meanwhile.
         await sleep(0)
         // Reads are told what is wrong.
-        mounted.serve().catch(() => {})
+        this.#serve(mounted).catch(() => {})
         await this.#untilUnused()
       } catch {
         // Mounting failed: the greeted ones get to ask and be told why.
@@ -236,6 +236,15 @@ class Mounter {
     const state: MounterState = { ...facts, device: entry?.device ?? '', binds: [] }
     await writeJsonFile(this.#places.state, state)
     return { facts, state }
+  }
+
+  /** What a recorded start reads is read before it, where it is here. */
+  async #serve(mounted: MountedImage): Promise<void> {
+    await mounted.serve()
+    const { startOrder, holdsAll } = await this.#opening.open()
+    if (this.#request.record === true || startOrder === undefined) return
+    if (startOrder.source === 'guess' || holdsAll === undefined) return
+    if (await holdsAll(startOrder.chunks)) await mounted.preload(startOrder.chunks)
   }
 
   async #content(): Promise<MountContent> {

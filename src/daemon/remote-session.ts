@@ -114,6 +114,11 @@ export class RemoteImageSession implements InspectedImage {
     )
   }
 
+  readonly holdsAll = async (chunks: readonly number[]): Promise<boolean> => {
+    const held = await this.heldChunks()
+    return chunks.every((chunk) => held[chunk] === 1)
+  }
+
   async stats(): Promise<ImageStats> {
     const { index, storedBytes } = this.manifest
     const indexBytes = index.storedBytes + (index.base?.storedBytes ?? 0)

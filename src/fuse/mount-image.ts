@@ -2,6 +2,8 @@ import { mkdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { CleanUpList } from './clean-up-list.ts'
+import { DevicePreload } from './device-preload.ts'
+import { deviceRanges } from './device-ranges.ts'
 import { serveDataDevice, type DeviceContent } from './data-device.ts'
 import { planDataLayout } from './data-layout.ts'
 import { writeErofsImage } from './erofs-image.ts'
@@ -39,7 +41,7 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
   const rootfs = join(directory, 'rootfs')
   const served = new ServedContent(options)
   const cleanUp = new CleanUpList()
-  let metadata: string | undefined
+  let device: MountedDevice | undefined
   const checkCancelled = (): void => {
     if (options.signal?.aborted === true) {
       throw new ContainerError('CANCELLED', 'mounting was cancelled')
@@ -52,34 +54,47 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
       const { tree, files } = await served.ask()
       cleanUp.hold(await servePlainTree(rootfs, tree, files))
     } else {
-      metadata = await mountOverDevice(options, directory, served, cleanUp, checkCancelled)
+      device = await mountOverDevice(options, directory, served, cleanUp, checkCancelled)
     }
     // Asynchronous, so this thread can answer it.
     await stat(rootfs)
     checkCancelled()
+    if (device) cleanUp.hold(device.preload)
     // Last in, so first to go: nothing that is taken down may wait for content.
     cleanUp.push(async () => served.close())
   } catch (error) {
     served.close()
     throw await cleanUp.after(error)
   }
+  const { metadata, content, preload } = device ?? {}
   return {
     rootfs,
     mode,
     ...(metadata !== undefined && { metadata }),
     serve: async () => void (await served.ask()),
+    async preload(chunks) {
+      if (content === undefined) return
+      const { tree } = await served.ask()
+      preload?.begin(deviceRanges(tree, (await content).layout, chunks))
+    },
     [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
   }
 }
 
-/** @returns the metadata image, where it was made now */
+interface MountedDevice {
+  /** The metadata image, where it was made now. */
+  readonly metadata: string | undefined
+  readonly content: Promise<DeviceContent>
+  readonly preload: DevicePreload
+}
+
 async function mountOverDevice(
   options: MountImageOptions,
   directory: string,
   served: ServedContent,
   cleanUp: CleanUpList,
   checkCancelled: () => void
-): Promise<string | undefined> {
+): Promise<MountedDevice> {
   const { erofsBacking, keptMetadata } = options
   const deviceDirectory = join(directory, 'data')
   const paths: ErofsPaths = {
@@ -109,7 +124,11 @@ async function mountOverDevice(
     if (erofsBacking === 'file' || !isContainerError(error, 'MOUNT_FAILED')) throw error
     cleanUp.hold(await mountErofs(planErofsMount(kernel, paths, 'loop')))
   }
-  return kept === undefined ? paths.meta : undefined
+  return {
+    metadata: kept === undefined ? paths.meta : undefined,
+    content: device.content,
+    preload: new DevicePreload(paths.data)
+  }
 }
 
 interface PlannedDevice {

@@ -43,4 +43,9 @@ export interface MountedImage extends AsyncDisposable {
   readonly fallbackReason?: ContainerError
   /** Asks for the content where the mount could do without; reads of files wait for that. */
   serve(): Promise<void>
+  /**
+   * Has the kernel read these chunks before anybody needs them, in this order, until disposed; does
+   * nothing where the kernel asks for files rather than a device. They should be here.
+   */
+  preload(chunks: readonly number[]): Promise<void>
 }

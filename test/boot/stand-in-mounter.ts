@@ -85,6 +85,7 @@ async function mountImage({ directory }: MountImageOptions): Promise<MountedImag
     rootfs,
     mode: 'fuse',
     serve: async () => {},
+    preload: async () => {},
     [Symbol.asyncDispose]: () => unmount(rootfs, { lazy: 'if-busy' })
   }
 }

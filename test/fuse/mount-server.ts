@@ -24,6 +24,7 @@ async function main(): Promise<void> {
     else if (command === 'exit') process.exit()
     // Reads are told of a failure.
     else if (command === 'serve') mounted.serve().catch(() => {})
+    else if (command === 'preload') mounted.preload([...chunks.contents.keys()]).catch(() => {})
     else if (command !== 'reads') chunks.become(command)
     reply({ reads: chunks.reads.length, chunks: chunks.contents.length })
   })

@@ -17,10 +17,11 @@ export interface ServerOptions {
 
 /**
  * `reads` asks for counts, `forget` sets them to 0, `exit` ends the process without a thought of what is
- * mounted; `serve` lets the content of a mount come that could do without; the rest say how the chunk
- * reader behaves.
+ * mounted; `serve` lets the content of a mount come that could do without; `preload` has the kernel read
+ * all of it; the rest say how the chunk reader behaves.
  */
-export type ServerCommand = 'reads' | 'forget' | 'serve' | ChunkState | 'dispose' | 'exit'
+export type ServerCommand =
+  'reads' | 'forget' | 'serve' | 'preload' | ChunkState | 'dispose' | 'exit'
 
 export interface ServerCounts {
   /** Reads that reached the chunk reader. */
