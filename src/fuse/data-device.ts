@@ -2,6 +2,8 @@ import { constants } from 'node:os'
 import { join } from 'node:path'
 import { CleanUpList } from './clean-up-list.ts'
 import { segmentAt, BLOCK_BYTES, type DataLayout } from './data-layout.ts'
+import { DevicePreload } from './device-preload.ts'
+import type { DeviceRange } from './device-ranges.ts'
 import type { FileReader } from './file-reader.ts'
 import type { FuseOperations, FuseStat } from './fuse-native-types.ts'
 import { answerRead, serveFuse } from './fuse-server.ts'
@@ -21,6 +23,12 @@ const O_ACCMODE = 3
 export interface DataDevice extends AsyncDisposable {
   /** Path of the virtual file. */
   readonly path: string
+  /**
+   * Has the kernel read these parts before anybody needs them; once, and until disposed.
+   *
+   * @param ranges in the order in which they will be needed
+   */
+  preload(ranges: readonly DeviceRange[]): void
 }
 
 /** What the device is made of. */
@@ -74,6 +82,7 @@ export async function serveDataDevice(
 ): Promise<DataDevice> {
   const path = join(directory, FILE_NAME)
   const cleanUp = new CleanUpList()
+  const preload = new DevicePreload(path)
   let trim: PageCacheTrim | undefined
   try {
     const server = await serveFuse({
@@ -85,10 +94,15 @@ export async function serveDataDevice(
     cleanUp.hold(server)
     trim = await PageCacheTrim.open(path)
     cleanUp.hold(trim)
+    cleanUp.hold(preload)
   } catch (error) {
     throw await cleanUp.after(error)
   }
-  return { path, [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]() }
+  return {
+    path,
+    preload: (ranges) => void trim?.restDuring(preload.run(ranges)),
+    [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
+  }
 }
 
 function deviceOperations(

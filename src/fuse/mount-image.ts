@@ -2,9 +2,8 @@ import { mkdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { CleanUpList } from './clean-up-list.ts'
-import { DevicePreload } from './device-preload.ts'
 import { deviceRanges } from './device-ranges.ts'
-import { serveDataDevice, type DeviceContent } from './data-device.ts'
+import { serveDataDevice, type DataDevice, type DeviceContent } from './data-device.ts'
 import { planDataLayout } from './data-layout.ts'
 import { writeErofsImage } from './erofs-image.ts'
 import { planErofsMount, type ErofsPaths } from './erofs-mount-plan.ts'
@@ -59,33 +58,32 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
     // Asynchronous, so this thread can answer it.
     await stat(rootfs)
     checkCancelled()
-    if (device) cleanUp.hold(device.preload)
     // Last in, so first to go: nothing that is taken down may wait for content.
     cleanUp.push(async () => served.close())
   } catch (error) {
     served.close()
     throw await cleanUp.after(error)
   }
-  const { metadata, content, preload } = device ?? {}
+  const { metadata } = device ?? {}
   return {
     rootfs,
     mode,
     ...(metadata !== undefined && { metadata }),
     serve: async () => void (await served.ask()),
     async preload(chunks) {
-      if (content === undefined) return
+      if (device === undefined) return
       const { tree } = await served.ask()
-      preload?.begin(deviceRanges(tree, (await content).layout, chunks))
+      const { layout } = await device.content
+      device.preload(deviceRanges(tree, layout, chunks))
     },
     [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
   }
 }
 
-interface MountedDevice {
+interface MountedDevice extends Pick<DataDevice, 'preload'> {
   /** The metadata image, where it was made now. */
   readonly metadata: string | undefined
   readonly content: Promise<DeviceContent>
-  readonly preload: DevicePreload
 }
 
 async function mountOverDevice(
@@ -116,7 +114,8 @@ async function mountOverDevice(
   device.content.catch(() => {})
   checkCancelled()
   await makeMountPoint(deviceDirectory, cleanUp)
-  cleanUp.hold(await serveDataDevice(deviceDirectory, device.blocks, device.content))
+  const data = await serveDataDevice(deviceDirectory, device.blocks, device.content)
+  cleanUp.hold(data)
   try {
     cleanUp.hold(await mountErofs(steps))
   } catch (error) {
@@ -127,7 +126,7 @@ async function mountOverDevice(
   return {
     metadata: kept === undefined ? paths.meta : undefined,
     content: device.content,
-    preload: new DevicePreload(paths.data)
+    preload: (ranges) => data.preload(ranges)
   }
 }
 

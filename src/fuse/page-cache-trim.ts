@@ -1,19 +1,10 @@
 import { open, type FileHandle } from 'node:fs/promises'
-import koffi from 'koffi'
+import { adviseFile, POSIX_FADV_DONTNEED } from './advise-file.ts'
 
-const POSIX_FADV_DONTNEED = 4
 /** Served bytes after which the device's page cache is dropped at the latest. */
 const TRIM_BYTES = 64 * 1024 * 1024
 /** Quiet time after which it is dropped. */
 const IDLE_MS = 1000
-
-type Fadvise = (
-  fd: number,
-  offset: number,
-  length: number,
-  advice: number,
-  done: (error: unknown, result: number) => void
-) => void
 
 /**
  * Keeps the kernel from caching content twice. EROFS reads the data device through the page cache,
@@ -22,16 +13,13 @@ type Fadvise = (
  */
 export class PageCacheTrim implements AsyncDisposable {
   readonly #file: FileHandle
-  readonly #fadvise: Fadvise
   #pendingBytes = 0
   #timer: NodeJS.Timeout | undefined
   #running: Promise<void> | undefined
+  #isResting = false
 
   private constructor(file: FileHandle) {
     this.#file = file
-    const library = koffi.load(null)
-    const call = library.func('int posix_fadvise(int, int64_t, int64_t, int)')
-    this.#fadvise = call.async as Fadvise
   }
 
   /**
@@ -48,6 +36,7 @@ export class PageCacheTrim implements AsyncDisposable {
 
   /** Tells that the kernel has read `bytes` bytes of the device. */
   served(bytes: number): void {
+    if (this.#isResting) return
     this.#pendingBytes += bytes
     if (this.#pendingBytes >= TRIM_BYTES) this.#start()
     else if (this.#timer === undefined)
@@ -55,19 +44,23 @@ export class PageCacheTrim implements AsyncDisposable {
     else this.#timer.refresh()
   }
 
+  /** Drops nothing while somebody fills the cache for others, who are still to come then. */
+  async restDuring(filling: Promise<void>): Promise<void> {
+    this.#isResting = true
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    await filling
+    this.#isResting = false
+    this.#pendingBytes = 0
+    this.served(0)
+  }
+
   #start(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#pendingBytes = 0
-    this.#running ??= this.#drop().finally(() => {
+    this.#running ??= adviseFile(this.#file.fd, POSIX_FADV_DONTNEED).finally(() => {
       this.#running = undefined
-    })
-  }
-
-  /** Advice: that it fails would cost memory, not correctness. */
-  async #drop(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#fadvise(this.#file.fd, 0, 0, POSIX_FADV_DONTNEED, () => resolve())
     })
   }
 

@@ -144,7 +144,7 @@ test('a publisher says whether peers can find it', LONG, async (t) => {
     DAT_CONTAINER_BOOTSTRAP: '127.0.0.1:9'
   })
   try {
-    t.ok((await alone.ok('share', source)).includes('No node of the DHT has answered yet'))
+    t.ok((await alone.ok('share', source)).includes('It is not announced in the DHT yet'))
     t.ok((await alone.ok('daemon', 'status')).includes('(no node answers)'))
   } finally {
     await alone.ok('daemon', 'stop')

@@ -155,7 +155,7 @@ async function share(
     'The first link reads the image: give it only to those who may. The second cannot.',
     published.announced
       ? 'This machine seeds it for as long as its daemon runs.'
-      : 'No node of the DHT has answered yet: until one does, peers find this machine only by its address' +
+      : 'It is not announced in the DHT yet: until it is, peers find this machine only by its address' +
         (published.link.includes('?peer=')
           ? ', which is in the link.'
           : ' (dat-container daemon start --listen PORT).')
