@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openHome, type HomePaths } from '../daemon/home.ts'
-import type { BeginOpening, OpeningImage } from '../daemon/image-session.ts'
+import type { BeginOpening, ImageSession, OpeningImage } from '../daemon/image-session.ts'
 import { writeLocalProfile } from '../daemon/local-profile.ts'
 import { cacheMetadata, metadataFile } from '../daemon/metadata-cache.ts'
 import { startOf } from '../daemon/start-order.ts'
@@ -241,16 +241,17 @@ class Mounter {
   /** What a recorded start reads is read before it, where it is here. */
   async #serve(mounted: MountedImage): Promise<void> {
     await mounted.serve()
-    const { startOrder, holdsAll } = await this.#opening.open()
-    if (this.#request.record === true || startOrder === undefined) return
-    if (startOrder.source === 'guess' || holdsAll === undefined) return
-    if (await holdsAll(startOrder.chunks)) await mounted.preload(startOrder.chunks)
+    if (this.#request.record === true) return
+    const session = await this.#opening.open()
+    const chunks = recordedChunks(session)
+    if (chunks && (await session.holdsAll?.(chunks)) === true) await mounted.preload(chunks)
   }
 
   async #content(): Promise<MountContent> {
-    const { tree, chunks, startOrder } = await this.#opening.open()
-    const isKnown = startOrder !== undefined && startOrder.source !== 'guess'
-    return { tree, chunks, foreseen: isKnown ? new Set(startOrder.chunks) : undefined }
+    const session = await this.#opening.open()
+    const { tree, chunks } = session
+    const recorded = recordedChunks(session)
+    return { tree, chunks, foreseen: recorded && new Set(recorded) }
   }
 
   async #trace(marks: MountMarks, within: Interval): Promise<MountTrace> {
@@ -377,4 +378,11 @@ export async function clearMounterDirectory(
 ): Promise<void> {
   await unmountStale(places.image)
   await removeUnmounted(places.directory)
+}
+
+/** What a start is known to read; a guess is not known. */
+function recordedChunks({
+  startOrder
+}: Pick<ImageSession, 'startOrder'>): readonly number[] | undefined {
+  return startOrder?.source === 'guess' ? undefined : startOrder?.chunks
 }

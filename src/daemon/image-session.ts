@@ -79,7 +79,7 @@ export interface ImageSession extends AsyncDisposable {
   /** Chunks whose reads found them on their way, or here, because they were fetched ahead. */
   readonly cameAhead?: (chunk: number) => boolean
   /** Whether all these chunks are on this machine. */
-  readonly holdsAll?: (chunks: readonly number[]) => Promise<boolean>
+  holdsAll?(chunks: readonly number[]): Promise<boolean>
   stats(): Promise<ImageStats>
   /** Fetches everything that is missing; resolves when the image is whole. */
   fetchAll(signal?: AbortSignal): Promise<void>

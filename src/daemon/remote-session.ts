@@ -114,7 +114,7 @@ export class RemoteImageSession implements InspectedImage {
     )
   }
 
-  readonly holdsAll = async (chunks: readonly number[]): Promise<boolean> => {
+  async holdsAll(chunks: readonly number[]): Promise<boolean> {
     const held = await this.heldChunks()
     return chunks.every((chunk) => held[chunk] === 1)
   }

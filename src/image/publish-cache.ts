@@ -1,5 +1,5 @@
-import { asBuffer } from './as-buffer.ts'
 import { createHash } from 'node:crypto'
+import { asBuffer } from './as-buffer.ts'
 import { compressFrame, decompressFrame } from './compression.ts'
 import { isContainerError } from './errors.ts'
 import { PackedReader, PackedWriter } from './packed-bytes.ts'

@@ -30,6 +30,15 @@ async function plantSource(t: { teardown(work: () => Promise<void>): void }): Pr
   return { path, contents }
 }
 
+/** Its content does not come, and the kernel has asked for some. */
+async function waitingForContent({ path }: Source): Promise<ServedImage> {
+  const image = await ServedImage.start(path, 'erofs')
+  await image.command('silent')
+  await image.command('preload')
+  while ((await image.command('reads')).reads === 0) await sleep(10)
+  return image
+}
+
 void test('the kernel reads what it is told to before anybody needs it', async (t) => {
   const source = await plantSource(t)
   await using image = await ServedImage.start(source.path, 'erofs')
@@ -46,22 +55,14 @@ void test('the kernel reads what it is told to before anybody needs it', async (
 })
 
 void test('a mount goes while the kernel still reads ahead', async (t) => {
-  const source = await plantSource(t)
-  const image = await ServedImage.start(source.path, 'erofs')
-  await image.command('silent')
-  await image.command('preload')
-  while ((await image.command('reads')).reads === 0) await sleep(10)
+  const image = await waitingForContent(await plantSource(t))
   const { directory } = image
   await image[Symbol.asyncDispose]()
   t.alike(await leftovers(directory), [])
 })
 
 void test('a process that is killed while the kernel still reads ahead is gone', async (t) => {
-  const source = await plantSource(t)
-  const image = await ServedImage.start(source.path, 'erofs')
-  await image.command('silent')
-  await image.command('preload')
-  while ((await image.command('reads')).reads === 0) await sleep(10)
+  const image = await waitingForContent(await plantSource(t))
   await image.kill()
   await unmountStale(image.directory)
   t.alike(await leftovers(image.directory), [])
