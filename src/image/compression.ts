@@ -3,7 +3,7 @@ import { ContainerError } from './errors.ts'
 import { CHUNK_BYTES } from './tree.ts'
 
 /** Chosen by measuring a Debian tree: docs/decisions/0001-compression.md. */
-export const CHUNK_LEVEL = 4
+export const CHUNK_LEVEL = 3
 
 /** How one chunk is stored. */
 export interface StoredChunk {

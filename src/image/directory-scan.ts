@@ -26,7 +26,7 @@ export interface ScanOptions {
 }
 
 /** Scanning is synchronous; other work of the process gets its turn after so many names. */
-const NAMES_A_TURN = 2000
+const NAMES_A_TURN = 200
 
 interface PendingDirectory {
   readonly inode: number

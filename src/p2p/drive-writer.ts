@@ -9,6 +9,7 @@ import type { Tree } from '../image/tree.ts'
 import { BLOCK_ROOM, withRoom } from './block-room.ts'
 import { ROOTFS_FOLDER } from './drive-entries.ts'
 import { EntriesThread } from './entries-thread.ts'
+import { joinReads } from './joined-reads.ts'
 import { KEY_BYTES } from './link.ts'
 import type { PeerNode } from './peer-node.ts'
 import { inGroups, lookUpEntries, StagedEntries } from './staged-entries.ts'
@@ -75,6 +76,7 @@ export class DriveWriter implements AsyncDisposable {
       // Blocks come with their room; left to itself, the log copies each to make it.
       const blobs = core.session({ encodeBatch: (blocks: Buffer[]) => blocks })
       await blobs.ready()
+      joinReads(drive.core)
       return new DriveWriter(drive, blobs, options)
     } catch (error) {
       await drive.close().catch(() => {})
@@ -160,11 +162,16 @@ export class DriveWriter implements AsyncDisposable {
 
   /** Has the store's nodes on the way to these files' entries in memory. @param paths in the image */
   async lookUp(paths: readonly string[]): Promise<void> {
-    for (const group of inGroups(paths, LOOKED_UP_BESIDE)) {
-      await lookUpEntries(
-        this.#drive,
-        group.map((path) => `${ROOTFS_FOLDER}/${path}`)
-      )
+    const batch = this.#drive.batch()
+    try {
+      for (const group of inGroups(paths, LOOKED_UP_BESIDE)) {
+        await lookUpEntries(
+          batch,
+          group.map((path) => `${ROOTFS_FOLDER}/${path}`)
+        )
+      }
+    } finally {
+      await batch.close()
     }
   }
 

@@ -21,6 +21,18 @@ declare module 'hypercore' {
     readonly stream: { readonly rawStream: object }
   }
   /** A session of one append-only log. Blocks handed out are decrypted copies. */
+  /** Reads of the store that are sent off together, once. */
+  export interface StoreReads {
+    get(key: Buffer): Promise<Buffer | null>
+    tryFlush(): void
+    /** Instead of sending them off. */
+    destroy(): void
+  }
+  /** A log's part of the store. */
+  export interface CoreStorage {
+    readonly db: { read(options: { autoDestroy: boolean }): StoreReads }
+    read(fork?: number): { read: StoreReads }
+  }
   export default class Hypercore extends EventEmitter {
     readonly key: Buffer
     readonly discoveryKey: Buffer
@@ -33,6 +45,7 @@ declare module 'hypercore' {
     readonly closing: Promise<void> | null
     readonly core: {
       readonly bitfield: { get(index: number): boolean }
+      readonly state: { readonly storage: CoreStorage }
       readonly replicator: {
         setInflightRange(low: number, high: number): void
         /** Calls off the requests that `get` has put into its `activeRequests`, which then reject. */

@@ -65,7 +65,7 @@ export class StagedEntries implements AsyncDisposable {
         throwIfCancelled(signal)
         // A batch asks for the nodes on its way one by one; asked for together, they are here by then.
         await lookUpEntries(
-          drive,
+          staged.#batch,
           group.map(([name]) => name)
         )
         await staged.#put(group)
@@ -99,9 +99,13 @@ export class StagedEntries implements AsyncDisposable {
   }
 }
 
-/** Has the store's nodes on the way to these entries in memory, all at once. */
-export async function lookUpEntries(drive: Hyperdrive, names: readonly string[]): Promise<void> {
-  await Promise.all(names.map((name) => drive.entry(name)))
+/**
+ * Has the store's nodes on the way to these entries in memory, all at once.
+ *
+ * @param batch of the drive; the drive itself would take a snapshot for each
+ */
+export async function lookUpEntries(batch: Hyperdrive, names: readonly string[]): Promise<void> {
+  await Promise.all(names.map((name) => batch.entry(name)))
 }
 
 export function* inGroups<T>(items: Iterable<T>, size: number): Generator<T[]> {
