@@ -65,6 +65,7 @@ export async function openSource(
     return open(path, {
       reader,
       signal,
+      xattrsLater: options.readsAtOnce !== true,
       ...(exclude ? { exclude } : {}),
       ...(oneFileSystem ? { oneFileSystem: true } : {})
     })

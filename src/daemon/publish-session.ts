@@ -4,7 +4,7 @@ import { ContainerError } from '../image/errors.ts'
 import { readStoredIndex, readTree } from '../image/index-part.ts'
 import { decodeManifest, encodeManifest } from '../image/manifest-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
-import type { Tree } from '../image/tree.ts'
+import type { ColumnTree } from '../image/column-tree.ts'
 import type { DriveWriter } from '../p2p/drive-writer.ts'
 import { EntriesThread } from '../p2p/entries-thread.ts'
 import { formatKey, formatLink } from '../p2p/link.ts'
@@ -166,7 +166,7 @@ interface StagedVersion {
 
 interface VersionTree {
   readonly version: number
-  readonly tree: Tree
+  readonly tree: ColumnTree
 }
 
 /** Undefined where nothing was committed yet. */

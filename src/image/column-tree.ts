@@ -82,6 +82,11 @@ export class ColumnTree implements Tree {
     this.chunkBytes = derived.chunkBytes
   }
 
+  /** For what goes through all of the tree, and would spend its time making objects. */
+  get columns(): TreeColumns {
+    return this.#columns
+  }
+
   /** The same tree with the same chunks, stored elsewhere. */
   withChunks(chunks: ChunkTable): ColumnTree {
     return new ColumnTree({ ...this.#columns, chunks }, this.#derived)

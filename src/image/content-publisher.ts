@@ -17,7 +17,7 @@ interface NumberedBatch {
   readonly wanted: Uint8Array
 }
 
-/** Files whose content is that of the previous version, unread. */
+/** Files whose content and attributes are those of the previous version, unread. */
 export interface TakenOver {
   /** Those that it marks as unchanged, by inodes of `tree`. */
   readonly files: FileList
@@ -149,6 +149,7 @@ export class ContentPublisher {
       }
     }
     this.#builder.setContent(inode, tree.size(previous), this.#extents)
+    this.#builder.setXattrs(inode, tree.xattrs(previous))
     this.#extents = []
     this.files++
     this.unchangedFiles++

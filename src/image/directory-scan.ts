@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 import { throwIfCancelled } from './cancel.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
-import { FileListBuilder } from './file-list.ts'
+import { FileListBuilder, pathAt } from './file-list.ts'
 import { typeOfMode } from './mode-type.ts'
 import { SourcePath } from './source-path.ts'
 import { ioError } from './source-reader.ts'
@@ -10,7 +10,7 @@ import { TreeBuilder } from './tree-builder.ts'
 import { readXattrsAt } from './xattr.ts'
 import type { IsIgnored } from './container-ignore.ts'
 import type { FileList } from './file-list.ts'
-import type { FileType, InodeAttributes } from './tree.ts'
+import type { FileType, InodeAttributes, Xattr } from './tree.ts'
 
 export interface ScanOptions {
   /** Leave the inside of mount points out, keeping the directories. @default false */
@@ -22,6 +22,11 @@ export interface ScanOptions {
   readonly exclude?: readonly string[]
   /** Says of further paths that they are left out. */
   readonly isIgnored?: IsIgnored
+  /**
+   * Leave files' attributes to {@link DirectoryTreeScan.readXattrs}: of those that are known from before
+   * they need not be read, and there may be many.
+   */
+  readonly xattrsLater?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -45,12 +50,14 @@ export class DirectoryTreeScan {
   readonly #files: FileListBuilder
   /** Files that {@link takeFiles} has given. */
   #taken = 0
+  readonly #root: Buffer
   readonly #path: SourcePath
   readonly #signal: AbortSignal | undefined
   readonly #status = new StatusReader()
   readonly #oneFileSystem: boolean
   readonly #excluded: ReadonlySet<string>
   readonly #isIgnored: IsIgnored | undefined
+  readonly #xattrsLater: boolean
   /** Inodes with several names, by device and inode number of the source. */
   readonly #hardlinks = new Map<string, number>()
   /** Directories still to be read, the next one last. */
@@ -62,7 +69,7 @@ export class DirectoryTreeScan {
    */
   constructor(
     root: Buffer,
-    { oneFileSystem = false, exclude = [], isIgnored, signal }: ScanOptions
+    { oneFileSystem = false, exclude = [], isIgnored, xattrsLater = false, signal }: ScanOptions
   ) {
     const path = new SourcePath(root)
     this.#path = path
@@ -71,6 +78,8 @@ export class DirectoryTreeScan {
     this.device = this.#status.device
     this.#oneFileSystem = oneFileSystem
     this.#isIgnored = isIgnored
+    this.#xattrsLater = xattrsLater
+    this.#root = root
     this.#excluded = new Set(exclude.map((path) => normalized(path)))
     this.builder = new TreeBuilder(this.#attributes('directory'))
     this.builder.setXattrs(0, readXattrsAt(path.terminated))
@@ -103,6 +112,20 @@ export class DirectoryTreeScan {
     const files = this.#files.since(this.#taken)
     this.#taken = this.#files.length
     return files
+  }
+
+  /**
+   * Reads the attributes of files whose status was read before.
+   *
+   * @throws ContainerError `SOURCE_CHANGED` when one vanished, `IO`
+   */
+  readXattrs(files: FileList): void {
+    using path = new SourcePath(this.#root)
+    for (let i = 0; i < files.length; i++) {
+      path.enter(pathAt(files, i))
+      const terminated = reached(path, () => path.terminated)
+      this.builder.setXattrs(files.inode[i]!, readXattrsAt(terminated))
+    }
   }
 
   /** All files that were found. */
@@ -144,7 +167,7 @@ export class DirectoryTreeScan {
     const known = identity === undefined ? undefined : this.#hardlinks.get(identity)
     if (known !== undefined) return known
     const inode = this.builder.addInode(this.#attributes(type), {
-      xattrs: readXattrsAt(this.#reached(() => this.#path.terminated)),
+      ...(type === 'file' && this.#xattrsLater ? {} : { xattrs: this.#xattrs() }),
       ...(type === 'symlink' ? { symlinkTarget: this.#target() } : {})
     })
     if (identity !== undefined) this.#hardlinks.set(identity, inode)
@@ -183,6 +206,10 @@ export class DirectoryTreeScan {
     this.#reached(() => this.#status.read(this.#path.terminated))
   }
 
+  #xattrs(): Xattr[] {
+    return readXattrsAt(this.#reached(() => this.#path.terminated))
+  }
+
   #names(): Buffer[] {
     return this.#reached(() => readdirSync(this.#path.reachable, { encoding: 'buffer' }))
   }
@@ -192,11 +219,15 @@ export class DirectoryTreeScan {
   }
 
   #reached<T>(read: () => T): T {
-    try {
-      return read()
-    } catch (error) {
-      throw scanError(this.#path.absolute, error)
-    }
+    return reached(this.#path, read)
+  }
+}
+
+function reached<T>(path: SourcePath, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    throw scanError(path.absolute, error)
   }
 }
 

@@ -43,7 +43,7 @@ export async function openDirectory(
   const startedNs = BigInt(Date.now()) * 1_000_000n
   const isIgnored = options.isIgnored ?? (await readContainerIgnore(root))
   const scan = new DirectoryTreeScan(root, { ...options, ...(isIgnored ? { isIgnored } : {}) })
-  return new DirectorySource(scan, { root, startedNs }, options.reader)
+  return new DirectorySource(scan, { root, startedNs }, options)
 }
 
 class DirectorySource implements PublishSource {
@@ -52,16 +52,18 @@ class DirectorySource implements PublishSource {
   readonly contents: FileContents
   readonly #scan: DirectoryTreeScan
   readonly #facts: Pick<DirectoryScan, 'root' | 'startedNs'>
+  readonly #xattrsLater: boolean
   #files: FileList | undefined
 
   constructor(
     scan: DirectoryTreeScan,
     facts: Pick<DirectoryScan, 'root' | 'startedNs'>,
-    reader: ReadThread | undefined
+    { reader, xattrsLater = false }: DirectoryOptions
   ) {
     this.builder = scan.builder
     this.#scan = scan
     this.#facts = facts
+    this.#xattrsLater = xattrsLater
     this.contents = new FileContents(() => this.#lists(), reader)
   }
 
@@ -87,8 +89,14 @@ class DirectorySource implements PublishSource {
     this.#files = this.#scan.allFiles()
   }
 
+  #toRead(files: FileList): FileList {
+    const toRead = filesToRead(files)
+    if (this.#xattrsLater) this.#scan.readXattrs(toRead)
+    return toRead
+  }
+
   async *#lists(): AsyncGenerator<FileList, void, undefined> {
-    if (this.#files) yield filesToRead(this.#files)
+    if (this.#files) yield this.#toRead(this.#files)
     else for await (const _turn of this.#turns()) yield this.#scan.takeFiles()
   }
 }

@@ -1,6 +1,8 @@
 import { isAscii } from 'node:buffer'
 import type { EntryValue } from 'hyperdrive'
-import type { Extent, Tree } from '../image/tree.ts'
+import type { ColumnTree } from '../image/column-tree.ts'
+import { areSame, compareNames } from '../image/same-inode.ts'
+import type { Tree } from '../image/tree.ts'
 
 /** Stands where a name is not UTF-8, and for a backslash. */
 const REPLACEMENT = '\uFFFD'
@@ -87,23 +89,31 @@ interface DirectoryPair {
  * What {@link driveEntries} gives for one tree and not, or not so, for another: first the names that are
  * gone. Both are walked side by side, so that what is equal costs no more than a comparison of numbers.
  */
-export function* changedDriveEntries(before: Tree, after: Tree): Generator<EntryChange> {
+export function* changedDriveEntries(
+  before: ColumnTree,
+  after: ColumnTree
+): Generator<EntryChange> {
   const changed: [path: string, inode: number][] = []
   // Names that are not shown as they are may share an entry: where one goes, those that stay are written again.
   const blurred: [path: string, inode: number][] = []
   const goneBlurred = new Set<string>()
   const pending: DirectoryPair[] = [{ before: 0, after: 0, path: ROOTFS_FOLDER }]
   for (let at = pending.pop(); at; at = pending.pop()) {
-    for (const [name, was, is] of paired(before, at.before, after, at.after)) {
+    const arePlain = !isBlurred(at.path) && arePlainNames(after, at.after)
+    for (const pair of new EntryPairs(before, at.before, after, at.after)) {
+      const { was, is } = pair
       const wasDirectory = was !== undefined && before.type(was) === 'directory'
       const isDirectory = is !== undefined && after.type(is) === 'directory'
-      const isEqual = was !== undefined && is !== undefined && isSame(before, was, after, is)
+      const isEqual = was !== undefined && is !== undefined && areSame([before, was], [after, is])
       // Most are equal, and making their paths is most of the work.
-      if (isEqual && !isDirectory && isPlain(name) && !isBlurred(at.path)) continue
-      const path = `${at.path}/${shownName(name)}`
+      if (isEqual && !isDirectory && arePlain) continue
+      const path = `${at.path}/${shownName(pair.name())}`
       if (wasDirectory || isDirectory) {
-        const pair = { before: wasDirectory ? was : undefined, after: isDirectory ? is : undefined }
-        pending.push({ ...pair, path })
+        const inner = {
+          before: wasDirectory ? was : undefined,
+          after: isDirectory ? is : undefined
+        }
+        pending.push({ ...inner, path })
       }
       const mayBeAnothers = isBlurred(path)
       if (is !== undefined && hasEntry(after, is)) {
@@ -121,29 +131,58 @@ export function* changedDriveEntries(before: Tree, after: Tree): Generator<Entry
   }
 }
 
-/** Whether a name is surely shown as it is; told at little cost. */
-function isPlain(name: Uint8Array): boolean {
-  return isAscii(name) && !name.includes(BACKSLASH)
+/** Whether all names of a directory are surely shown as they are. */
+function arePlainNames(tree: ColumnTree, directory: number | undefined): boolean {
+  const [first, end] = entryRange(tree, directory)
+  const { names, nameStart } = tree.columns
+  // Those of one directory stand one behind the other.
+  const all = names.subarray(nameStart[first], nameStart[end])
+  return isAscii(all) && !all.includes(BACKSLASH)
 }
 
-/** Entries of two directories by name, in order of names' bytes. */
-function* paired(
-  before: Tree,
-  directoryBefore: number | undefined,
-  after: Tree,
-  directoryAfter: number | undefined
-): Generator<[name: Uint8Array, was: number | undefined, is: number | undefined]> {
-  const [firstB, endB] = entryRange(before, directoryBefore)
-  const [firstA, endA] = entryRange(after, directoryAfter)
-  let b = firstB
-  let a = firstA
-  while (b < endB || a < endA) {
-    const nameB = b < endB ? before.entryName(b) : undefined
-    const nameA = a < endA ? after.entryName(a) : undefined
-    const order = nameB === undefined ? 1 : nameA === undefined ? -1 : Buffer.compare(nameB, nameA)
-    const was = order <= 0 ? before.entryInode(b++) : undefined
-    const is = order >= 0 ? after.entryInode(a++) : undefined
-    yield [(order <= 0 ? nameB : nameA)!, was, is]
+/** Entries of two directories by name, in order of names' bytes; each is good until the next. */
+class EntryPairs {
+  /** The inodes of this name, where a directory has it. */
+  was: number | undefined
+  is: number | undefined
+  readonly #before: ColumnTree
+  readonly #after: ColumnTree
+  #nextBefore: number
+  #nextAfter: number
+  readonly #endBefore: number
+  readonly #endAfter: number
+
+  constructor(
+    before: ColumnTree,
+    directoryBefore: number | undefined,
+    after: ColumnTree,
+    directoryAfter: number | undefined
+  ) {
+    this.#before = before
+    this.#after = after
+    ;[this.#nextBefore, this.#endBefore] = entryRange(before, directoryBefore)
+    ;[this.#nextAfter, this.#endAfter] = entryRange(after, directoryAfter)
+  }
+
+  *[Symbol.iterator](): Generator<this> {
+    while (this.#nextBefore < this.#endBefore || this.#nextAfter < this.#endAfter) {
+      const order = this.#order()
+      this.was = order <= 0 ? this.#before.entryInode(this.#nextBefore++) : undefined
+      this.is = order >= 0 ? this.#after.entryInode(this.#nextAfter++) : undefined
+      yield this
+    }
+  }
+
+  name(): Uint8Array {
+    return this.is === undefined
+      ? this.#before.entryName(this.#nextBefore - 1)
+      : this.#after.entryName(this.#nextAfter - 1)
+  }
+
+  #order(): number {
+    if (this.#nextBefore === this.#endBefore) return 1
+    if (this.#nextAfter === this.#endAfter) return -1
+    return compareNames([this.#before, this.#nextBefore], [this.#after, this.#nextAfter])
   }
 }
 
@@ -156,75 +195,6 @@ function entryRange(tree: Tree, directory: number | undefined): [first: number, 
 function hasEntry(tree: Tree, inode: number): boolean {
   const type = tree.type(inode)
   return type === 'file' || type === 'symlink'
-}
-
-/** Whether two inodes have equal entries. */
-function isSame(before: Tree, was: number, after: Tree, is: number): boolean {
-  const a = before.attributes(was)
-  const b = after.attributes(is)
-  const areAlike =
-    a.type === b.type &&
-    a.mode === b.mode &&
-    a.uid === b.uid &&
-    a.gid === b.gid &&
-    a.mtimeSeconds === b.mtimeSeconds &&
-    a.mtimeNanoseconds === b.mtimeNanoseconds &&
-    before.size(was) === after.size(is)
-  if (!areAlike) return false
-  if (a.type === 'symlink') {
-    return Buffer.compare(before.symlinkTarget(was), after.symlinkTarget(is)) === 0
-  }
-  return haveSamePlaces(before, was, after, is)
-}
-
-/** Whether two files' chunks stand at the same places, however they are numbered: then their runs are equal. */
-function haveSamePlaces(before: Tree, was: number, after: Tree, is: number): boolean {
-  const a = new ChunkCursor(before.extents(was))
-  const b = new ChunkCursor(after.extents(is))
-  for (; !a.isAtEnd && !b.isAtEnd; a.advance(), b.advance()) {
-    if (a.position !== b.position || !isSamePlace(before, a.chunk, after, b.chunk)) return false
-  }
-  return a.isAtEnd && b.isAtEnd
-}
-
-/** Goes through a file's chunks one by one. */
-class ChunkCursor {
-  readonly #extents: readonly Extent[]
-  #extent = 0
-  #within = 0
-
-  constructor(extents: readonly Extent[]) {
-    this.#extents = extents
-  }
-
-  get isAtEnd(): boolean {
-    return this.#extent === this.#extents.length
-  }
-
-  get position(): number {
-    return this.#extents[this.#extent]!.position + this.#within
-  }
-
-  get chunk(): number {
-    return this.#extents[this.#extent]!.chunk + this.#within
-  }
-
-  advance(): void {
-    this.#within++
-    if (this.#within < this.#extents[this.#extent]!.count) return
-    this.#extent++
-    this.#within = 0
-  }
-}
-
-function isSamePlace(before: Tree, was: number, after: Tree, is: number): boolean {
-  const a = before.chunks
-  const b = after.chunks
-  return (
-    a.block[was] === b.block[is] &&
-    a.offset[was] === b.offset[is] &&
-    a.storedBytes[was] === b.storedBytes[is]
-  )
 }
 
 function entryValue(tree: Tree, inode: number): EntryValue {

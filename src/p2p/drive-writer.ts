@@ -5,7 +5,7 @@ import { ContainerError, isContainerError } from '../image/errors.ts'
 import { decodeIndex } from '../image/index-codec.ts'
 import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
-import type { Tree } from '../image/tree.ts'
+import type { ColumnTree } from '../image/column-tree.ts'
 import { BLOCK_ROOM, withRoom } from './block-room.ts'
 import { ROOTFS_FOLDER } from './drive-entries.ts'
 import { EntriesThread } from './entries-thread.ts'
@@ -126,7 +126,7 @@ export class DriveWriter implements AsyncDisposable {
    */
   async stage(
     packed: Uint8Array,
-    previous: Tree | undefined,
+    previous: ColumnTree | undefined,
     { thread, signal }: StageOptions = {}
   ): Promise<StagedEntries> {
     const given = signal ?? new AbortController().signal

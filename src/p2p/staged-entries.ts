@@ -3,7 +3,7 @@ import type { BlobId } from 'hyperdrive'
 import { throwIfCancelled } from '../image/cancel.ts'
 import { decodeIndex } from '../image/index-codec.ts'
 import { MANIFEST_PATH } from '../image/manifest.ts'
-import type { Tree } from '../image/tree.ts'
+import type { ColumnTree } from '../image/column-tree.ts'
 import { BLOCK_ROOM } from './block-room.ts'
 import { changedDriveEntries, driveEntries, type EntryChange } from './drive-entries.ts'
 import { EntriesThread } from './entries-thread.ts'
@@ -47,8 +47,8 @@ export class StagedEntries implements AsyncDisposable {
    */
   static changes(
     drive: Hyperdrive,
-    before: Tree,
-    after: Tree,
+    before: ColumnTree,
+    after: ColumnTree,
     signal: AbortSignal
   ): Promise<StagedEntries> {
     return StagedEntries.#putting(drive, changedDriveEntries(before, after), signal)

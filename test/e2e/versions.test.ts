@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import {
+  mkdirSync,
   readdirSync,
   readFileSync,
   statSync,
@@ -83,6 +84,43 @@ interface Gc {
     readonly bytes: number
   }[]
 }
+
+test('an update knows the attributes of files that it does not read', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const machine = await sandbox.machine('publisher')
+  const source = tinyRootfs(join(sandbox.directory, 'source'))
+  const attribute = (name: string, value: string, ...files: string[]): void => {
+    for (const file of files) {
+      execFileSync('setfattr', ['-n', `user.${name}`, '-v', value, join(source, file)])
+    }
+  }
+  writeFileSync(join(source, 'etc/motd'), 'one')
+  writeFileSync(join(source, 'etc/hosts'), 'two')
+  attribute('kind', 'old', 'etc', 'etc/motd', 'etc/hosts')
+  await sleep(RACY_MS)
+  const { link } = await machine.json<Shared>('share', source, '--name', 'tiny')
+  t.is((await machine.json<Shared>('share', source, '--update', link)).filesRead, 0)
+  attribute('kind', 'new', 'etc', 'etc/hosts')
+  const third = await machine.json<Shared>('share', source, '--update', link)
+  t.is(third.filesRead, 1, 'an attribute is a change, too')
+  const read = await machine.json<Shared>('share', source, '--update', link, '--checksum')
+  t.ok(read.filesRead > 1)
+  const attributesOf = async (version: number): Promise<string> => {
+    const archive = join(sandbox.directory, `${version}.tar`)
+    const target = join(sandbox.directory, `version-${version}`)
+    mkdirSync(target)
+    await machine.ok('export', `tiny@${version}`, 'tar', archive)
+    execFileSync('tar', ['-C', target, '--xattrs', '-xf', archive])
+    const options = { cwd: target, encoding: 'utf8' } as const
+    return execFileSync('getfattr', ['-n', 'user.kind', 'etc', 'etc/motd', 'etc/hosts'], options)
+  }
+  const values = async (version: number): Promise<string[]> =>
+    [...(await attributesOf(version)).matchAll(/user\.kind="(.*)"/g)].map(([, value]) => value!)
+  t.alike(await values(1), ['old', 'old', 'old'])
+  t.alike(await values(2), ['old', 'old', 'old'], 'taken over')
+  t.alike(await values(3), ['new', 'old', 'new'])
+  t.alike(await values(4), ['new', 'old', 'new'], 'all of them read')
+})
 
 test('old versions are listed, read, compared and freed', LONG, async (t) => {
   await using sandbox = await Sandbox.open()

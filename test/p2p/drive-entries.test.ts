@@ -1,6 +1,7 @@
 import test from 'brittle'
 import { TreeBuilder } from '../../src/image/tree-builder.ts'
-import { CHUNK_BYTES, type Tree } from '../../src/image/tree.ts'
+import type { ColumnTree } from '../../src/image/column-tree.ts'
+import { CHUNK_BYTES } from '../../src/image/tree.ts'
 import { changedDriveEntries, driveEntries, isBlurred } from '../../src/p2p/drive-entries.ts'
 import { random } from '../image/trees.ts'
 
@@ -11,7 +12,7 @@ const NAMES = ['a', 'a-', 'b', '\xc3\xa9', 'f\xfe', 'f\xff', 'f\\'].map((name) =
 )
 
 /** A small tree; those of two seeds often have names in common, of the same type or of another. */
-function randomTree(next: () => number): Tree {
+function randomTree(next: () => number): ColumnTree {
   const pick = (count: number): number => Math.floor(next() * count)
   const builder = new TreeBuilder()
   for (let n = 0; n < 12; n++) builder.addChunk(n >> 1, 100, false, (n & 1) * 100)
@@ -51,11 +52,11 @@ function randomTree(next: () => number): Tree {
   return builder.finish()
 }
 
-const textOf = (tree: Tree): Map<string, string> =>
+const textOf = (tree: ColumnTree): Map<string, string> =>
   new Map([...driveEntries(tree)].map(([name, value]) => [name, JSON.stringify(value)]))
 
 /** What a reader may be shown under a name; two names that are shown alike are one entry. */
-function choices(tree: Tree): Map<string, Set<string>> {
+function choices(tree: ColumnTree): Map<string, Set<string>> {
   const shown = new Map<string, Set<string>>()
   for (const [name, value] of driveEntries(tree)) {
     const values = shown.get(name) ?? new Set()

@@ -2,7 +2,8 @@ import { compressChunk } from '../../src/image/compression.ts'
 import { compressPart, encodeIndex, pointerTo } from '../../src/image/index-codec.ts'
 import type { Manifest } from '../../src/image/manifest.ts'
 import { TreeBuilder } from '../../src/image/tree-builder.ts'
-import type { InodeAttributes, Tree } from '../../src/image/tree.ts'
+import type { ColumnTree } from '../../src/image/column-tree.ts'
+import type { InodeAttributes } from '../../src/image/tree.ts'
 import { DriveWriter } from '../../src/p2p/drive-writer.ts'
 import { HeldDrive } from '../../src/p2p/held-drive.ts'
 import type { PeerNode } from '../../src/p2p/peer-node.ts'
@@ -22,7 +23,7 @@ export async function writeTinyImage(
   files: Readonly<Record<string, string>>,
   versions: Manifest['versions'] = [],
   tamper: (packedIndex: Buffer) => Buffer = (packed) => packed
-): Promise<{ manifest: Manifest; tree: Tree }> {
+): Promise<{ manifest: Manifest; tree: ColumnTree }> {
   const builder = new TreeBuilder()
   for (const [name, content] of Object.entries(files)) {
     const { stored, raw } = compressChunk(Buffer.from(content))
@@ -107,8 +108,8 @@ export async function seedTinyImage(
 export async function commitTree(
   writer: DriveWriter,
   manifest: Manifest,
-  tree: Tree,
-  previous?: Tree
+  tree: ColumnTree,
+  previous?: ColumnTree
 ): Promise<void> {
   await writer.commit(manifest, await writer.stage(encodeIndex(tree), previous))
 }
