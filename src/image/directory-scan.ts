@@ -100,8 +100,7 @@ export class DirectoryTreeScan {
       if (sinceTurn < NAMES_A_TURN) continue
       sinceTurn = 0
       yield
-      await new Promise((resolve) => setImmediate(resolve))
-      throwIfCancelled(this.#signal)
+      await this.#giveWay()
     }
     throwIfCancelled(this.#signal)
     yield
@@ -115,16 +114,17 @@ export class DirectoryTreeScan {
   }
 
   /**
-   * Reads the attributes of files whose status was read before.
+   * Reads the attributes of files that were found, where they were left for later.
    *
-   * @throws ContainerError `SOURCE_CHANGED` when one vanished, `IO`
+   * @throws ContainerError `SOURCE_CHANGED` when one vanished, `IO`, `CANCELLED`
    */
-  readXattrs(files: FileList): void {
+  async readXattrs(files: FileList): Promise<void> {
+    if (!this.#xattrsLater) return
     using path = new SourcePath(this.#root)
     for (let i = 0; i < files.length; i++) {
+      if (i % NAMES_A_TURN === NAMES_A_TURN - 1) await this.#giveWay()
       path.enter(pathAt(files, i))
-      const terminated = reached(path, () => path.terminated)
-      this.builder.setXattrs(files.inode[i]!, readXattrsAt(terminated))
+      this.builder.setXattrs(files.inode[i]!, xattrsOf(path))
     }
   }
 
@@ -167,7 +167,7 @@ export class DirectoryTreeScan {
     const known = identity === undefined ? undefined : this.#hardlinks.get(identity)
     if (known !== undefined) return known
     const inode = this.builder.addInode(this.#attributes(type), {
-      ...(type === 'file' && this.#xattrsLater ? {} : { xattrs: this.#xattrs() }),
+      ...(type === 'file' && this.#xattrsLater ? {} : { xattrs: xattrsOf(this.#path) }),
       ...(type === 'symlink' ? { symlinkTarget: this.#target() } : {})
     })
     if (identity !== undefined) this.#hardlinks.set(identity, inode)
@@ -206,10 +206,6 @@ export class DirectoryTreeScan {
     this.#reached(() => this.#status.read(this.#path.terminated))
   }
 
-  #xattrs(): Xattr[] {
-    return readXattrsAt(this.#reached(() => this.#path.terminated))
-  }
-
   #names(): Buffer[] {
     return this.#reached(() => readdirSync(this.#path.reachable, { encoding: 'buffer' }))
   }
@@ -221,6 +217,15 @@ export class DirectoryTreeScan {
   #reached<T>(read: () => T): T {
     return reached(this.#path, read)
   }
+
+  async #giveWay(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve))
+    throwIfCancelled(this.#signal)
+  }
+}
+
+function xattrsOf(path: SourcePath): Xattr[] {
+  return readXattrsAt(reached(path, () => path.terminated))
 }
 
 function reached<T>(path: SourcePath, read: () => T): T {

@@ -43,7 +43,7 @@ export async function openDirectory(
   const startedNs = BigInt(Date.now()) * 1_000_000n
   const isIgnored = options.isIgnored ?? (await readContainerIgnore(root))
   const scan = new DirectoryTreeScan(root, { ...options, ...(isIgnored ? { isIgnored } : {}) })
-  return new DirectorySource(scan, { root, startedNs }, options)
+  return new DirectorySource(scan, { root, startedNs }, options.reader)
 }
 
 class DirectorySource implements PublishSource {
@@ -52,18 +52,16 @@ class DirectorySource implements PublishSource {
   readonly contents: FileContents
   readonly #scan: DirectoryTreeScan
   readonly #facts: Pick<DirectoryScan, 'root' | 'startedNs'>
-  readonly #xattrsLater: boolean
   #files: FileList | undefined
 
   constructor(
     scan: DirectoryTreeScan,
     facts: Pick<DirectoryScan, 'root' | 'startedNs'>,
-    { reader, xattrsLater = false }: DirectoryOptions
+    reader: ReadThread | undefined
   ) {
     this.builder = scan.builder
     this.#scan = scan
     this.#facts = facts
-    this.#xattrsLater = xattrsLater
     this.contents = new FileContents(() => this.#lists(), reader)
   }
 
@@ -89,14 +87,15 @@ class DirectorySource implements PublishSource {
     this.#files = this.#scan.allFiles()
   }
 
-  #toRead(files: FileList): FileList {
-    const toRead = filesToRead(files)
-    if (this.#xattrsLater) this.#scan.readXattrs(toRead)
-    return toRead
+  async *#lists(): AsyncGenerator<FileList, void, undefined> {
+    for await (const files of this.#found()) {
+      await this.#scan.readXattrs(files)
+      yield files
+    }
   }
 
-  async *#lists(): AsyncGenerator<FileList, void, undefined> {
-    if (this.#files) yield this.#toRead(this.#files)
+  async *#found(): AsyncGenerator<FileList, void, undefined> {
+    if (this.#files) yield filesToRead(this.#files)
     else for await (const _turn of this.#turns()) yield this.#scan.takeFiles()
   }
 }

@@ -100,20 +100,19 @@ export function* changedDriveEntries(
   const pending: DirectoryPair[] = [{ before: 0, after: 0, path: ROOTFS_FOLDER }]
   for (let at = pending.pop(); at; at = pending.pop()) {
     const arePlain = !isBlurred(at.path) && arePlainNames(after, at.after)
-    for (const pair of new EntryPairs(before, at.before, after, at.after)) {
-      const { was, is } = pair
+    for (const [old, now] of paired(before, at.before, after, at.after)) {
+      const was = old === undefined ? undefined : before.entryInode(old)
+      const is = now === undefined ? undefined : after.entryInode(now)
       const wasDirectory = was !== undefined && before.type(was) === 'directory'
       const isDirectory = is !== undefined && after.type(is) === 'directory'
-      const isEqual = was !== undefined && is !== undefined && areSame([before, was], [after, is])
+      const isEqual = was !== undefined && is !== undefined && areSame(before, was, after, is)
       // Most are equal, and making their paths is most of the work.
       if (isEqual && !isDirectory && arePlain) continue
-      const path = `${at.path}/${shownName(pair.name())}`
+      const name = now === undefined ? before.entryName(old!) : after.entryName(now)
+      const path = `${at.path}/${shownName(name)}`
       if (wasDirectory || isDirectory) {
-        const inner = {
-          before: wasDirectory ? was : undefined,
-          after: isDirectory ? is : undefined
-        }
-        pending.push({ ...inner, path })
+        const pair = { before: wasDirectory ? was : undefined, after: isDirectory ? is : undefined }
+        pending.push({ ...pair, path })
       }
       const mayBeAnothers = isBlurred(path)
       if (is !== undefined && hasEntry(after, is)) {
@@ -140,49 +139,20 @@ function arePlainNames(tree: ColumnTree, directory: number | undefined): boolean
   return isAscii(all) && !all.includes(BACKSLASH)
 }
 
-/** Entries of two directories by name, in order of names' bytes; each is good until the next. */
-class EntryPairs {
-  /** The inodes of this name, where a directory has it. */
-  was: number | undefined
-  is: number | undefined
-  readonly #before: ColumnTree
-  readonly #after: ColumnTree
-  #nextBefore: number
-  #nextAfter: number
-  readonly #endBefore: number
-  readonly #endAfter: number
-
-  constructor(
-    before: ColumnTree,
-    directoryBefore: number | undefined,
-    after: ColumnTree,
-    directoryAfter: number | undefined
-  ) {
-    this.#before = before
-    this.#after = after
-    ;[this.#nextBefore, this.#endBefore] = entryRange(before, directoryBefore)
-    ;[this.#nextAfter, this.#endAfter] = entryRange(after, directoryAfter)
-  }
-
-  *[Symbol.iterator](): Generator<this> {
-    while (this.#nextBefore < this.#endBefore || this.#nextAfter < this.#endAfter) {
-      const order = this.#order()
-      this.was = order <= 0 ? this.#before.entryInode(this.#nextBefore++) : undefined
-      this.is = order >= 0 ? this.#after.entryInode(this.#nextAfter++) : undefined
-      yield this
-    }
-  }
-
-  name(): Uint8Array {
-    return this.is === undefined
-      ? this.#before.entryName(this.#nextBefore - 1)
-      : this.#after.entryName(this.#nextAfter - 1)
-  }
-
-  #order(): number {
-    if (this.#nextBefore === this.#endBefore) return 1
-    if (this.#nextAfter === this.#endAfter) return -1
-    return compareNames([this.#before, this.#nextBefore], [this.#after, this.#nextAfter])
+/** Entries of two directories by name, in order of names' bytes. */
+function* paired(
+  before: ColumnTree,
+  directoryBefore: number | undefined,
+  after: ColumnTree,
+  directoryAfter: number | undefined
+): Generator<[entryBefore: number | undefined, entryAfter: number | undefined]> {
+  const [firstB, endB] = entryRange(before, directoryBefore)
+  const [firstA, endA] = entryRange(after, directoryAfter)
+  let b = firstB
+  let a = firstA
+  while (b < endB || a < endA) {
+    const order = b === endB ? 1 : a === endA ? -1 : compareNames(before, b, after, a)
+    yield [order <= 0 ? b++ : undefined, order >= 0 ? a++ : undefined]
   }
 }
 

@@ -20,7 +20,6 @@ declare module 'hypercore' {
     remotePublicKey: Buffer
     readonly stream: { readonly rawStream: object }
   }
-  /** A session of one append-only log. Blocks handed out are decrypted copies. */
   /** Reads of the store that are sent off together, once. */
   export interface StoreReads {
     get(key: Buffer): Promise<Buffer | null>
@@ -33,6 +32,7 @@ declare module 'hypercore' {
     readonly db: { read(options: { autoDestroy: boolean }): StoreReads }
     read(fork?: number): { read: StoreReads }
   }
+  /** A session of one append-only log. Blocks handed out are decrypted copies. */
   export default class Hypercore extends EventEmitter {
     readonly key: Buffer
     readonly discoveryKey: Buffer
