@@ -19,7 +19,6 @@ const PROGRAMS = [
   'boot/runner-main',
   'boot/mounter-main',
   'image/compress-worker',
-  'image/decode-worker',
   'image/read-worker',
   'p2p/entries-worker'
 ]

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { STDIN } from '../image/archive-stream.ts'
 import type { CleanupStack } from '../image/cleanup-stack.ts'
-import { openDirectory, scanDirectory } from '../image/directory-source.ts'
+import { openDirectory } from '../image/directory-source.ts'
 import { ContainerError } from '../image/errors.ts'
 import { DirectoryBlobs } from '../image/oci/blob-store.ts'
 import { findImage, imageKind } from '../image/oci/find-image.ts'
@@ -19,8 +19,8 @@ export interface OpenSourceOptions {
   /** Patterns of paths to leave out; directories only, as is the next. */
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
-  /** Files are read while the directory is scanned; otherwise it is scanned before this returns. */
-  readonly readsAtOnce?: boolean
+  /** Which of a directory's files must be read is known when this has ended; it is scanned until then. */
+  readonly recognised?: Promise<unknown>
   /** `os/arch[/variant]` of a container image; images only, as are the next. */
   readonly platform?: string
   /** Credentials for a registry, as skopeo reads them. */
@@ -61,14 +61,15 @@ export async function openSource(
     refusePlatform(options)
     const reader = new ReadThread()
     cleanup.defer(() => reader[Symbol.asyncDispose]())
-    const open = options.readsAtOnce === true ? openDirectory : scanDirectory
-    return open(path, {
+    const source = await openDirectory(path, {
       reader,
       signal,
-      xattrsLater: options.readsAtOnce !== true,
+      xattrsLater: options.recognised !== undefined,
       ...(exclude ? { exclude } : {}),
       ...(oneFileSystem ? { oneFileSystem: true } : {})
     })
+    if (options.recognised) await source.scanUntil(options.recognised)
+    return source
   }
   refuseDirectoryOptions(options)
   const source = await openArchive(path, { ...choice, signal }, cleanup)

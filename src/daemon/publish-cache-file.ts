@@ -6,50 +6,50 @@ import type { Manifest } from '../image/manifest.ts'
 import {
   decodePublishCache,
   encodePublishCache,
-  MAX_PUBLISH_CACHE_BYTES
+  MAX_PUBLISH_CACHE_BYTES,
+  type PublishCache
 } from '../image/publish-cache.ts'
-import { recordFiles, type DirectoryScan, type FileRecords } from '../image/unchanged-files.ts'
+import type { PublishedImage } from '../image/publish.ts'
+import { recordFiles, type DirectoryScan, type ScannedDirectory } from '../image/unchanged-files.ts'
 import type { HomePaths } from './home.ts'
 
 /**
- * What was recorded of the files of `manifest`'s version when it was published from the scanned
- * directory.
+ * What was kept of `manifest`'s version when it was published.
  *
  * @param key of the drive
- * @returns undefined where it was published from elsewhere, or nothing usable is recorded
+ * @returns undefined where nothing usable is kept
  */
 export async function readPublishCache(
   paths: HomePaths,
   key: string,
-  manifest: Manifest,
-  scan: DirectoryScan
-): Promise<FileRecords | undefined> {
+  manifest: Manifest
+): Promise<PublishCache | undefined> {
   const file = await readWhole(join(paths.publishCache, key))
   const cache = file && decodePublishCache(file)
-  const fits =
-    cache?.version === manifest.version &&
-    cache.indexDigest === manifest.index.digest &&
-    cache.device === scan.device &&
-    Buffer.compare(cache.root, scan.root) === 0
-  return fits ? cache.records : undefined
+  const fits = cache?.version === manifest.version && cache.indexDigest === manifest.index.digest
+  return fits ? cache : undefined
 }
 
-/** Records a publish. Where that fails, the next one reads every file. */
+/** Whether a version was published from this directory. */
+export function isOf({ root, device }: PublishCache, directory: ScannedDirectory): boolean {
+  return device === directory.device && Buffer.compare(root, directory.root) === 0
+}
+
+/** Keeps what the next publish can use. Where that fails, it reads every file. */
 export async function writePublishCache(
   paths: HomePaths,
   key: string,
-  manifest: Manifest,
+  { manifest, tree }: Pick<PublishedImage, 'manifest' | 'tree'>,
   scan: DirectoryScan
 ): Promise<void> {
   const { root, device } = scan
   const { version, index } = manifest
-  const records = recordFiles(scan)
+  const facts = { root, device, version, indexDigest: index.digest, records: recordFiles(scan) }
+  const encoded = encodePublishCache({ ...facts, tree })
+  if (encoded === undefined) return
   try {
     await mkdir(paths.publishCache, { recursive: true, mode: 0o700 })
-    await writeFileAtomically(
-      join(paths.publishCache, key),
-      encodePublishCache({ root, device, version, indexDigest: index.digest, records })
-    )
+    await writeFileAtomically(join(paths.publishCache, key), encoded)
   } catch (error) {
     // The version is published; this is a convenience for the next.
     if (!isContainerError(error) && systemErrorCode(error) === undefined) throw error

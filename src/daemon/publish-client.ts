@@ -9,8 +9,6 @@ import { asBuffer } from '../image/as-buffer.ts'
 import type { BlockExchange, BlockSink } from '../image/block-sink.ts'
 import type { Manifest } from '../image/manifest.ts'
 
-/** So that a request stays a small message; beyond, looking entries up is not what an update waits for. */
-export const MOST_FORESEEN = 4096
 /** So that neither process takes much memory for it: an index of some 400,000 files. */
 const MOST_ANNOUNCED_BYTES = 24 * 1024 * 1024
 
@@ -45,11 +43,7 @@ export class RemotePublish implements BlockSink {
     return this.#client.request(METHODS.publishAppend, blocks)
   }
 
-  /**
-   * Lets the daemon look up what the commit will replace. The commit needs none of it.
-   *
-   * @param paths at most {@link MOST_FORESEEN}
-   */
+  /** Lets the daemon look up what the commit will replace. The commit needs none of it. */
   async foresee(paths: readonly string[]): Promise<void> {
     await this.#client.request(METHODS.publishForesee, paths)
   }

@@ -1,5 +1,6 @@
 import type { BootProfile } from '../image/boot-profile.ts'
 import { withCleanup } from '../image/cleanup-stack.ts'
+import { DirectorySource } from '../image/directory-source.ts'
 import type { PublishProgress } from '../image/publish-options.ts'
 import { publishTree } from '../image/publish.ts'
 import { republishImage } from '../image/republish.ts'
@@ -58,8 +59,8 @@ export async function publishProfiled(
   const paths = openHome(options.home)
   using client = await DaemonClient.connect(paths)
   // Whatever is wrong with the update shall be told before all the work.
-  const previous = update === undefined ? {} : await readPrevious(client, update)
-  const { previousProfile: _replaced, ...before } = previous
+  const previous = update === undefined ? {} : await readPrevious(client, paths, update)
+  const { previousProfile: _replaced, cache: _unused, ...before } = previous
   const description = options.description ?? undefined
   const named = {
     name: options.name ?? previous.previousManifest?.name ?? UNNAMED,
@@ -76,7 +77,7 @@ export async function publishProfiled(
   const { hashes } = await stored.chunkHashes()
   const readBlock = cachedBlocks((block) => stored.block(block))
   const publish = await RemotePublish.begin(client, update === undefined ? {} : { update })
-  const { manifest } = await republishImage(
+  const published = await republishImage(
     { manifest: stored.manifest, tree, hashes, readBlock },
     profile,
     publish,
@@ -87,8 +88,9 @@ export async function publishProfiled(
       onProgress: (progress) => onProgress?.('ordering', progress)
     }
   )
+  const { manifest } = published
   const committed = await untilAborted(publish.commit(manifest), signal)
-  if (first.scan) await writePublishCache(paths, publish.key, manifest, first.scan)
+  if (first.scan) await writePublishCache(paths, publish.key, published, first.scan)
   await stored[Symbol.asyncDispose]()
   await client.request(METHODS.forget, { image: first.link })
   const { storedBytes } = tree.chunks
@@ -110,13 +112,13 @@ function storeSource(
   named: { readonly name: string; readonly signal: AbortSignal }
 ): Promise<{ link: string; scan: DirectoryScan | undefined }> {
   return withCleanup(async (cleanup) => {
-    const source = await openSource({ ...options, readsAtOnce: true }, cleanup)
+    const source = await openSource(options, cleanup)
     const publish = await RemotePublish.begin(client, { temporary: true })
     const { manifest } = await publishTree(source, publish, {
       ...named,
       onProgress: (progress) => options.onProgress?.('storing', progress)
     })
     const { link } = await untilAborted(publish.commit(manifest), named.signal)
-    return { link, scan: source.scan }
+    return { link, scan: source instanceof DirectorySource ? source.scan : undefined }
   })
 }

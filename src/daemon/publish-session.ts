@@ -82,7 +82,7 @@ export class PublishSession {
   /** Reads what a commit of these files' entries will meet, while their content is still on its way. */
   foresee(paths: readonly string[]): null {
     // Whatever is wrong, the commit meets it again.
-    this.#foreseen = this.#target.writer.lookUp(paths).catch(() => {})
+    this.#foreseen = this.#foreseen.then(() => this.#target.writer.lookUp(paths)).catch(() => {})
     return null
   }
 

@@ -1,23 +1,24 @@
-import { withCleanup, type CleanupStack } from '../image/cleanup-stack.ts'
+import { withCleanup } from '../image/cleanup-stack.ts'
 import { decodeProfile, MAX_PROFILE_BYTES } from '../image/boot-profile.ts'
 import type { ColumnTree } from '../image/column-tree.ts'
-import { DecodeThread } from '../image/decode-thread.ts'
+import { DirectorySource } from '../image/directory-source.ts'
 import { ChunkCompressors } from '../image/chunk-compressors.ts'
-import { filesToRead, pathAt, type FileList } from '../image/file-list.ts'
 import { isContainerError } from '../image/errors.ts'
 import { decodeIndex } from '../image/index-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
+import type { PublishCache } from '../image/publish-cache.ts'
 import { placeProfile, type PlacedProfile } from '../image/profile-places.ts'
 import type { PublishOptions, PublishProgress } from '../image/publish-options.ts'
 import { publishTree, type PublishSource } from '../image/publish.ts'
-import { markUnchanged } from '../image/unchanged-files.ts'
+import { UnchangedFiles } from '../image/unchanged-files.ts'
 import { untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
+import { Foresight } from './foresight.ts'
 import { openHome, type HomePaths } from './home.ts'
 import { openSource, type OpenSourceOptions } from './open-source.ts'
-import { readPublishCache, writePublishCache } from './publish-cache-file.ts'
+import { isOf, readPublishCache, writePublishCache } from './publish-cache-file.ts'
 import type { PublishCommitResponse } from './protocol.ts'
-import { MOST_FORESEEN, RemotePublish } from './publish-client.ts'
+import { RemotePublish } from './publish-client.ts'
 import { StoredVersion } from './stored-version.ts'
 
 export const UNNAMED = 'rootfs'
@@ -37,7 +38,13 @@ export interface PublishSourceOptions extends OpenSourceOptions {
   readonly onProgress?: (progress: PublishProgress) => void
 }
 
-type PreviousVersions = Pick<PublishOptions, 'previous' | 'previousManifest' | 'previousProfile'>
+type PreviousVersions = Pick<
+  PublishOptions,
+  'previous' | 'previousManifest' | 'previousProfile'
+> & {
+  /** What was kept when it was published. */
+  readonly cache?: PublishCache
+}
 
 /** What `share` tells of a completed publish. */
 export interface Published extends PublishCommitResponse {
@@ -64,7 +71,7 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
   return withCleanup(async (cleanup) => {
     const paths = openHome(options.home)
     // While the daemon starts and finds the version before, the source is scanned.
-    const connecting = connect(paths, options.update, cleanup)
+    const connecting = connect(paths, options.update)
     // Awaited below; what fails before the scan has ended is not unhandled.
     connecting.catch(() => {})
     cleanup.defer(() =>
@@ -76,9 +83,9 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
     // Threads take a while to start.
     const compressors = new ChunkCompressors()
     cleanup.defer(() => compressors[Symbol.asyncDispose]())
-    // Of an update, most files will not be read, which is known once all are scanned.
-    const readsAtOnce = options.update === undefined
-    const source = await openSource({ ...options, readsAtOnce }, cleanup)
+    // Of an update, most files will not be read, which the version before tells.
+    const recognised = options.update === undefined ? {} : { recognised: connecting }
+    const source = await openSource({ ...options, ...recognised }, cleanup)
     return await publishOpened(source, { ...(await connecting), compressors, paths }, options)
   })
 }
@@ -95,17 +102,11 @@ interface Opened extends Connected {
   readonly paths: HomePaths
 }
 
-async function connect(
-  paths: HomePaths,
-  update: string | undefined,
-  cleanup: CleanupStack
-): Promise<Connected> {
-  const decoder = update === undefined ? undefined : new DecodeThread()
-  if (decoder) cleanup.defer(() => decoder[Symbol.asyncDispose]())
+async function connect(paths: HomePaths, update: string | undefined): Promise<Connected> {
   const client = await DaemonClient.connect(paths)
   try {
     if (update === undefined) return { client, previous: {}, publish: undefined }
-    const previous = await readPrevious(client, update, decoder)
+    const previous = await readPrevious(client, paths, update)
     return { client, previous, publish: await RemotePublish.begin(client, { update }) }
   } catch (error) {
     client[Symbol.dispose]()
@@ -121,27 +122,26 @@ async function publishOpened(
   const { signal } = options
   const imageName = options.name ?? previous.previousManifest?.name ?? UNNAMED
   const publish = begun ?? (await RemotePublish.begin(client))
-  const { scan } = source
-  const { previousManifest } = previous
-  if (scan && previousManifest && previous.previous && !options.checksum) {
-    const records = await readPublishCache(paths, publish.key, previousManifest, scan)
-    if (records) {
-      markUnchanged(scan, records, previous.previous.tree)
-      // Only saves time; the commit tells of what is wrong.
-      publish.foresee(pathsToRead(scan.files)).catch(() => {})
-    }
+  const directory = source instanceof DirectorySource ? source : undefined
+  const { cache, ...versions } = previous
+  if (directory && cache && isOf(cache, directory.directory) && !options.checksum) {
+    const foresight = new Foresight(publish)
+    const unchanged = new UnchangedFiles(cache.records, cache.tree)
+    directory.recognise(unchanged, (files) => foresight.add(files))
   }
-  const { manifest, unchangedFiles } = await publishTree(source, publish, {
+  const published = await publishTree(source, publish, {
     name: imageName,
     signal,
     compressors,
-    ...previous,
+    ...versions,
     ...(options.description === undefined ? {} : { description: options.description }),
     ...(options.message === undefined ? {} : { message: options.message }),
     ...(options.onProgress ? { onProgress: options.onProgress } : {})
   })
   // Of no use and no harm where the commit fails: it is bound to this version's index.
-  const recording = source.scan && writePublishCache(paths, publish.key, manifest, source.scan)
+  const { manifest, unchangedFiles } = published
+  const scan = directory?.scan
+  const recording = scan && writePublishCache(paths, publish.key, published, scan)
   recording?.catch(() => {})
   try {
     const committed = await untilAborted(publish.commit(manifest), signal)
@@ -149,13 +149,6 @@ async function publishOpened(
   } finally {
     await recording
   }
-}
-
-/** Of files whose content may have changed, as the drive spells them; not of all where they are many. */
-function pathsToRead(all: FileList): string[] {
-  const files = filesToRead(all)
-  const length = Math.min(files.length, MOST_FORESEEN)
-  return Array.from({ length }, (_, i) => Buffer.from(pathAt(files, i)).toString())
 }
 
 /** What `share` tells of a version. */
@@ -179,25 +172,26 @@ export function publishedFacts(
 /**
  * The newest version of an image of this machine, whose chunks can be used again.
  *
- * @param decoder decodes its index. @default this thread
  * @throws ContainerError `NOT_FOUND`, `BAD_INDEX`
  */
 export async function readPrevious(
   client: DaemonClient,
-  image: string,
-  decoder?: DecodeThread
+  paths: HomePaths,
+  image: string
 ): Promise<PreviousVersions> {
   await using stored = await StoredVersion.open(client, image)
   const { manifest } = stored
-  const index = await stored.index()
-  const [tree, chunkHashes] = await Promise.all([
-    decoder ? decoder.decode(index.packed) : decodeIndex(index.packed),
-    stored.chunkHashes()
+  const [index, chunkHashes, cache] = await Promise.all([
+    stored.index(),
+    stored.chunkHashes(),
+    readPublishCache(paths, stored.key, manifest)
   ])
+  const tree = cache?.tree ?? decodeIndex(index.packed)
   const previousProfile = await readProfile(stored, tree)
   return {
     previous: { tree, index, chunkHashes },
     previousManifest: manifest,
+    ...(cache && { cache }),
     ...(previousProfile && { previousProfile })
   }
 }

@@ -5,17 +5,20 @@ import { readStoredIndex, type StoredIndex } from '../image/index-part.ts'
 import type { ColumnTree } from '../image/column-tree.ts'
 import type { Manifest, PartPointer } from '../image/manifest.ts'
 import type { DaemonClient } from './client.ts'
-import { METHODS } from './protocol.ts'
+import { METHODS, type OpenResponse } from './protocol.ts'
 
 /** The newest version of an image that is wholly on this machine, as its publisher reads it. */
 export class StoredVersion implements AsyncDisposable {
   readonly manifest: Manifest
+  /** Of the drive. */
+  readonly key: string
   readonly #client: DaemonClient
   readonly #handle: number
 
-  private constructor(client: DaemonClient, handle: number, manifest: Manifest) {
+  private constructor(client: DaemonClient, { handle, key, manifest }: OpenResponse) {
     this.#client = client
     this.#handle = handle
+    this.key = key
     this.manifest = manifest
   }
 
@@ -25,8 +28,7 @@ export class StoredVersion implements AsyncDisposable {
    */
   static async open(client: DaemonClient, image: string): Promise<StoredVersion> {
     const request = { image, peerTimeoutMs: 0, offline: true }
-    const { handle, manifest } = await client.request(METHODS.open, request)
-    return new StoredVersion(client, handle, manifest)
+    return new StoredVersion(client, await client.request(METHODS.open, request))
   }
 
   block(block: number): Promise<Buffer> {

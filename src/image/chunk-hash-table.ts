@@ -30,9 +30,9 @@ export class ChunkHashTable {
     return this.#length
   }
 
-  /** @returns the chunk's number, or undefined when the hash is new */
-  find(hash: Uint8Array): number | undefined {
-    const slot = this.#slots[this.#slotOf(hash, 0)]!
+  /** @returns the number of the chunk whose hash is at `bytes[start]`, or undefined when it is new */
+  find(bytes: Uint8Array, start = 0): number | undefined {
+    const slot = this.#slots[this.#slotOf(bytes, start)]!
     return slot === 0 ? undefined : slot - 1
   }
 
@@ -47,8 +47,8 @@ export class ChunkHashTable {
   }
 
   /** Gives a hash the next chunk number, by which whoever calls this remembers it: it is not found here. */
-  addUnfound(hash: Uint8Array): number {
-    this.#hashes.pushAll(hash)
+  addUnfound(bytes: Uint8Array, start = 0): number {
+    this.#hashes.pushRange(bytes, start, start + CHUNK_HASH_BYTES)
     return this.#length++
   }
 
@@ -59,7 +59,7 @@ export class ChunkHashTable {
 
   /** The slot of the hash at `bytes[start]`, or the free one where it belongs. */
   #slotOf(bytes: Uint8Array, start: number): number {
-    const hashes = this.#hashes.view()
+    const hashes = this.#hashes.values
     const mask = this.#slots.length - 1
     let slot = firstSlot(bytes, start) & mask
     for (let held = this.#slots[slot]!; held !== 0; held = this.#slots[slot]!) {
@@ -70,7 +70,7 @@ export class ChunkHashTable {
   }
 
   #hold(number: number): void {
-    const slot = this.#slotOf(this.#hashes.view(), number * CHUNK_HASH_BYTES)
+    const slot = this.#slotOf(this.#hashes.values, number * CHUNK_HASH_BYTES)
     if (this.#slots[slot] === 0) this.#slots[slot] = number + 1
   }
 

@@ -4,12 +4,12 @@ import { CHUNK_HASH_BYTES } from './content-batch.ts'
 import { badIndex } from './tree-limits.ts'
 import type { ChunkHashes } from './chunk-hashes.ts'
 import type { StoredIndex } from './index-part.ts'
-import type { TreeBuilder } from './tree-builder.ts'
-import type { ChunkTable, Tree } from './tree.ts'
+import type { ColumnTree } from './column-tree.ts'
+import type { ChunkTable } from './tree.ts'
 
 /** A published version whose blocks may be used again. */
 export interface PreviousVersion {
-  readonly tree: Tree
+  readonly tree: ColumnTree
   readonly chunkHashes: ChunkHashes
   readonly index: StoredIndex
 }
@@ -64,7 +64,7 @@ export class ChunkStore {
     if (previous !== undefined) return { chunk: this.reuse(previous), isNew: false }
     const chunk = this.#table.findOrAdd(hash)
     const isNew = chunk === this.#block.length
-    if (isNew) this.#addRow()
+    if (isNew) this.#addRow(0, 0, 0, 0)
     return { chunk, isNew }
   }
 
@@ -72,12 +72,13 @@ export class ChunkStore {
   reuse(previousChunk: number): number {
     const known = this.#reused[previousChunk]!
     if (known !== 0) return known - 1
-    const start = previousChunk * CHUNK_HASH_BYTES
-    const hash = this.#previous!.chunkHashes.hashes.subarray(start, start + CHUNK_HASH_BYTES)
-    const chunk = this.#table.addUnfound(hash)
+    const { tree, chunkHashes } = this.#previous!
+    const chunk = this.#table.addUnfound(chunkHashes.hashes, previousChunk * CHUNK_HASH_BYTES)
     this.#reused[previousChunk] = chunk + 1
-    this.#addRow()
-    this.#placeAsBefore(chunk, previousChunk)
+    const { block, offset, storedBytes, raw } = tree.chunks
+    const bytes = storedBytes[previousChunk]!
+    this.#addRow(block[previousChunk]!, offset[previousChunk]!, bytes, raw[previousChunk]!)
+    this.storedBytes += bytes
     return chunk
   }
 
@@ -87,21 +88,11 @@ export class ChunkStore {
     return this.#previousTable.find(hash)
   }
 
-  #addRow(): void {
-    this.#block.push(0)
-    this.#offset.push(0)
-    this.#storedBytes.push(0)
-    this.#raw.push(0)
-  }
-
-  #placeAsBefore(chunk: number, previousChunk: number): void {
-    const { block, offset, storedBytes, raw } = this.#previous!.tree.chunks
-    this.place(chunk, {
-      block: block[previousChunk]!,
-      offset: offset[previousChunk]!,
-      storedBytes: storedBytes[previousChunk]!,
-      raw: raw[previousChunk] === 1
-    })
+  #addRow(block: number, offset: number, storedBytes: number, raw: number): void {
+    this.#block.push(block)
+    this.#offset.push(offset)
+    this.#storedBytes.push(storedBytes)
+    this.#raw.push(raw)
   }
 
   place(chunk: number, { block, offset, storedBytes, raw }: StoredPlace): void {
@@ -120,17 +111,6 @@ export class ChunkStore {
       offset: this.#offset.view(),
       storedBytes: this.#storedBytes.view(),
       raw: this.#raw.view()
-    }
-  }
-
-  addTo(builder: TreeBuilder): void {
-    for (let chunk = 0; chunk < this.length; chunk++) {
-      builder.addChunk(
-        this.#block.get(chunk),
-        this.#storedBytes.get(chunk),
-        this.#raw.get(chunk) === 1,
-        this.#offset.get(chunk)
-      )
     }
   }
 }

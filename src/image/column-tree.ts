@@ -63,6 +63,37 @@ export interface DerivedColumns {
   readonly chunkBytes: Uint32Array
 }
 
+/**
+ * The same columns in objects of one shape, whoever made them. V8 compiles what goes through columns for
+ * their shape, and gives one that is put together by spreading a new shape now and then, and what was
+ * deserialized another: all that was compiled is thrown away then.
+ */
+export function inOneShape(columns: TreeColumns): TreeColumns {
+  const { length, block, offset, storedBytes, raw } = columns.chunks
+  return {
+    type: columns.type,
+    mode: columns.mode,
+    uid: columns.uid,
+    gid: columns.gid,
+    mtimeSeconds: columns.mtimeSeconds,
+    mtimeNanoseconds: columns.mtimeNanoseconds,
+    size: columns.size,
+    first: columns.first,
+    count: columns.count,
+    xattrSet: columns.xattrSet,
+    xattrSets: columns.xattrSets,
+    devices: columns.devices,
+    entryInode: columns.entryInode,
+    nameStart: columns.nameStart,
+    names: columns.names,
+    targets: columns.targets,
+    extentPosition: columns.extentPosition,
+    extentChunk: columns.extentChunk,
+    extentCount: columns.extentCount,
+    chunks: { length, block, offset, storedBytes, raw }
+  }
+}
+
 /** The columnar {@link Tree}. Made by `TreeBuilder.finish` and `decodeIndex`, which check it. */
 export class ColumnTree implements Tree {
   readonly inodeCount: number
@@ -74,17 +105,23 @@ export class ColumnTree implements Tree {
   readonly #derived: DerivedColumns
 
   constructor(columns: TreeColumns, derived: DerivedColumns) {
-    this.#columns = columns
-    this.#derived = derived
+    const { linkCount, parent, chunkBytes } = derived
+    this.#columns = inOneShape(columns)
+    this.#derived = { linkCount, parent, chunkBytes }
     this.inodeCount = columns.type.length
     this.entryCount = columns.entryInode.length
-    this.chunks = columns.chunks
-    this.chunkBytes = derived.chunkBytes
+    this.chunks = this.#columns.chunks
+    this.chunkBytes = chunkBytes
   }
 
   /** For what goes through all of the tree, and would spend its time making objects. */
   get columns(): TreeColumns {
     return this.#columns
+  }
+
+  /** What was derived from them. */
+  get derived(): DerivedColumns {
+    return this.#derived
   }
 
   /** The same tree with the same chunks, stored elsewhere. */

@@ -4,24 +4,17 @@ import { CHUNK_HASH_BYTES } from './content-batch.ts'
 import { SlotQueue } from './slot-queue.ts'
 import type { ChunkCompressors } from './chunk-compressors.ts'
 import type { ChunkStore } from './chunk-store.ts'
+import type { ColumnTree } from './column-tree.ts'
 import type { CompressedBatch } from './compress-worker.ts'
 import type { ContentBatch } from './content-batch.ts'
-import type { FileList } from './file-list.ts'
 import type { BlockSink } from './block-sink.ts'
 import type { TreeBuilder } from './tree-builder.ts'
-import type { Tree } from './tree.ts'
+import type { UnchangedFiles } from './unchanged-files.ts'
 
 /** What became of a batch so far: its new chunks' numbers, in order. */
 interface NumberedBatch {
   readonly newChunks: readonly number[]
   readonly wanted: Uint8Array
-}
-
-/** Files whose content and attributes are those of the previous version, unread. */
-export interface TakenOver {
-  /** Those that it marks as unchanged, by inodes of `tree`. */
-  readonly files: FileList
-  readonly tree: Tree
 }
 
 /**
@@ -43,27 +36,28 @@ export class ContentPublisher {
   readonly #compressors: ChunkCompressors
   readonly #sink: BlockSink
   readonly #slots: SlotQueue | undefined
-  readonly #takenOver: TakenOver | undefined
-  /** Where in {@link TakenOver.files} the next file to take over is looked for. */
-  #nextFile = 0
+  readonly #unchanged: UnchangedFiles | undefined
+  /** Those of {@link #unchanged} that were taken over. */
+  #takenOver = 0
   /** Of the file that is not complete yet. */
   #extents: { position: number; chunk: number; count: number }[] = []
   /** Settles when the last batch's append has been asked for, or will never be. */
   #asked: Promise<void> = Promise.resolve()
 
+  /** @param unchanged files that no batch has, recognised before any batch that comes behind them */
   constructor(
     builder: TreeBuilder,
     store: ChunkStore,
     compressors: ChunkCompressors,
     sink: BlockSink,
-    takenOver: TakenOver | undefined
+    unchanged: UnchangedFiles | undefined
   ) {
     this.#builder = builder
     this.#store = store
     this.#compressors = compressors
     this.#sink = sink
     this.#slots = sink.exchange && new SlotQueue(sink.exchange.layout.slots)
-    this.#takenOver = takenOver
+    this.#unchanged = unchanged
   }
 
   /**
@@ -132,28 +126,32 @@ export class ContentPublisher {
 
   /** In the order of the source, so that its chunks are numbered as if all had been read. */
   #takeOverBefore(end: number): void {
-    if (this.#takenOver === undefined) return
-    const { files, tree } = this.#takenOver
-    for (; this.#nextFile < files.length; this.#nextFile++) {
-      const inode = files.inode[this.#nextFile]!
+    const files = this.#unchanged
+    if (files === undefined) return
+    for (; this.#takenOver < files.length; this.#takenOver++) {
+      const inode = files.inode(this.#takenOver)
       if (inode >= end) return
-      const previous = files.unchanged[this.#nextFile]!
-      if (previous !== 0) this.#takeOver(inode, tree, previous)
+      this.#takeOver(inode, files.tree, files.previous(this.#takenOver))
     }
   }
 
-  #takeOver(inode: number, tree: Tree, previous: number): void {
-    for (const { position, chunk, count } of tree.extents(previous)) {
-      for (let i = 0; i < count; i++) {
-        this.#addToExtents(position + i, this.#store.reuse(chunk + i))
+  #takeOver(inode: number, { columns }: ColumnTree, previous: number): void {
+    const { extentPosition, extentChunk, extentCount } = columns
+    const first = columns.first[previous]!
+    for (let extent = first; extent < first + columns.count[previous]!; extent++) {
+      for (let i = 0; i < extentCount[extent]!; i++) {
+        const chunk = this.#store.reuse(extentChunk[extent]! + i)
+        this.#addToExtents(extentPosition[extent]! + i, chunk)
       }
     }
-    this.#builder.setContent(inode, tree.size(previous), this.#extents)
-    this.#builder.setXattrs(inode, tree.xattrs(previous))
-    this.#extents = []
+    const size = columns.size[previous]!
+    this.#builder.setContent(inode, size, this.#extents)
+    const xattrs = columns.xattrSets[columns.xattrSet[previous]!]!
+    if (xattrs.length > 0) this.#builder.setXattrs(inode, xattrs)
+    if (this.#extents.length > 0) this.#extents = []
     this.files++
     this.unchangedFiles++
-    this.bytes += tree.size(previous)
+    this.bytes += size
   }
 
   #noteArch(chunk: number, content: Uint8Array): void {

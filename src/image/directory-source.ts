@@ -3,13 +3,13 @@ import { DirectoryTreeScan } from './directory-scan.ts'
 import { readContainerIgnore } from './container-ignore.ts'
 import { ContainerError, systemErrorCode } from './errors.ts'
 import { FileContents } from './file-contents.ts'
-import { filesToRead, type FileList } from './file-list.ts'
 import { ioError } from './source-reader.ts'
 import type { ScanOptions } from './directory-scan.ts'
+import type { FileList } from './file-list.ts'
 import type { ReadThread } from './read-thread.ts'
 import type { PublishSource } from './publish.ts'
 import type { TreeBuilder } from './tree-builder.ts'
-import type { DirectoryScan } from './unchanged-files.ts'
+import type { DirectoryScan, ScannedDirectory, UnchangedFiles } from './unchanged-files.ts'
 
 export interface DirectoryOptions extends ScanOptions {
   /** Reads the files; whoever started it ends it. @default one that is started when they are read */
@@ -25,49 +25,57 @@ export interface DirectoryOptions extends ScanOptions {
 export async function scanDirectory(
   path: string,
   options: DirectoryOptions = {}
-): Promise<PublishSource> {
+): Promise<DirectorySource> {
   const source = await openDirectory(path, options)
   await source.scanAll()
   return source
 }
 
-/**
- * {@link scanDirectory} whose metadata is read while publishing, too: a file's content as soon as it is
- * found. Where some files need not be read, that would be too soon.
- */
+/** {@link scanDirectory} whose metadata is read while publishing, too: a file's content as soon as it is found. */
 export async function openDirectory(
   path: string,
   options: DirectoryOptions = {}
 ): Promise<DirectorySource> {
   const root = await openRoot(path)
-  const startedNs = BigInt(Date.now()) * 1_000_000n
+  const startedMs = Date.now()
   const isIgnored = options.isIgnored ?? (await readContainerIgnore(root))
   const scan = new DirectoryTreeScan(root, { ...options, ...(isIgnored ? { isIgnored } : {}) })
-  return new DirectorySource(scan, { root, startedNs }, options.reader)
+  return new DirectorySource(scan, { root, startedMs }, options.reader)
 }
 
-class DirectorySource implements PublishSource {
+/** Files of an update that are looked at together. */
+const FOUND_AT_ONCE = 2000
+
+export class DirectorySource implements PublishSource {
   readonly kind = 'directory'
   readonly builder: TreeBuilder
   readonly contents: FileContents
+  readonly directory: ScannedDirectory
   readonly #scan: DirectoryTreeScan
-  readonly #facts: Pick<DirectoryScan, 'root' | 'startedNs'>
+  readonly #turns: AsyncGenerator<void, void, undefined>
   #files: FileList | undefined
+  #unchanged: UnchangedFiles | undefined
+  #onRead: ((files: FileList) => void) | undefined
 
   constructor(
     scan: DirectoryTreeScan,
-    facts: Pick<DirectoryScan, 'root' | 'startedNs'>,
+    facts: Pick<ScannedDirectory, 'root' | 'startedMs'>,
     reader: ReadThread | undefined
   ) {
     this.builder = scan.builder
+    this.directory = { ...facts, device: scan.device }
     this.#scan = scan
-    this.#facts = facts
+    this.#turns = scan.turns()
     this.contents = new FileContents(() => this.#lists(), reader)
   }
 
   /** Of all that was scanned; undefined before. */
   get scan(): DirectoryScan | undefined {
-    return this.#files && { ...this.#facts, device: this.#scan.device, files: this.#files }
+    return this.#files && { ...this.directory, files: this.#files }
+  }
+
+  get unchanged(): UnchangedFiles | undefined {
+    return this.#unchanged
   }
 
   get totalFiles(): number {
@@ -79,24 +87,55 @@ class DirectorySource implements PublishSource {
   }
 
   async scanAll(): Promise<void> {
-    for await (const _turn of this.#turns());
+    while (await this.#scanOn());
   }
 
-  async *#turns(): AsyncGenerator<void, void, undefined> {
-    yield* this.#scan.turns()
+  /** Scans until something else has ended, or failed. */
+  async scanUntil(ended: Promise<unknown>): Promise<void> {
+    const other = { hasEnded: false }
+    const end = (): void => {
+      other.hasEnded = true
+    }
+    ended.then(end, end)
+    while (!other.hasEnded && (await this.#scanOn()));
+  }
+
+  /**
+   * Leaves out of what is read the files that are as they were, from the first on: to be called before
+   * anything is read.
+   *
+   * @param onRead is told of those that are read, before they are
+   */
+  recognise(unchanged: UnchangedFiles, onRead: (files: FileList) => void): void {
+    this.#unchanged = unchanged
+    this.#onRead = onRead
+  }
+
+  /** @returns whether there may be more */
+  async #scanOn(): Promise<boolean> {
+    if (!(await this.#turns.next()).done) return true
     this.#files = this.#scan.allFiles()
+    return false
   }
 
   async *#lists(): AsyncGenerator<FileList, void, undefined> {
-    for await (const files of this.#found()) {
+    for await (const found of this.#found()) {
+      const files = this.#unchanged?.takeFrom(found) ?? found
+      if (files.length === 0) continue
       await this.#scan.readXattrs(files)
+      this.#onRead?.(files)
       yield files
     }
   }
 
   async *#found(): AsyncGenerator<FileList, void, undefined> {
-    if (this.#files) yield filesToRead(this.#files)
-    else for await (const _turn of this.#turns()) yield this.#scan.takeFiles()
+    yield this.#scan.takeFiles()
+    while (await this.#scanOn()) {
+      // Of an update, few are left to be read, and each list costs a message.
+      const isEnough = !this.#unchanged || this.#scan.found >= FOUND_AT_ONCE
+      if (isEnough) yield this.#scan.takeFiles()
+    }
+    yield this.#scan.takeFiles()
   }
 }
 

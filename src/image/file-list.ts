@@ -12,26 +12,11 @@ export interface FileList {
   readonly pathStart: Uint32Array
   /** `STATUS_WORDS` a file, of when it was scanned. */
   readonly statuses: Uint32Array
-  /**
-   * Inode of the previous version that has the file's content, for files that need not be read; 0,
-   * which is a directory everywhere, for the others.
-   */
-  readonly unchanged: Uint32Array
 }
 
 /** What stat(2) told of file `i` when it was scanned. */
 export function statusAt({ statuses }: Pick<FileList, 'statuses'>, i: number): FileStatus {
   return new FileStatus(statuses, i * STATUS_WORDS)
-}
-
-/** Those of a list that are not marked as unchanged. */
-export function filesToRead(files: FileList): FileList {
-  if (files.unchanged.every((previous) => previous === 0)) return files
-  const changed = new FileListBuilder(files.root)
-  for (let i = 0; i < files.length; i++) {
-    if (files.unchanged[i] === 0) changed.add(files.inode[i]!, pathAt(files, i), statusAt(files, i))
-  }
-  return changed.finish()
 }
 
 /** Path of file `i`, relative to the root. */
@@ -51,10 +36,11 @@ export class FileListBuilder {
     this.#pathStart.push(0)
   }
 
-  add(inode: number, path: Uint8Array, status: FileStatus): void {
-    this.#statuses.pushAll(status.toWords())
+  /** @param paths has the file's, relative to the root, in `[start, end)` */
+  add(inode: number, paths: Uint8Array, start: number, end: number, status: FileStatus): void {
+    status.pushTo(this.#statuses)
     this.#inode.push(inode)
-    this.#paths.pushAll(path)
+    this.#paths.pushRange(paths, start, end)
     this.#pathStart.push(this.#paths.length)
   }
 
@@ -64,18 +50,16 @@ export class FileListBuilder {
 
   /** A copy of the files from number `first` on, with memory of its own: posting a view posts all that is behind it. */
   since(first: number): FileList {
-    const length = this.length - first
     const starts = this.#pathStart.view().slice(first)
     const [start = 0] = starts
     return {
-      length,
+      length: this.length - first,
       root: this.#root,
       inode: this.#inode.view().slice(first),
       // A Buffer's own `slice` would be a view.
       paths: Uint8Array.from(this.#paths.view().subarray(start)),
       pathStart: starts.map((path) => path - start),
-      statuses: this.#statuses.view().slice(first * STATUS_WORDS),
-      unchanged: new Uint32Array(length)
+      statuses: this.#statuses.view().slice(first * STATUS_WORDS)
     }
   }
 
@@ -86,8 +70,7 @@ export class FileListBuilder {
       inode: this.#inode.view(),
       paths: this.#paths.view(),
       pathStart: this.#pathStart.view(),
-      statuses: this.#statuses.view(),
-      unchanged: new Uint32Array(this.#inode.length)
+      statuses: this.#statuses.view()
     }
   }
 }

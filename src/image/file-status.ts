@@ -1,5 +1,6 @@
+import type { GrowingColumn } from './growing-column.ts'
+
 const WORD = 2 ** 32
-const NANOSECONDS = 1_000_000_000n
 
 /** Words of 32 bits that a {@link FileStatus} takes. */
 export const STATUS_WORDS = 12
@@ -48,13 +49,13 @@ export class FileStatus {
     return this.#word(MTIME + 2)
   }
 
-  /** Since the epoch. */
-  get mtimeNs(): bigint {
-    return this.#nanoseconds(MTIME)
+  /** Since the epoch, as exact as a number can be. */
+  get mtimeMs(): number {
+    return this.#milliseconds(MTIME)
   }
 
-  get ctimeNs(): bigint {
-    return this.#nanoseconds(CTIME)
+  get ctimeMs(): number {
+    return this.#milliseconds(CTIME)
   }
 
   /** Whether a file is the same and unchanged, as far as stat(2) can tell. */
@@ -65,9 +66,9 @@ export class FileStatus {
     return true
   }
 
-  /** Its {@link STATUS_WORDS}; of one that is read anew, until then. */
-  toWords(): Uint32Array {
-    return this.words.subarray(this.#start, this.#start + STATUS_WORDS)
+  /** Pushes its {@link STATUS_WORDS}. */
+  pushTo(column: GrowingColumn<Uint32Array>): void {
+    column.pushRange(this.words, this.#start, this.#start + STATUS_WORDS)
   }
 
   #word(word: number): number {
@@ -78,7 +79,7 @@ export class FileStatus {
     return this.#word(word) + (this.#word(word + 1) | 0) * WORD
   }
 
-  #nanoseconds(word: number): bigint {
-    return BigInt(this.#seconds(word)) * NANOSECONDS + BigInt(this.#word(word + 2))
+  #milliseconds(word: number): number {
+    return this.#seconds(word) * 1e3 + this.#word(word + 2) / 1e6
   }
 }

@@ -17,11 +17,11 @@ export function encodeHashDelta(hashes: Uint8Array, base: Uint8Array): Buffer {
   const count = hashes.length / CHUNK_HASH_BYTES
   let ended = 0
   for (let next = 0; next < count;) {
-    const start = table.find(hashAt(hashes, next)) ?? 0
+    const start = table.find(hashes, next * CHUNK_HASH_BYTES) ?? 0
     const taken = commonHashes(hashes, next, base, start)
     next += taken
     const firstNew = next
-    while (next < count && table.find(hashAt(hashes, next)) === undefined) next++
+    while (next < count && table.find(hashes, next * CHUNK_HASH_BYTES) === undefined) next++
     writer.varint(taken)
     writer.signed(taken === 0 ? 0 : start - ended)
     if (taken > 0) ended = start + taken
@@ -59,10 +59,6 @@ export function decodeHashDelta(delta: Uint8Array, base: Uint8Array, chunks: num
   }
   if (length !== chunks * CHUNK_HASH_BYTES) throw badIndex('it has fewer hashes than chunks')
   return new Uint8Array(Buffer.concat(parts, length))
-}
-
-function hashAt(hashes: Uint8Array, n: number): Uint8Array {
-  return hashes.subarray(n * CHUNK_HASH_BYTES, (n + 1) * CHUNK_HASH_BYTES)
 }
 
 /** How many hashes are the same from `a`'s number `n` and `b`'s number `m` on. */

@@ -1,7 +1,8 @@
 import { MAX_BLOCK_BYTES } from './block-packer.ts'
-import { ColumnTree, DIRECTORY, FILE, SYMLINK, TYPE_CODE } from './column-tree.ts'
+import { ColumnTree, DIRECTORY, FILE, inOneShape, SYMLINK, TYPE_CODE } from './column-tree.ts'
 import { ContainerError } from './errors.ts'
 import {
+  eachColumn,
   INDEX_COLUMNS,
   INDEX_MAGIC,
   INDEX_VERSION,
@@ -30,13 +31,12 @@ import {
   checkXattrs,
   chunkCount
 } from './tree-limits.ts'
-import type { DerivedColumns, DeviceNumber, TreeColumns } from './column-tree.ts'
-import type { IndexColumn } from './index-format.ts'
+import type { DeviceNumber } from './column-tree.ts'
 import type { ChunkTable, Xattr } from './tree.ts'
 
 const NOTHING = new Uint8Array(0)
 
-type Readers = Readonly<Record<IndexColumn, PackedReader>>
+type Readers = ReturnType<typeof eachColumn<PackedReader>>
 
 interface Counts {
   readonly inodes: number
@@ -53,11 +53,6 @@ interface Counts {
  * @throws ContainerError `BAD_INDEX`, or `UNSUPPORTED_VERSION` for an index of a later release
  */
 export function decodeIndex(packed: Uint8Array): ColumnTree {
-  return new ColumnTree(...decodeColumns(packed))
-}
-
-/** What {@link decodeIndex} makes a tree of. */
-export function decodeColumns(packed: Uint8Array): [columns: TreeColumns, derived: DerivedColumns] {
   if (packed.length > MAX_INDEX_BYTES) throw badIndex(`${packed.length} bytes are too many`)
   const reader = new PackedReader(packed)
   if (INDEX_MAGIC.compare(reader.bytes(INDEX_MAGIC.length)) !== 0) throw badIndex('it is none')
@@ -74,23 +69,21 @@ export function decodeColumns(packed: Uint8Array): [columns: TreeColumns, derive
     extents: reader.varint(MAX_EXTENTS),
     chunks: reader.varint(MAX_CHUNKS)
   }
-  const readers = Object.fromEntries(
-    INDEX_COLUMNS.map((name) => {
-      const isThere = name !== 'chunkOffsets' || hasOffsets
-      return [name, new PackedReader(isThere ? reader.block(MAX_INDEX_BYTES) : NOTHING)]
-    })
-  ) as unknown as Readers
+  const readers = eachColumn((name) => {
+    const isThere = name !== 'chunkOffsets' || hasOffsets
+    return new PackedReader(isThere ? reader.block(MAX_INDEX_BYTES) : NOTHING)
+  })
   reader.end()
   checkCounts(counts, readers)
   if (hasOffsets && counts.chunks > readers.chunkOffsets.remaining) throw countsDoNotFit()
 
-  const columns = {
+  const columns = inOneShape({
     ...decodeInodes(counts, readers),
     ...decodeEntries(counts, readers),
     chunks: decodeChunks(counts, readers, hasOffsets)
-  }
+  })
   for (const name of INDEX_COLUMNS) readers[name].end()
-  return [columns, checkTree(columns)]
+  return new ColumnTree(columns, checkTree(columns))
 }
 
 /** Every item takes at least a byte of its column, so a column's length bounds its count. */

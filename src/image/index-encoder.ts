@@ -1,23 +1,27 @@
-import { TYPE_CODE } from './column-tree.ts'
-import { INDEX_COLUMNS, INDEX_MAGIC, INDEX_VERSION, SEQUENTIAL } from './index-format.ts'
+import { DIRECTORY, FILE, SYMLINK, TYPE_CODE } from './column-tree.ts'
+import {
+  eachColumn,
+  INDEX_COLUMNS,
+  INDEX_MAGIC,
+  INDEX_VERSION,
+  SEQUENTIAL
+} from './index-format.ts'
 import { PackedWriter } from './packed-bytes.ts'
 import { chunkCount } from './tree-limits.ts'
-import type { IndexColumn } from './index-format.ts'
-import type { Extent, InodeAttributes, Tree, Xattr } from './tree.ts'
+import type { ColumnTree, TreeColumns } from './column-tree.ts'
+import type { Xattr } from './tree.ts'
 
-type Columns = Readonly<Record<IndexColumn, PackedWriter>>
+type Columns = ReturnType<typeof eachColumn<PackedWriter>>
 
 /**
  * Packs a tree: numbers of one kind side by side, as varints of what is hard to predict. Meant to be
  * compressed afterwards. Format: `docs/image-format.md`.
  */
-export function encodeIndex(tree: Tree): Buffer {
-  const columns = Object.fromEntries(
-    INDEX_COLUMNS.map((name) => [name, new PackedWriter()])
-  ) as unknown as Columns
-  const extentCount = encodeInodes(tree, columns)
-  encodeEntries(tree, columns)
-  encodeChunks(tree, columns)
+export function encodeIndex(tree: ColumnTree): Buffer {
+  const columns = eachColumn(() => new PackedWriter())
+  encodeInodes(tree.columns, columns)
+  encodeEntries(tree.columns, columns)
+  encodeChunks(tree.columns, columns)
 
   const packed = new PackedWriter()
   packed.bytes(INDEX_MAGIC)
@@ -25,7 +29,7 @@ export function encodeIndex(tree: Tree): Buffer {
     INDEX_VERSION,
     tree.inodeCount,
     tree.entryCount,
-    extentCount,
+    extentsOfFiles(tree.columns),
     tree.chunks.length
   ]) {
     packed.varint(number)
@@ -34,60 +38,79 @@ export function encodeIndex(tree: Tree): Buffer {
   return packed.view()
 }
 
-function encodeInodes(tree: Tree, columns: Columns): number {
+function extentsOfFiles({ type, count }: TreeColumns): number {
+  let extents = 0
+  for (let inode = 0; inode < type.length; inode++) {
+    if (type[inode] === FILE) extents += count[inode]!
+  }
+  return extents
+}
+
+function encodeInodes(tree: TreeColumns, columns: Columns): void {
   const attributeSets = new AttributeSets(columns.attributeSets)
   const xattrSets = new Map<readonly Xattr[], number>()
   let seconds = 0
   let lastWithXattrs = -1
   let nextChunk = 0
-  let extentCount = 0
-  for (let inode = 0; inode < tree.inodeCount; inode++) {
-    const attributes = tree.attributes(inode)
-    columns.attributeSet.varint(attributeSets.number(attributes))
-    columns.mtimeSeconds.signed(attributes.mtimeSeconds - seconds)
-    seconds = attributes.mtimeSeconds
-    columns.mtimeNanoseconds.varint(attributes.mtimeNanoseconds)
-    if (attributes.type === 'character' || attributes.type === 'block') {
-      columns.devices.varint(attributes.deviceMajor)
-      columns.devices.varint(attributes.deviceMinor)
-    } else if (attributes.type === 'directory') {
-      columns.entryCounts.varint(tree.directoryEntryCount(inode))
-    } else if (attributes.type === 'symlink') {
-      columns.targetLengths.varint(tree.size(inode))
-      columns.targetBytes.bytes(tree.symlinkTarget(inode))
-    } else if (attributes.type === 'file') {
-      const extents = tree.extents(inode)
-      columns.sizes.varint(tree.size(inode))
-      encodeLayout(extents, tree.size(inode), nextChunk, columns.layouts)
-      for (const { chunk, count } of extents) nextChunk = Math.max(nextChunk, chunk + count)
-      extentCount += extents.length
+  for (let inode = 0; inode < tree.type.length; inode++) {
+    columns.attributeSet.varint(attributeSets.number(tree, inode))
+    columns.mtimeSeconds.signed(tree.mtimeSeconds[inode]! - seconds)
+    seconds = tree.mtimeSeconds[inode]!
+    columns.mtimeNanoseconds.varint(tree.mtimeNanoseconds[inode]!)
+    const type = tree.type[inode]!
+    const count = tree.count[inode]!
+    if (type === FILE) {
+      columns.sizes.varint(tree.size[inode]!)
+      nextChunk = encodeLayout(tree, inode, nextChunk, columns.layouts)
+    } else if (type === DIRECTORY) {
+      columns.entryCounts.varint(count)
+    } else if (type === SYMLINK) {
+      const first = tree.first[inode]!
+      columns.targetLengths.varint(count)
+      columns.targetBytes.bytes(tree.targets.subarray(first, first + count))
+    } else if (type === TYPE_CODE.character || type === TYPE_CODE.block) {
+      const { major, minor } = tree.devices.get(inode)!
+      columns.devices.varint(major)
+      columns.devices.varint(minor)
     }
-    const xattrs = tree.xattrs(inode)
-    if (xattrs.length > 0) {
+    const xattrSet = tree.xattrSet[inode]!
+    if (xattrSet !== 0) {
       columns.xattrInodes.varint(inode - lastWithXattrs - 1)
+      const xattrs = tree.xattrSets[xattrSet]!
       columns.xattrInodes.varint(xattrSetNumber(xattrs, xattrSets, columns.xattrSets))
       lastWithXattrs = inode
     }
   }
-  return extentCount
 }
 
-/** Distinct combinations of type, mode and owner are few. */
+/** Distinct combinations of type, mode and owner are few, and most inodes have their neighbour's. */
 class AttributeSets {
   readonly #numbers = new Map<string, number>()
   readonly #column: PackedWriter
+  #last = { inode: -1, number: 0 }
 
   constructor(column: PackedWriter) {
     this.#column = column
   }
 
-  number({ type, mode, uid, gid }: InodeAttributes): number {
-    const key = `${type} ${mode} ${uid} ${gid}`
-    const known = this.#numbers.get(key)
-    if (known !== undefined) return known
-    for (const number of [TYPE_CODE[type], mode, uid, gid]) this.#column.varint(number)
-    this.#numbers.set(key, this.#numbers.size)
-    return this.#numbers.size - 1
+  number({ type, mode, uid, gid }: TreeColumns, inode: number): number {
+    const last = this.#last
+    const isAsLast =
+      last.inode >= 0 &&
+      type[inode] === type[last.inode] &&
+      mode[inode] === mode[last.inode] &&
+      uid[inode] === uid[last.inode] &&
+      gid[inode] === gid[last.inode]
+    if (isAsLast) return last.number
+    const set = [type[inode]!, mode[inode]!, uid[inode]!, gid[inode]!]
+    const key = set.join(' ')
+    const number = this.#numbers.get(key) ?? this.#numbers.size
+    if (number === this.#numbers.size) {
+      for (const part of set) this.#column.varint(part)
+      this.#numbers.set(key, number)
+    }
+    this.#last = { inode, number }
+    return number
   }
 }
 
@@ -108,61 +131,75 @@ function xattrSetNumber(
   return numbers.size - 1
 }
 
+/**
+ * @param nextChunk lowest number that no file before used
+ * @returns the same for the next file
+ */
 function encodeLayout(
-  extents: readonly Extent[],
-  size: number,
+  tree: TreeColumns,
+  inode: number,
   nextChunk: number,
   column: PackedWriter
-): void {
-  const [only] = extents
-  const chunks = chunkCount(size)
+): number {
+  const { extentPosition, extentChunk, extentCount } = tree
+  const first = tree.first[inode]!
+  const count = tree.count[inode]!
+  const chunks = chunkCount(tree.size[inode]!)
   const isSequential =
-    only === undefined
+    count === 0
       ? chunks === 0
-      : extents.length === 1 && only.chunk === nextChunk && only.count === chunks
+      : count === 1 && extentChunk[first] === nextChunk && extentCount[first] === chunks
   if (isSequential) {
     column.varint(SEQUENTIAL)
-    return
+    return nextChunk + chunks
   }
-  column.varint(extents.length + 1)
+  column.varint(count + 1)
   let position = 0
   let chunk = nextChunk
-  for (const extent of extents) {
-    column.varint(extent.position - position)
-    column.signed(extent.chunk - chunk)
-    column.varint(extent.count)
-    position = extent.position + extent.count
-    chunk = extent.chunk + extent.count
+  let next = nextChunk
+  for (let extent = first; extent < first + count; extent++) {
+    column.varint(extentPosition[extent]! - position)
+    column.signed(extentChunk[extent]! - chunk)
+    column.varint(extentCount[extent]!)
+    position = extentPosition[extent]! + extentCount[extent]!
+    chunk = extentChunk[extent]! + extentCount[extent]!
+    next = Math.max(next, chunk)
   }
+  return next
 }
 
-function encodeEntries(tree: Tree, columns: Columns): void {
+function encodeEntries(tree: TreeColumns, columns: Columns): void {
+  const { type, first, count, nameStart, names, entryInode } = tree
   let nextInode = 1
-  for (let directory = 0; directory < tree.inodeCount; directory++) {
-    const first = tree.firstEntry(directory)
-    const count = tree.directoryEntryCount(directory)
-    let previous: Uint8Array = Buffer.alloc(0)
-    for (let entry = first; entry < first + count; entry++) {
-      const name = tree.entryName(entry)
-      const prefix = commonPrefix(previous, name)
+  for (let directory = 0; directory < type.length; directory++) {
+    if (type[directory] !== DIRECTORY) continue
+    const from = first[directory]!
+    // The name before, empty at first.
+    let before = nameStart[from]!
+    for (let entry = from; entry < from + count[directory]!; entry++) {
+      const start = nameStart[entry]!
+      const end = nameStart[entry + 1]!
+      const prefix = commonPrefix(names, before, start, end)
       columns.namePrefixes.varint(prefix)
-      columns.nameSuffixes.varint(name.length - prefix)
-      columns.nameBytes.bytes(name.subarray(prefix))
-      previous = name
-      const inode = tree.entryInode(entry)
+      columns.nameSuffixes.varint(end - start - prefix)
+      columns.nameBytes.range(names, start + prefix, end)
+      before = start
+      const inode = entryInode[entry]!
       columns.entryInodes.signed(inode - nextInode)
       nextInode = inode + 1
     }
   }
 }
 
-function commonPrefix(a: Uint8Array, b: Uint8Array): number {
+/** Of `names[before, start)` and `names[start, end)`. */
+function commonPrefix(names: Uint8Array, before: number, start: number, end: number): number {
+  const most = Math.min(start - before, end - start)
   let length = 0
-  while (length < a.length && a[length] === b[length]) length++
+  while (length < most && names[before + length] === names[start + length]) length++
   return length
 }
 
-function encodeChunks({ chunks }: Tree, columns: Columns): void {
+function encodeChunks({ chunks }: TreeColumns, columns: Columns): void {
   let last = -1
   let end = 0
   for (let chunk = 0; chunk < chunks.length; chunk++) {

@@ -1,3 +1,5 @@
+import { compareBytes } from './compare-bytes.ts'
+import { DIRECTORY, type ColumnTree } from './column-tree.ts'
 import type { Tree } from './tree.ts'
 
 const SLASH = 0x2f
@@ -5,31 +7,54 @@ const SLASH = 0x2f
 /**
  * {@link lookupPath} of many paths: one directory's, asked for one after the other, cost one lookup each,
  * and in order of their names less than that.
- *
- * @returns looks a path up
  */
-export function pathLookup(tree: Tree): (path: Uint8Array) => number | undefined {
-  let parent: Uint8Array | undefined
-  let directory: number | undefined
-  let next = 0
-  return (path) => {
-    const end = Math.max(path.lastIndexOf(SLASH), 0)
-    const above = path.subarray(0, end)
-    if (parent === undefined || Buffer.compare(parent, above) !== 0) {
-      parent = above
-      directory = end === 0 ? 0 : lookupPath(tree, above)
-      next = directory === undefined ? 0 : tree.firstEntry(directory)
-    }
-    if (directory === undefined || tree.type(directory) !== 'directory') return undefined
-    const name = end === 0 ? path : path.subarray(end + 1)
-    const last = tree.firstEntry(directory) + tree.directoryEntryCount(directory)
-    if (next < last && Buffer.compare(tree.entryName(next), name) === 0) {
-      return tree.entryInode(next++)
-    }
-    const entry = tree.findEntry(directory, name)
+export class PathLookup {
+  readonly #tree: ColumnTree
+  /** Directory part of the last path, `#bytes[#start, #end)`. */
+  #bytes: Uint8Array = new Uint8Array(0)
+  #start = 0
+  #end = 0
+  /** The directory, where there is one; the root at first. */
+  #directory: number | undefined = 0
+  /** Entry behind the one that was found last. */
+  #next: number
+
+  constructor(tree: ColumnTree) {
+    this.#tree = tree
+    this.#next = tree.firstEntry(0)
+  }
+
+  /** Inode of the path `bytes[start, end)`. */
+  find(bytes: Uint8Array, start: number, end: number): number | undefined {
+    let slash = end - 1
+    while (slash > start && bytes[slash] !== SLASH) slash--
+    this.#enter(bytes, start, slash)
+    if (this.#directory === undefined) return undefined
+    const nameStart = slash === start ? start : slash + 1
+    const entry = this.#findEntry(this.#directory, bytes, nameStart, end)
     if (entry === undefined) return undefined
-    next = entry + 1
-    return tree.entryInode(entry)
+    this.#next = entry + 1
+    return this.#tree.columns.entryInode[entry]
+  }
+
+  #enter(bytes: Uint8Array, start: number, end: number): void {
+    if (compareBytes(this.#bytes, this.#start, this.#end, bytes, start, end) === 0) return
+    this.#bytes = bytes
+    this.#start = start
+    this.#end = end
+    const inode = end === start ? 0 : lookupPath(this.#tree, bytes.subarray(start, end))
+    const isDirectory = inode !== undefined && this.#tree.columns.type[inode] === DIRECTORY
+    this.#directory = isDirectory ? inode : undefined
+    this.#next = isDirectory ? this.#tree.firstEntry(inode) : 0
+  }
+
+  #findEntry(directory: number, bytes: Uint8Array, start: number, end: number): number | undefined {
+    const { first, count, names, nameStart } = this.#tree.columns
+    const next = this.#next
+    const isNext =
+      next < first[directory]! + count[directory]! &&
+      compareBytes(names, nameStart[next]!, nameStart[next + 1]!, bytes, start, end) === 0
+    return isNext ? next : this.#tree.findEntry(directory, bytes.subarray(start, end))
   }
 }
 

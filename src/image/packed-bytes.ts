@@ -39,6 +39,15 @@ export class PackedWriter {
     this.length += bytes.length
   }
 
+  /** `bytes[start, end)`: of few, faster than a view of them. */
+  range(bytes: Uint8Array, start: number, end: number): void {
+    this.#reserve(end - start)
+    const own = this.#bytes
+    let length = this.length
+    for (let i = start; i < end; i++) own[length++] = bytes[i]!
+    this.length = length
+  }
+
   /** Length, then bytes. */
   block(bytes: Uint8Array): void {
     this.varint(bytes.length)

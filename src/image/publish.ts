@@ -11,7 +11,7 @@ import type { ContentBatch, ContentSource } from './content-batch.ts'
 import type { Manifest, StartCommand } from './manifest.ts'
 import type { PublishOptions } from './publish-options.ts'
 import type { TreeBuilder } from './tree-builder.ts'
-import type { DirectoryScan } from './unchanged-files.ts'
+import type { UnchangedFiles } from './unchanged-files.ts'
 
 /** Something to publish. Content is still to come, and of what streams by, the metadata too. */
 export interface PublishSource {
@@ -20,8 +20,8 @@ export interface PublishSource {
   /** Everything but the content of files, once all of `contents` has gone by. */
   readonly builder: TreeBuilder
   readonly contents: ContentSource
-  /** Of a directory once it is scanned, whose files a publisher may recognise again. */
-  readonly scan?: DirectoryScan | undefined
+  /** Files that `contents` leaves out, of the version that is published again. */
+  readonly unchanged?: UnchangedFiles | undefined
   /** Estimates for progress, exact for directories; 0 where nobody knows. */
   readonly totalFiles: number
   readonly totalBytes: number
@@ -55,7 +55,7 @@ export async function publishTree(
   const store = new ChunkStore(options.previous)
   const content = await publishContent(source, sink, store, options)
   throwIfCancelled(options.signal)
-  store.addTo(source.builder)
+  source.builder.addChunks(store.chunkTable())
   const tree = source.builder.finish()
   // Programs that were not read told their architecture then.
   const known = content.unchangedFiles > 0 ? options.previousManifest?.arch : undefined
@@ -75,13 +75,13 @@ async function publishContent(
   source: PublishSource,
   sink: BlockSink,
   store: ChunkStore,
-  { previous, threads, compressors: started, signal, onProgress }: PublishOptions
+  { threads, compressors: started, signal, onProgress }: PublishOptions
 ): Promise<ContentPublisher> {
   await using own = started ? undefined : new ChunkCompressors(threads)
   const compressors = (started ?? own)!
   if (sink.exchange) compressors.useExchange(sink.exchange.layout)
-  const takenOver = source.scan && previous && { files: source.scan.files, tree: previous.tree }
-  const content = new ContentPublisher(source.builder, store, compressors, sink, takenOver)
+  const { builder, unchanged } = source
+  const content = new ContentPublisher(builder, store, compressors, sink, unchanged)
   const pending: Promise<void>[] = []
   const report = (): void =>
     onProgress?.({

@@ -1,17 +1,18 @@
+import { compareBytes } from './compare-bytes.ts'
 import { FILE, SYMLINK, type ColumnTree } from './column-tree.ts'
 
 /** Order of the names of two entries, by bytes: negative where the first comes before. */
 export function compareNames(a: ColumnTree, entryA: number, b: ColumnTree, entryB: number): number {
   const from = a.columns
   const to = b.columns
-  let i = from.nameStart[entryA]!
-  let j = to.nameStart[entryB]!
-  const endA = from.nameStart[entryA + 1]!
-  const endB = to.nameStart[entryB + 1]!
-  for (; i < endA && j < endB; i++, j++) {
-    if (from.names[i] !== to.names[j]) return from.names[i]! - to.names[j]!
-  }
-  return endA - i - (endB - j)
+  return compareBytes(
+    from.names,
+    from.nameStart[entryA]!,
+    from.nameStart[entryA + 1]!,
+    to.names,
+    to.nameStart[entryB]!,
+    to.nameStart[entryB + 1]!
+  )
 }
 
 /** Whether two inodes have the same type, attributes, size and target, and their content at the same places. */

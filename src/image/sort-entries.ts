@@ -1,3 +1,4 @@
+import { compareBytes } from './compare-bytes.ts'
 import { DIRECTORY } from './column-tree.ts'
 
 /** Directory entries as they were added: entry `e` is named `names[nameStart[e], nameStart[e + 1])`. */
@@ -21,7 +22,7 @@ export function sortEntries(
   const order = groupByDirectory(entries, inodes)
   const { names, nameStart } = entries
   const compare = (a: number, b: number): number =>
-    names.compare(names, nameStart[b], nameStart[b + 1], nameStart[a], nameStart[a + 1])
+    compareBytes(names, nameStart[a]!, nameStart[a + 1]!, names, nameStart[b]!, nameStart[b + 1]!)
   for (let inode = 0; inode < inodes.type.length; inode++) {
     if (inodes.type[inode] !== DIRECTORY) continue
     const first = inodes.first[inode]!
@@ -64,11 +65,17 @@ function gather(entries: UnsortedEntries, order: Uint32Array): SortedEntries {
   const nameStart = new Uint32Array(order.length + 1)
   const names = Buffer.allocUnsafe(entries.names.length)
   let end = 0
-  for (let i = 0; i < order.length; i++) {
-    const entry = order[i]!
-    inode[i] = entries.inode[entry]!
-    nameStart[i] = end
-    end += entries.names.copy(names, end, entries.nameStart[entry], entries.nameStart[entry + 1])
+  for (let i = 0; i < order.length;) {
+    const start = entries.nameStart[order[i]!]!
+    const moved = end - start
+    // Names that stay side by side, as most of a directory do, are copied together.
+    let entry = order[i]!
+    do {
+      inode[i] = entries.inode[entry]!
+      nameStart[i] = entries.nameStart[entry]! + moved
+      entry++
+    } while (order[++i] === entry)
+    end += entries.names.copy(names, end, start, entries.nameStart[entry])
   }
   nameStart[order.length] = end
   return { inode, nameStart, names }

@@ -30,14 +30,36 @@ export class SourcePath implements Disposable {
     this.#end(this.#directoryLength)
   }
 
-  /** Goes to a name in the directory. */
-  name(name: Uint8Array): void {
-    this.#end(this.#append(name))
+  /** Goes to a name in the directory. @param name latin1 text of its bytes, whatever encoding they are in */
+  name(name: string): void {
+    const start = this.#reserve(name.length)
+    this.#bytes.write(name, start, 'latin1')
+    this.#end(start + name.length)
+  }
+
+  /** What the ranges below are of, and {@link absolute} the beginning. */
+  get bytes(): Buffer {
+    return this.#bytes
+  }
+
+  /** Where {@link relative} starts. */
+  get relativeStart(): number {
+    return Math.min(this.#rootLength + 1, this.#length)
+  }
+
+  /** Where the name starts. */
+  get nameStart(): number {
+    return this.#directoryLength + 1
+  }
+
+  /** Where the path ends. */
+  get end(): number {
+    return this.#length
   }
 
   /** Relative to the root; empty for the root. */
   get relative(): Buffer {
-    return this.#bytes.subarray(Math.min(this.#rootLength + 1, this.#length), this.#length)
+    return this.#bytes.subarray(this.relativeStart, this.#length)
   }
 
   get absolute(): Buffer {
@@ -65,14 +87,20 @@ export class SourcePath implements Disposable {
 
   /** @returns where the path then ends */
   #append(part: Uint8Array): number {
+    const start = this.#reserve(part.length)
+    this.#bytes.set(part, start)
+    return start + part.length
+  }
+
+  /** Ends the directory's path with a slash. @returns where so many bytes and a NUL can be put */
+  #reserve(length: number): number {
     const start = this.#directoryLength
-    const end = start + 1 + part.length
+    const end = start + 1 + length
     if (end >= this.#bytes.length) {
       this.#bytes = Buffer.concat([this.#bytes.subarray(0, start), Buffer.alloc(2 * end - start)])
     }
     this.#bytes[start] = SLASH
-    this.#bytes.set(part, start + 1)
-    return end
+    return start + 1
   }
 
   #end(length: number): void {

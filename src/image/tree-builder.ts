@@ -1,5 +1,5 @@
 import { asBuffer } from './as-buffer.ts'
-import { ColumnTree, DIRECTORY, FILE, TYPE_CODE } from './column-tree.ts'
+import { ColumnTree, DIRECTORY, FILE, inOneShape, TYPE_CODE } from './column-tree.ts'
 import { bytesColumn, doubleColumn, shortColumn, wordColumn } from './growing-column.ts'
 import { sortEntries } from './sort-entries.ts'
 import { checkTree } from './tree-check.ts'
@@ -17,7 +17,7 @@ import {
 import { XattrSets } from './xattr-sets.ts'
 import type { DeviceNumber } from './column-tree.ts'
 import { FILE_TYPES } from './tree.ts'
-import type { Extent, FileType, InodeAttributes, Xattr } from './tree.ts'
+import type { ChunkTable, Extent, FileType, InodeAttributes, Xattr } from './tree.ts'
 
 /** What {@link TreeBuilder.addInode} may be told besides the attributes. */
 export interface InodeContent {
@@ -57,6 +57,7 @@ export class TreeBuilder {
   readonly #first = wordColumn()
   readonly #count = wordColumn()
   readonly #xattrSet = wordColumn()
+  readonly #contentColumns = [this.#size, this.#first, this.#count, this.#xattrSet]
   readonly #inodeColumns = [
     this.#type,
     this.#mode,
@@ -64,10 +65,7 @@ export class TreeBuilder {
     this.#gid,
     this.#mtimeSeconds,
     this.#mtimeNanoseconds,
-    this.#size,
-    this.#first,
-    this.#count,
-    this.#xattrSet
+    ...this.#contentColumns
   ]
   readonly #xattrSets = new XattrSets()
   readonly #devices = new Map<number, DeviceNumber>()
@@ -113,11 +111,20 @@ export class TreeBuilder {
   addInode(attributes: InodeAttributes, content: InodeContent = {}): number {
     const inode = this.#type.length
     if (inode >= MAX_INODES) throw badIndex(`more than ${MAX_INODES} inodes`)
-    for (const column of this.#inodeColumns) column.push(0)
-    this.setAttributes(inode, attributes)
+    checkAttributes(attributes)
+    this.#type.push(TYPE_CODE[attributes.type])
+    this.#mode.push(attributes.mode)
+    this.#uid.push(attributes.uid)
+    this.#gid.push(attributes.gid)
+    this.#mtimeSeconds.push(attributes.mtimeSeconds)
+    this.#mtimeNanoseconds.push(attributes.mtimeNanoseconds)
+    for (const column of this.#contentColumns) column.push(0)
+    this.#setDevice(inode, attributes)
     if (attributes.type === 'symlink') this.#setTarget(inode, content.symlinkTarget)
     else if (content.symlinkTarget !== undefined) throw badIndex('only a symlink has a target')
-    if (content.xattrs !== undefined) this.setXattrs(inode, content.xattrs)
+    if (content.xattrs !== undefined && content.xattrs.length > 0) {
+      this.setXattrs(inode, content.xattrs)
+    }
     if (content.size !== undefined || content.extents !== undefined) {
       this.setContent(inode, content.size ?? 0, content.extents ?? [])
     }
@@ -134,10 +141,13 @@ export class TreeBuilder {
     this.#gid.set(inode, attributes.gid)
     this.#mtimeSeconds.set(inode, attributes.mtimeSeconds)
     this.#mtimeNanoseconds.set(inode, attributes.mtimeNanoseconds)
+    this.#devices.delete(inode)
+    this.#setDevice(inode, attributes)
+  }
+
+  #setDevice(inode: number, attributes: InodeAttributes): void {
     if (attributes.type === 'character' || attributes.type === 'block') {
       this.#devices.set(inode, { major: attributes.deviceMajor, minor: attributes.deviceMinor })
-    } else {
-      this.#devices.delete(inode)
     }
   }
 
@@ -156,7 +166,8 @@ export class TreeBuilder {
     this.#first.set(inode, first)
     this.#count.set(inode, extents.length)
     for (const extent of extents) {
-      checkWords(extent.chunk, extent.count)
+      checkWord(extent.chunk)
+      checkWord(extent.count)
       if (!Number.isSafeInteger(extent.position)) throw badIndex('an extent has a bad position')
       this.#extentPosition.push(extent.position)
       this.#extentChunk.push(extent.chunk)
@@ -173,8 +184,9 @@ export class TreeBuilder {
    */
   addChunk(block: number, storedBytes: number, raw: boolean, offset = 0): number {
     if (this.#block.length >= MAX_CHUNKS) throw badIndex(`more than ${MAX_CHUNKS} chunks`)
-    checkWords(block, storedBytes)
-    checkWords(offset, 0)
+    checkWord(block)
+    checkWord(storedBytes)
+    checkWord(offset)
     this.#block.push(block)
     this.#offset.push(offset)
     this.#storedBytes.push(storedBytes)
@@ -182,17 +194,31 @@ export class TreeBuilder {
     return this.#block.length - 1
   }
 
+  /** {@link addChunk} of all of a table, in order. */
+  addChunks({ length, block, offset, storedBytes, raw }: ChunkTable): void {
+    if (this.#block.length + length > MAX_CHUNKS) throw badIndex(`more than ${MAX_CHUNKS} chunks`)
+    this.#block.pushAll(block)
+    this.#offset.pushAll(offset)
+    this.#storedBytes.pushAll(storedBytes)
+    this.#raw.pushAll(raw)
+  }
+
   /** Gives `inode` a name. A second name of an inode that is no directory is a hardlink. */
   link(directory: number, name: Uint8Array, inode: number): void {
+    this.linkRange(directory, name, 0, name.length, inode)
+  }
+
+  /** {@link link} by the name `bytes[start, end)`. */
+  linkRange(directory: number, bytes: Uint8Array, start: number, end: number, inode: number): void {
     this.#checkInode(directory)
     this.#checkInode(inode)
     if (this.#type.get(directory) !== DIRECTORY) throw badIndex('only a directory has entries')
     if (this.#entryInode.length >= MAX_ENTRIES) throw badIndex(`more than ${MAX_ENTRIES} entries`)
-    checkName(name, 0, name.length)
-    if (this.#names.length + name.length > MAX_POOL_BYTES) throw badIndex('too many bytes of names')
+    checkName(bytes, start, end)
+    if (this.#names.length + end - start > MAX_POOL_BYTES) throw badIndex('too many bytes of names')
     this.#entryDirectory.push(directory)
     this.#entryInode.push(inode)
-    this.#names.pushAll(name)
+    this.#names.pushRange(bytes, start, end)
     this.#nameStart.push(this.#names.length)
   }
 
@@ -243,7 +269,7 @@ export class TreeBuilder {
       },
       { type, first, count }
     )
-    const columns = {
+    const columns = inOneShape({
       type,
       first,
       count,
@@ -270,7 +296,7 @@ export class TreeBuilder {
         storedBytes: this.#storedBytes.view(),
         raw: this.#raw.view()
       }
-    }
+    })
     return new ColumnTree(columns, checkTree(columns))
   }
 
@@ -293,8 +319,6 @@ export class TreeBuilder {
 }
 
 /** A typed array would wrap such a number silently. */
-function checkWords(...values: number[]): void {
-  for (const value of values) {
-    if (value >>> 0 !== value) throw badIndex(`${value} is no 32-bit number`)
-  }
+function checkWord(value: number): void {
+  if (value >>> 0 !== value) throw badIndex(`${value} is no 32-bit number`)
 }

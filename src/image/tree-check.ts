@@ -1,3 +1,4 @@
+import { compareBytes } from './compare-bytes.ts'
 import { CHUNK_BYTES } from './tree.ts'
 import { DIRECTORY, FILE, SYMLINK } from './column-tree.ts'
 import {
@@ -118,7 +119,9 @@ function checkEntries(
     const start = nameStart[entry]!
     const end = nameStart[entry + 1]!
     checkName(names, start, end)
-    if (entry > first && names.compare(names, start, end, nameStart[entry - 1], start) >= 0) {
+    const isBehind =
+      entry === first || compareBytes(names, nameStart[entry - 1]!, start, names, start, end) < 0
+    if (!isBehind) {
       throw badIndex('names in a directory are unsorted or repeated')
     }
     const child = entryInode[entry]!

@@ -15,7 +15,7 @@ import { everyKindOfTree } from '../image/trees.ts'
 import { fuzz } from './fuzz.ts'
 import { mutate, mutations } from './mutations.ts'
 import type { Mutation } from './mutations.ts'
-import type { Tree } from '../../src/image/tree.ts'
+import type { ColumnTree } from '../../src/image/column-tree.ts'
 
 const MINUTES_5 = { timeout: 300_000 }
 const PACKED = encodeIndex(everyKindOfTree())
@@ -44,7 +44,7 @@ function putTogether({ version, counts, columns }: Parts): Buffer {
 }
 
 /** Everything that a reader does with a tree that was accepted, short of mounting it. */
-function use(tree: Tree): void {
+function use(tree: ColumnTree): void {
   const again = decodeIndex(encodeIndex(tree))
   if (again.inodeCount !== tree.inodeCount) throw new Error('it does not survive its own encoding')
   const reply = new FuseReply()

@@ -3,6 +3,8 @@ import test from 'brittle'
 import { isContainerError } from '../../src/image/errors.ts'
 import { decodeHashDelta, encodeHashDelta } from '../../src/image/hash-delta.ts'
 import { decodePublishCache, encodePublishCache } from '../../src/image/publish-cache.ts'
+import { STATUS_WORDS } from '../../src/image/file-status.ts'
+import { describeTree, everyKindOfTree } from './trees.ts'
 
 const hash = (n: number): Buffer => createHash('sha256').update(String(n)).digest().subarray(0, 16)
 const hashes = (...numbers: number[]): Buffer => Buffer.concat(numbers.map(hash))
@@ -62,13 +64,14 @@ void test('a record of a publish is read whole or not at all', (t) => {
     indexDigest: `sha256:${'0'.repeat(64)}`,
     records: {
       inode: Uint32Array.of(1, 2, 9),
-      number: BigUint64Array.of(1n, 2n ** 64n - 1n, 3n),
-      ctimeNs: BigInt64Array.of(-1n, 2n ** 62n, 0n)
+      statuses: Uint32Array.from({ length: 3 * STATUS_WORDS }, (_, n) => 2 ** 32 - 1 - n)
     }
   }
-  const file = encodePublishCache(cache)
-  const read = decodePublishCache(file)
-  t.alike({ ...read, root: Buffer.from(read?.root ?? []) }, cache)
+  const tree = everyKindOfTree()
+  const file = encodePublishCache({ ...cache, tree })!
+  const { tree: treeRead, ...read } = decodePublishCache(file)!
+  t.alike({ ...read, root: Buffer.from(read.root) }, cache)
+  t.alike(describeTree(treeRead), describeTree(tree))
   const cuts = Array.from(file, (_, length) => file.subarray(0, length))
   const damaged = Array.from(file, (byte, n) => {
     const copy = Buffer.from(file)

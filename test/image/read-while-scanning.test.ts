@@ -69,7 +69,10 @@ void test('what vanishes while a directory is scanned ends the publish', async (
 void test('what is posted of a long list is no more than its own files', (t) => {
   const all = new FileListBuilder(Buffer.from('/source'))
   const status = new FileStatus(new Uint32Array(STATUS_WORDS), 0)
-  for (let file = 0; file < FILES; file++) all.add(file, Buffer.from(`folder/file-${file}`), status)
+  for (let file = 0; file < FILES; file++) {
+    const path = Buffer.from(`folder/file-${file}`)
+    all.add(file, path, 0, path.length, status)
+  }
   const { inode, paths, pathStart, statuses } = all.since(FILES - 1)
   for (const column of [inode, paths, pathStart, statuses]) {
     t.is(column.buffer.byteLength, column.byteLength)
