@@ -80,8 +80,9 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
         () => {}
       )
     )
-    // Threads take a while to start.
-    const compressors = new ChunkCompressors()
+    // Threads take a while to start. Of an update, most files will not be read: one will do, mostly.
+    const atOnce = options.update === undefined ? undefined : 1
+    const compressors = new ChunkCompressors(undefined, atOnce)
     cleanup.defer(() => compressors[Symbol.asyncDispose]())
     // Of an update, most files will not be read, which the version before tells.
     const recognised = options.update === undefined ? {} : { recognised: connecting }

@@ -6,6 +6,8 @@ import type { ExchangeLayout } from './block-sink.ts'
 import type { CompressRequest, CompressedBatch } from './compress-worker.ts'
 
 const MAX_THREADS = 8
+/** Tasks of a thread for which starting another pays. */
+const MOST_WAITING = 3
 
 interface Task {
   readonly resolve: (batch: CompressedBatch) => void
@@ -25,10 +27,13 @@ export class ChunkCompressors implements AsyncDisposable {
   #exchange: ExchangeLayout | undefined
   #failure: unknown
 
-  /** @param threads @default one a processor, at most 8 */
-  constructor(threads = Math.min(MAX_THREADS, availableParallelism())) {
+  /**
+   * @param threads @default one a processor, at most 8
+   * @param started those that are started now; the others are when these have too much to do
+   */
+  constructor(threads = Math.min(MAX_THREADS, availableParallelism()), started = threads) {
     this.threads = threads
-    for (let i = 0; i < threads; i++) this.#threads.push(this.#start())
+    while (this.#threads.length < Math.min(started, threads)) this.#start()
   }
 
   /** Requests may name slots of this exchange from now on. */
@@ -40,7 +45,9 @@ export class ChunkCompressors implements AsyncDisposable {
   /** Takes `request.bytes`' buffer for good; the batch that comes back holds it. */
   async compress(request: CompressRequest): Promise<CompressedBatch> {
     if (this.#failure !== undefined) throw this.#failure
-    const thread = this.#threads.reduce((a, b) => (b.tasks.length < a.tasks.length ? b : a))
+    const idlest = this.#threads.reduce((a, b) => (b.tasks.length < a.tasks.length ? b : a))
+    const isTooMuch = idlest.tasks.length >= MOST_WAITING && this.#threads.length < this.threads
+    const thread = isTooMuch ? this.#start() : idlest
     return await new Promise((resolve, reject) => {
       thread.tasks.push({ resolve, reject })
       thread.worker.postMessage(request, [request.bytes.buffer as ArrayBuffer])
@@ -59,6 +66,8 @@ export class ChunkCompressors implements AsyncDisposable {
     }
     thread.worker.on('message', (batch: CompressedBatch) => thread.tasks.shift()!.resolve(batch))
     thread.worker.on('error', (error) => this.#fail(this.#explained(error)))
+    if (this.#exchange) thread.worker.postMessage(this.#exchange)
+    this.#threads.push(thread)
     return thread
   }
 

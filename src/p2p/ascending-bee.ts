@@ -20,6 +20,17 @@ interface StoredNode extends BeeNode {
   readonly place: Place
 }
 
+/** Blocks one behind the other, each behind its room. */
+export interface BeeBlocks {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Of the blocks, without their room. */
+  readonly lengths: readonly number[]
+}
+
+/** What most blocks hold: no node is complete with three entries of four. */
+const NO_NODES = YoloIndex.encode({ levels: [] })
+const FIRST_BYTES = 64 * 1024
+
 /**
  * Makes the blocks of a Hyperbee whose entries come in ascending order of key. Only the right edge of
  * such a tree ever grows, so nothing is looked up and nothing waited for: about half of what a batch of
@@ -32,18 +43,27 @@ interface StoredNode extends BeeNode {
 export class AscendingBee {
   /** From the leaf up. */
   readonly #edge: BeeNode[] = [{ keys: [], children: [] }]
-  readonly #blocks: Buffer[] = []
+  readonly #room: number
+  /** Blocks one behind the other, each behind its room, until `#end`. */
+  #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES)
+  #end = 0
+  /** Of the blocks. */
+  #lengths: number[] = []
   #last: { key: Buffer; value: Buffer; nodes: StoredNode[] } | undefined
   #next: number
 
-  /** @param first number of the block that the first entry becomes */
-  constructor(first: number) {
+  /**
+   * @param first number of the block that the first entry becomes
+   * @param room bytes to be left before each block
+   */
+  constructor(first: number, room: number) {
     this.#next = first
+    this.#room = room
   }
 
   /** Blocks that {@link take} would give. */
   get length(): number {
-    return this.#blocks.length + (this.#last ? 1 : 0)
+    return this.#lengths.length + (this.#last ? 1 : 0)
   }
 
   /** @param key as it is stored, above all keys before */
@@ -54,12 +74,19 @@ export class AscendingBee {
   }
 
   /** The blocks since the last time. With all that was taken before they are a whole Hyperbee. */
-  take(): Buffer[] {
+  take(): BeeBlocks {
     if (this.#last) {
       this.#addEdge(this.#last.nodes)
       this.#completeLast()
     }
-    return this.#blocks.splice(0)
+    const taken = {
+      bytes: new Uint8Array(this.#bytes.buffer, 0, this.#end),
+      lengths: this.#lengths
+    }
+    this.#bytes = Buffer.allocUnsafeSlow(this.#bytes.length)
+    this.#end = 0
+    this.#lengths = []
+    return taken
   }
 
   #insert(level: number, key: number): void {
@@ -96,12 +123,30 @@ export class AscendingBee {
   #completeLast(): void {
     if (!this.#last) return
     const { key, value, nodes } = this.#last
-    for (const [offset, { place }] of nodes.entries()) place.offset = offset
-    const levels = nodes.map(({ keys, children }) => ({
-      keys,
-      children: children.flatMap(({ block, offset }) => [block, offset])
-    }))
-    this.#blocks.push(Node.encode({ key, value, index: YoloIndex.encode({ levels }) }))
+    const index = nodes.length === 0 ? NO_NODES : encodeNodes(nodes)
+    const block = { key, value, index }
+    const length = Node.encodingLength(block)
+    const start = this.#end + this.#room
+    this.#reserve(start + length)
+    Node.encode(block, this.#bytes, start)
+    this.#end = start + length
+    this.#lengths.push(length)
     this.#last = undefined
   }
+
+  #reserve(end: number): void {
+    if (end <= this.#bytes.length) return
+    const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.#bytes.length, end))
+    grown.set(this.#bytes.subarray(0, this.#end))
+    this.#bytes = grown
+  }
+}
+
+function encodeNodes(nodes: readonly StoredNode[]): Buffer {
+  for (const [offset, { place }] of nodes.entries()) place.offset = offset
+  const levels = nodes.map(({ keys, children }) => ({
+    keys,
+    children: children.flatMap(({ block, offset }) => [block, offset])
+  }))
+  return YoloIndex.encode({ levels })
 }

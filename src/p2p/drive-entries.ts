@@ -1,8 +1,9 @@
 import { isAscii } from 'node:buffer'
 import type { EntryValue } from 'hyperdrive'
-import type { ColumnTree } from '../image/column-tree.ts'
+import { DIRECTORY, FILE, SYMLINK, type ColumnTree } from '../image/column-tree.ts'
 import { areSame, compareNames } from '../image/same-inode.ts'
 import type { Tree } from '../image/tree.ts'
+import { entryText, entryValue } from './entry-text.ts'
 
 /** Stands where a name is not UTF-8, and for a backslash. */
 const REPLACEMENT = '\uFFFD'
@@ -13,7 +14,7 @@ const BACKSLASH = '\\'.charCodeAt(0)
 export const ROOTFS_FOLDER = '/rootfs'
 
 /**
- * The drive entries of an image's files and symlinks: name → value, so that any Hyperdrive tool can
+ * The drive entries of an image's files and symlinks: name → JSON of the value, so that any Hyperdrive tool can
  * list the image. Readers of this project never look at them: the index is the truth. There is no
  * blob id, because a file's blocks need not stand in a row (equal chunks are stored once); the
  * metadata holds them as `[position in chunks, first block, offset in it, count]`.
@@ -22,7 +23,8 @@ export const ROOTFS_FOLDER = '/rootfs'
  * Hyperdrive takes for slashes; where two of them become equal one entry stands for both. All others
  * come in order of their bytes.
  */
-export function* driveEntries(tree: Tree): Generator<[name: string, value: EntryValue]> {
+export function* driveEntries(tree: ColumnTree): Generator<[name: string, text: string]> {
+  const { type, entryInode } = tree.columns
   const pending: WalkedDirectory[] = [walked(tree, 0, ROOTFS_FOLDER)]
   for (let at = pending.at(-1); at; at = pending.at(-1)) {
     const entry = at.entries[at.next++]
@@ -30,11 +32,10 @@ export function* driveEntries(tree: Tree): Generator<[name: string, value: Entry
       pending.pop()
       continue
     }
-    const inode = tree.entryInode(entry)
-    const path = `${at.path}/${shownName(tree.entryName(entry))}`
-    const type = tree.type(inode)
-    if (type === 'directory') pending.push(walked(tree, inode, path))
-    else if (type === 'file' || type === 'symlink') yield [path, entryValue(tree, inode)]
+    const inode = entryInode[entry]!
+    const path = `${at.path}/${at.arePlain ? plainName(tree, entry) : shownName(tree.entryName(entry))}`
+    if (type[inode] === DIRECTORY) pending.push(walked(tree, inode, path))
+    else if (hasEntry(tree, inode)) yield [path, entryText(tree, inode)]
   }
 }
 
@@ -46,29 +47,38 @@ export function isBlurred(name: string): boolean {
 interface WalkedDirectory {
   readonly path: string
   readonly entries: readonly number[]
+  /** Whether the names of all of them are surely shown as they are. */
+  readonly arePlain: boolean
   /** Place in `entries`. */
   next: number
 }
 
 /** A directory's entries in the order of the paths below them: a directory's name counts with its slash. */
-function walked(tree: Tree, directory: number, path: string): WalkedDirectory {
+function walked(tree: ColumnTree, directory: number, path: string): WalkedDirectory {
+  const { type, entryInode } = tree.columns
   const [first, end] = entryRange(tree, directory)
+  const arePlain = arePlainNames(tree, directory)
   const entries: number[] = []
   let areInOrder = true
   for (let entry = first; entry < end; entry++) {
     entries.push(entry)
-    areInOrder &&= tree.type(tree.entryInode(entry)) !== 'directory'
+    areInOrder &&= type[entryInode[entry]!] !== DIRECTORY
   }
-  if (areInOrder) return { path, entries, next: 0 }
+  if (areInOrder) return { path, entries, arePlain, next: 0 }
   const keys = new Map(entries.map((entry) => [entry, withSlash(tree, entry)]))
   entries.sort((a, b) => Buffer.compare(keys.get(a)!, keys.get(b)!))
-  return { path, entries, next: 0 }
+  return { path, entries, arePlain, next: 0 }
 }
 
 function withSlash(tree: Tree, entry: number): Uint8Array {
   const name = tree.entryName(entry)
   if (tree.type(tree.entryInode(entry)) !== 'directory') return name
   return Buffer.concat([name, SLASH])
+}
+
+function plainName({ columns }: ColumnTree, entry: number): string {
+  const { names, nameStart } = columns
+  return names.toString('latin1', nameStart[entry], nameStart[entry + 1])
 }
 
 function shownName(name: Uint8Array): string {
@@ -162,46 +172,7 @@ function entryRange(tree: Tree, directory: number | undefined): [first: number, 
   return [first, first + tree.directoryEntryCount(directory)]
 }
 
-function hasEntry(tree: Tree, inode: number): boolean {
-  const type = tree.type(inode)
-  return type === 'file' || type === 'symlink'
-}
-
-function entryValue(tree: Tree, inode: number): EntryValue {
-  const { type, mode, uid, gid, mtimeSeconds, mtimeNanoseconds } = tree.attributes(inode)
-  const size = tree.size(inode)
-  const metadata = { mode, uid, gid, mtime: [mtimeSeconds, mtimeNanoseconds], size }
-  if (type === 'symlink') {
-    const linkname = Buffer.from(tree.symlinkTarget(inode)).toString()
-    return { executable: false, linkname, blob: null, metadata }
-  }
-  const blocks = blockRuns(tree, inode)
-  return {
-    executable: (mode & 0o111) !== 0,
-    linkname: null,
-    blob: null,
-    metadata: { ...metadata, encoding: 'dat-container-chunks', blocks }
-  }
-}
-
-/** Chunks that follow each other in the file and in the log: the position of the first, its place, how many. */
-type Run = [position: number, block: number, offset: number, count: number]
-
-function blockRuns(tree: Tree, inode: number): Run[] {
-  const { block, offset, storedBytes } = tree.chunks
-  const runs: Run[] = []
-  for (const { position, chunk, count } of tree.extents(inode)) {
-    for (let n = 0; n < count; n++) {
-      const at = chunk + n
-      const last = runs.at(-1)
-      const isNext =
-        n > 0 &&
-        (block[at] === block[at - 1]
-          ? offset[at] === offset[at - 1]! + storedBytes[at - 1]!
-          : block[at] === block[at - 1]! + 1 && offset[at] === 0)
-      if (last && isNext) last[3]++
-      else runs.push([position + n, block[at] ?? 0, offset[at] ?? 0, 1])
-    }
-  }
-  return runs
+function hasEntry({ columns }: ColumnTree, inode: number): boolean {
+  const type = columns.type[inode]
+  return type === FILE || type === SYMLINK
 }

@@ -1,5 +1,6 @@
 /** The thread of `EntriesThread`: makes the entries of a drive's first version. */
 import { parentPort } from 'node:worker_threads'
+import type { EntryValue } from 'hyperdrive'
 import { toRecord, type ErrorRecord } from '../image/error-record.ts'
 import { decodeIndex } from '../image/index-codec.ts'
 import { AscendingBee } from './ascending-bee.ts'
@@ -49,28 +50,17 @@ function postNext(): void {
 
 function* entryGroups({ packed, first }: EntriesRequest): Generator<EntriesMessage, void> {
   const left: EntryChange[] = []
-  const bee = new AscendingBee(first)
-  for (const [name, value] of driveEntries(decodeIndex(packed))) {
-    if (isBlurred(name)) left.push([name, value])
-    else bee.add(entryKey(name), Buffer.from(JSON.stringify(value)))
-    if (bee.length === GROUP_ENTRIES) yield group(bee.take())
+  const bee = new AscendingBee(first, BLOCK_ROOM)
+  for (const [name, text] of driveEntries(decodeIndex(packed))) {
+    if (isBlurred(name)) left.push([name, JSON.parse(text) as EntryValue])
+    else bee.add(entryKey(name), Buffer.from(text))
+    if (bee.length === GROUP_ENTRIES) yield { kind: 'group', ...bee.take() }
   }
-  if (bee.length > 0) yield group(bee.take())
+  if (bee.length > 0) yield { kind: 'group', ...bee.take() }
   yield { kind: 'end', left }
 }
 
 /** As Hyperdrive stores a name: in the part `files` of its Hyperbee. */
 function entryKey(name: string): Buffer {
   return Buffer.from(`files\0${name}`)
-}
-
-function group(blocks: readonly Uint8Array[]): EntriesMessage {
-  const lengths = blocks.map(({ length }) => length)
-  const bytes = new Uint8Array(lengths.reduce((sum, length) => sum + BLOCK_ROOM + length, 0))
-  let end = 0
-  for (const block of blocks) {
-    bytes.set(block, end + BLOCK_ROOM)
-    end += BLOCK_ROOM + block.length
-  }
-  return { kind: 'group', bytes, lengths }
 }

@@ -191,7 +191,15 @@ declare module 'hyperbee/lib/messages.js' {
     readonly children: readonly number[]
   }
   export const YoloIndex: { encode(index: { levels: readonly IndexLevel[] }): Buffer }
-  export const Node: { encode(node: { key: Buffer; value: Buffer; index: Buffer }): Buffer }
+  interface BeeBlock {
+    readonly key: Buffer
+    readonly value: Buffer
+    readonly index: Buffer
+  }
+  export const Node: {
+    encodingLength(block: BeeBlock): number
+    encode(block: BeeBlock, target: Buffer, offset: number): Buffer
+  }
 }
 
 declare module 'hyperdrive' {

@@ -1,5 +1,5 @@
 import type Hyperdrive from 'hyperdrive'
-import type { BlobId } from 'hyperdrive'
+import type { BlobId, EntryValue } from 'hyperdrive'
 import { throwIfCancelled } from '../image/cancel.ts'
 import { decodeIndex } from '../image/index-codec.ts'
 import { MANIFEST_PATH } from '../image/manifest.ts'
@@ -119,6 +119,10 @@ export function* inGroups<T>(items: Iterable<T>, size: number): Generator<T[]> {
   if (group.length > 0) yield group
 }
 
+function* entryValues(tree: ColumnTree): Generator<EntryChange> {
+  for (const [name, text] of driveEntries(tree)) yield [name, JSON.parse(text) as EntryValue]
+}
+
 /** @returns those that are left for a batch, as others may have the same name */
 async function appendFirst(
   drive: Hyperdrive,
@@ -131,7 +135,7 @@ async function appendFirst(
   await header.close()
   const { core } = drive
   // A commit that failed before may have left some, or all.
-  if (core.length !== HEADER_BLOCKS) return driveEntries(decodeIndex(packed))
+  if (core.length !== HEADER_BLOCKS) return entryValues(decodeIndex(packed))
   if (core.padding !== BLOCK_ROOM) throw new TypeError(`entries want ${core.padding} bytes of room`)
   // Entries come with their room; left to itself, the log copies each to make it.
   const log = core.session({ encodeBatch: (blocks: Buffer[]) => blocks })

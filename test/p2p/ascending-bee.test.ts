@@ -11,6 +11,8 @@ import { random } from '../image/trees.ts'
 /** Around where a leaf is full, where the tree gets a level more, and several appends. */
 const COUNTS = [0, 1, 8, 9, 10, 44, 45, 46, 1_000, 3_000]
 const APPENDED = 700
+/** Before each block. */
+const ROOM = 5
 const CHANGES = 400
 
 const key = (n: number): Buffer => Buffer.from(`key ${String(n).padStart(6, '0')}`)
@@ -32,16 +34,16 @@ void test('what is made in order is a Hyperbee like any other', async (t) => {
     await header.getRoot(true)
     await header.close()
     const expected = new Map<string, string>()
-    const ascending = new AscendingBee(core.length)
+    const ascending = new AscendingBee(core.length, ROOM)
     for (let n = 0; n < count; n++) {
       // Between them is room for others.
       ascending.add(key(2 * n), value(`${n}`))
       expected.set(key(2 * n).toString(), value(`${n}`).toString())
       if (ascending.length < APPENDED) continue
-      await core.append(ascending.take())
+      await core.append(blocksOf(ascending))
       t.alike(await contentOf(bee), sorted(expected), `${count}: whole after ${n + 1}`)
     }
-    if (ascending.length > 0) await core.append(ascending.take())
+    if (ascending.length > 0) await core.append(blocksOf(ascending))
     t.alike(await contentOf(bee), sorted(expected), `${count}: all are there, in order`)
 
     for (let change = 0; change < CHANGES; change++) {
@@ -64,6 +66,17 @@ void test('what is made in order is a Hyperbee like any other', async (t) => {
     await bee.close()
   }
 })
+
+/** Without their room. */
+function blocksOf(bee: AscendingBee): Buffer[] {
+  const { bytes, lengths } = bee.take()
+  let end = 0
+  return lengths.map((length) => {
+    const start = end + ROOM
+    end = start + length
+    return Buffer.from(bytes.subarray(start, end))
+  })
+}
 
 async function contentOf(bee: Hyperbee): Promise<[string, string][]> {
   const content: [string, string][] = []

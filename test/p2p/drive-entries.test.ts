@@ -52,15 +52,14 @@ function randomTree(next: () => number): ColumnTree {
   return builder.finish()
 }
 
-const textOf = (tree: ColumnTree): Map<string, string> =>
-  new Map([...driveEntries(tree)].map(([name, value]) => [name, JSON.stringify(value)]))
+const textOf = (tree: ColumnTree): Map<string, string> => new Map(driveEntries(tree))
 
 /** What a reader may be shown under a name; two names that are shown alike are one entry. */
 function choices(tree: ColumnTree): Map<string, Set<string>> {
   const shown = new Map<string, Set<string>>()
-  for (const [name, value] of driveEntries(tree)) {
+  for (const [name, text] of driveEntries(tree)) {
     const values = shown.get(name) ?? new Set()
-    shown.set(name, values.add(JSON.stringify(value)))
+    shown.set(name, values.add(text))
   }
   return shown
 }
