@@ -131,6 +131,8 @@ declare module 'hypercore-storage' {
     writeBufferSize?: number
     /** Part of the files of large values, the oldest, that compaction in the background rewrites. @default 0.25 */
     blobGarbageCollectionAgeCutOff?: number
+    /** Writes past the page cache, where the file system can; otherwise it does not open. @default false */
+    useDirectIOForFlushAndCompaction?: boolean
   }
   export default class HypercoreStorage {
     constructor(directory: string, options?: StorageOptions)

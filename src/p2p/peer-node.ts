@@ -4,6 +4,7 @@ import HypercoreStorage from 'hypercore-storage'
 import Hyperswarm, { type PeerDiscovery, type SwarmConnection } from 'hyperswarm'
 import { ContainerError } from '../image/errors.ts'
 import { DirectPeers } from './direct-peers.ts'
+import { takesDirectWrites } from './direct-writes.ts'
 import { Invitations } from './invitations.ts'
 import { lookUpPathsAtOnce } from './missing-nodes.ts'
 import type { PeerAddress } from './peer-address.ts'
@@ -100,7 +101,9 @@ export class PeerNode implements AsyncDisposable {
       allowBackup: true,
       wait: false,
       writeBufferSize: WRITE_BUFFER_BYTES,
-      blobGarbageCollectionAgeCutOff: REWRITTEN_PART
+      blobGarbageCollectionAgeCutOff: REWRITTEN_PART,
+      // Blocks go to the store once and are seldom read soon: through the page cache, they would drive out what is.
+      useDirectIOForFlushAndCompaction: await takesDirectWrites(options.storage)
     })
     const store = new Corestore(storage)
     try {
