@@ -46,7 +46,6 @@ export async function writePublishCache(
   const { version, index } = manifest
   const facts = { root, device, version, indexDigest: index.digest, records: recordFiles(scan) }
   const encoded = encodePublishCache({ ...facts, tree })
-  if (encoded === undefined) return
   try {
     await mkdir(paths.publishCache, { recursive: true, mode: 0o700 })
     await writeFileAtomically(join(paths.publishCache, key), encoded)

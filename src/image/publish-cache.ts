@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
-import { deserialize, serialize } from 'node:v8'
 import { asBuffer } from './as-buffer.ts'
 import { ColumnTree, type DerivedColumns, type TreeColumns } from './column-tree.ts'
-import { compressFrame, decompressFrame } from './compression.ts'
+import { compressedClone, readCompressedClone } from './compressed-clone.ts'
 import type { FileRecords } from './unchanged-files.ts'
 
 /**
@@ -10,8 +9,7 @@ import type { FileRecords } from './unchanged-files.ts'
  * and the version's tree, so that it need not be decoded. These are facts of one machine and no part of
  * the image.
  *
- * The file: `DCPC`, SHA-256 of the rest, bytes of the unpacked rest in 6 bytes little-endian, one zstd
- * frame of: a {@link Stored} as V8 serializes it.
+ * The file: `DCPC`, SHA-256 of the rest, a {@link Stored} as `compressed-clone.ts` writes it.
  */
 export interface PublishCache {
   /** Real path of the source. */
@@ -34,24 +32,17 @@ interface Stored extends Omit<PublishCache, 'tree'> {
 const MAGIC = Buffer.from('DCPC')
 const FORMAT_VERSION = 2
 const DIGEST_BYTES = 32
-const LENGTH_BYTES = 6
-const HEADER_BYTES = MAGIC.length + DIGEST_BYTES + LENGTH_BYTES
-/** Of some ten million files; more are published without one. */
-const MAX_UNPACKED_BYTES = 1024 * 1024 * 1024
-const LEVEL = 1
+const HEADER_BYTES = MAGIC.length + DIGEST_BYTES
+/** Some ten million files; of more, nothing is recognised. */
+const MAX_UNPACKED_BYTES = 2 * 1024 * 1024 * 1024
 
-/** Larger files are none that {@link encodePublishCache} made. */
-export const MAX_PUBLISH_CACHE_BYTES = MAX_UNPACKED_BYTES
+/** Larger files are not read. */
+export const MAX_PUBLISH_CACHE_BYTES = 1024 * 1024 * 1024
 
-/** @returns undefined for what is too large to be kept */
-export function encodePublishCache({ tree, ...facts }: PublishCache): Buffer | undefined {
+export function encodePublishCache({ tree, ...facts }: PublishCache): Buffer {
   const { columns, derived } = tree
   const stored: Stored = { ...facts, format: FORMAT_VERSION, columns, derived }
-  const body = serialize(stored)
-  if (body.length > MAX_UNPACKED_BYTES) return undefined
-  const length = Buffer.alloc(LENGTH_BYTES)
-  length.writeUIntLE(body.length, 0, LENGTH_BYTES)
-  const rest = Buffer.concat([length, compressFrame(body, LEVEL)])
+  const rest = compressedClone(stored)
   return Buffer.concat([MAGIC, digestOf(rest), rest])
 }
 
@@ -60,13 +51,11 @@ export function decodePublishCache(file: Uint8Array): PublishCache | undefined {
   const bytes = asBuffer(file)
   if (bytes.length < HEADER_BYTES || !bytes.subarray(0, MAGIC.length).equals(MAGIC))
     return undefined
-  const rest = bytes.subarray(MAGIC.length + DIGEST_BYTES)
-  if (!digestOf(rest).equals(bytes.subarray(MAGIC.length, MAGIC.length + DIGEST_BYTES))) {
+  const rest = bytes.subarray(HEADER_BYTES)
+  if (!digestOf(rest).equals(bytes.subarray(MAGIC.length, HEADER_BYTES))) {
     return undefined
   }
-  const length = rest.readUIntLE(0, LENGTH_BYTES)
-  if (length > MAX_UNPACKED_BYTES) return undefined
-  const stored = readStored(decompressFrame(rest.subarray(LENGTH_BYTES), length))
+  const stored = readStored(rest)
   if (stored?.format !== FORMAT_VERSION) return undefined
   const { format: _known, columns, derived, ...facts } = stored
   return { ...facts, tree: new ColumnTree(columns, derived) }
@@ -75,7 +64,7 @@ export function decodePublishCache(file: Uint8Array): PublishCache | undefined {
 /** The bytes are what was written; another release, or another V8, may have written something else. */
 function readStored(body: Buffer): Stored | undefined {
   try {
-    return deserialize(body) as Stored
+    return readCompressedClone(body, MAX_UNPACKED_BYTES) as Stored
   } catch {
     return undefined
   }
