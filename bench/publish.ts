@@ -9,8 +9,10 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { withCleanup } from '../src/image/cleanup-stack.ts'
 import { openDirectory } from '../src/image/directory-source.ts'
 import { publishTree } from '../src/image/publish.ts'
+import { temporaryDirectory } from '../src/image/temporary-directory.ts'
 import type { Shared } from '../test/e2e/results.ts'
 import { Sandbox, type Machine } from '../test/e2e/sandbox.ts'
 import { copyWithVariation } from './mixed-data.ts'
@@ -32,9 +34,9 @@ if (rootfs === undefined) {
 const samples: Row[] = []
 const ratios = { endToEnd: [] as number[], discarding: [] as number[] }
 const peaks = { command: [] as number[], daemon: [] as number[] }
-{
-  await using sandbox = await Sandbox.open()
-  const source = mebibytes === undefined ? rootfs : join(sandbox.directory, 'source')
+await withCleanup(async (cleanup) => {
+  const source =
+    mebibytes === undefined ? rootfs : join(await temporaryDirectory(cleanup), 'source')
   if (mebibytes !== undefined) {
     mkdirSync(source)
     copyWithVariation('/usr', source, Number(mebibytes) * 1024 * 1024)
@@ -65,7 +67,7 @@ const peaks = { command: [] as number[], daemon: [] as number[] }
       'daemon peak MB': rounded(published.daemonMegabytes)
     })
   }
-}
+})
 
 const speed = median(ratios.endToEnd)
 const command = median(peaks.command)

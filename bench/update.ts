@@ -10,7 +10,9 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { withCleanup } from '../src/image/cleanup-stack.ts'
 import { compressChunk } from '../src/image/compression.ts'
+import { temporaryDirectory } from '../src/image/temporary-directory.ts'
 import { CHUNK_BYTES } from '../src/image/tree.ts'
 import type { Listed, Shared } from '../test/e2e/results.ts'
 import { Sandbox, type Machine } from '../test/e2e/sandbox.ts'
@@ -37,9 +39,8 @@ const samples: Row[] = []
 const times: number[] = []
 const bytes: number[] = []
 const quiet: number[] = []
-{
-  await using sandbox = await Sandbox.open()
-  const source = join(sandbox.directory, 'source')
+await withCleanup(async (cleanup) => {
+  const source = join(await temporaryDirectory(cleanup), 'source')
   execFileSync('cp', ['-a', rootfs, source])
   await sleep(RACY_MS)
   const files = regularFiles(source)
@@ -77,7 +78,7 @@ const quiet: number[] = []
       })
     }
   }
-}
+})
 const holds =
   median(times) <= MOST_TIME && median(bytes) <= MOST_BYTES && median(quiet) <= MOST_UNCHANGED_BYTES
 report('update', {

@@ -6,7 +6,10 @@ const MOST_FORESEEN = 4096
 /** Few enough to know of them soon, and enough for a message. */
 const A_MESSAGE = 32
 
-/** Tells the daemon of files whose entries the commit will replace, while they are found. */
+/**
+ * Tells the daemon of files whose entries the commit will replace, while they are found. Of the last few it
+ * is not told: the commit looks them up as soon.
+ */
 export class Foresight {
   readonly #publish: RemotePublish
   #paths: string[] = []

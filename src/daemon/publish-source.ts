@@ -123,12 +123,12 @@ async function publishOpened(
   const { signal } = options
   const imageName = options.name ?? previous.previousManifest?.name ?? UNNAMED
   const publish = begun ?? (await RemotePublish.begin(client))
-  const directory = source instanceof DirectorySource ? source : undefined
+  const scanned = source instanceof DirectorySource ? source : undefined
   const { cache, ...versions } = previous
-  if (directory && cache && isOf(cache, directory.directory) && !options.checksum) {
+  if (scanned && cache && isOf(cache, scanned.directory) && !options.checksum) {
     const foresight = new Foresight(publish)
     const unchanged = new UnchangedFiles(cache.records, cache.tree)
-    directory.recognise(unchanged, (files) => foresight.add(files))
+    scanned.recognise(unchanged, (files) => foresight.add(files))
   }
   const published = await publishTree(source, publish, {
     name: imageName,
@@ -141,7 +141,7 @@ async function publishOpened(
   })
   // Of no use and no harm where the commit fails: it is bound to this version's index.
   const { manifest, unchangedFiles } = published
-  const scan = directory?.scan
+  const scan = scanned?.scan
   const recording = scan && writePublishCache(paths, publish.key, published, scan)
   recording?.catch(() => {})
   try {

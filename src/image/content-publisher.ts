@@ -146,9 +146,8 @@ export class ContentPublisher {
     }
     const size = columns.size[previous]!
     this.#builder.setContent(inode, size, this.#extents)
-    const xattrs = columns.xattrSets[columns.xattrSet[previous]!]!
-    if (xattrs.length > 0) this.#builder.setXattrs(inode, xattrs)
-    if (this.#extents.length > 0) this.#extents = []
+    this.#builder.setXattrs(inode, columns.xattrSets[columns.xattrSet[previous]!]!)
+    this.#extents = []
     this.files++
     this.unchangedFiles++
     this.bytes += size

@@ -122,9 +122,7 @@ export class TreeBuilder {
     this.#setDevice(inode, attributes)
     if (attributes.type === 'symlink') this.#setTarget(inode, content.symlinkTarget)
     else if (content.symlinkTarget !== undefined) throw badIndex('only a symlink has a target')
-    if (content.xattrs !== undefined && content.xattrs.length > 0) {
-      this.setXattrs(inode, content.xattrs)
-    }
+    if (content.xattrs !== undefined) this.setXattrs(inode, content.xattrs)
     if (content.size !== undefined || content.extents !== undefined) {
       this.setContent(inode, content.size ?? 0, content.extents ?? [])
     }

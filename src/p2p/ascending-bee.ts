@@ -1,4 +1,5 @@
 import { Node, YoloIndex } from 'hyperbee/lib/messages.js'
+import { GrowingColumn } from '../image/growing-column.ts'
 
 /** A node that gets one key more is split: four stay, one goes up, four go on (Hyperbee's `T` is 5). */
 const MOST_KEYS = 8
@@ -30,6 +31,9 @@ export interface BeeBlocks {
 /** What most blocks hold: no node is complete with three entries of four. */
 const NO_NODES = YoloIndex.encode({ levels: [] })
 const FIRST_BYTES = 64 * 1024
+/** Of memory of its own, which can be given to another thread. */
+const blocksColumn = (bytes: number): GrowingColumn<Buffer> =>
+  new GrowingColumn((length) => Buffer.allocUnsafeSlow(length), bytes)
 
 /**
  * Makes the blocks of a Hyperbee whose entries come in ascending order of key. Only the right edge of
@@ -44,9 +48,8 @@ export class AscendingBee {
   /** From the leaf up. */
   readonly #edge: BeeNode[] = [{ keys: [], children: [] }]
   readonly #room: number
-  /** Blocks one behind the other, each behind its room, until `#end`. */
-  #bytes = Buffer.allocUnsafeSlow(FIRST_BYTES)
-  #end = 0
+  /** Blocks one behind the other, each behind its room. */
+  #bytes = blocksColumn(FIRST_BYTES)
   /** Of the blocks. */
   #lengths: number[] = []
   #last: { key: Buffer; value: Buffer; nodes: StoredNode[] } | undefined
@@ -79,12 +82,12 @@ export class AscendingBee {
       this.#addEdge(this.#last.nodes)
       this.#completeLast()
     }
+    const { values, length } = this.#bytes
     const taken = {
-      bytes: new Uint8Array(this.#bytes.buffer, 0, this.#end),
+      bytes: new Uint8Array(values.buffer as ArrayBuffer, 0, length),
       lengths: this.#lengths
     }
-    this.#bytes = Buffer.allocUnsafeSlow(this.#bytes.length)
-    this.#end = 0
+    this.#bytes = blocksColumn(values.length)
     this.#lengths = []
     return taken
   }
@@ -126,19 +129,12 @@ export class AscendingBee {
     const index = nodes.length === 0 ? NO_NODES : encodeNodes(nodes)
     const block = { key, value, index }
     const length = Node.encodingLength(block)
-    const start = this.#end + this.#room
-    this.#reserve(start + length)
-    Node.encode(block, this.#bytes, start)
-    this.#end = start + length
+    this.#bytes.reserve(this.#room + length)
+    const start = this.#bytes.length + this.#room
+    Node.encode(block, this.#bytes.values, start)
+    this.#bytes.length = start + length
     this.#lengths.push(length)
     this.#last = undefined
-  }
-
-  #reserve(end: number): void {
-    if (end <= this.#bytes.length) return
-    const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.#bytes.length, end))
-    grown.set(this.#bytes.subarray(0, this.#end))
-    this.#bytes = grown
   }
 }
 
