@@ -14,8 +14,9 @@ import { withCleanup } from '../src/image/cleanup-stack.ts'
 import { compressChunk } from '../src/image/compression.ts'
 import { temporaryDirectory } from '../src/image/temporary-directory.ts'
 import { CHUNK_BYTES } from '../src/image/tree.ts'
-import type { Listed, Shared } from '../test/e2e/results.ts'
+import type { Shared } from '../test/e2e/results.ts'
 import { Sandbox, type Machine } from '../test/e2e/sandbox.ts'
+import { filesListed } from './files-listed.ts'
 import { report, type Row } from './report.ts'
 import { median, rounded } from './statistics.ts'
 
@@ -113,10 +114,10 @@ async function publish(machine: Machine, source: string, update?: string): Promi
   return { ms, shared, grown: (await driveBytes(machine)) - before }
 }
 
+/** Of both logs, once all is in them. */
 async function driveBytes(machine: Machine): Promise<number> {
-  const [image] = await machine.json<Listed[]>('images')
-  if (image === undefined) throw new Error('the image is gone')
-  return image.storedBytes + image.entryBytes
+  const { storedBytes, entryBytes } = await filesListed(machine)
+  return storedBytes + entryBytes
 }
 
 /** Puts a line before each file's content, which changes all of its chunks; returns their stored size. */

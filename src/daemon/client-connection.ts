@@ -77,7 +77,6 @@ export class ClientConnection {
     channel.respond(METHODS.publishBegin, (request) => this.#beginPublish(request))
     channel.respond(METHODS.publishAppend, (blocks) => this.#publishing().append(blocks))
     channel.respond(METHODS.publishAppendSlot, (request) => this.#publishing().appendSlot(request))
-    channel.respond(METHODS.publishForesee, (paths) => this.#publishing().foresee(paths))
     channel.respond(METHODS.publishIndex, (packed) => this.#publishing().announceIndex(packed))
     channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
     channel.respond(METHODS.images, () => service.list())

@@ -23,6 +23,8 @@ export interface CatalogEntry {
   readonly createdAt: string
   /** Seeders that its link named. */
   readonly peers?: readonly PeerAddress[]
+  /** Its drive does not list the files of the newest version yet. */
+  readonly unlisted?: boolean
   /** Of one client, which it goes with; nobody is told of it. */
   readonly temporary?: boolean
 }

@@ -36,7 +36,8 @@ export function listImage(
     peers: open?.cores.blobs.peers.length ?? 0,
     storedBytes: open?.cores.blobs.byteLength ?? 0,
     entryBytes: open?.cores.db.byteLength ?? 0,
-    createdAt: entry.createdAt
+    createdAt: entry.createdAt,
+    filesListed: entry.unlisted !== true
   }
 }
 

@@ -1,10 +1,7 @@
-import { randomBytes } from 'node:crypto'
-import type { PeerDiscovery } from 'hyperswarm'
 import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { BlindMirror } from '../p2p/blind-mirror.ts'
-import { DriveWriter } from '../p2p/drive-writer.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import {
   formatKey,
@@ -17,27 +14,20 @@ import {
 import type { PeerAddress } from '../p2p/peer-address.ts'
 import type { PeerNode } from '../p2p/peer-node.ts'
 import { purgeDrive } from '../p2p/purge.ts'
-import { peerDeadline, pause } from '../p2p/waiting.ts'
+import { peerDeadline } from '../p2p/waiting.ts'
 import type { DrivePool } from './drive-pool.ts'
 import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
 import { findVersion } from './find-version.ts'
 import { listImage } from './image-listing.ts'
+import { ImagePublisher } from './image-publisher.ts'
 import { dropMetadata } from './metadata-cache.ts'
 import { freeOldVersions } from './old-versions.ts'
-import type {
-  GcRequest,
-  GcResponse,
-  ImageListing,
-  OpenRequest,
-  PublishBeginRequest
-} from './protocol.ts'
+import type { GcRequest, GcResponse, ImageListing, OpenRequest } from './protocol.ts'
 
 /** Local data answers in milliseconds; with `offline` nothing else is waited for. */
 const OFFLINE_WAIT_MS = 1_500
 /** How long the newest version is looked for before old ones are freed. */
 const GC_WAIT_MS = 30_000
-/** How long a publish waits to be announced before it hands out its link all the same. */
-const ANNOUNCE_WAIT_MS = 5_000
 
 export interface ImageServiceOptions {
   readonly catalog: ImageCatalog
@@ -57,6 +47,7 @@ export interface OpenedImage {
 
 /** What the daemon does with images: remembers, opens, publishes, mirrors and forgets them. */
 export class ImageService implements AsyncDisposable {
+  readonly publisher: ImagePublisher
   readonly #options: ImageServiceOptions
   readonly #mirrors = new Map<string, BlindMirror>()
   /** Drives that the seed list keeps open, by catalog key. */
@@ -64,6 +55,7 @@ export class ImageService implements AsyncDisposable {
 
   constructor(options: ImageServiceOptions) {
     this.#options = options
+    this.publisher = new ImagePublisher(options, (entry) => this.#seed(entry))
   }
 
   get count(): number {
@@ -82,6 +74,7 @@ export class ImageService implements AsyncDisposable {
         await catalog.remove(entry)
       } else {
         this.#seed(entry)
+        this.publisher.resume(entry)
       }
     }
   }
@@ -114,83 +107,6 @@ export class ImageService implements AsyncDisposable {
 
   close(drive: HeldDrive): Promise<void> {
     return this.#options.pool.release(drive)
-  }
-
-  /** Opens a writer: of a new drive, or of one that this machine owns. */
-  async beginPublish({ update, temporary }: PublishBeginRequest): Promise<PublishTarget> {
-    const { catalog, node } = this.#options
-    if (update !== undefined) {
-      const link = this.#resolve(update)
-      const entry = catalog.find(link.key.toString('hex'))
-      if (entry?.role !== 'owner' || !entry.namespace || !entry.secret) {
-        throw new ContainerError('NOT_FOUND', 'this machine is not the owner of that image', {
-          hint: 'only the home that published an image can add versions to it'
-        })
-      }
-      const secret = Buffer.from(entry.secret, 'hex')
-      const writer = await DriveWriter.open({ node, namespace: entry.namespace, secret })
-      return { writer, entry, firstBlock: writer.length }
-    }
-    const namespace = `publish-${randomBytes(16).toString('hex')}`
-    const secret = DriveWriter.newSecret()
-    const writer = await DriveWriter.open({ node, namespace, secret })
-    const entry: CatalogEntry = {
-      key: writer.key.toString('hex'),
-      secret: secret.toString('hex'),
-      role: 'owner',
-      follow: false,
-      name: '',
-      version: null,
-      namespace,
-      publishing: true,
-      createdAt: new Date().toISOString(),
-      ...(temporary === true ? { temporary } : {})
-    }
-    await catalog.put(entry)
-    if (temporary === true) return { writer, entry, firstBlock: writer.length }
-    // Announced while the content comes: nobody has the link yet, and it shall work when it is told.
-    const announcing = node.join(writer.discoveryKey, { server: true, client: false })
-    return { writer, entry, firstBlock: writer.length, announcing }
-  }
-
-  /**
-   * Records a completed publish and announces it.
-   *
-   * @returns whether peers can find it now; the DHT may not answer
-   */
-  async completePublish(
-    { entry, announcing }: PublishTarget,
-    manifest: Manifest
-  ): Promise<boolean> {
-    const { node } = this.#options
-    const { name, version } = manifest
-    const complete = { ...entry, name, version, publishing: false }
-    await this.#options.catalog.put(complete)
-    if (complete.temporary) return false
-    const drive = this.#seed(complete)
-    const isAnnounced = await Promise.race([
-      drive.announced().then(
-        () => node.isOnline,
-        () => false
-      ),
-      node.offline().then(() => false),
-      pause(ANNOUNCE_WAIT_MS).then(() => false)
-    ])
-    await announcing?.destroy()
-    return isAnnounced
-  }
-
-  /** Clears a publish that did not complete. A new version's blocks are cleared, the rest stays. */
-  async abandonPublish(target: PublishTarget): Promise<void> {
-    const { catalog, node } = this.#options
-    await target.announcing?.destroy()
-    await target.writer.rollBack(target.firstBlock).catch((err: unknown) => {
-      this.#options.log.warn({ err, image: target.entry.name }, 'a publish was not rolled back')
-    })
-    await target.writer[Symbol.asyncDispose]()
-    if (target.entry.version !== null) return
-    await purgeDrive(node.store, Buffer.from(target.entry.key, 'hex'))
-    await catalog.remove(target.entry)
   }
 
   /** Mirrors an image without its secret, from now on and after every restart. */
@@ -262,6 +178,7 @@ export class ImageService implements AsyncDisposable {
     const { catalog, node, pool } = this.#options
     const entry = this.#entry(image)
     const listing = this.#listing(entry)
+    await this.publisher.stopListing(entry)
     const seeded = this.#seeded.get(entry.key)
     this.#seeded.delete(entry.key)
     await this.#mirrors.get(entry.key)?.[Symbol.asyncDispose]()
@@ -294,9 +211,15 @@ export class ImageService implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.publisher[Symbol.asyncDispose]()
     await Promise.allSettled([...this.#mirrors.values()].map((m) => m[Symbol.asyncDispose]()))
     this.#mirrors.clear()
     this.#seeded.clear()
+  }
+
+  /** Drive key, hex. @throws ContainerError `BAD_LINK`, `NOT_FOUND`, `USAGE` */
+  keyOf(image: string): string {
+    return this.#resolve(image).key.toString('hex')
   }
 
   #resolve(image: string): FullLink {
@@ -382,13 +305,4 @@ function knownPeers(
 function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {
   if (entry?.temporary) return 'alone'
   return entry?.role === 'owner' ? 'owner' : 'reader'
-}
-
-export interface PublishTarget {
-  readonly writer: DriveWriter
-  readonly entry: CatalogEntry
-  /** Length of the blobs log when the publish began. */
-  readonly firstBlock: number
-  /** Of a new drive, until the seed list announces it. */
-  readonly announcing?: PeerDiscovery
 }

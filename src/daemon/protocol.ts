@@ -134,6 +134,8 @@ export interface ImageListing {
   /** Of the log of entries, likewise. */
   readonly entryBytes: number
   readonly createdAt: string
+  /** Of an owner: whether other tools for Hyperdrives find the newest version's files, which takes a moment. */
+  readonly filesListed: boolean
 }
 
 export interface GcRequest {
@@ -195,7 +197,6 @@ export const METHODS = {
   /** The same of blocks that lie in the exchange. */
   publishAppendSlot: json<SlotRequest, number>('publish.append-slot'),
   /** Files that the commit will have new entries of, as far as that is known: paths in the image. */
-  publishForesee: json<readonly string[], null>('publish.foresee'),
   /** The packed index of what is published, before its blocks are appended. */
   publishIndex: {
     name: 'publish.index',

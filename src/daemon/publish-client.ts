@@ -43,12 +43,7 @@ export class RemotePublish implements BlockSink {
     return this.#client.request(METHODS.publishAppend, blocks)
   }
 
-  /** Lets the daemon look up what the commit will replace. The commit needs none of it. */
-  async foresee(paths: readonly string[]): Promise<void> {
-    await this.#client.request(METHODS.publishForesee, paths)
-  }
-
-  /** Lets the daemon make the entries while the index is packed. The commit needs none of it. */
+  /** Lets the daemon check the index while it is packed. The commit needs none of it. */
   async announceIndex(packed: Uint8Array): Promise<void> {
     if (packed.length > MOST_ANNOUNCED_BYTES) return
     await this.#client.request(METHODS.publishIndex, asBuffer(packed))

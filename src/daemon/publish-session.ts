@@ -1,16 +1,18 @@
 import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { ContainerError } from '../image/errors.ts'
-import { readStoredIndex, readTree } from '../image/index-part.ts'
+import { decodeIndex } from '../image/index-codec.ts'
+import { readStoredIndex } from '../image/index-part.ts'
 import { decodeManifest, encodeManifest } from '../image/manifest-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { ColumnTree } from '../image/column-tree.ts'
-import type { DriveWriter } from '../p2p/drive-writer.ts'
 import { EntriesThread } from '../p2p/entries-thread.ts'
 import { formatKey, formatLink } from '../p2p/link.ts'
-import type { StagedEntries } from '../p2p/staged-entries.ts'
+import { listAnew, listChanges, listFirst, type FileListing } from '../p2p/list-files.ts'
 import { BlockExchangeFile } from './block-exchange.ts'
-import type { ImageService, PublishTarget } from './image-service.ts'
+import type { PublishTarget } from './image-publisher.ts'
+import type { ImageService } from './image-service.ts'
+import { newestManifest, treeOf } from './newest-version.ts'
 import type {
   PublishBeginRequest,
   PublishBeginResponse,
@@ -23,22 +25,20 @@ export class PublishSession {
   readonly #service: ImageService
   readonly #target: PublishTarget
   readonly #exchange: BlockExchangeFile
-  /** The version before, read while the client still reads its source. */
-  readonly #before: Promise<VersionTree | undefined>
+  /** The version before, looked for while the client still reads its source. */
+  readonly #before: Promise<Manifest | undefined>
   /** Of a first version, started while the content is still on its way. */
   readonly #thread: EntriesThread | undefined
   readonly #abandoned = new AbortController()
-  #staged: Promise<StagedVersion> | undefined
+  #checked: Promise<CheckedIndex> | undefined
   #isCommitted = false
-  /** Look-ups that nobody waits for. */
-  #foreseen: Promise<void> = Promise.resolve()
 
   private constructor(service: ImageService, target: PublishTarget, exchange: BlockExchangeFile) {
     this.#service = service
     this.#target = target
     this.#exchange = exchange
     this.#thread = target.entry.version === null ? new EntriesThread() : undefined
-    this.#before = newestTree(target.writer)
+    this.#before = newestManifest(target.writer)
     // Who needs it will say so.
     this.#before.catch(() => {})
   }
@@ -52,11 +52,15 @@ export class PublishSession {
     request: PublishBeginRequest,
     directory: string
   ): Promise<PublishSession> {
-    const target = await service.beginPublish(request)
+    const { update, temporary = false } = request
+    const { publisher } = service
+    const target = await (update === undefined
+      ? publisher.begin(temporary)
+      : publisher.beginUpdate(service.keyOf(update)))
     try {
       return new PublishSession(service, target, BlockExchangeFile.create(directory))
     } catch (error) {
-      await service.abandonPublish(target)
+      await service.publisher.abandon(target)
       throw error
     }
   }
@@ -79,62 +83,55 @@ export class PublishSession {
     return this.append(this.#exchange.read(slot, lengths))
   }
 
-  /** Reads what a commit of these files' entries will meet, while their content is still on its way. */
-  foresee(paths: readonly string[]): null {
-    // Whatever is wrong, the commit meets it again.
-    this.#foreseen = this.#foreseen.then(() => this.#target.writer.lookUp(paths)).catch(() => {})
-    return null
-  }
-
   /**
-   * Begins with the entries of a version, while its index is still being packed.
+   * Begins to check the index of a version, while it is still being packed.
    *
    * @throws ContainerError `USAGE`
    */
   announceIndex(packed: Uint8Array): null {
-    if (this.#staged) throw new ContainerError('USAGE', 'this publish has told of its index')
-    this.#staged = this.#stage(packed)
+    if (this.#checked) throw new ContainerError('USAGE', 'this publish has told of its index')
+    this.#checked = this.#check(packed)
     // The commit is told.
-    this.#staged.catch(() => {})
+    this.#checked.catch(() => {})
     return null
   }
 
-  async #stage(packed: Uint8Array): Promise<StagedVersion> {
+  async #check(packed: Uint8Array): Promise<CheckedIndex> {
     // Whoever announced it is answered first.
     await setImmediate()
     const digest = digestOf(packed)
-    await this.#foreseen
-    const before = await this.#before
-    const thread = this.#thread && { thread: this.#thread }
-    const { signal } = this.#abandoned
-    const entries = await this.#target.writer.stage(packed, before?.tree, { ...thread, signal })
-    return { digest, entries, previous: before?.version }
+    if (this.#thread === undefined) return { digest, tree: decodeIndex(packed) }
+    // A copy, as the thread keeps it.
+    await this.#thread.check(new Uint8Array(packed), this.#abandoned.signal)
+    return { digest, tree: undefined }
   }
 
   /**
-   * Checks what was appended as a reader would, then makes it the image's newest version.
+   * Checks what was appended as a reader would, then makes it the image's newest version. What the drive lists
+   * follows.
    *
    * @throws ContainerError `BAD_MANIFEST`, `BAD_INDEX`, `DISK_FULL`; nothing is published then
    */
   async commit(unchecked: Manifest): Promise<PublishCommitResponse> {
-    const { writer } = this.#target
+    const { writer, entry } = this.#target
     const manifest = decodeManifest(encodeManifest(unchecked))
     const { packed } = await readStoredIndex(manifest, (block) => writer.read(block))
-    const { digest, entries, previous } = await (this.#staged ??= this.#stage(packed))
-    if (previous !== manifest.versions.at(-2)?.version) {
+    const { digest, tree } = await (this.#checked ??= this.#check(packed))
+    const before = await this.#before
+    if (before?.version !== manifest.versions.at(-2)?.version) {
       throw new ContainerError('BAD_MANIFEST', 'another version came before this one')
     }
     if (!digest.equals(digestOf(packed))) {
       throw new ContainerError('BAD_INDEX', 'its index is not the one that was announced')
     }
-    await writer.commit(manifest, entries)
+    await writer.commit(manifest)
     this.#isCommitted = true
-    const { key, secret } = writer
-    await writer[Symbol.asyncDispose]()
-    await this.#thread?.[Symbol.asyncDispose]()
     await this.#exchange[Symbol.asyncDispose]()
-    const announced = await this.#service.completePublish(this.#target, manifest)
-    const peers = this.#service.peersOf(this.#target.entry)
+    const { key, secret } = writer
+    const announced = await this.#service.publisher.complete(this.#target, manifest, (signal) =>
+      this.#listFiles(before, tree, signal)
+    )
+    const peers = this.#service.peersOf(entry)
     return {
       link: formatLink({ key, secret, version: undefined, peers }),
       mirrorLink: formatLink({ key, secret: undefined, version: undefined, peers }),
@@ -143,39 +140,43 @@ export class PublishSession {
     }
   }
 
+  /** After the commit; closes what the session still has open. */
+  async #listFiles(
+    before: Manifest | undefined,
+    tree: ColumnTree | undefined,
+    signal: AbortSignal
+  ): Promise<void> {
+    const { writer, entry } = this.#target
+    await using _writer = writer
+    await using _thread = this.#thread
+    if (entry.temporary) return
+    if (this.#thread) await writer.listFiles(listFirst(this.#thread), signal)
+    else if (tree) await writer.listFiles(await this.#listingOf(before, tree), signal)
+  }
+
+  async #listingOf(before: Manifest | undefined, tree: ColumnTree): Promise<FileListing> {
+    if (before === undefined || this.#target.entry.unlisted) return listAnew(tree)
+    // Of a version that was freed meanwhile there is nothing to compare with.
+    const known = await treeOf(this.#target.writer, before).catch(() => undefined)
+    return known ? listChanges(known, tree) : listAnew(tree)
+  }
+
   /** Leaves nothing of a publish that is not committed. */
   async abandon(): Promise<void> {
     if (this.#isCommitted) return
     this.#abandoned.abort()
-    await this.#foreseen
-    await (await this.#staged?.catch(() => undefined))?.entries[Symbol.asyncDispose]()
+    await this.#checked?.catch(() => {})
     await this.#thread?.[Symbol.asyncDispose]()
     await this.#exchange[Symbol.asyncDispose]()
-    await this.#service.abandonPublish(this.#target)
+    await this.#service.publisher.abandon(this.#target)
   }
 }
 
-/** Entries of a version that is still to be committed. */
-interface StagedVersion {
-  /** Of the index that they are of. */
+/** The index of a version that is still to be committed. */
+interface CheckedIndex {
   readonly digest: Buffer
-  readonly entries: StagedEntries
-  /** The version that they follow. */
-  readonly previous: number | undefined
-}
-
-interface VersionTree {
-  readonly version: number
-  readonly tree: ColumnTree
-}
-
-/** Undefined where nothing was committed yet. */
-async function newestTree(writer: DriveWriter): Promise<VersionTree | undefined> {
-  const block = await writer.newestManifest()
-  if (block === undefined) return undefined
-  const manifest = decodeManifest(block)
-  const tree = await readTree(manifest, (number) => writer.read(number))
-  return { version: manifest.version, tree }
+  /** Of an update; a first version's is in the thread. */
+  readonly tree: ColumnTree | undefined
 }
 
 function digestOf(bytes: Uint8Array): Buffer {

@@ -13,7 +13,6 @@ import { publishTree, type PublishSource } from '../image/publish.ts'
 import { UnchangedFiles } from '../image/unchanged-files.ts'
 import { untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
-import { Foresight } from './foresight.ts'
 import { openHome, type HomePaths } from './home.ts'
 import { openSource, type OpenSourceOptions } from './open-source.ts'
 import { isOf, readPublishCache, writePublishCache } from './publish-cache-file.ts'
@@ -126,9 +125,7 @@ async function publishOpened(
   const scanned = source instanceof DirectorySource ? source : undefined
   const { cache, ...versions } = previous
   if (scanned && cache && isOf(cache, scanned.directory) && !options.checksum) {
-    const foresight = new Foresight(publish)
-    const unchanged = new UnchangedFiles(cache.records, cache.tree)
-    scanned.recognise(unchanged, (files) => foresight.add(files))
+    scanned.recognise(new UnchangedFiles(cache.records, cache.tree))
   }
   const published = await publishTree(source, publish, {
     name: imageName,
@@ -139,13 +136,15 @@ async function publishOpened(
     ...(options.message === undefined ? {} : { message: options.message }),
     ...(options.onProgress ? { onProgress: options.onProgress } : {})
   })
-  // Of no use and no harm where the commit fails: it is bound to this version's index.
   const { manifest, unchangedFiles } = published
+  const committing = publish.commit(manifest)
+  committing.catch(() => {})
+  // Beside the commit; of no use and no harm where that fails, as it is bound to this version's index.
   const scan = scanned?.scan
   const recording = scan && writePublishCache(paths, publish.key, published, scan)
   recording?.catch(() => {})
   try {
-    const committed = await untilAborted(publish.commit(manifest), signal)
+    const committed = await untilAborted(committing, signal)
     return { ...committed, ...publishedFacts(manifest, unchangedFiles) }
   } finally {
     await recording

@@ -55,7 +55,6 @@ export class DirectorySource implements PublishSource {
   readonly #turns: AsyncGenerator<void, void, undefined>
   #files: FileList | undefined
   #unchanged: UnchangedFiles | undefined
-  #onRead: ((files: FileList) => void) | undefined
 
   constructor(
     scan: DirectoryTreeScan,
@@ -103,12 +102,9 @@ export class DirectorySource implements PublishSource {
   /**
    * Leaves out of what is read the files that are as they were, from the first on: to be called before
    * anything is read.
-   *
-   * @param onRead is told of those that are read, before they are
    */
-  recognise(unchanged: UnchangedFiles, onRead: (files: FileList) => void): void {
+  recognise(unchanged: UnchangedFiles): void {
     this.#unchanged = unchanged
-    this.#onRead = onRead
   }
 
   /** @returns whether there may be more */
@@ -123,7 +119,6 @@ export class DirectorySource implements PublishSource {
       const files = this.#unchanged?.takeFrom(found) ?? found
       if (files.length === 0) continue
       await this.#scan.readXattrs(files)
-      this.#onRead?.(files)
       yield files
     }
   }

@@ -1,4 +1,4 @@
-type NumericArray = Uint8Array | Uint16Array | Uint32Array | Float64Array
+type NumericArray = Uint8Array | Uint32Array | Float64Array
 
 /** A typed array that grows by doubling as values are pushed. */
 export class GrowingColumn<T extends NumericArray> {
@@ -59,8 +59,6 @@ export class GrowingColumn<T extends NumericArray> {
 
 export const bytesColumn = (): GrowingColumn<Uint8Array> =>
   new GrowingColumn((n) => Buffer.alloc(n))
-export const shortColumn = (): GrowingColumn<Uint16Array> =>
-  new GrowingColumn((n) => new Uint16Array(n))
 export const wordColumn = (): GrowingColumn<Uint32Array> =>
   new GrowingColumn((n) => new Uint32Array(n))
 export const doubleColumn = (): GrowingColumn<Float64Array> =>

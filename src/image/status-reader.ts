@@ -83,8 +83,7 @@ export class StatusReader extends FileStatus {
     if (libc.statx(directory, path, flags, STATX_BASIC_STATS, this.#bytes) < 0) {
       throw systemError('statx', path)
     }
-    for (let word = 0; word < STATUS_WORDS; word++) {
-      this.words[word] = this.#statx[SOURCES[word]!]!
-    }
+    const [told, words] = [this.#statx, this.words]
+    for (let word = 0; word < STATUS_WORDS; word++) words[word] = told[SOURCES[word]!]!
   }
 }

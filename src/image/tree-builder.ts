@@ -1,6 +1,6 @@
 import { asBuffer } from './as-buffer.ts'
 import { ColumnTree, DIRECTORY, FILE, inOneShape, TYPE_CODE } from './column-tree.ts'
-import { bytesColumn, doubleColumn, shortColumn, wordColumn } from './growing-column.ts'
+import { bytesColumn, doubleColumn, wordColumn } from './growing-column.ts'
 import { sortEntries } from './sort-entries.ts'
 import { checkTree } from './tree-check.ts'
 import {
@@ -47,8 +47,9 @@ const DEFAULT_ROOT: InodeAttributes = {
  * with its name's row and one extent, plus the names.
  */
 export class TreeBuilder {
-  readonly #type = bytesColumn()
-  readonly #mode = shortColumn()
+  // Of few kinds, as what is made of machine code for many takes longer to make than it saves.
+  readonly #type = wordColumn()
+  readonly #mode = wordColumn()
   readonly #uid = wordColumn()
   readonly #gid = wordColumn()
   readonly #mtimeSeconds = doubleColumn()
@@ -255,7 +256,7 @@ export class TreeBuilder {
 
   /** Sorts and checks everything. The builder must not be used afterwards. */
   finish(): ColumnTree {
-    const type = this.#type.view()
+    const type = Uint8Array.from(this.#type.view())
     const first = this.#first.view()
     const count = this.#count.view()
     const entries = sortEntries(
@@ -271,7 +272,7 @@ export class TreeBuilder {
       type,
       first,
       count,
-      mode: this.#mode.view(),
+      mode: Uint16Array.from(this.#mode.view()),
       uid: this.#uid.view(),
       gid: this.#gid.view(),
       mtimeSeconds: this.#mtimeSeconds.view(),

@@ -28,6 +28,15 @@ export interface BeeBlocks {
   readonly lengths: readonly number[]
 }
 
+export interface AscendingBeeOptions {
+  /** Number of the block that the first entry becomes. */
+  readonly first: number
+  /** Blocks whose entries the Hyperbee has already, with lower keys, in their order: at most {@link MOST_KEYS}. */
+  readonly before?: readonly number[]
+  /** Bytes to be left before each block. */
+  readonly room: number
+}
+
 /** What most blocks hold: no node is complete with three entries of four. */
 const NO_NODES = YoloIndex.encode({ levels: [] })
 const FIRST_BYTES = 64 * 1024
@@ -46,7 +55,7 @@ const blocksColumn = (bytes: number): GrowingColumn<Buffer> =>
  */
 export class AscendingBee {
   /** From the leaf up. */
-  readonly #edge: BeeNode[] = [{ keys: [], children: [] }]
+  readonly #edge: BeeNode[]
   readonly #room: number
   /** Blocks one behind the other, each behind its room. */
   #bytes = blocksColumn(FIRST_BYTES)
@@ -55,11 +64,8 @@ export class AscendingBee {
   #last: { key: Buffer; value: Buffer; nodes: StoredNode[] } | undefined
   #next: number
 
-  /**
-   * @param first number of the block that the first entry becomes
-   * @param room bytes to be left before each block
-   */
-  constructor(first: number, room: number) {
+  constructor({ first, before = [], room }: AscendingBeeOptions) {
+    this.#edge = [{ keys: [...before], children: [] }]
     this.#next = first
     this.#room = room
   }

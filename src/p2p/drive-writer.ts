@@ -1,18 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import type Hypercore from 'hypercore'
 import Hyperdrive from 'hyperdrive'
+import { throwIfCancelled } from '../image/cancel.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
-import { decodeIndex } from '../image/index-codec.ts'
 import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
-import type { ColumnTree } from '../image/column-tree.ts'
 import { BLOCK_ROOM, withRoom } from './block-room.ts'
-import { ROOTFS_FOLDER } from './drive-entries.ts'
-import { EntriesThread } from './entries-thread.ts'
 import { joinReads } from './joined-reads.ts'
 import { KEY_BYTES } from './link.ts'
+import type { FileListing } from './list-files.ts'
 import type { PeerNode } from './peer-node.ts'
-import { inGroups, lookUpEntries, StagedEntries } from './staged-entries.ts'
 import { checkRoom, storeError } from './store-error.ts'
 
 export interface WriterOptions {
@@ -22,15 +19,6 @@ export interface WriterOptions {
   readonly secret: Buffer
 }
 
-export interface StageOptions {
-  /** Makes a first version's entries. @default one of its own, which takes a while to start */
-  readonly thread?: EntriesThread
-  readonly signal?: AbortSignal
-}
-
-/** Of what is looked up beside appends, which somebody waits for. */
-const LOOKED_UP_BESIDE = 32
-
 /** An append that was asked for. */
 interface Run {
   readonly blocks: readonly Uint8Array[]
@@ -39,9 +27,9 @@ interface Run {
 }
 
 /**
- * The one writer of one drive. Blocks are appended first, and beside them the entries are made
- * ({@link DriveWriter.stage}); {@link DriveWriter.commit} then adds the manifest's block and the entries,
- * so that a reader sees the old version or the new one and never a part.
+ * The one writer of one drive. Blocks are appended first; {@link DriveWriter.commit} then adds the manifest's
+ * block and its entry, so that a reader sees the old version or the new one and never a part. What the drive
+ * lists for other tools comes after that ({@link DriveWriter.listFiles}).
  */
 export class DriveWriter implements AsyncDisposable {
   readonly key: Buffer
@@ -118,61 +106,42 @@ export class DriveWriter implements AsyncDisposable {
   }
 
   /**
-   * Makes the entries of a version whose manifest is still to come, so that {@link commit} need not.
+   * Completes a version: the manifest's block, then its entry. Readers see the version from then on.
    *
-   * @param packed the version's index
-   * @param previous tree of the version before; undefined for the first
-   * @throws ContainerError `BAD_INDEX`, `UNSUPPORTED_VERSION`, `DISK_FULL`, `IO`, `CANCELLED`
+   * @throws ContainerError `DISK_FULL`, `IO`
    */
-  async stage(
-    packed: Uint8Array,
-    previous: ColumnTree | undefined,
-    { thread, signal }: StageOptions = {}
-  ): Promise<StagedEntries> {
-    const given = signal ?? new AbortController().signal
+  async commit(manifest: Manifest): Promise<void> {
+    const block = encodeManifest(manifest)
+    const byteOffset = this.#blobs.byteLength
+    const batch = this.#drive.batch()
     try {
-      if (previous) {
-        return await StagedEntries.changes(this.#drive, previous, decodeIndex(packed), given)
-      }
-      await using own = thread ? undefined : new EntriesThread()
-      return await StagedEntries.first(this.#drive, packed, (thread ?? own)!, given)
+      const blockOffset = await this.append([block])
+      const blob = { byteOffset, blockOffset, blockLength: 1, byteLength: block.byteLength }
+      await batch.putEntry(MANIFEST_PATH, { blob, metadata: { version: manifest.version } })
+      await batch.flush()
     } catch (error) {
-      throw isContainerError(error) ? error : storeError(this.#storage, error)
+      await batch.close().catch(() => {})
+      throw this.#explained(error)
     }
   }
 
   /**
-   * Completes a version: the manifest's block, then the entries, `/container.json` in the last append.
+   * Has the drive list the files of the version that was committed last.
    *
-   * @param entries of this version; they are closed by this
-   * @throws ContainerError `DISK_FULL`, `IO`
+   * @throws ContainerError `DISK_FULL`, `IO`, `CANCELLED`
    */
-  async commit(manifest: Manifest, entries: StagedEntries): Promise<void> {
-    const block = encodeManifest(manifest)
-    const byteOffset = this.#blobs.byteLength
+  async listFiles(list: FileListing, signal: AbortSignal): Promise<void> {
     try {
-      const blockOffset = await this.append([block])
-      const blob = { byteOffset, blockOffset, blockLength: 1, byteLength: block.byteLength }
-      await entries.append(blob, manifest.version)
+      throwIfCancelled(signal)
+      checkRoom(this.#storage)
+      await list(this.#drive, signal)
     } catch (error) {
-      await entries[Symbol.asyncDispose]().catch(() => {})
-      throw isContainerError(error) ? error : storeError(this.#storage, error)
+      throw this.#explained(error)
     }
   }
 
-  /** Has the store's nodes on the way to these files' entries in memory. @param paths in the image */
-  async lookUp(paths: readonly string[]): Promise<void> {
-    const batch = this.#drive.batch()
-    try {
-      for (const group of inGroups(paths, LOOKED_UP_BESIDE)) {
-        await lookUpEntries(
-          batch,
-          group.map((path) => `${ROOTFS_FOLDER}/${path}`)
-        )
-      }
-    } finally {
-      await batch.close()
-    }
+  #explained(error: unknown): unknown {
+    return isContainerError(error) ? error : storeError(this.#storage, error)
   }
 
   /** One block that was appended, decrypted. */

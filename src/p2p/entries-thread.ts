@@ -1,4 +1,4 @@
-import { on } from 'node:events'
+import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { asBuffer } from '../image/as-buffer.ts'
 import { throwIfCancelled } from '../image/cancel.ts'
@@ -19,36 +19,51 @@ export class EntriesThread implements AsyncDisposable {
   }
 
   /**
-   * Blocks of a Hyperbee with an index's entries, in groups that are to be appended in order; once a
-   * thread. While one is appended, the next is made.
+   * Checks an index as a reader would; the first thing to be done, and once.
    *
-   * @param packed the index, whose memory is the thread's from now on
-   * @param first where in the log the first block goes
-   * @returns entries that are still to be put
+   * @param packed its memory is the thread's from now on
    * @throws ContainerError `BAD_INDEX`, `UNSUPPORTED_VERSION`, `CANCELLED`
    */
-  async *groups(
-    packed: Uint8Array<ArrayBuffer>,
-    first: number,
+  async check(packed: Uint8Array<ArrayBuffer>, signal: AbortSignal): Promise<void> {
+    await this.#next(packed, signal)
+  }
+
+  /**
+   * Blocks of a Hyperbee with the entries of the index that was checked, in groups that are to be appended in
+   * order behind the first manifest's entry; once. While one is appended, the next is made.
+   *
+   * @returns entries that are still to be put
+   * @throws ContainerError `CANCELLED`
+   */
+  async *groups(signal: AbortSignal): AsyncGenerator<Buffer[], readonly EntryChange[]> {
+    for (let next = this.#next(null, signal); ;) {
+      const received = await next
+      if (received.kind === 'end') return received.left
+      if (received.kind !== 'group') throw new TypeError('a thread told of no group')
+      next = this.#next(null, signal)
+      // Awaited in the next round, unless nobody wants it.
+      next.catch(() => {})
+      yield roomyViews(asBuffer(received.bytes), received.lengths)
+    }
+  }
+
+  /** Asks for the next message, and waits for it. */
+  async #next(
+    request: Uint8Array<ArrayBuffer> | null,
     signal: AbortSignal
-  ): AsyncGenerator<Buffer[], readonly EntryChange[]> {
+  ): Promise<Exclude<EntriesMessage, { kind: 'error' }>> {
     if (this.#failure !== undefined) throw this.#failure
     throwIfCancelled(signal)
-    const messages = on(this.#worker, 'message', { signal })
-    this.#worker.postMessage({ packed, first } satisfies EntriesRequest, [packed.buffer])
     try {
-      for await (const [message] of messages) {
-        const received = message as EntriesMessage
-        if (received.kind === 'error') throw fromRecord(received.error)
-        if (received.kind === 'end') return received.left
-        this.#worker.postMessage(null)
-        yield roomyViews(asBuffer(received.bytes), received.lengths)
-      }
+      const answer = once(this.#worker, 'message', { signal })
+      this.#worker.postMessage(request satisfies EntriesRequest, request ? [request.buffer] : [])
+      const [message] = (await answer) as [EntriesMessage]
+      if (message.kind === 'error') throw fromRecord(message.error)
+      return message
     } catch (error) {
       throwIfCancelled(signal)
       throw error
     }
-    throw new TypeError('a thread told of no end')
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,20 +1,20 @@
 /** The thread of `EntriesThread`: makes the entries of a drive's first version. */
 import { parentPort } from 'node:worker_threads'
 import type { EntryValue } from 'hyperdrive'
+import type { ColumnTree } from '../image/column-tree.ts'
 import { toRecord, type ErrorRecord } from '../image/error-record.ts'
 import { decodeIndex } from '../image/index-codec.ts'
 import { AscendingBee } from './ascending-bee.ts'
 import { BLOCK_ROOM } from './block-room.ts'
 import { driveEntries, isBlurred, type EntryChange } from './drive-entries.ts'
+import { FIRST_BLOCKS } from './first-blocks.ts'
 
-export interface EntriesRequest {
-  readonly packed: Uint8Array
-  /** Where in the log the first one goes. */
-  readonly first: number
-}
+/** The packed index, once, and then for each group nothing. */
+export type EntriesRequest = Uint8Array | null
 
-/** After a group, the next is made when it is asked for. */
 export type EntriesMessage =
+  /** The index is as it should be. */
+  | { readonly kind: 'checked' }
   | {
       readonly kind: 'group'
       /** Blocks one behind the other, each behind its room. */
@@ -26,19 +26,15 @@ export type EntriesMessage =
   | { readonly kind: 'end'; readonly left: readonly EntryChange[] }
   | { readonly kind: 'error'; readonly error: ErrorRecord }
 
-/** In a group: all of an image with many would take much memory at once. */
-const GROUP_ENTRIES = 4096
+/** In a group: of more, more survive until the store has them, and collecting garbage takes longer. */
+const GROUP_ENTRIES = 1024
 
 const port = parentPort!
 let messages: Generator<EntriesMessage, void, undefined> | undefined
 
-port.on('message', (request: EntriesRequest | null) => {
-  if (request) messages = entryGroups(request)
-  postNext()
-})
-
-function postNext(): void {
+port.on('message', (packed: EntriesRequest) => {
   try {
+    if (packed) messages = entryGroups(packed)
     const next = messages?.next()
     if (next?.done !== false) return
     const { value } = next
@@ -46,12 +42,18 @@ function postNext(): void {
   } catch (error) {
     port.postMessage({ kind: 'error', error: toRecord(error) } satisfies EntriesMessage)
   }
-}
+})
 
-function* entryGroups({ packed, first }: EntriesRequest): Generator<EntriesMessage, void> {
+function* entryGroups(packed: Uint8Array): Generator<EntriesMessage, void> {
+  const tree: ColumnTree = decodeIndex(packed)
+  yield { kind: 'checked' }
   const left: EntryChange[] = []
-  const bee = new AscendingBee(first, BLOCK_ROOM)
-  for (const [name, text] of driveEntries(decodeIndex(packed))) {
+  const bee = new AscendingBee({
+    first: FIRST_BLOCKS,
+    before: [FIRST_BLOCKS - 1],
+    room: BLOCK_ROOM
+  })
+  for (const [name, text] of driveEntries(tree)) {
     if (isBlurred(name)) left.push([name, JSON.parse(text) as EntryValue])
     else bee.add(entryKey(name), Buffer.from(text))
     if (bee.length === GROUP_ENTRIES) yield { kind: 'group', ...bee.take() }
@@ -60,7 +62,7 @@ function* entryGroups({ packed, first }: EntriesRequest): Generator<EntriesMessa
   yield { kind: 'end', left }
 }
 
-/** As Hyperdrive stores a name: in the part `files` of its Hyperbee. */
+/** As Hyperdrive stores a name: in the part `files` of its Hyperbee. The manifest's stands before all of these. */
 function entryKey(name: string): Buffer {
   return Buffer.from(`files\0${name}`)
 }

@@ -34,7 +34,7 @@ void test('what is made in order is a Hyperbee like any other', async (t) => {
     await header.getRoot(true)
     await header.close()
     const expected = new Map<string, string>()
-    const ascending = new AscendingBee(core.length, ROOM)
+    const ascending = new AscendingBee({ first: core.length, room: ROOM })
     for (let n = 0; n < count; n++) {
       // Between them is room for others.
       ascending.add(key(2 * n), value(`${n}`))
@@ -63,6 +63,36 @@ void test('what is made in order is a Hyperbee like any other', async (t) => {
       if ((await bee.get(Buffer.from(name)))?.value.toString() === text) found++
     }
     t.is(found, expected.size, `${count}: each is found`)
+    await bee.close()
+  }
+})
+
+void test('what is made goes on from entries that a Hyperbee has', async (t) => {
+  const directory = await mkdtemp(join(tmpdir(), 'dat-bee-'))
+  const store = new Corestore(new HypercoreStorage(directory))
+  t.teardown(async () => {
+    await store.close()
+    await rm(directory, { recursive: true })
+  })
+  for (const count of COUNTS) {
+    const core = store.get({ name: `core ${count}` })
+    await core.ready()
+    const bee = new Hyperbee(core)
+    await bee.put(key(0), value('0'))
+    const expected = new Map([[key(0).toString(), value('0').toString()]])
+    const ascending = new AscendingBee({
+      first: core.length,
+      before: [core.length - 1],
+      room: ROOM
+    })
+    for (let n = 1; n <= count; n++) {
+      ascending.add(key(n), value(`${n}`))
+      expected.set(key(n).toString(), value(`${n}`).toString())
+      if (ascending.length === APPENDED || n === count) await core.append(blocksOf(ascending))
+    }
+    await bee.put(key(0), value('changed'))
+    expected.set(key(0).toString(), value('changed').toString())
+    t.alike(await contentOf(bee), sorted(expected), `${count}: all are there, in order`)
     await bee.close()
   }
 })

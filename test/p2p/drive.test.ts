@@ -7,10 +7,13 @@ import Hyperdrive from 'hyperdrive'
 import createTestnet from 'hyperdht/testnet.js'
 import { isContainerError } from '../../src/image/errors.ts'
 import { encodeIndex } from '../../src/image/index-codec.ts'
+import { decodeManifest } from '../../src/image/manifest-codec.ts'
 import type { BlockRange } from '../../src/p2p/block-fetcher.ts'
 import { BlindMirror } from '../../src/p2p/blind-mirror.ts'
 import { DriveWriter } from '../../src/p2p/drive-writer.ts'
+import { EntriesThread } from '../../src/p2p/entries-thread.ts'
 import { HeldDrive } from '../../src/p2p/held-drive.ts'
+import { listAnew } from '../../src/p2p/list-files.ts'
 import { PeerNode } from '../../src/p2p/peer-node.ts'
 import { pause, peerDeadline } from '../../src/p2p/waiting.ts'
 import { commitTree, seedTinyImage, writeTinyImage } from './tiny-image.ts'
@@ -129,33 +132,40 @@ test('an update that was undone, whole or in part, leaves the version before rea
   t.alike(await another.manifest(undefined, soon()), manifest, 'and from a peer')
 })
 
-test('entries that were staged and left are never seen', async (t) => {
+test('a listing that was cut short is made whole, and a manifest does not wait for it', async (t) => {
   await using peers = await openPeers()
   const owner = await peers.node('owner')
   const secret = DriveWriter.newSecret()
   const open = () => DriveWriter.open({ node: owner, namespace: 'one', secret })
-  const signal = AbortSignal.abort()
+  const given = AbortSignal.abort()
+  const { signal } = new AbortController()
   const first = await open()
-  const one = await writeTinyImage(first, { a: 'one' })
-  const packed = encodeIndex(one.tree)
-  t.is(await code(first.stage(packed, undefined, { signal })), 'CANCELLED')
-  t.is(await code(first.stage(packed.subarray(0, -3), undefined)), 'BAD_INDEX')
-  await commitTree(first, one.manifest, one.tree)
+  const one = await writeTinyImage(first, { a: 'one', b: 'one' })
+  await using thread = new EntriesThread()
+  t.is(await code(thread.check(new Uint8Array(encodeIndex(one.tree)), given)), 'CANCELLED')
+  await using another = new EntriesThread()
+  const cut = new Uint8Array(encodeIndex(one.tree).subarray(0, -3))
+  t.is(await code(another.check(cut, signal)), 'BAD_INDEX')
+  await first.commit(one.manifest)
+  t.is(await code(first.listFiles(listAnew(one.tree), given)), 'CANCELLED')
   await first[Symbol.asyncDispose]()
-
-  const left = await open()
-  const two = await writeTinyImage(left, { b: 'two' }, one.manifest.versions)
-  t.is(await code(left.stage(encodeIndex(two.tree), one.tree, { signal })), 'CANCELLED')
-  const staged = await left.stage(encodeIndex(two.tree), one.tree)
-  await staged[Symbol.asyncDispose]()
-  await left[Symbol.asyncDispose]()
-  t.alike(await namesOf(owner, secret), ['/container.json', '/rootfs/a'])
+  t.alike(await namesOf(owner, secret), ['/container.json'])
 
   const second = await open()
-  const again = await writeTinyImage(second, { b: 'two' }, one.manifest.versions)
-  await commitTree(second, again.manifest, again.tree, one.tree)
+  t.alike(decodeManifest((await second.newestManifest())!), one.manifest, 'and yet it is complete')
+  await second.listFiles(listAnew(one.tree), signal)
   await second[Symbol.asyncDispose]()
-  t.alike(await namesOf(owner, secret), ['/container.json', '/rootfs/b'])
+  t.alike(await namesOf(owner, secret), ['/container.json', '/rootfs/a', '/rootfs/b'])
+
+  const third = await open()
+  const two = await writeTinyImage(third, { b: 'two', c: 'two' }, one.manifest.versions)
+  await third.commit(two.manifest)
+  await third.listFiles(listAnew(two.tree), signal)
+  const { length } = third
+  await third.listFiles(listAnew(two.tree), signal)
+  t.is(third.length, length)
+  await third[Symbol.asyncDispose]()
+  t.alike(await namesOf(owner, secret), ['/container.json', '/rootfs/b', '/rootfs/c'])
 })
 
 /** Nobody else may have it open. */

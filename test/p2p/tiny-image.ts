@@ -5,7 +5,9 @@ import { TreeBuilder } from '../../src/image/tree-builder.ts'
 import type { ColumnTree } from '../../src/image/column-tree.ts'
 import type { InodeAttributes } from '../../src/image/tree.ts'
 import { DriveWriter } from '../../src/p2p/drive-writer.ts'
+import { EntriesThread } from '../../src/p2p/entries-thread.ts'
 import { HeldDrive } from '../../src/p2p/held-drive.ts'
+import { listChanges, listFirst } from '../../src/p2p/list-files.ts'
 import type { PeerNode } from '../../src/p2p/peer-node.ts'
 
 const OWNED_BY_ROOT = {
@@ -104,12 +106,20 @@ export async function seedTinyImage(
   return { key, secret, manifest, tree, seeded }
 }
 
-/** Commits a version whose content is there. @param previous tree of the version before, if any */
+/** Commits a version whose content is there, and has its files listed. @param previous tree of the version before, if any */
 export async function commitTree(
   writer: DriveWriter,
   manifest: Manifest,
   tree: ColumnTree,
   previous?: ColumnTree
 ): Promise<void> {
-  await writer.commit(manifest, await writer.stage(encodeIndex(tree), previous))
+  const { signal } = new AbortController()
+  await writer.commit(manifest)
+  if (previous) {
+    await writer.listFiles(listChanges(previous, tree), signal)
+    return
+  }
+  await using thread = new EntriesThread()
+  await thread.check(new Uint8Array(encodeIndex(tree)), signal)
+  await writer.listFiles(listFirst(thread), signal)
 }

@@ -1,0 +1,164 @@
+import { randomBytes } from 'node:crypto'
+import type { PeerDiscovery } from 'hyperswarm'
+import { ContainerError } from '../image/errors.ts'
+import type { Manifest } from '../image/manifest.ts'
+import { DriveWriter } from '../p2p/drive-writer.ts'
+import type { HeldDrive } from '../p2p/held-drive.ts'
+import { listAnew } from '../p2p/list-files.ts'
+import { purgeDrive } from '../p2p/purge.ts'
+import { pause } from '../p2p/waiting.ts'
+import { FileListings } from './file-listings.ts'
+import type { CatalogEntry } from './image-catalog.ts'
+import type { ImageServiceOptions } from './image-service.ts'
+import { newestManifest, treeOf } from './newest-version.ts'
+
+/** How long a publish waits to be announced before it hands out its link all the same. */
+const ANNOUNCE_WAIT_MS = 5_000
+
+export interface PublishTarget {
+  readonly writer: DriveWriter
+  readonly entry: CatalogEntry
+  /** Length of the blobs log when the publish began. */
+  readonly firstBlock: number
+  /** Of a new drive, until the seed list announces it. */
+  readonly announcing?: PeerDiscovery
+}
+
+/** The writers of this machine's own images, from the begin of a publish until the drive lists its files. */
+export class ImagePublisher implements AsyncDisposable {
+  readonly #options: Pick<ImageServiceOptions, 'catalog' | 'node' | 'log'>
+  readonly #seed: (entry: CatalogEntry) => HeldDrive
+  readonly #listings: FileListings
+
+  /** @param seed has an image served and announced from now on */
+  constructor(
+    options: Pick<ImageServiceOptions, 'catalog' | 'node' | 'log'>,
+    seed: (entry: CatalogEntry) => HeldDrive
+  ) {
+    this.#options = options
+    this.#seed = seed
+    this.#listings = new FileListings(options.catalog, options.log)
+  }
+
+  /** Goes on with what the end of the daemon cut short. */
+  resume(entry: CatalogEntry): void {
+    if (!entry.unlisted) return
+    this.#listings.begin(entry.key, (signal) => this.#listAnew(entry, signal))
+  }
+
+  /** Opens a writer of a new drive. @param temporary nobody is told of it */
+  async begin(temporary: boolean): Promise<PublishTarget> {
+    const { catalog, node } = this.#options
+    const namespace = `publish-${randomBytes(16).toString('hex')}`
+    const secret = DriveWriter.newSecret()
+    const writer = await DriveWriter.open({ node, namespace, secret })
+    const entry: CatalogEntry = {
+      key: writer.key.toString('hex'),
+      secret: secret.toString('hex'),
+      role: 'owner',
+      follow: false,
+      name: '',
+      version: null,
+      namespace,
+      publishing: true,
+      createdAt: new Date().toISOString(),
+      ...(temporary ? { temporary } : {})
+    }
+    await catalog.put(entry)
+    if (temporary) return { writer, entry, firstBlock: writer.length }
+    // Announced while the content comes: nobody has the link yet, and it shall work when it is told.
+    const announcing = node.join(writer.discoveryKey, { server: true, client: false })
+    return { writer, entry, firstBlock: writer.length, announcing }
+  }
+
+  /**
+   * Opens the writer of an image that this machine owns, when the files of its version are listed.
+   *
+   * @param key of the catalog
+   * @throws ContainerError `NOT_FOUND`
+   */
+  async beginUpdate(key: string): Promise<PublishTarget> {
+    const { catalog } = this.#options
+    const writer = await this.#openWriter(catalog.find(key))
+    // What was to be listed may have been meanwhile.
+    const entry = catalog.find(key)
+    if (entry) return { writer, entry, firstBlock: writer.length }
+    await writer[Symbol.asyncDispose]()
+    throw new ContainerError('NOT_FOUND', 'this image was just given up')
+  }
+
+  /**
+   * Records a completed publish and announces it.
+   *
+   * @param list has the drive list the version's files; called once, it closes the writer
+   * @returns whether peers can find it now; the DHT may not answer
+   */
+  async complete(
+    { entry, announcing }: PublishTarget,
+    manifest: Manifest,
+    list: (signal: AbortSignal) => Promise<void>
+  ): Promise<boolean> {
+    const { catalog, node } = this.#options
+    const { name, version } = manifest
+    const complete = { ...entry, name, version, publishing: false }
+    if (complete.temporary) {
+      await catalog.put(complete)
+      await list(new AbortController().signal)
+      return false
+    }
+    await catalog.put({ ...complete, unlisted: true })
+    const drive = this.#seed(complete)
+    const announced = Promise.race([
+      drive.announced().then(
+        () => node.isOnline,
+        () => false
+      ),
+      node.offline().then(() => false),
+      pause(ANNOUNCE_WAIT_MS).then(() => false)
+    ])
+    // Whoever publishes is answered first.
+    this.#listings.begin(entry.key, list, announced)
+    const isAnnounced = await announced
+    await announcing?.destroy()
+    return isAnnounced
+  }
+
+  /** Clears a publish that did not complete. A new version's blocks are cleared, the rest stays. */
+  async abandon({ writer, entry, firstBlock, announcing }: PublishTarget): Promise<void> {
+    const { catalog, node, log } = this.#options
+    await announcing?.destroy()
+    await writer.rollBack(firstBlock).catch((err: unknown) => {
+      log.warn({ err, image: entry.name }, 'a publish was not rolled back')
+    })
+    await writer[Symbol.asyncDispose]()
+    if (entry.version !== null) return
+    await purgeDrive(node.store, Buffer.from(entry.key, 'hex'))
+    await catalog.remove(entry)
+  }
+
+  /** Of an image that is given up. */
+  stopListing({ key }: CatalogEntry): Promise<void> {
+    return this.#listings.stop(key)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#listings[Symbol.asyncDispose]()
+  }
+
+  async #openWriter(entry: CatalogEntry | undefined): Promise<DriveWriter> {
+    if (entry?.role !== 'owner' || !entry.namespace || !entry.secret) {
+      throw new ContainerError('NOT_FOUND', 'this machine is not the owner of that image', {
+        hint: 'only the home that published an image can add versions to it'
+      })
+    }
+    const { node } = this.#options
+    const secret = Buffer.from(entry.secret, 'hex')
+    return await DriveWriter.open({ node, namespace: entry.namespace, secret })
+  }
+
+  async #listAnew(entry: CatalogEntry, signal: AbortSignal): Promise<void> {
+    await using writer = await this.#openWriter(entry)
+    const newest = await newestManifest(writer)
+    if (newest) await writer.listFiles(listAnew(await treeOf(writer, newest)), signal)
+  }
+}

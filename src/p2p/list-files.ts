@@ -1,0 +1,143 @@
+import { isDeepStrictEqual } from 'node:util'
+import type Hyperdrive from 'hyperdrive'
+import type { EntryValue } from 'hyperdrive'
+import { throwIfCancelled } from '../image/cancel.ts'
+import type { ColumnTree } from '../image/column-tree.ts'
+import { BLOCK_ROOM } from './block-room.ts'
+import {
+  changedDriveEntries,
+  driveEntries,
+  isBlurred,
+  ROOTFS_FOLDER,
+  type EntryChange
+} from './drive-entries.ts'
+import type { EntriesThread } from './entries-thread.ts'
+import { FIRST_BLOCKS } from './first-blocks.ts'
+
+/** Of one append. Their nodes fit into the cache of the bee. */
+const APPENDED_ENTRIES = 512
+
+/**
+ * Brings what a drive lists to the files of its newest version. Readers of this project need none of it; other
+ * tools for Hyperdrives do. One that is cut short leaves a drive that lists some of them.
+ *
+ * @throws ContainerError `CANCELLED`, and what the store throws
+ */
+export type FileListing = (drive: Hyperdrive, signal: AbortSignal) => Promise<void>
+
+/** Of a first version. @param thread has checked its index */
+export function listFirst(thread: EntriesThread): FileListing {
+  return async (drive, signal) => {
+    const { core } = drive
+    if (core.length !== FIRST_BLOCKS) throw new TypeError('this drive has other entries already')
+    if (core.padding !== BLOCK_ROOM)
+      throw new TypeError(`entries want ${core.padding} bytes of room`)
+    // Entries come with their room; left to itself, the log copies each to make it.
+    const log = core.session({ encodeBatch: (blocks: Buffer[]) => blocks })
+    let left: readonly EntryChange[]
+    try {
+      const groups = thread.groups(signal)
+      for (;;) {
+        const { done, value } = await groups.next()
+        if (done === true) {
+          left = value
+          break
+        }
+        await log.append(value)
+      }
+    } finally {
+      await log.close()
+    }
+    await appendEntries(drive, left, signal)
+  }
+}
+
+/** Where the drive lists what `before` has. */
+export function listChanges(before: ColumnTree, after: ColumnTree): FileListing {
+  return (drive, signal) => appendEntries(drive, changedDriveEntries(before, after), signal)
+}
+
+/** Whatever the drive lists. Reads all of its entries. */
+export function listAnew(tree: ColumnTree): FileListing {
+  return async (drive, signal) => {
+    await appendEntries(drive, differences(drive, tree), signal)
+  }
+}
+
+/** Side by side, as both come in order of their names' bytes; but for names that are not shown as they are. */
+async function* differences(drive: Hyperdrive, tree: ColumnTree): AsyncGenerator<EntryChange> {
+  const blurred = new Map<string, string>()
+  const wanted = driveEntries(tree)
+  const nextPlain = (): readonly [string, string] | undefined => {
+    for (let { done, value } = wanted.next(); !done; { done, value } = wanted.next()) {
+      const [name, text] = value as [string, string]
+      if (!isBlurred(name)) return [name, text]
+      blurred.set(name, text)
+    }
+    return undefined
+  }
+  const listedBlurred = new Map<string, EntryValue>()
+  let next = nextPlain()
+  for await (const { key, value } of drive.list(ROOTFS_FOLDER)) {
+    if (isBlurred(key)) {
+      listedBlurred.set(key, value)
+      continue
+    }
+    for (; next && isBefore(next[0], key); next = nextPlain()) yield put(next)
+    if (next?.[0] !== key) {
+      yield [key, undefined]
+      continue
+    }
+    if (!isListed(next[1], value)) yield put(next)
+    next = nextPlain()
+  }
+  for (; next; next = nextPlain()) yield put(next)
+  for (const name of listedBlurred.keys()) if (!blurred.has(name)) yield [name, undefined]
+  for (const entry of blurred) {
+    if (!isListed(entry[1], listedBlurred.get(entry[0]))) yield put(entry)
+  }
+}
+
+const put = ([name, text]: readonly [string, string]): EntryChange => [
+  name,
+  JSON.parse(text) as EntryValue
+]
+const isListed = (text: string, value: EntryValue | undefined): boolean =>
+  isDeepStrictEqual(JSON.parse(text), value)
+const isBefore = (a: string, b: string): boolean =>
+  Buffer.compare(Buffer.from(a), Buffer.from(b)) < 0
+
+async function appendEntries(
+  drive: Hyperdrive,
+  changes: Iterable<EntryChange> | AsyncIterable<EntryChange>,
+  signal: AbortSignal
+): Promise<void> {
+  for await (const group of inGroups(changes, APPENDED_ENTRIES)) {
+    throwIfCancelled(signal)
+    const batch = drive.batch()
+    try {
+      // A batch asks for the nodes on its way one by one; asked for together, they are here by then.
+      await Promise.all(group.map(([name]) => batch.entry(name)))
+      for (const [name, value] of group) {
+        await (value === undefined ? batch.del(name) : batch.putEntry(name, value))
+      }
+      await batch.flush()
+    } finally {
+      await batch.close()
+    }
+  }
+}
+
+async function* inGroups<T>(
+  items: Iterable<T> | AsyncIterable<T>,
+  size: number
+): AsyncGenerator<T[]> {
+  let group: T[] = []
+  for await (const item of items) {
+    group.push(item)
+    if (group.length < size) continue
+    yield group
+    group = []
+  }
+  if (group.length > 0) yield group
+}
