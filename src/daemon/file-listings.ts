@@ -37,7 +37,7 @@ export class FileListings implements AsyncDisposable {
     const ended = Promise.race([after, stopped])
       .catch(() => {})
       .then(() => list(abort.signal))
-      .then(() => this.#listed(key))
+      .then(() => this.#catalog.markListed(key))
       .catch((err: unknown) => {
         if (isContainerError(err, 'CANCELLED')) return
         this.#log.warn({ err, key }, 'files are not listed; the next start or update tries again')
@@ -46,21 +46,18 @@ export class FileListings implements AsyncDisposable {
     this.#running.set(key, { abort, ended })
   }
 
+  /** Waits until nothing runs of one image. */
+  async settled(key: string): Promise<void> {
+    await this.#running.get(key)?.ended
+  }
+
   /** Ends what runs of one image, and leaves it undone. */
   async stop(key: string): Promise<void> {
-    const running = this.#running.get(key)
-    running?.abort.abort()
-    await running?.ended
+    this.#running.get(key)?.abort.abort()
+    await this.settled(key)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#running.keys()].map((key) => this.stop(key)))
-  }
-
-  async #listed(key: string): Promise<void> {
-    const entry = this.#catalog.find(key)
-    if (entry === undefined) return
-    const { unlisted: _done, ...listed } = entry
-    await this.#catalog.put(listed)
   }
 }

@@ -99,6 +99,14 @@ export class ImageCatalog {
     await this.#write()
   }
 
+  /** Of an image that may be gone: its drive lists the files of its newest version. @param key drive key, hex */
+  async markListed(key: string): Promise<void> {
+    const entry = this.find(key)
+    if (!entry?.unlisted) return
+    const { unlisted: _done, ...listed } = entry
+    await this.put(listed)
+  }
+
   async remove(entry: CatalogEntry): Promise<void> {
     this.#entries.delete(id(entry))
     await this.#write()

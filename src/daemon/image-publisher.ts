@@ -1,19 +1,26 @@
 import { randomBytes } from 'node:crypto'
 import type { PeerDiscovery } from 'hyperswarm'
+import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { DriveWriter } from '../p2p/drive-writer.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import { listAnew } from '../p2p/list-files.ts'
+import type { PeerNode } from '../p2p/peer-node.ts'
 import { purgeDrive } from '../p2p/purge.ts'
 import { pause } from '../p2p/waiting.ts'
 import { FileListings } from './file-listings.ts'
-import type { CatalogEntry } from './image-catalog.ts'
-import type { ImageServiceOptions } from './image-service.ts'
+import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
 import { newestManifest, treeOf } from './newest-version.ts'
 
 /** How long a publish waits to be announced before it hands out its link all the same. */
 const ANNOUNCE_WAIT_MS = 5_000
+
+export interface ImagePublisherOptions {
+  readonly catalog: ImageCatalog
+  readonly node: PeerNode
+  readonly log: Logger
+}
 
 export interface PublishTarget {
   readonly writer: DriveWriter
@@ -26,15 +33,12 @@ export interface PublishTarget {
 
 /** The writers of this machine's own images, from the begin of a publish until the drive lists its files. */
 export class ImagePublisher implements AsyncDisposable {
-  readonly #options: Pick<ImageServiceOptions, 'catalog' | 'node' | 'log'>
+  readonly #options: ImagePublisherOptions
   readonly #seed: (entry: CatalogEntry) => HeldDrive
   readonly #listings: FileListings
 
   /** @param seed has an image served and announced from now on */
-  constructor(
-    options: Pick<ImageServiceOptions, 'catalog' | 'node' | 'log'>,
-    seed: (entry: CatalogEntry) => HeldDrive
-  ) {
+  constructor(options: ImagePublisherOptions, seed: (entry: CatalogEntry) => HeldDrive) {
     this.#options = options
     this.#seed = seed
     this.#listings = new FileListings(options.catalog, options.log)
@@ -80,11 +84,15 @@ export class ImagePublisher implements AsyncDisposable {
   async beginUpdate(key: string): Promise<PublishTarget> {
     const { catalog } = this.#options
     const writer = await this.#openWriter(catalog.find(key))
-    // What was to be listed may have been meanwhile.
+    await this.#listings.settled(key)
     const entry = catalog.find(key)
-    if (entry) return { writer, entry, firstBlock: writer.length }
-    await writer[Symbol.asyncDispose]()
-    throw new ContainerError('NOT_FOUND', 'this image was just given up')
+    if (entry === undefined) {
+      await writer[Symbol.asyncDispose]()
+      throw new ContainerError('NOT_FOUND', 'this image was just given up')
+    }
+    // Before the commit, as whatever ends the daemon may come right behind that.
+    await catalog.put({ ...entry, unlisted: true })
+    return { writer, entry, firstBlock: writer.length }
   }
 
   /**
@@ -131,7 +139,10 @@ export class ImagePublisher implements AsyncDisposable {
       log.warn({ err, image: entry.name }, 'a publish was not rolled back')
     })
     await writer[Symbol.asyncDispose]()
-    if (entry.version !== null) return
+    if (entry.version !== null) {
+      if (!entry.unlisted) await catalog.markListed(entry.key)
+      return
+    }
     await purgeDrive(node.store, Buffer.from(entry.key, 'hex'))
     await catalog.remove(entry)
   }

@@ -1,4 +1,3 @@
-import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { BlindMirror } from '../p2p/blind-mirror.ts'
@@ -12,14 +11,13 @@ import {
   type FullLink
 } from '../p2p/link.ts'
 import type { PeerAddress } from '../p2p/peer-address.ts'
-import type { PeerNode } from '../p2p/peer-node.ts'
 import { purgeDrive } from '../p2p/purge.ts'
 import { peerDeadline } from '../p2p/waiting.ts'
 import type { DrivePool } from './drive-pool.ts'
-import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
+import type { CatalogEntry } from './image-catalog.ts'
 import { findVersion } from './find-version.ts'
 import { listImage } from './image-listing.ts'
-import { ImagePublisher } from './image-publisher.ts'
+import { ImagePublisher, type ImagePublisherOptions } from './image-publisher.ts'
 import { dropMetadata } from './metadata-cache.ts'
 import { freeOldVersions } from './old-versions.ts'
 import type { GcRequest, GcResponse, ImageListing, OpenRequest } from './protocol.ts'
@@ -29,11 +27,8 @@ const OFFLINE_WAIT_MS = 1_500
 /** How long the newest version is looked for before old ones are freed. */
 const GC_WAIT_MS = 30_000
 
-export interface ImageServiceOptions {
-  readonly catalog: ImageCatalog
-  readonly node: PeerNode
+export interface ImageServiceOptions extends ImagePublisherOptions {
   readonly pool: DrivePool
-  readonly log: Logger
   readonly home: string
   /** Where peers reach this machine without the DHT. */
   readonly advertise?: PeerAddress | undefined
@@ -261,6 +256,7 @@ export class ImageService implements AsyncDisposable {
       namespace: known?.namespace ?? null,
       publishing: false,
       createdAt: known?.createdAt ?? new Date().toISOString(),
+      ...(known?.unlisted ? { unlisted: true } : {}),
       ...knownPeers(peers, known)
     }
     await this.#options.catalog.put(entry)

@@ -10,6 +10,9 @@ const REPLACEMENT = '\uFFFD'
 const SLASH = Buffer.from('/')
 const BACKSLASH = '\\'.charCodeAt(0)
 
+/** Blocks of a log of entries that has only a first manifest's: what says that it is a Hyperbee, and that. */
+export const FIRST_BLOCKS = 2
+
 /** Where an image's root directory stands in its drive. */
 export const ROOTFS_FOLDER = '/rootfs'
 

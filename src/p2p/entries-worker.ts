@@ -1,13 +1,11 @@
 /** The thread of `EntriesThread`: makes the entries of a drive's first version. */
 import { parentPort } from 'node:worker_threads'
 import type { EntryValue } from 'hyperdrive'
-import type { ColumnTree } from '../image/column-tree.ts'
 import { toRecord, type ErrorRecord } from '../image/error-record.ts'
 import { decodeIndex } from '../image/index-codec.ts'
 import { AscendingBee } from './ascending-bee.ts'
 import { BLOCK_ROOM } from './block-room.ts'
-import { driveEntries, isBlurred, type EntryChange } from './drive-entries.ts'
-import { FIRST_BLOCKS } from './first-blocks.ts'
+import { driveEntries, FIRST_BLOCKS, isBlurred, type EntryChange } from './drive-entries.ts'
 
 /** The packed index, once, and then for each group nothing. */
 export type EntriesRequest = Uint8Array | null
@@ -45,7 +43,7 @@ port.on('message', (packed: EntriesRequest) => {
 })
 
 function* entryGroups(packed: Uint8Array): Generator<EntriesMessage, void> {
-  const tree: ColumnTree = decodeIndex(packed)
+  const tree = decodeIndex(packed)
   yield { kind: 'checked' }
   const left: EntryChange[] = []
   const bee = new AscendingBee({

@@ -7,12 +7,12 @@ import { BLOCK_ROOM } from './block-room.ts'
 import {
   changedDriveEntries,
   driveEntries,
+  FIRST_BLOCKS,
   isBlurred,
   ROOTFS_FOLDER,
   type EntryChange
 } from './drive-entries.ts'
 import type { EntriesThread } from './entries-thread.ts'
-import { FIRST_BLOCKS } from './first-blocks.ts'
 
 /** Of one append. Their nodes fit into the cache of the bee. */
 const APPENDED_ENTRIES = 512

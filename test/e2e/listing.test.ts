@@ -34,7 +34,11 @@ void test(
     t.alike([updated.version, again.version, again.files], [2, 3, FILES + 2])
     t.ok((await filesListed(machine)).entryBytes > listed.entryBytes)
 
-    await machine.json<Shared>('share', source, '--name', 'gone')
+    t.not((await machine.run('share', join(source, 'not there'), '--update', 'many')).exitCode, 0)
+  t.ok((await filesListed(machine)).filesListed, 'an update that fails leaves the list as it is')
+  await machine.ok('daemon', 'stop')
+
+  await machine.json<Shared>('share', source, '--name', 'gone')
     await machine.ok('unseed', 'gone')
     t.is(
       (await machine.json<unknown[]>('images')).length,

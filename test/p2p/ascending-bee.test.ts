@@ -1,12 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import test from 'brittle'
-import Corestore from 'corestore'
 import Hyperbee from 'hyperbee'
-import HypercoreStorage from 'hypercore-storage'
 import { AscendingBee } from '../../src/p2p/ascending-bee.ts'
 import { random } from '../image/trees.ts'
+import { temporaryStore } from './temporary-store.ts'
 
 /** Around where a leaf is full, where the tree gets a level more, and several appends. */
 const COUNTS = [0, 1, 8, 9, 10, 44, 45, 46, 1_000, 3_000]
@@ -19,12 +15,7 @@ const key = (n: number): Buffer => Buffer.from(`key ${String(n).padStart(6, '0')
 const value = (text: string): Buffer => Buffer.from(`value ${text}`)
 
 void test('what is made in order is a Hyperbee like any other', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'dat-bee-'))
-  const store = new Corestore(new HypercoreStorage(directory))
-  t.teardown(async () => {
-    await store.close()
-    await rm(directory, { recursive: true })
-  })
+  const store = await temporaryStore(t)
   const next = random(7)
   for (const count of COUNTS) {
     const core = store.get({ name: `core ${count}` })
@@ -68,12 +59,7 @@ void test('what is made in order is a Hyperbee like any other', async (t) => {
 })
 
 void test('what is made goes on from entries that a Hyperbee has', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'dat-bee-'))
-  const store = new Corestore(new HypercoreStorage(directory))
-  t.teardown(async () => {
-    await store.close()
-    await rm(directory, { recursive: true })
-  })
+  const store = await temporaryStore(t)
   for (const count of COUNTS) {
     const core = store.get({ name: `core ${count}` })
     await core.ready()

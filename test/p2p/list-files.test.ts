@@ -1,29 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import test from 'brittle'
-import Corestore from 'corestore'
 import Hyperdrive from 'hyperdrive'
-import HypercoreStorage from 'hypercore-storage'
 import { TreeBuilder } from '../../src/image/tree-builder.ts'
 import type { ColumnTree } from '../../src/image/column-tree.ts'
 import { listAnew, listChanges } from '../../src/p2p/list-files.ts'
 import { random } from '../image/trees.ts'
 import { choices, randomTree } from './random-trees.ts'
+import { temporaryStore } from './temporary-store.ts'
 
 const ROUNDS = 25
 const FILES = 3_000
 
 void test('whatever a drive lists is brought to what a tree has', async (t) => {
-  const directory = await mkdtemp(join(tmpdir(), 'dat-list-'))
-  const store = new Corestore(new HypercoreStorage(directory))
-  const drive = new Hyperdrive(store, { encryptionKey: randomBytes(32) })
-  t.teardown(async () => {
-    await drive.close()
-    await store.close()
-    await rm(directory, { recursive: true })
-  })
+  const drive = new Hyperdrive(await temporaryStore(t), { encryptionKey: randomBytes(32) })
+  t.teardown(() => drive.close())
   await drive.ready()
   const { signal } = new AbortController()
   const next = random(22)
