@@ -35,10 +35,10 @@ void test(
     t.ok((await filesListed(machine)).entryBytes > listed.entryBytes)
 
     t.not((await machine.run('share', join(source, 'not there'), '--update', 'many')).exitCode, 0)
-  t.ok((await filesListed(machine)).filesListed, 'an update that fails leaves the list as it is')
-  await machine.ok('daemon', 'stop')
+    t.ok((await filesListed(machine)).filesListed, 'an update that fails leaves the list as it is')
+    await machine.ok('daemon', 'stop')
 
-  await machine.json<Shared>('share', source, '--name', 'gone')
+    await machine.json<Shared>('share', source, '--name', 'gone')
     await machine.ok('unseed', 'gone')
     t.is(
       (await machine.json<unknown[]>('images')).length,
