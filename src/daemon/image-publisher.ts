@@ -114,7 +114,13 @@ export class ImagePublisher implements AsyncDisposable {
       await list(new AbortController().signal)
       return false
     }
-    await catalog.put({ ...complete, unlisted: true })
+    try {
+      await catalog.put({ ...complete, unlisted: true })
+    } catch (error) {
+      // Only closes what it holds.
+      await list(AbortSignal.abort()).catch(() => {})
+      throw error
+    }
     const drive = this.#seed(complete)
     const announced = Promise.race([
       drive.announced().then(

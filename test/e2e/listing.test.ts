@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { kill } from 'node:process'
 import test from 'brittle'
-import { filesListed } from '../../bench/files-listed.ts'
+import { filesListed } from './files-listed.ts'
 import type { Shared } from './results.ts'
 import { LONG, Sandbox } from './sandbox.ts'
 

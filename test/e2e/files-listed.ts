@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Listed } from '../test/e2e/results.ts'
-import type { Machine } from '../test/e2e/sandbox.ts'
+import type { Listed } from './results.ts'
+import type { Machine } from './sandbox.ts'
 
 const POLL_MS = 100
 
