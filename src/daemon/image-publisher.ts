@@ -108,18 +108,18 @@ export class ImagePublisher implements AsyncDisposable {
   ): Promise<boolean> {
     const { catalog, node } = this.#options
     const { name, version } = manifest
-    const complete = { ...entry, name, version, publishing: false }
-    if (complete.temporary) {
-      await catalog.put(complete)
-      await list(new AbortController().signal)
-      return false
-    }
+    const published = { ...entry, name, version, publishing: false }
+    const complete = entry.temporary ? published : { ...published, unlisted: true }
     try {
-      await catalog.put({ ...complete, unlisted: true })
+      await catalog.put(complete)
     } catch (error) {
       // Only closes what it holds.
       await list(AbortSignal.abort()).catch(() => {})
       throw error
+    }
+    if (complete.temporary) {
+      await list(new AbortController().signal)
+      return false
     }
     const drive = this.#seed(complete)
     const announced = Promise.race([
