@@ -59,8 +59,6 @@ await build({
   bundle: true,
   format: 'cjs'
 })
-// The package's own type has Node.js load its loader of ES modules in each program and thread: some 8 ms.
-await writeFile(join(partial, 'package.json'), '{"type":"commonjs"}\n')
 for (const program of PROGRAMS) await bundle(program)
 await chmod(join(partial, 'main.js'), 0o755)
 await rm(TARGET, { recursive: true, force: true })
@@ -108,6 +106,8 @@ async function bundle(program: string): Promise<void> {
 function starter(name: string, entry: string): string {
   const keep = name.endsWith('-worker') ? undefined : name
   return `#!/usr/bin/env node
-require('./load.cjs').run(__dirname,${JSON.stringify(entry)},${JSON.stringify(keep)})
+import{createRequire}from'node:module';import{dirname}from'node:path';import{fileURLToPath}from'node:url'
+const file=fileURLToPath(import.meta.url)
+createRequire(file)('./load.cjs').run(dirname(file),${JSON.stringify(entry)},${JSON.stringify(keep)})
 `
 }
