@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { isContainerError } from '../image/errors.ts'
+import { untilAborted } from '../p2p/waiting.ts'
 import type { ImageCatalog } from './image-catalog.ts'
 
 interface Running {
@@ -33,8 +34,7 @@ export class FileListings implements AsyncDisposable {
     after: Promise<unknown> = Promise.resolve()
   ): void {
     const abort = new AbortController()
-    const stopped = new Promise((resolve) => abort.signal.addEventListener('abort', resolve))
-    const ended = Promise.race([after, stopped])
+    const ended = untilAborted(after, abort.signal)
       .catch(() => {})
       .then(() => list(abort.signal))
       .then(() => this.#catalog.markListed(key))

@@ -84,15 +84,18 @@ export class ImagePublisher implements AsyncDisposable {
   async beginUpdate(key: string): Promise<PublishTarget> {
     const { catalog } = this.#options
     const writer = await this.#openWriter(catalog.find(key))
-    await this.#listings.settled(key)
-    const entry = catalog.find(key)
-    if (entry === undefined) {
+    try {
+      await this.#listings.settled(key)
+      const entry = catalog.find(key)
+      if (!entry) throw new ContainerError('NOT_FOUND', 'this image was just given up')
+      // Before the commit, as whatever ends the daemon may come right behind that.
+      await catalog.put({ ...entry, unlisted: true })
+      return { writer, entry, firstBlock: writer.length }
+    } catch (error) {
+      // Nobody else could open one until then.
       await writer[Symbol.asyncDispose]()
-      throw new ContainerError('NOT_FOUND', 'this image was just given up')
+      throw error
     }
-    // Before the commit, as whatever ends the daemon may come right behind that.
-    await catalog.put({ ...entry, unlisted: true })
-    return { writer, entry, firstBlock: writer.length }
   }
 
   /**

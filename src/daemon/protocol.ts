@@ -196,7 +196,6 @@ export const METHODS = {
   },
   /** The same of blocks that lie in the exchange. */
   publishAppendSlot: json<SlotRequest, number>('publish.append-slot'),
-  /** Files that the commit will have new entries of, as far as that is known: paths in the image. */
   /** The packed index of what is published, before its blocks are appended. */
   publishIndex: {
     name: 'publish.index',

@@ -93,7 +93,7 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
 interface Connected {
   readonly client: DaemonClient
   readonly previous: PreviousVersions
-  /** Of an update, begun while the source is scanned: the daemon reads the version before. */
+  /** Of an update, begun while the source is scanned. */
   readonly publish: RemotePublish | undefined
 }
 
@@ -137,14 +137,13 @@ async function publishOpened(
     ...(options.onProgress ? { onProgress: options.onProgress } : {})
   })
   const { manifest, unchangedFiles } = published
-  const committing = publish.commit(manifest)
-  committing.catch(() => {})
+  const committing = untilAborted(publish.commit(manifest), signal)
   // Beside the commit; of no use and no harm where that fails, as it is bound to this version's index.
   const scan = scanned?.scan
   const recording = scan && writePublishCache(paths, publish.key, published, scan)
   recording?.catch(() => {})
   try {
-    const committed = await untilAborted(committing, signal)
+    const committed = await committing
     return { ...committed, ...publishedFacts(manifest, unchangedFiles) }
   } finally {
     await recording

@@ -1,3 +1,5 @@
+import type Hypercore from 'hypercore'
+
 /** Bytes that the log's encryption wants before a block. */
 export const BLOCK_ROOM = 8
 
@@ -19,4 +21,13 @@ export function withRoom(blocks: readonly Uint8Array[]): Buffer[] {
     roomy.set(block, BLOCK_ROOM)
     return roomy
   })
+}
+
+/**
+ * A session of a log whose blocks come with their room, and are encrypted where they are; left to itself, the log
+ * copies each to make it.
+ */
+export function roomySession(log: Hypercore): Hypercore {
+  if (log.padding !== BLOCK_ROOM) throw new TypeError(`blocks want ${log.padding} bytes of room`)
+  return log.session({ encodeBatch: (blocks: Buffer[]) => blocks })
 }

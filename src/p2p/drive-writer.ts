@@ -5,7 +5,7 @@ import { throwIfCancelled } from '../image/cancel.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
-import { BLOCK_ROOM, withRoom } from './block-room.ts'
+import { roomySession, withRoom } from './block-room.ts'
 import { joinReads } from './joined-reads.ts'
 import { KEY_BYTES } from './link.ts'
 import type { FileListing } from './list-files.ts'
@@ -59,10 +59,7 @@ export class DriveWriter implements AsyncDisposable {
     try {
       await drive.ready()
       const { core } = await drive.getBlobs()
-      if (core.padding !== BLOCK_ROOM)
-        throw new TypeError(`blocks want ${core.padding} bytes of room`)
-      // Blocks come with their room; left to itself, the log copies each to make it.
-      const blobs = core.session({ encodeBatch: (blocks: Buffer[]) => blocks })
+      const blobs = roomySession(core)
       await blobs.ready()
       joinReads(drive.core)
       return new DriveWriter(drive, blobs, options)

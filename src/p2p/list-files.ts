@@ -3,7 +3,7 @@ import type Hyperdrive from 'hyperdrive'
 import type { EntryValue } from 'hyperdrive'
 import { throwIfCancelled } from '../image/cancel.ts'
 import type { ColumnTree } from '../image/column-tree.ts'
-import { BLOCK_ROOM } from './block-room.ts'
+import { roomySession } from './block-room.ts'
 import {
   changedDriveEntries,
   driveEntries,
@@ -27,29 +27,8 @@ export type FileListing = (drive: Hyperdrive, signal: AbortSignal) => Promise<vo
 
 /** Of a first version. @param thread has checked its index */
 export function listFirst(thread: EntriesThread): FileListing {
-  return async (drive, signal) => {
-    const { core } = drive
-    if (core.length !== FIRST_BLOCKS) throw new TypeError('this drive has other entries already')
-    if (core.padding !== BLOCK_ROOM)
-      throw new TypeError(`entries want ${core.padding} bytes of room`)
-    // Entries come with their room; left to itself, the log copies each to make it.
-    const log = core.session({ encodeBatch: (blocks: Buffer[]) => blocks })
-    let left: readonly EntryChange[]
-    try {
-      const groups = thread.groups(signal)
-      for (;;) {
-        const { done, value } = await groups.next()
-        if (done === true) {
-          left = value
-          break
-        }
-        await log.append(value)
-      }
-    } finally {
-      await log.close()
-    }
-    await appendEntries(drive, left, signal)
-  }
+  return async (drive, signal) =>
+    appendEntries(drive, await appendGroups(drive, thread, signal), signal)
 }
 
 /** Where the drive lists what `before` has. */
@@ -59,9 +38,7 @@ export function listChanges(before: ColumnTree, after: ColumnTree): FileListing 
 
 /** Whatever the drive lists. Reads all of its entries. */
 export function listAnew(tree: ColumnTree): FileListing {
-  return async (drive, signal) => {
-    await appendEntries(drive, differences(drive, tree), signal)
-  }
+  return (drive, signal) => appendEntries(drive, differences(drive, tree), signal)
 }
 
 /** Side by side, as both come in order of their names' bytes; but for names that are not shown as they are. */
@@ -106,6 +83,26 @@ const isListed = (text: string, value: EntryValue | undefined): boolean =>
   isDeepStrictEqual(JSON.parse(text), value)
 const isBefore = (a: string, b: string): boolean =>
   Buffer.compare(Buffer.from(a), Buffer.from(b)) < 0
+
+/** @returns entries that are left, as others may have the same name */
+async function appendGroups(
+  { core }: Hyperdrive,
+  thread: EntriesThread,
+  signal: AbortSignal
+): Promise<readonly EntryChange[]> {
+  if (core.length !== FIRST_BLOCKS) throw new TypeError('this drive has other entries already')
+  const log = roomySession(core)
+  try {
+    const groups = thread.groups(signal)
+    for (;;) {
+      const { done, value } = await groups.next()
+      if (done === true) return value
+      await log.append(value)
+    }
+  } finally {
+    await log.close()
+  }
+}
 
 async function appendEntries(
   drive: Hyperdrive,

@@ -1,13 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import test from 'brittle'
-import Corestore from 'corestore'
 import type Hypercore from 'hypercore'
 import { MerkleTree, type TreeSession } from 'hypercore/lib/merkle-tree.js'
-import HypercoreStorage from 'hypercore-storage'
 import { lookUpPathsAtOnce } from '../../src/p2p/missing-nodes.ts'
+import { temporaryStore } from './temporary-store.ts'
 
 const BLOCKS = 37
 /** Fetched one after the other; after each, all paths are compared. */
@@ -21,13 +17,8 @@ void test('paths that are looked up at once miss what hypercore finds missing', 
   const atOnce = MerkleTree.missingNodes
   t.not(atOnce, asBefore, 'hypercore has it under the same name')
 
-  const directory = await mkdtemp(join(tmpdir(), 'dat-nodes-'))
-  const publisher = new Corestore(new HypercoreStorage(join(directory, 'publisher')))
-  const reader = new Corestore(new HypercoreStorage(join(directory, 'reader')))
-  t.teardown(async () => {
-    await Promise.all([publisher.close(), reader.close()])
-    await rm(directory, { recursive: true })
-  })
+  const publisher = await temporaryStore(t)
+  const reader = await temporaryStore(t)
   const log = publisher.get({ name: 'log' })
   await log.ready()
   await log.append(Array.from({ length: BLOCKS }, (_, n) => Buffer.from(`block ${n}`)))
