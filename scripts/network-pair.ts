@@ -13,13 +13,13 @@ export interface NetworkHost {
 }
 
 /**
- * Makes two network namespaces, named after `name`, with nothing but each other to talk to.
+ * Makes two network namespaces, named after `name` and this process, with nothing but each other to talk to.
  *
  * @param subnet the first three numbers of an IPv4 network, such as `10.91.0`
  */
 export async function createNetworkPair(name: string, subnet: string): Promise<NetworkPair> {
   const hosts = ['a', 'b'].map((letter, n) => ({
-    namespace: `${name}-${letter}`,
+    namespace: `${name}-${process.pid}-${letter}`,
     device: `veth-${letter}`,
     address: `${subnet}.${n + 1}`
   }))

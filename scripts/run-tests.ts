@@ -1,46 +1,76 @@
 /**
- * Runs built test files one after another, each in a process of its own: mounts, namespaces and
- * native modules of one cannot disturb the next. Prints a line a file, the whole output of what
- * failed, and a total. Exit status 1 when anything failed or nothing ran.
+ * Runs built test files side by side, each in a process of its own: mounts, namespaces and native
+ * modules of one cannot disturb another. Prints a line a file, the whole output of what failed, the
+ * slowest files and a total. Exit status 1 when anything failed or nothing ran.
  *
- *   node build/scripts/run-tests.js [--build-image] FILE…
+ *   node build/scripts/run-tests.js [--build-image] [--jobs N] FILE…
  *
  * With `--build-image`, HyperOS is built meanwhile where os-image/dist is not of this checkout. Files
  * that start it run last; a build that fails is a failure, and they do not run.
  */
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { relative } from 'node:path'
+import { parseArgs } from 'node:util'
 import { execa } from 'execa'
 
 /** A file that takes longer hangs. */
 const FILE_TIMEOUT_MS = 15 * 60_000
-
+/** Tests wait more than they compute: one more at once than there are processors. */
+const JOBS = availableParallelism() + 1
 /** In the text of a built test that starts HyperOS, or in its path. */
 const IMAGE_USER = /os-image\/(dist|guest)|build\/test\/os-image\//
+/** Tests of these measure a link or start machines and so take long: they begin first. */
+const LONG = /\/(e2e|netns|hostile|node-releases)\//
 /** How much is shown of a build that failed. */
 const SHOWN_LINES = 40
+const SLOWEST = 10
 
 const totals = { passed: 0, failed: 0, skipped: 0 }
 const failures: string[] = []
+const durations: { readonly name: string; readonly seconds: number }[] = []
 
-const given = process.argv.slice(2)
-const files = given.filter((file) => file !== '--build-image')
+const { values, positionals: files } = parseArgs({
+  options: { 'build-image': { type: 'boolean' }, jobs: { type: 'string' } },
+  allowPositionals: true
+})
+const jobs = values.jobs === undefined ? JOBS : Number(values.jobs)
+const started = Date.now()
 const usersOfImage = files.filter((file) => IMAGE_USER.test(file + readFileSync(file, 'utf8')))
 const others = files.filter((file) => !usersOfImage.includes(file))
-const image = given.includes('--build-image') && usersOfImage.length > 0 ? buildImage() : undefined
+const image = values['build-image'] && usersOfImage.length > 0 ? buildImage() : undefined
 
-for (const file of others) await runFile(file)
+await runFiles(longestFirst(others))
 if ((await image) === false) {
   failures.push('os-image')
   totals.failed++
   for (const file of usersOfImage) console.log(`not run, as there is no image: ${file}`)
 } else {
-  for (const file of usersOfImage) await runFile(file)
+  await runFiles(longestFirst(usersOfImage))
 }
 
+const slowest = durations.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST)
+console.log(`slowest of ${durations.length} files, ${jobs} at once:`)
+for (const { name, seconds } of slowest) console.log(`${seconds.toFixed(1).padStart(7)} s ${name}`)
+console.log(`all of it took ${secondsSince(started).toFixed(0)} s`)
 if (failures.length > 0) console.log(`failed files: ${failures.join(', ')}`)
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`)
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0
+
+/** Runs `jobs` files at once, in this order. */
+async function runFiles(queue: readonly string[]): Promise<void> {
+  const waiting = [...queue]
+  const run = async (): Promise<void> => {
+    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await runFile(file)
+  }
+  await Promise.all(Array.from({ length: jobs }, run))
+}
+
+/** A long file that began last would have the machine to itself. The length of its text tells somewhat. */
+function longestFirst(paths: readonly string[]): string[] {
+  const weight = (path: string): number => statSync(path).size * (LONG.test(path) ? 1_000 : 1)
+  return [...paths].sort((a, b) => weight(b) - weight(a))
+}
 
 async function runFile(file: string): Promise<void> {
   const name = relative('build', file).replace(/\.js$/, '')
@@ -52,6 +82,8 @@ async function runFile(file: string): Promise<void> {
     timeout: FILE_TIMEOUT_MS,
     env: { FORCE_COLOR: '0' }
   })
+  const seconds = secondsSince(started)
+  durations.push({ name, seconds })
   const output = ran.all
   const checks = count(output, /^ {4}ok \d+ /gm)
   const tests = count(output, /^ok \d+ - (?!.*# SKIP)/gm)
@@ -63,7 +95,7 @@ async function runFile(file: string): Promise<void> {
   totals.skipped += skips.length
   const bad = failed + crashed > 0
   console.log(
-    `${bad ? 'FAILED' : 'ok    '} ${name}: ${tests} tests, ${checks} checks, ${secondsSince(started)} s`
+    `${bad ? 'FAILED' : 'ok    '} ${name}: ${tests} tests, ${checks} checks, ${seconds.toFixed(1)} s`
   )
   for (const [, title, reason] of skips) console.log(`       skipped: ${title}${reason}`)
   if (bad) {
@@ -80,14 +112,14 @@ async function buildImage(): Promise<boolean> {
   const command = ['-n', '19', process.execPath, 'build/os-image/main.js', 'build', '--if-changed']
   const built = await execa('nice', command, { all: true, reject: false, stdin: 'ignore' })
   console.log(
-    `${built.failed ? 'FAILED' : 'ok    '} os-image, beside the tests, ${secondsSince(started)} s`
+    `${built.failed ? 'FAILED' : 'ok    '} os-image, beside the tests, ${secondsSince(started).toFixed(1)} s`
   )
   if (built.failed) console.log(built.all.split('\n').slice(-SHOWN_LINES).join('\n'))
   return !built.failed
 }
 
-function secondsSince(started: number): string {
-  return ((Date.now() - started) / 1_000).toFixed(1)
+function secondsSince(started: number): number {
+  return (Date.now() - started) / 1_000
 }
 
 function count(text: string, pattern: RegExp): number {

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything the tests need, then all of them. Files run one after another: they mount and boot.
+# Everything the tests need, then all of them, some files side by side.
 # Meanwhile HyperOS is built, where os-image/dist is not of this checkout and a test starts it.
 # Usage: scripts/test.sh [PATH …]  (built test files; default: all)
 set -euo pipefail

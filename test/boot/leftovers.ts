@@ -1,56 +1,67 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
-import { getPriority } from 'node:os'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 
-/** What a test may leave behind on a machine. */
+/** What this test process has on the machine. What others have there is left out. */
 export interface Snapshot {
   /** `device type mountPoint` of each mount. */
   readonly mounts: readonly string[]
   /** `device: backing file`. */
   readonly loopDevices: readonly string[]
-  /** `pid: command line (runtime directory and cgroup)` of processes that are ours or a container's. */
+  /** `pid: command line (runtime directory and cgroup)`. */
   readonly processes: readonly string[]
-  /** Network namespaces that processes are in. */
+  /** Names in /run/netns, and namespaces that our processes are in, but the host's. */
   readonly networkNamespaces: readonly string[]
   readonly cgroups: readonly string[]
 }
 
-/** `ip netns add` mounts this once a boot of the machine, and keeps it. */
-const NAMESPACES = '/run/netns'
-/** Of the build of HyperOS that runs beside the tests, and of nothing else. */
-const BUILD_NICENESS = 19
-const OURS = /dat-container|systemd-nspawn|mounter|runner-main|\/build\/(src|test)\//
+/**
+ * Everything that a test makes is below this directory, or carries its path: it is the TMPDIR of this
+ * process, so that homes and mount points are in it and child processes have it in their environment.
+ */
+const SCOPE = mkdtempSync(join(tmpdir(), 'dct-'))
+process.env['TMPDIR'] = SCOPE
+process.env['DAT_CONTAINER_RUNTIME_DIR'] ??= join(SCOPE, 'run')
+process.once('exit', removeScope)
 
-/** Looks at mounts, loop devices, processes, network namespaces and cgroups of this machine. */
+/** Ids of homes in the scope, kept when the homes are gone: cgroups are named by them. */
+const homeIds = new Set<string>()
+
+/** Looks at mounts, loop devices, processes, network namespaces and cgroups of this test process. */
 export function snapshot(): Snapshot {
-  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && !isOfBuild(name))
+  rememberHomes()
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && isOurs(name))
   return {
     mounts: readFileSync('/proc/self/mountinfo', 'utf8')
       .trim()
       .split('\n')
+      .filter((line) => line.includes(SCOPE))
       .map(describeMount)
-      .filter((mount) => !mount.endsWith(` ${NAMESPACES}`))
       .sort(),
     loopDevices: execFileSync('losetup', ['--noheadings', '--list', '--output', 'NAME,BACK-FILE'])
       .toString()
       .split('\n')
-      .filter(Boolean)
+      .filter((line) => line.includes(SCOPE))
       .map((line) => line.replace(/\s+/, ': '))
       .sort(),
-    processes: pids.flatMap(describeProcess).sort(),
-    networkNamespaces: [...new Set(pids.flatMap((pid) => link(`/proc/${pid}/ns/net`)))].sort(),
+    processes: pids.map(describeProcess).sort(),
+    networkNamespaces: [
+      ...new Set(pids.flatMap((pid) => link(`/proc/${pid}/ns/net`)).filter(isNotHosts)),
+      ...readdirSafely('/run/netns').filter((name) => name.includes(`-${process.pid}-`))
+    ].sort(),
     cgroups: readdirSafely('/sys/fs/cgroup')
       .flatMap((name) => [`/sys/fs/cgroup/${name}`, `/sys/fs/cgroup/${name}/dat-container`])
       .flatMap((path) => readdirSafely(path).map((name) => `${path}/${name}`))
-      .filter((path) => path.includes('dat-container'))
+      .filter((path) => carriesHomeId(path))
       .sort()
   }
 }
 
 /**
- * What is there after that was not before, one line each; empty when nothing is left. Tests of
- * others that run at the same time leave their own: `onlyWith` keeps to what contains one of these texts.
+ * What is there after that was not before, one line each; empty when nothing is left. A test with
+ * several homes keeps to what contains one of the texts `onlyWith`.
  */
 export function compare(
   before: Snapshot,
@@ -81,9 +92,30 @@ export async function leftAfter(
   }
 }
 
-/** What all that a sandbox has on the machine carries: its directory, or the id of one of its homes. */
-export function marksOf({ directory }: { readonly directory: string }): string[] {
-  return [directory, ...readdirSafely(`${directory}/run`)]
+/** Notes the homes that there are: call it before a test removes the directory that holds them. */
+export function rememberHomes(): void {
+  const runtimes = [SCOPE, ...readdirSafely(SCOPE).map((name) => join(SCOPE, name))]
+  for (const id of runtimes.flatMap((path) => readdirSafely(join(path, 'run')))) homeIds.add(id)
+}
+
+/** By what it was started with, the cgroup it is in, or what is mounted where it lives. */
+function isOurs(pid: string): boolean {
+  if (Number(pid) === process.pid) return false
+  if (['cmdline', 'environ'].some((name) => readSafely(`/proc/${pid}/${name}`).includes(SCOPE)))
+    return true
+  if (carriesHomeId(readSafely(`/proc/${pid}/cgroup`))) return true
+  // A container's processes have neither; the overlay that is their root has its upper directory here.
+  const mountNamespace = link(`/proc/${pid}/ns/mnt`)[0]
+  if (mountNamespace === undefined || mountNamespace === link('/proc/self/ns/mnt')[0]) return false
+  return readSafely(`/proc/${pid}/mountinfo`).includes(SCOPE)
+}
+
+function isNotHosts(networkNamespace: string): boolean {
+  return networkNamespace !== link('/proc/self/ns/net')[0]
+}
+
+function carriesHomeId(text: string): boolean {
+  return [...homeIds].some((id) => text.includes(id))
 }
 
 function describeMount(line: string): string {
@@ -92,33 +124,20 @@ function describeMount(line: string): string {
   return `${fields[2]} ${type} ${fields[4]}`
 }
 
-function describeProcess(pid: string): string[] {
-  try {
-    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim()
-    const inContainer = link(`/proc/${pid}/ns/pid`)[0] !== link('/proc/self/ns/pid')[0]
-    return Number(pid) !== process.pid && (inContainer || OURS.test(command))
-      ? [`${pid}: ${command} (${ownerOf(pid)})`]
-      : []
-  } catch {
-    return []
-  }
-}
-
-function isOfBuild(pid: string): boolean {
-  try {
-    return getPriority(Number(pid)) === BUILD_NICENESS
-  } catch {
-    return false
-  }
-}
-
-/** Whose process it is: its runtime directory, or the cgroup that carries its home's id. */
-function ownerOf(pid: string): string {
-  const environment = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+/** With its runtime directory, and the cgroup that carries its home's id. */
+function describeProcess(pid: string): string {
+  const command = readSafely(`/proc/${pid}/cmdline`).replaceAll('\0', ' ').trim()
+  const environment = readSafely(`/proc/${pid}/environ`).split('\0')
   const runtime = environment.find((text) => text.startsWith('DAT_CONTAINER_RUNTIME_DIR=')) ?? ''
-  const cgroups = readFileSync(`/proc/${pid}/cgroup`, 'utf8').split('\n')
+  const cgroups = readSafely(`/proc/${pid}/cgroup`).split('\n')
   const cgroup = cgroups.find((text) => text.includes('/dat-container')) ?? ''
-  return `${runtime} ${cgroup}`.trim()
+  return `${pid}: ${command} (${`${runtime} ${cgroup}`.trim()})`
+}
+
+/** Nothing is removed below a mount that a failed test left. */
+function removeScope(): void {
+  if (readFileSync('/proc/self/mountinfo', 'utf8').includes(SCOPE)) return
+  rmSync(SCOPE, { recursive: true, force: true })
 }
 
 function link(path: string): string[] {
@@ -126,6 +145,14 @@ function link(path: string): string[] {
     return [readlinkSync(path)]
   } catch {
     return []
+  }
+}
+
+function readSafely(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
   }
 }
 

@@ -12,7 +12,7 @@ import { scanDirectory } from '../../src/image/directory-source.ts'
 import type { Manifest, PartPointer } from '../../src/image/manifest.ts'
 import { publishTree } from '../../src/image/publish.ts'
 import { formatKey, parseFullLink } from '../../src/p2p/link.ts'
-import { leftAfter, marksOf, snapshot } from '../boot/leftovers.ts'
+import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import type { Container, Listed, Shared, SharedProfiled, Stats } from './results.ts'
 import { debianRootfs } from './rootfs.ts'
 import { LONG, Sandbox, type Machine } from './sandbox.ts'
@@ -39,7 +39,6 @@ async function unmounted(directory: string): Promise<void> {
 
 test('a recorded start is what the next one fetches first', LONG, async (t) => {
   const before = snapshot()
-  let marks: readonly string[] = []
   {
     await using sandbox = await Sandbox.open()
     const publisher = await sandbox.machine('publisher')
@@ -84,7 +83,6 @@ test('a recorded start is what the next one fetches first', LONG, async (t) => {
     writeFileSync(join(source, 'a-new-file'), 'new')
     const update = await publisher.json<Shared>('share', source, '--update', link)
     await unmounted(sandbox.directory)
-    marks = marksOf(sandbox)
     const newest = update.link.replace('#', '@2#')
     await reader.ok(
       ...['boot', newest, '-n', 'newest', '-d'],
@@ -93,7 +91,7 @@ test('a recorded start is what the next one fetches first', LONG, async (t) => {
     t.is((await reader.json<Stats>('stats', 'newest')).startOrder, 'home', 'also of a new version')
     await reader.ok('rm', '--force', 'newest')
   }
-  t.alike(await leftAfter(before, marks), [], 'nothing is left')
+  t.alike(await leftAfter(before), [], 'nothing is left')
 })
 
 test('a recording that Ctrl-C ends is whole', LONG, async (t) => {
@@ -167,7 +165,6 @@ interface ProfileFacts {
 
 test('share --profile of an init: what its start reads is first', LONG, async (t) => {
   const before = snapshot()
-  let marks: readonly string[] = []
   {
     await using sandbox = await Sandbox.open()
     const publisher = await sandbox.machine('publisher')
@@ -176,7 +173,6 @@ test('share --profile of an init: what its start reads is first', LONG, async (t
     )
     t.ok(shared.profile.chunks > 100 && shared.profile.ready <= shared.profile.chunks)
     t.is((await publisher.json<Listed[]>('images')).length, 1, 'the first publish is gone')
-    marks = marksOf(sandbox)
     const { blocks, ready } = await withRuntime(sandbox, () => profileIn(publisher, shared.link))
     const hot = [...new Set(blocks)]
     t.ok(hot.length < blocks.length / 2, 'small ones share blocks')
@@ -209,7 +205,7 @@ test('share --profile of an init: what its start reads is first', LONG, async (t
     t.ok((await reader.ok('stats', 'cold', '--explain')).includes('not attributed'))
     await reader.ok('rm', '--force', 'cold')
   }
-  t.alike(await leftAfter(before, marks), [], 'nothing is left')
+  t.alike(await leftAfter(before), [], 'nothing is left')
 })
 
 /** Files that a shell reads from the last to the first, so that none brings its successor along. */
@@ -271,7 +267,6 @@ test('share --profile of a command: fewer reads wait than without', LONG, async 
 
 test('a profiled share that fails or is interrupted leaves nothing', LONG, async (t) => {
   const before = snapshot()
-  let marks: readonly string[] = []
   {
     await using sandbox = await Sandbox.open()
     const machine = await sandbox.machine('only')
@@ -294,7 +289,6 @@ test('a profiled share that fails or is interrupted leaves nothing', LONG, async
       const runs = async (): Promise<boolean> =>
         (await machine.json<Container[]>('ps')).some(({ state }) => state === 'running')
       while (!(await runs())) await sleep(100)
-      marks = marksOf(sandbox)
       running.kill(signal)
       const { exitCode } = await running
       if (signal === 'SIGINT') t.is(exitCode, 130)
@@ -305,7 +299,7 @@ test('a profiled share that fails or is interrupted leaves nothing', LONG, async
       t.alike(await machine.json<Listed[]>('images'), [], `${signal}: no image is left`)
     }
   }
-  t.alike(await leftAfter(before, marks), [], 'nor anything else')
+  t.alike(await leftAfter(before), [], 'nor anything else')
 })
 
 test('a profile that is damaged or none is done without', LONG, async (t) => {

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
-import { leftAfter, marksOf, snapshot } from '../boot/leftovers.ts'
+import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import { debianRootfs } from './rootfs.ts'
 import type { Container, Listed, Shared } from './results.ts'
 import { LONG, Sandbox, type Machine, type Ran } from './sandbox.ts'
@@ -76,7 +76,7 @@ for (const signal of SIGNALS) {
     }
     // Only after SIGKILL is there anything for it to sweep.
     if (signal === 'SIGKILL') await machine.ok('ps')
-    const left = await leftAfter(before, marksOf(sandbox))
+    const left = await leftAfter(before)
     t.alike(left, [], 'nothing is left')
     t.alike(await machine.json('ps', '--all'), [], 'no container is known')
     t.alike(readdirSync(join(machine.home, 'containers')), [], 'nor has one files')
@@ -89,7 +89,6 @@ async function onlyName(machine: Machine): Promise<string> {
 
 test('interrupted while it looks for peers or waits for a read', LONG, async (t) => {
   const before = snapshot()
-  let marks: string[] = []
   {
     await using sandbox = await Sandbox.open()
     const publisher = await sandbox.machine('publisher')
@@ -126,14 +125,12 @@ test('interrupted while it looks for peers or waits for a read', LONG, async (t)
     t.pass('no container is known')
     await reader.ok('umount', directory)
     await publisher.ok('daemon', 'start')
-    marks = marksOf(sandbox)
   }
-  t.alike(await leftAfter(before, marks), [], 'nothing is left')
+  t.alike(await leftAfter(before), [], 'nothing is left')
 })
 
 test('mount and share, interrupted at many moments, leave nothing', LONG, async (t) => {
   const before = snapshot()
-  let marks: string[] = []
   {
     await using sandbox = await Sandbox.open()
     const machine = await sandbox.machine('only')
@@ -158,14 +155,12 @@ test('mount and share, interrupted at many moments, leave nothing', LONG, async 
     }
     const names = (await machine.json<Listed[]>('images')).map(({ name }) => name)
     t.alike(names, ['debian'], 'no image is half-published')
-    marks = marksOf(sandbox)
   }
-  t.alike(await leftAfter(before, marks), [], 'nothing is left')
+  t.alike(await leftAfter(before), [], 'nothing is left')
 })
 
 test('a mounter killed under a container; a container that powers itself off', LONG, async (t) => {
   const before = snapshot()
-  let marks: string[] = []
   {
     await using sandbox = await Sandbox.open()
     const machine = await sandbox.machine('only')
@@ -189,9 +184,8 @@ test('a mounter killed under a container; a container that powers itself off', L
     }
     t.is((await foreground).exitCode, 0, 'and the command that ran it returned')
     await machine.ok('rm', 'done')
-    marks = marksOf(sandbox)
   }
-  t.alike(await leftAfter(before, marks), [], 'nothing is left')
+  t.alike(await leftAfter(before), [], 'nothing is left')
 })
 
 function mounterPid(sandbox: Sandbox): number {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa, type Options, type Result } from 'execa'
 import createTestnet, { type Testnet } from 'hyperdht/testnet.js'
+import { rememberHomes } from '../boot/leftovers.ts'
 
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
 
@@ -108,6 +109,7 @@ export class Sandbox implements AsyncDisposable {
     for (const machine of this.#machines) await machine.shutDown()
     await this.#testnet.destroy()
     await this.#unmounted()
+    rememberHomes()
     await rm(this.directory, { recursive: true, force: true })
   }
   /** A mounter lingers a moment after its last lease. Nothing is removed below a live mount. */

@@ -91,7 +91,7 @@ async function systemdHost(directory: string): Promise<Host> {
       ...['--capability=all', '--system-call-filter=@mount @keyring bpf', '--bind=/dev/fuse'],
       ...[`--bind=${state}:/srv/state`, `--bind-ro=${debianRootfs()}:/srv/rootfs`],
       ...[`--bind-ro=${repository}:/srv/repository`, `--directory=${merged}`],
-      ...['--machine=dat-systemd-host', '--', '--unit=basic.target']
+      ...[`--machine=dat-systemd-host-${process.pid}`, '--', '--unit=basic.target']
     ],
     { stdio: 'ignore' }
   )

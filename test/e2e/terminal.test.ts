@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
 import { quoteForShell } from '../../src/boot/shell-quote.ts'
-import { leftAfter, marksOf, snapshot } from '../boot/leftovers.ts'
+import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import { debianRootfs } from './rootfs.ts'
 import type { Shared } from './results.ts'
 import { LONG, Sandbox, type Machine } from './sandbox.ts'
@@ -76,7 +76,6 @@ class Terminal {
 
 test('a shell on a terminal: size, type, Ctrl-C, exit status, resizing', LONG, async (t) => {
   const before = snapshot()
-  let marks: string[] = []
   {
     await using sandbox = await Sandbox.open()
     const machine = await sandbox.machine('only')
@@ -112,9 +111,8 @@ test('a shell on a terminal: size, type, Ctrl-C, exit status, resizing', LONG, a
       t.is(await terminal.exited, 7, `${verb}: exit status`)
     }
     await machine.ok('rm', '-f', 'box')
-    marks = marksOf(sandbox)
   }
-  t.alike(await leftAfter(before, marks), [], 'nothing is left')
+  t.alike(await leftAfter(before), [], 'nothing is left')
 })
 
 test('a bar is drawn on a terminal and nowhere else', LONG, async (t) => {
@@ -129,7 +127,6 @@ test('a bar is drawn on a terminal and nowhere else', LONG, async (t) => {
 
 test('--json: exactly one document on stdout', LONG, async (t) => {
   const before = snapshot()
-  let marks: string[] = []
   {
     await using sandbox = await Sandbox.open()
     const machine = await sandbox.machine('only')
@@ -168,7 +165,6 @@ test('--json: exactly one document on stdout', LONG, async (t) => {
       await document(...args)
     }
     t.alike(await machine.json('ps', '--all'), [], 'the second one was named after the image')
-    marks = marksOf(sandbox)
   }
-  t.alike(await leftAfter(before, marks), [], 'nothing is left')
+  t.alike(await leftAfter(before), [], 'nothing is left')
 })

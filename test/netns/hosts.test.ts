@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -35,7 +34,6 @@ test('two hosts with nothing but a cable: share on one, boot on the other', LONG
     dht.kill('SIGTERM')
     await dht
   }
-  t.absent(existsSync('/run/netns/dat-test-a'))
   t.alike(await leftAfter(before), [], 'nothing is left')
   await rm(directory, { recursive: true })
 })
