@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import { refusedFlags } from '../daemon/service-flags.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
@@ -10,6 +11,7 @@ import type {
 } from './detached-protocol.ts'
 import { fromRecord, toRecord } from '../image/error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
+import type { MounterGreeting } from './mounter-protocol.ts'
 import { startMounterAhead } from './mount-ahead.ts'
 import { requireRoot } from './require-root.ts'
 import { startService } from './spare-process.ts'
@@ -35,10 +37,23 @@ const STATUS_DESCRIPTOR = 3
  */
 export async function bootDetached(options: BootDetachedOptions): Promise<ContainerState> {
   requireRoot('run a container')
-  const { container, wait = 'running', onState, signal } = options
-  if (isAborted(signal)) throw cancelled()
+  if (isAborted(options.signal)) throw cancelled()
   // Beside the runner, not after it: until both have loaded, either has a processor of its own.
-  await using mounter = startMounterAhead(container)
+  await using mounter = startMounterAhead(options.container)
+  const greeting = mounter && greetingOf(mounter, options.signal)
+  return (await runDetached(options, greeting)) ?? (await runDetached(options, greeting)) ?? lost()
+}
+
+/**
+ * Starts a runner and hears it out.
+ *
+ * @param mounter what the mounter greeted with, where one was started; never rejects
+ * @returns undefined where it never began for the flags that it was given; the next has none
+ */
+async function runDetached(
+  { container, wait = 'running', onState, signal }: BootDetachedOptions,
+  mounter: Promise<MounterGreeting> | undefined
+): Promise<ContainerState | undefined> {
   const child = startService('runner')
   const exited = new Promise<void>((resolve, reject) => {
     child.once('error', reject)
@@ -49,14 +64,21 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
   signal?.addEventListener('abort', abort, { once: true })
   const status = child.stdio[STATUS_DESCRIPTOR] as Readable
   try {
-    child.stdin?.on('error', () => {})
+    const { stdin } = child
+    if (stdin === null) throw new TypeError('no pipe')
+    stdin.on('error', () => {})
     const request: DetachedRequest = { container, hasMounter: mounter !== undefined }
-    if (child.stdin) writeJsonLine(child.stdin, request)
-    if (child.stdin && mounter) void tellOfMounter(child.stdin, mounter, signal)
+    writeJsonLine(stdin, request)
+    if (mounter) void tellOfMounter(stdin, mounter)
     const state = await waitFor(status, wait, onState)
+    if (state === undefined) {
+      await exited
+      if (!isAborted(signal) && refusedFlags(child)) return undefined
+      return lost()
+    }
     const keep: DetachedKeep = { keep: true }
-    if (child.stdin) writeJsonLine(child.stdin, keep)
-    child.stdin?.end()
+    writeJsonLine(stdin, keep)
+    stdin.end()
     return state
   } catch (error) {
     // The runner cleans up after what it told of; then it is gone.
@@ -71,24 +93,27 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
 }
 
 /** Never rejects: what is wrong with the mounter, the runner says. */
-async function tellOfMounter(
-  runner: Writable,
+async function greetingOf(
   mounter: StartingMounter,
   signal: AbortSignal | undefined
-): Promise<void> {
-  const greeting = await mounter.socket(signal).then(
+): Promise<MounterGreeting> {
+  return mounter.socket(signal).then(
     (socket) => ({ socket }),
     (error: unknown) => ({ error: toRecord(error) })
   )
-  const message: DetachedMounter = { mounter: greeting }
+}
+
+async function tellOfMounter(runner: Writable, mounter: Promise<MounterGreeting>): Promise<void> {
+  const message: DetachedMounter = { mounter: await mounter }
   writeJsonLine(runner, message)
 }
 
+/** @returns undefined when the runner ended before it said anything that counts */
 async function waitFor(
   status: Readable,
   wait: 'running' | 'ready',
   onState: BootDetachedOptions['onState']
-): Promise<ContainerState> {
+): Promise<ContainerState | undefined> {
   let last: ContainerState | undefined
   for await (const line of readJsonLines(status)) {
     const event = line as DetachedEvent
@@ -109,6 +134,10 @@ async function waitFor(
         if (wait === 'running' && event.state.state === 'running') return event.state
     }
   }
+  return undefined
+}
+
+function lost(): never {
   throw new ContainerError('BOOT_FAILED', 'the process that runs the container has died', {
     hint: 'see what this machine lacks: dat-container doctor'
   })

@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
-import { MOUNTER_ARGUMENTS, RUNNER_ARGUMENTS } from '../daemon/service-memory.ts'
+import { refusedFlags, serviceFlags } from '../daemon/service-flags.ts'
 import { spawnService } from './service-process.ts'
 
 /** A program of ours that lives on: what mounts an image, what runs a detached container. */
@@ -10,7 +10,6 @@ export type ServiceProgram = 'mounter' | 'runner'
 interface ServiceFacts {
   /** First part of the name of its scope unit. */
   readonly unit: string
-  readonly arguments: readonly string[]
   readonly script: string
   readonly stdio: readonly ('pipe' | 'ignore')[]
 }
@@ -18,13 +17,11 @@ interface ServiceFacts {
 const SERVICES: Readonly<Record<ServiceProgram, ServiceFacts>> = {
   mounter: {
     unit: 'dat-container-mount',
-    arguments: MOUNTER_ARGUMENTS,
     script: fileURLToPath(new URL('mounter-main.js', import.meta.url)),
     stdio: ['pipe', 'pipe', 'pipe']
   },
   runner: {
     unit: 'dat-container-run',
-    arguments: RUNNER_ARGUMENTS,
     script: fileURLToPath(new URL('runner-main.js', import.meta.url)),
     stdio: ['pipe', 'ignore', 'ignore', 'pipe']
   }
@@ -49,7 +46,10 @@ export function startService(program: ServiceProgram, script?: string): ChildPro
   const spare = script === undefined ? spares.get(program) : undefined
   if (spare === undefined) return start(program, script)
   spares.delete(program)
-  return isWaiting(spare) ? spare : start(program)
+  if (isWaiting(spare)) return spare
+  // Where it ended for its flags, the next has none.
+  refusedFlags(spare)
+  return start(program)
 }
 
 /** Ends what was started and not needed. */
@@ -62,7 +62,7 @@ export function endSpares(): void {
 function start(program: ServiceProgram, script?: string): ChildProcess {
   const facts = SERVICES[program]
   const unit = `${facts.unit}-${randomBytes(4).toString('hex')}`
-  return spawnService(unit, [...facts.arguments, script ?? facts.script], [...facts.stdio])
+  return spawnService(unit, [...serviceFlags(program), script ?? facts.script], [...facts.stdio])
 }
 
 function isWaiting({ pid, exitCode, signalCode }: ChildProcess): boolean {

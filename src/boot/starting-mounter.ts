@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import type { OpenImageOptions } from '../daemon/image-session.ts'
+import { refusedFlags } from '../daemon/service-flags.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import { ContainerError } from '../image/errors.ts'
 import { fromRecord } from '../image/error-record.ts'
@@ -32,50 +33,34 @@ export interface MounterAhead extends AsyncDisposable {
  * its greeting was taken ends it, with all it has done undone.
  */
 export class StartingMounter implements MounterAhead {
-  readonly #child: ChildProcess
-  readonly #exited: Promise<void>
   readonly #greeting: Promise<MounterGreeting | undefined>
-  #complaint = ''
+  #process: MounterProcess
   #done = false
 
   constructor(options: StartMounterOptions) {
     const { mounterScript, mode = 'auto', ...open } = options
-    const child = startService('mounter', mounterScript)
-    this.#child = child
-    this.#exited = new Promise<void>((resolve, reject) => {
-      child.once('error', reject)
-      child.once('exit', () => resolve())
-    })
-    this.#exited.catch(() => {})
-    const { stdin, stdout, stderr } = child
-    if (stdin === null || stdout === null || stderr === null) throw new TypeError('no pipes')
-    stdin.on('error', () => {})
-    stderr.on('data', (data: Buffer) => {
-      this.#complaint = `${this.#complaint}${data.toString()}`.slice(-2000)
-    })
     const request: MounterRequest = { ...open, mode }
-    writeJsonLine(stdin, request)
-    this.#greeting = readJsonLines(stdout)
-      .next()
-      .then(({ value }) => value as MounterGreeting | undefined)
+    this.#process = new MounterProcess(request, mounterScript)
+    this.#greeting = this.#greetingOf(() => new MounterProcess(request, mounterScript))
     this.#greeting.catch(() => {})
   }
 
   async socket(signal?: AbortSignal): Promise<string> {
     // Ending its input tells the mounter that nobody waits any more; it then undoes what it has.
-    const cancel = (): void => void this.#child.stdin?.end()
+    const cancel = (): void => this.#process.cancel()
     if (isAborted(signal)) cancel()
     signal?.addEventListener('abort', cancel, { once: true })
     try {
       const greeting = await this.#greeting
       if (isAborted(signal)) {
-        await this.#exited
+        await this.#process.exited
         throw new ContainerError('CANCELLED', 'cancelled while the image was being mounted')
       }
       if (greeting === undefined) {
-        await this.#exited
-        const cause = new Error(this.#complaint)
-        const lastLine = this.#complaint.trim().split('\n').at(-1) ?? ''
+        await this.#process.exited
+        const { complaint } = this.#process
+        const cause = new Error(complaint)
+        const lastLine = complaint.trim().split('\n').at(-1) ?? ''
         throw new ContainerError('MOUNT_FAILED', `the mounter ended at once: ${lastLine}`, {
           cause
         })
@@ -90,13 +75,67 @@ export class StartingMounter implements MounterAhead {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#done) return
-    this.#child.stdin?.end()
-    await this.#exited.catch(() => {})
+    this.#process.cancel()
+    await this.#process.exited.catch(() => {})
     this.#release()
+  }
+
+  async #greetingOf(again: () => MounterProcess): Promise<MounterGreeting | undefined> {
+    const greeting = await this.#process.greeting
+    if (greeting !== undefined) return greeting
+    await this.#process.exited
+    if (this.#process.isCancelled || !this.#process.refusedFlags) return undefined
+    this.#process.release()
+    this.#process = again()
+    return this.#process.greeting
   }
 
   #release(): void {
     this.#done = true
+    this.#process.release()
+  }
+}
+
+/** A process that was started as a mounter, and asked. */
+class MounterProcess {
+  readonly greeting: Promise<MounterGreeting | undefined>
+  readonly exited: Promise<void>
+  /** The end of what it wrote to its standard error. */
+  complaint = ''
+  isCancelled = false
+  readonly #child: ChildProcess
+
+  constructor(request: MounterRequest, script: string | undefined) {
+    const child = startService('mounter', script)
+    this.#child = child
+    this.exited = new Promise<void>((resolve, reject) => {
+      child.once('error', reject)
+      child.once('exit', () => resolve())
+    })
+    this.exited.catch(() => {})
+    const { stdin, stdout, stderr } = child
+    if (stdin === null || stdout === null || stderr === null) throw new TypeError('no pipes')
+    stdin.on('error', () => {})
+    stderr.on('data', (data: Buffer) => {
+      this.complaint = `${this.complaint}${data.toString()}`.slice(-2000)
+    })
+    writeJsonLine(stdin, request)
+    this.greeting = readJsonLines(stdout)
+      .next()
+      .then(({ value }) => value as MounterGreeting | undefined)
+    this.greeting.catch(() => {})
+  }
+
+  get refusedFlags(): boolean {
+    return refusedFlags(this.#child)
+  }
+
+  cancel(): void {
+    this.isCancelled = true
+    this.#child.stdin?.end()
+  }
+
+  release(): void {
     const { stdin, stdout, stderr } = this.#child
     for (const stream of [stdin, stdout, stderr]) stream?.destroy()
     this.#child.unref()

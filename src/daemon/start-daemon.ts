@@ -1,10 +1,12 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { ContainerError, isContainerError, type ErrorCode } from '../image/errors.ts'
 import type { HomePaths } from './home.ts'
-import { SERVICE_ARGUMENTS, serviceEnvironment } from './service-memory.ts'
+import { refusedFlags, serviceFlags } from './service-flags.ts'
+import { serviceEnvironment } from './service-memory.ts'
 
 /**
  * Starts a daemon for a home in a session of its own and waits until its socket answers. When
@@ -16,16 +18,18 @@ export async function startDaemon(paths: HomePaths): Promise<void> {
   const main = fileURLToPath(new URL(`./daemon-main.js`, import.meta.url))
   const logFile = openSync(paths.daemonLog, 'a', 0o600)
   try {
-    const child = spawn(process.execPath, [...SERVICE_ARGUMENTS, main], {
-      detached: true,
-      cwd: '/',
-      stdio: ['ignore', logFile, logFile, 'pipe'],
-      env: { ...serviceEnvironment(), DAT_CONTAINER_HOME: paths.home }
-    })
-    child.unref()
-    const told = await firstWords(child.stdio[3] as Readable)
+    const start = (): ChildProcess =>
+      spawn(process.execPath, [...serviceFlags('daemon'), main], {
+        detached: true,
+        cwd: '/',
+        stdio: ['ignore', logFile, logFile, 'pipe'],
+        env: { ...serviceEnvironment(), DAT_CONTAINER_HOME: paths.home }
+      })
+    let told = await firstWords(start())
+    // Its flags were refused: now it is started without.
+    if (told === undefined) told = await firstWords(start())
     if (told === 'ready') return
-    throw startError(told, paths)
+    throw startError(told ?? '', paths)
   } catch (error) {
     if (isContainerError(error, 'DAEMON_RUNNING')) return
     throw error
@@ -34,10 +38,15 @@ export async function startDaemon(paths: HomePaths): Promise<void> {
   }
 }
 
-async function firstWords(pipe: Readable): Promise<string> {
+/** @returns undefined when this Node.js does not start with the flags that it was given */
+async function firstWords(daemon: ChildProcess): Promise<string | undefined> {
+  const exited = once(daemon, 'exit')
+  exited.catch(() => {})
   let text = ''
-  for await (const part of pipe) text += String(part)
-  return text
+  for await (const part of daemon.stdio[3] as Readable) text += String(part)
+  if (text === '') await exited
+  daemon.unref()
+  return refusedFlags(daemon) ? undefined : text
 }
 
 function startError(told: string, paths: HomePaths): ContainerError {
