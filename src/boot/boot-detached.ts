@@ -15,6 +15,7 @@ import type { MounterGreeting } from './mounter-protocol.ts'
 import { startMounterAhead } from './mount-ahead.ts'
 import { requireRoot } from './require-root.ts'
 import { startService } from './spare-process.ts'
+import { startCancelled } from './start-cancelled.ts'
 import type { StartingMounter } from './starting-mounter.ts'
 
 export interface BootDetachedOptions {
@@ -30,14 +31,15 @@ const STATUS_DESCRIPTOR = 3
 
 /**
  * Starts a container with a runner process of its own and waits until it runs. Its console goes to
- * the log. If this process dies before the wait is over, the container is undone.
+ * the log. If this process dies before the wait is over, the container is stopped; what it wrote is
+ * kept once its PID 1 ran.
  *
- * @throws ContainerError whatever kept it from running; nothing is left then. `BOOT_FAILED` also
- *   when it ended before it was ready
+ * @throws ContainerError whatever kept it from running; nothing is left then, but what a container had
+ *   or has written. `BOOT_FAILED` also when it ended before it was ready
  */
 export async function bootDetached(options: BootDetachedOptions): Promise<ContainerState> {
   requireRoot('run a container')
-  if (isAborted(options.signal)) throw cancelled()
+  if (isAborted(options.signal)) throw startCancelled()
   // Beside the runner, not after it: until both have loaded, either has a processor of its own.
   await using mounter = startMounterAhead(options.container)
   const greeting = mounter && greetingOf(mounter, options.signal)
@@ -62,6 +64,7 @@ async function runDetached(
   exited.catch(() => {})
   const abort = (): void => void child.kill('SIGTERM')
   signal?.addEventListener('abort', abort, { once: true })
+  let started: string | undefined
   const status = child.stdio[STATUS_DESCRIPTOR] as Readable
   try {
     const { stdin } = child
@@ -70,7 +73,10 @@ async function runDetached(
     const request: DetachedRequest = { container, hasMounter: mounter !== undefined }
     writeJsonLine(stdin, request)
     if (mounter) void tellOfMounter(stdin, mounter)
-    const state = await waitFor(status, wait, onState)
+    const state = await waitFor(status, wait, (state) => {
+      started = state.leader === undefined ? undefined : state.name
+      onState?.(state)
+    })
     if (state === undefined) {
       await exited
       if (!isAborted(signal) && refusedFlags(child)) return undefined
@@ -84,7 +90,8 @@ async function runDetached(
     // The runner cleans up after what it told of; then it is gone.
     child.stdin?.destroy()
     await exited
-    throw isAborted(signal) ? cancelled() : error
+    const isKept = container.ephemeral !== true && container.remove !== true
+    throw isAborted(signal) ? startCancelled(isKept ? started : undefined) : error
   } finally {
     signal?.removeEventListener('abort', abort)
     status.destroy()
@@ -146,8 +153,4 @@ function lost(): never {
 /** Asked of a function, as the answer changes while we wait. */
 function isAborted(signal: AbortSignal | undefined): boolean {
   return signal?.aborted === true
-}
-
-function cancelled(): ContainerError {
-  return new ContainerError('CANCELLED', 'cancelled before the container ran')
 }

@@ -1,11 +1,13 @@
 import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { syncDirectory } from '../image/atomic-file.ts'
 import { existsSync } from 'node:fs'
 import { ContainerError } from '../image/errors.ts'
 import { formatLink, looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { readLiveState, type ContainerConfig } from './container-record.ts'
 import { takeLock, type FileLock } from './file-lock.ts'
-import { readJsonFile } from './json-file.ts'
+import { readKept } from './kept-config.ts'
 import type { MountFacts } from './mounter-protocol.ts'
 import { containerPaths, generateName, type BootPaths, type ContainerPaths } from './paths.ts'
 
@@ -19,12 +21,15 @@ export interface ContainerClaim {
   readonly lock: FileLock
   /** What is kept of it from earlier, or undefined for a new one. */
   readonly config: ContainerConfig | undefined
+  /** What it has files of its own for, and no record: which image they go with must be told. */
+  readonly orphaned?: ContainerError
 }
 
 /**
  * Takes the container's name for this process.
  *
- * @throws ContainerError `NAME_IN_USE` when it runs, `USAGE` for a name that is none
+ * @throws ContainerError `NAME_IN_USE` when it runs, `USAGE` for a name that is none, `IO` when the
+ *   record of what it is cannot be read
  */
 export async function claimName(paths: BootPaths, name: string): Promise<ContainerClaim> {
   const places = containerPaths(paths, name)
@@ -37,7 +42,13 @@ export async function claimName(paths: BootPaths, name: string): Promise<Contain
       hint: `stop it first (dat-container stop ${name}), or choose another name with -n`
     })
   }
-  return { places, lock, config: await readJsonFile<ContainerConfig>(places.config) }
+  const kept = await readKept(places)
+  if (kept.kind !== 'damaged') {
+    return { places, lock, config: kept.kind === 'config' ? kept.config : undefined }
+  }
+  if (!existsSync(places.config)) return { places, lock, config: undefined, orphaned: kept.error }
+  await lock[Symbol.asyncDispose]()
+  throw kept.error
 }
 
 /** Takes the first made-up name that nobody has. */
@@ -57,10 +68,12 @@ export async function claimNewName(paths: BootPaths, imageName: string): Promise
  * The link to boot a claimed container from: a container that has files of its own stays with the
  * version they were written over.
  *
- * @throws ContainerError `NAME_IN_USE` when the container is of another image or version
+ * @throws ContainerError `NAME_IN_USE` when the container is of another image or version, `IO` when
+ *   nothing tells which its files go with
  */
 export function linkFor(claim: ContainerClaim, options: ContainerOptions): string {
-  const { config, places } = claim
+  const { config, places, orphaned } = claim
+  if (orphaned && (options.ephemeral === true || !isPinned(options.link))) throw orphaned
   if (config === undefined) return options.link
   const hint = hintFor(places)
   if (options.ephemeral === true) {
@@ -88,6 +101,11 @@ export function linkFor(claim: ContainerClaim, options: ContainerOptions): strin
   return formatLink({ ...asked, version: kept.version })
 }
 
+function isPinned(link: string): boolean {
+  if (!looksLikeLink(link)) return /@\d+$/.test(link)
+  return parseFullLink(link).version !== undefined
+}
+
 /** @throws ContainerError `NAME_IN_USE` when what was opened is not what the container is of */
 export function checkImage({ config, places }: ContainerClaim, opened: MountFacts): void {
   if (config === undefined) return
@@ -104,6 +122,7 @@ function hintFor({ name }: ContainerPaths): string {
 
 /** Makes the container's directories, persistent and runtime. */
 export async function makeDirectories(places: ContainerPaths): Promise<void> {
-  await mkdir(places.directory, { recursive: true, mode: 0o700 })
+  const first = await mkdir(places.directory, { recursive: true, mode: 0o700 })
+  if (first !== undefined) await syncDirectory(dirname(places.directory))
   await mkdir(places.runtime, { recursive: true, mode: 0o700 })
 }

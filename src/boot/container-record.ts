@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import { ContainerError } from '../image/errors.ts'
 import { readJsonFile } from './json-file.ts'
-import { containerPaths, type BootPaths, type ContainerPaths } from './paths.ts'
+import type { BootPaths, ContainerPaths } from './paths.ts'
 import { isAlive, type ProcessIdentity } from './process-table.ts'
 
 export const CONFIG_FORMAT_VERSION = 1
@@ -71,28 +71,6 @@ export interface ContainerState {
   readonly cgroups: readonly string[]
 }
 
-/** One container as `ps` and `inspect` show it. */
-export interface ContainerSummary {
-  readonly name: string
-  readonly state: ContainerState['state'] | 'stopped'
-  readonly image: string
-  readonly link: string
-  readonly key: string
-  readonly version: number
-  readonly ephemeral: boolean
-  readonly createdAt: string
-  readonly startedAt: string | null
-  /** Process ids of the runner and of the container's PID 1 on the host. */
-  readonly pid: number | null
-  readonly leader: number | null
-  readonly rootfs: string | null
-  readonly mountMode: MountMode | null
-  readonly mode: 'boot' | 'process' | null
-  readonly ready: string | null
-  readonly exitCode: number | null
-  readonly timings: BootTimings
-}
-
 /** The state of a container whose runner lives, or undefined. */
 export async function readLiveState(places: ContainerPaths): Promise<ContainerState | undefined> {
   const state = await readJsonFile<ContainerState>(places.state)
@@ -120,7 +98,7 @@ export async function requireRunning(
 
 /** @throws ContainerError `NOT_FOUND` */
 export function requireKnown(places: ContainerPaths): void {
-  if (existsSync(places.config) || existsSync(places.state)) return
+  if ([places.config, places.state, places.upper].some((path) => existsSync(path))) return
   throw new ContainerError('NOT_FOUND', `there is no container ${places.name}`, {
     hint: 'see which there are: dat-container ps --all'
   })
@@ -130,37 +108,4 @@ export function requireKnown(places: ContainerPaths): void {
 export async function containerNames(paths: BootPaths): Promise<string[]> {
   const [kept, running] = await Promise.all([readdir(paths.containers), readdir(paths.running)])
   return [...new Set([...kept, ...running])].sort()
-}
-
-/** What is known of one container, or undefined when nothing is. */
-export async function summarize(
-  paths: BootPaths,
-  name: string
-): Promise<ContainerSummary | undefined> {
-  const places = containerPaths(paths, name)
-  const [config, state] = await Promise.all([
-    readJsonFile<ContainerConfig>(places.config),
-    readLiveState(places)
-  ])
-  const known = state ?? config
-  if (known === undefined) return undefined
-  return {
-    name,
-    state: state?.state ?? 'stopped',
-    image: known.image,
-    link: known.link,
-    key: known.key,
-    version: known.version,
-    ephemeral: known.ephemeral,
-    createdAt: config?.createdAt ?? state?.startedAt ?? '',
-    startedAt: state?.startedAt ?? null,
-    pid: state?.runner.pid ?? null,
-    leader: state?.leader?.pid ?? null,
-    rootfs: state?.rootfs ?? null,
-    mountMode: state?.mountMode ?? null,
-    mode: state?.mode ?? null,
-    ready: state?.ready ?? null,
-    exitCode: state === undefined ? (config?.lastExit?.code ?? null) : null,
-    timings: state?.timings ?? {}
-  }
 }

@@ -5,13 +5,13 @@ import {
   readLiveState,
   requireKnown,
   requireRunning,
-  summarize,
   type ContainerConfig,
-  type ContainerState,
-  type ContainerSummary
+  type ContainerState
 } from './container-record.ts'
+import { summarize, type ContainerSummary } from './container-summary.ts'
 import { takeLock } from './file-lock.ts'
-import { readJsonFile, writeJsonFile } from './json-file.ts'
+import { writeJsonFile } from './json-file.ts'
+import { readKept } from './kept-config.ts'
 import { currentLeader } from './leader.ts'
 import { bootPaths, containerPaths, type ContainerPaths } from './paths.ts'
 import { signalProcess, waitForExit } from './process-table.ts'
@@ -61,13 +61,10 @@ export async function inspectContainer(home: string, name: string): Promise<Cont
   if (summary === undefined) {
     throw new ContainerError('NOT_FOUND', `there is no container ${name}`)
   }
-  const [config, current] = await Promise.all([
-    readJsonFile<ContainerConfig>(places.config),
-    readLiveState(places)
-  ])
+  const [kept, current] = await Promise.all([readKept(places), readLiveState(places)])
   return {
     ...summary,
-    config: config ?? null,
+    config: kept.kind === 'config' ? kept.config : null,
     current: current ?? null,
     directory: places.directory,
     consoleLog: places.consoleLog

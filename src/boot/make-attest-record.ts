@@ -13,7 +13,6 @@ import {
   type AttestRecord,
   type SignedRecord
 } from './attest-record.ts'
-import type { ContainerSummary } from './container-record.ts'
 import { listContainers } from './containers.ts'
 import { signText } from './ssh-signature.ts'
 
@@ -38,8 +37,9 @@ export async function makeSignedRecord(home: string, nonce: string): Promise<Sig
   }
   const containers: AttestedContainer[] = []
   for (const container of await listContainers(home)) {
-    const { name, key, version } = container
-    containers.push({ name, key, version, index: await indexDigests(home, container) })
+    const { name, link, key, version } = container
+    if (link === null || key === null || version === null) continue
+    containers.push({ name, key, version, index: await indexDigests(home, link) })
   }
   const now = Date.now()
   const record: AttestRecord = {
@@ -65,7 +65,7 @@ export async function makeSignedRecord(home: string, nonce: string): Promise<Sig
 }
 
 /** From what is on this machine alone; a container whose image is not to be had has none. */
-async function indexDigests(home: string, { link }: ContainerSummary): Promise<string[]> {
+async function indexDigests(home: string, link: string): Promise<string[]> {
   try {
     using connection = await ImageConnection.open({
       ...{ paths: openHome(home), image: link, peerTimeoutMs: INDEX_WAIT_MS, offline: true }

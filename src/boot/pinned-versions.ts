@@ -1,6 +1,8 @@
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import { containerNames, summarize } from './container-record.ts'
+import { containerNames } from './container-record.ts'
+import { summarize } from './container-summary.ts'
+import { ContainerError } from '../image/errors.ts'
 import { readJsonFile } from './json-file.ts'
 import type { MounterState } from './mounter-protocol.ts'
 import { bootPaths, mounterPathsOf } from './paths.ts'
@@ -12,11 +14,21 @@ export interface PinnedVersion {
   readonly version: number
 }
 
-/** The versions that containers of a home, running or not, and its mounts use. */
+/**
+ * The versions that containers of a home, running or not, and its mounts use.
+ *
+ * @throws ContainerError `IO` when that cannot be told of a container
+ */
 export async function pinnedVersions(home: string): Promise<PinnedVersion[]> {
   const paths = bootPaths(home)
   const names = await containerNames(paths)
   const containers = await Promise.all(names.map((name) => summarize(paths, name)))
+  const unknown = containers.find((container) => container?.state === 'damaged')
+  if (unknown !== undefined) {
+    throw new ContainerError('IO', `nobody knows what image container ${unknown.name} is of`, {
+      hint: unknown.problem ?? ''
+    })
+  }
   const mounters = await readdir(paths.mounts)
   const mounts = await Promise.all(
     mounters.map((name) => readJsonFile<MounterState>(mounterPathsOf(paths, name).state))
@@ -24,5 +36,5 @@ export async function pinnedVersions(home: string): Promise<PinnedVersion[]> {
   return [...containers, ...mounts]
     .filter((used) => used !== undefined)
     .filter((used) => !('binds' in used) || existsSync(`/proc/${used.pid}`))
-    .map(({ key, version }) => ({ key, version }))
+    .flatMap(({ key, version }) => (key === null || version === null ? [] : [{ key, version }]))
 }

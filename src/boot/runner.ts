@@ -14,7 +14,7 @@ import {
 import type { ContainerProcess } from './container-process.ts'
 import { configOf, firstState } from './first-record.ts'
 import { missingTool } from './host-command.ts'
-import { readJsonFile, writeJsonFile } from './json-file.ts'
+import { readJsonFile, writeDurableJson } from './json-file.ts'
 import { launchContainer } from './launch.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
 import { acquireMount, type MountLease } from './mount-lease.ts'
@@ -30,6 +30,7 @@ import { requireRoot } from './require-root.ts'
 import { RunState } from './run-state.ts'
 import type { RunnerEvents, RunnerOptions, RunnerResult } from './runner-options.ts'
 import type { MounterAhead } from './starting-mounter.ts'
+import { startCancelled } from './start-cancelled.ts'
 import { forwardSignal, requestStop } from './stop-control.ts'
 import { sweep } from './sweep.ts'
 import { watchContainer } from './watch-container.ts'
@@ -146,27 +147,30 @@ export class Runner {
     const { places } = claim
     const { ephemeral = false, remove = false, readOnly = false } = this.#options
     this.#places = places
-    // A start that fails leaves no trace of a container that was not there before.
-    let keep = claim.config !== undefined
+    // A start that fails leaves no trace of a container that was not there before. Once its PID 1 has
+    // run, whatever comes, what it wrote is the user's.
+    let keep = claim.config !== undefined || claim.orphaned !== undefined
+    const onStarted = (): void => void (keep = !ephemeral && !remove)
     cleanup.defer(async () => {
       await removeUnmounted(places.runtime)
       if (!keep) await removeTree(places.directory)
     })
     await makeDirectories(places)
     const config = configOf(claim, lease, this.#options)
-    await writeJsonFile(places.config, config)
+    await writeDurableJson(places.config, config)
     const first = firstState(paths, claim, lease, this.#options)
     await this.#state.begin(places.state, first)
 
     const plan = planOverlay({ lower: lease.rootfs, places, ephemeral: ephemeral || readOnly })
     cleanup.defer(await mountOverlay(plan, lease.rootfs))
     this.#checkCancelled()
-    const exitCode = await this.#runPayload(paths, places, lease, cleanup)
-    keep = !ephemeral && !remove
+    const ended = await this.#runPayload(paths, places, lease, { cleanup, onStarted })
+    const exitCode = this.#exitStatus(ended)
     if (keep) {
       const lastExit = { code: exitCode, at: new Date().toISOString() }
-      await writeJsonFile(places.config, { ...config, lastExit })
+      await writeDurableJson(places.config, { ...config, lastExit })
     }
+    if (!this.#wasUp(ended)) throw await this.#startFailure(places, ended, { keep })
     return exitCode
   }
 
@@ -174,7 +178,7 @@ export class Runner {
     paths: BootPaths,
     places: ContainerPaths,
     lease: MountLease,
-    cleanup: CleanupStack
+    { cleanup, onStarted }: { cleanup: CleanupStack; onStarted: () => void }
   ): Promise<number> {
     const { start } = lease.facts
     const [options, console] = [this.#options, this.#console]
@@ -189,6 +193,7 @@ export class Runner {
     await this.#state.update({ nspawn: container.nspawn.identity, cgroups: container.cgroups() })
     const leader = await container.started()
     if (leader === undefined) throw await this.#startFailure(places, await container.exited)
+    onStarted()
     const state = this.#stopping ? 'stopping' : 'running'
     await this.#state.update({ leader, cgroups: container.cgroups(), state, reached: 'startedMs' })
     const exitCode = await watchContainer(container, this.#state, this.#readiness, {
@@ -203,29 +208,39 @@ export class Runner {
       const profile = await lease.endRecording({ keep: options.record === 'home' })
       this.#events.onRecorded?.(profile)
     }
-    return this.#exitStatus(exitCode, places)
+    return exitCode
   }
 
-  /** @throws ContainerError when the container has not been up */
-  async #exitStatus(exitCode: number, places: ContainerPaths): Promise<number> {
-    const { mode, ready } = this.#state.current ?? {}
+  #exitStatus(exitCode: number): number {
+    const { mode } = this.#state.current ?? {}
     const signalStatus = this.#lastSignal && SIGNAL_EXIT_BASE + constants.signals[this.#lastSignal]
     if (mode === 'process') {
       return KILLED.includes(exitCode) ? (signalStatus ?? exitCode) : exitCode
     }
-    if (this.#lastSignal === 'SIGINT') return signalStatus ?? exitCode
-    if (exitCode !== 0 && ready === undefined) throw await this.#startFailure(places, exitCode)
-    return exitCode
+    return this.#lastSignal === 'SIGINT' ? (signalStatus ?? exitCode) : exitCode
   }
 
-  async #startFailure({ consoleLog }: ContainerPaths, exitCode: number): Promise<ContainerError> {
-    if (this.#starting.signal.aborted) return cancelled()
+  /** Whether one that has ended had been up: a command always, an init when it ended well or said so. */
+  #wasUp(exitCode: number): boolean {
+    const { mode, ready } = this.#state.current ?? {}
+    return (
+      mode === 'process' || this.#lastSignal === 'SIGINT' || exitCode === 0 || ready !== undefined
+    )
+  }
+
+  async #startFailure(
+    { name, consoleLog }: ContainerPaths,
+    exitCode: number,
+    { keep = false } = {}
+  ): Promise<ContainerError> {
+    const kept = keep ? `; what it wrote is kept: dat-container rm ${name} deletes it` : ''
+    if (this.#starting.signal.aborted) return startCancelled(keep ? name : undefined)
     const lastWords = this.#console === 'log' ? await readLogTail(consoleLog, 3) : ''
     const detail = lastWords === '' ? '' : `: ${lastWords.replaceAll('\n', ' | ')}`
     return new ContainerError(
       'BOOT_FAILED',
       `the container ended before it was up (exit code ${exitCode})${detail}`,
-      { hint: 'see what this machine lacks: dat-container doctor' }
+      { hint: `see what this machine lacks: dat-container doctor${kept}` }
     )
   }
 
@@ -242,12 +257,8 @@ export class Runner {
   }
 
   #checkCancelled(): void {
-    if (this.#starting.signal.aborted) throw cancelled()
+    if (this.#starting.signal.aborted) throw startCancelled()
   }
-}
-
-function cancelled(): ContainerError {
-  return new ContainerError('CANCELLED', 'cancelled before the container ran')
 }
 
 /**

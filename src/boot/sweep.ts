@@ -5,9 +5,10 @@ import { unmount } from '../fuse/bind-mount.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
 import { unmountStale } from '../fuse/stale-mounts.ts'
 import { killCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
-import type { ContainerConfig, ContainerState } from './container-record.ts'
+import type { ContainerState } from './container-record.ts'
 import { takeLock } from './file-lock.ts'
 import { readJsonFile } from './json-file.ts'
+import { readKept } from './kept-config.ts'
 import { removeUnmounted, unmountAllUnder } from './mount-cleanup.ts'
 import type { MounterState } from './mounter-protocol.ts'
 import { clearMounterDirectory } from './mounter.ts'
@@ -82,11 +83,11 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
   await unmountAllUnder(places.runtime)
   await removePropagation(machineName(name, paths.homeId))
   await removeUnmounted(places.runtime)
-  const config = await readJsonFile<ContainerConfig>(places.config)
-  // Its files were in the tmpfs that is gone now, or it never got as far as having any.
-  if (config === undefined || config.ephemeral) {
-    await removeTree(places.directory)
-  }
+  const kept = await readKept(places)
+  const isForgotten = kept.kind === 'config' && kept.config.ephemeral && !existsSync(places.upper)
+  // Its files were in the tmpfs that is gone now, or it never got as far as having any. One whose
+  // record cannot be read stays.
+  if (kept.kind === 'none' || isForgotten) await removeTree(places.directory)
   return true
 }
 

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ContainerSummary } from '../boot/container-record.ts'
+import type { ContainerSummary } from '../boot/container-summary.ts'
 import { machineHome } from '../machine/machine-paths.ts'
 import type { Globals } from './globals.ts'
 import { printable, table } from './output.ts'
@@ -26,6 +26,7 @@ export async function listEverywhere(
   }
   if (where.machines) list.push(...(await inMachines(where.all, globals)))
   globals.output.result(list, () => rows(list))
+  for (const { problem } of list) if (problem) globals.output.note(printable(problem))
 }
 
 async function inMachines(all: boolean, { home, output }: Globals): Promise<Listed[]> {
@@ -52,11 +53,11 @@ function rows(list: readonly Listed[]): string[] {
   return table([
     hasMachines ? [...head, 'MACHINE'] : head,
     ...list.map((container) => {
-      const version = container.version === undefined ? '' : `@${container.version}`
+      const version = typeof container.version !== 'number' ? '' : `@${container.version}`
       const status = container.exitCode ?? null
       const row = [
         container.name,
-        `${printable(container.image)}${version}`,
+        `${printable(container.image ?? '-')}${version}`,
         container.state === 'stopped' && status !== null ? `stopped (${status})` : container.state,
         container.mountMode ?? '-',
         String(container.leader ?? '-'),

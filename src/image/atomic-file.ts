@@ -52,13 +52,14 @@ export class AtomicFile implements AsyncDisposable {
     }
   }
 
-  /** Flushes it and gives it its name. @throws ContainerError `DISK_FULL`, `IO` */
+  /** Flushes it, gives it its name, and flushes that too. @throws ContainerError `DISK_FULL`, `IO` */
   async commit(): Promise<void> {
     try {
       await this.#file.sync()
       await this.#file.close()
       await rename(this.#temporary, this.#path)
       this.#isOpen = false
+      await syncDirectory(dirname(this.#path))
     } catch (cause) {
       throw writeError(this.#path, cause)
     }
@@ -69,6 +70,16 @@ export class AtomicFile implements AsyncDisposable {
     this.#isOpen = false
     await this.#file.close().catch(() => {})
     await rm(this.#temporary, { force: true })
+  }
+}
+
+/** Forces to disk what was made, renamed or removed in a directory. @throws the system's error */
+export async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
   }
 }
 

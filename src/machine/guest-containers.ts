@@ -1,4 +1,4 @@
-import type { ContainerSummary } from '../boot/container-record.ts'
+import type { ContainerSummary } from '../boot/container-summary.ts'
 import { ContainerError } from '../image/errors.ts'
 import { machinePaths, type MachineHome } from './machine-paths.ts'
 import { listMachines, readLiveState } from './machine-record.ts'

@@ -3,7 +3,7 @@ import { mkdir, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { arch, platform } from 'node:os'
 import { join } from 'node:path'
-import { readJsonFile, writeJsonFile } from '../boot/json-file.ts'
+import { readJsonFile, writeDurableJson, writeJsonFile } from '../boot/json-file.ts'
 import { identify, type ProcessIdentity } from '../boot/process-table.ts'
 import { quoteForShell } from '../boot/shell-quote.ts'
 import { CleanupStack } from '../image/cleanup-stack.ts'
@@ -127,8 +127,8 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   const { qemu, sshPort } = await launch(plan, start, config, signal)
   undo.defer(() => endQemu(qemu, plan.control))
   // What did not start is not what the next start is to repeat: a wrong key, for instance.
-  if (before !== undefined) undo.defer(() => writeJsonFile(places.config, before))
-  await writeJsonFile(places.config, { ...config, sshPort })
+  if (before !== undefined) undo.defer(() => writeDurableJson(places.config, before))
+  await writeDurableJson(places.config, { ...config, sshPort })
   const state: MachineState = {
     name: places.name,
     state: 'starting',
