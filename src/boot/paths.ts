@@ -1,7 +1,7 @@
-import { mkdirSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { openHome } from '../daemon/home.ts'
 import { ContainerError } from '../image/errors.ts'
+import { privateDirectory } from '../image/private-directory.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 
 /** Where containers and mounts of one home keep their state. All directories are 0700. */
@@ -65,8 +65,8 @@ const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/
 export function bootPaths(home: string): BootPaths {
   const opened = openHome(home)
   const real = opened.home
-  // The mount table knows real paths alone.
-  const runtime = realpathSync(opened.runtime)
+  // A real path: the mount table knows no other.
+  const { runtime } = opened
   if (/[\s,:\\"]/.test(runtime)) {
     throw new ContainerError(
       'USAGE',
@@ -86,7 +86,7 @@ export function bootPaths(home: string): BootPaths {
     locks: join(runtime, 'locks')
   }
   for (const directory of [paths.containers, paths.running, paths.mounts, paths.locks]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    privateDirectory(directory)
   }
   return paths
 }

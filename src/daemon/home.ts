@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, realpathSync } from 'node:fs'
-import { homedir, userInfo } from 'node:os'
+import { readdirSync } from 'node:fs'
+import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { ContainerError, isContainerError, systemErrorCode } from '../image/errors.ts'
+import { isPrivateDirectory, privateDirectory } from '../image/private-directory.ts'
 
 /** Where one home's state lies. Persistent state is in the home, sockets and locks in `runtime`. */
 export interface HomePaths {
@@ -27,19 +28,19 @@ export function defaultHome(): string {
 }
 
 /**
- * Paths of a home, which is created (0700) when absent, as is its runtime directory.
+ * Paths of a home, which is created (0700) when absent, as is its runtime directory. Both are checked
+ * to be this user's alone.
  *
- * @throws ContainerError `IO` when it cannot be created
+ * @throws ContainerError `IO` when one of them cannot be created, or others could read or replace it
  */
 export function openHome(home: string): HomePaths {
   try {
-    mkdirSync(home, { recursive: true, mode: 0o700 })
-    const real = realpathSync(home)
-    const runtime = join(
-      runtimeRoot(),
-      createHash('sha256').update(real).digest('hex').slice(0, 12)
-    )
-    mkdirSync(runtime, { recursive: true, mode: 0o700 })
+    const real = privateDirectory(home, {
+      tighten: isHome,
+      hint: 'make it yours alone (chown, chmod 700), or choose another with --home or DAT_CONTAINER_HOME'
+    })
+    const id = createHash('sha256').update(real).digest('hex').slice(0, 12)
+    const runtime = privateDirectory(join(runtimeRoot(), id))
     return {
       home: real,
       runtime,
@@ -51,6 +52,7 @@ export function openHome(home: string): HomePaths {
       daemonSocket: join(runtime, 'daemon.sock')
     }
   } catch (cause) {
+    if (isContainerError(cause)) throw cause
     const reason = systemErrorCode(cause) ?? String(cause)
     throw new ContainerError('IO', `cannot use ${home} as home: ${reason}`, {
       hint: 'choose a directory that you may write to with --home or DAT_CONTAINER_HOME',
@@ -59,12 +61,23 @@ export function openHome(home: string): HomePaths {
   }
 }
 
+/** What is empty, or was a home before, is one; modes of other directories are not for us to change. */
+function isHome(path: string): boolean {
+  const names = readdirSync(path).filter((name) => name !== 'lost+found')
+  return names.length === 0 || names.includes('daemon.lock') || names.includes('containers')
+}
+
+/** The directory above the runtime directories of all homes of this user. */
 function runtimeRoot(): string {
+  const hint =
+    'others could read links there: make it yours alone (chown, chmod 700), or set DAT_CONTAINER_RUNTIME_DIR to a directory that is'
   const override = process.env['DAT_CONTAINER_RUNTIME_DIR']
-  if (override) return override
-  if (process.getuid?.() === 0) return '/run/dat-container'
-  return join(
-    process.env['XDG_RUNTIME_DIR'] ?? `/tmp/dat-container-${userInfo().uid}`,
-    'dat-container'
+  if (override) return privateDirectory(override, { hint })
+  const uid = process.getuid?.() ?? 0
+  if (uid === 0) return privateDirectory('/run/dat-container', { hint })
+  const session = [process.env['XDG_RUNTIME_DIR'], `/run/user/${uid}`].find(
+    (path) => path !== undefined && isPrivateDirectory(path)
   )
+  const above = session ?? privateDirectory(`/tmp/dat-container-${uid}`, { hint })
+  return privateDirectory(join(above, 'dat-container'), { hint })
 }

@@ -1,7 +1,7 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { openHome } from '../daemon/home.ts'
 import { ContainerError } from '../image/errors.ts'
+import { privateDirectory } from '../image/private-directory.ts'
 
 /** Where the machines of one home keep their state. All directories are 0700. */
 export interface MachineHome {
@@ -63,7 +63,7 @@ export function machineHome(home: string): MachineHome {
     image: join(real, 'os-image')
   }
   for (const directory of [places.machines, places.running, places.locks]) {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    privateDirectory(directory)
   }
   return places
 }
