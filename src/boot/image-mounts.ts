@@ -4,7 +4,7 @@ import type { MountMode } from '../fuse/mounted-image.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { readJsonFile } from './json-file.ts'
-import type { MounterState } from './mounter-protocol.ts'
+import type { BindPowers, MounterState } from './mounter-protocol.ts'
 import { acquireMount, MountLease, type AcquireMountOptions } from './mount-lease.ts'
 import { bootPaths, mounterPathsOf } from './paths.ts'
 import { requireRoot } from './require-root.ts'
@@ -22,21 +22,21 @@ export interface ImageMount {
 
 /**
  * Shows the image read-only at `directory` (made when absent) until {@link unmountImageAt} or until
- * somebody unmounts it by hand.
+ * somebody unmounts it by hand. Its setuid programs and device nodes mean nothing there, unless `powers` say so.
  *
  * @throws ContainerError `BUSY` when the directory is a mount point or not empty, `NEEDS_ROOT`, and
  *   whatever acquiring the mount throws
  */
 export async function mountImageAt(
-  options: AcquireMountOptions & { readonly directory: string }
+  options: AcquireMountOptions & { readonly directory: string; readonly powers?: BindPowers }
 ): Promise<ImageMount> {
   requireRoot('mount an image')
-  const { directory: given, ...acquire } = options
+  const { directory: given, powers, ...acquire } = options
   await sweep({ home: options.home })
   const directory = await emptyDirectory(given)
   const lease = await acquireMount(acquire)
   try {
-    await lease.bind(directory)
+    await lease.bind(directory, powers)
     const { link, key, version, image, mode } = lease.facts
     return { directory, link, key, version, image, mode }
   } finally {

@@ -9,7 +9,13 @@ import { fromRecord } from '../image/error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import type { Interval } from './intervals.ts'
 import type { MountTrace } from './mount-trace.ts'
-import type { MounterMethods, MountFacts, MountStats, WireResponse } from './mounter-protocol.ts'
+import type {
+  BindPowers,
+  MounterMethods,
+  MountFacts,
+  MountStats,
+  WireResponse
+} from './mounter-protocol.ts'
 import { bootPaths } from './paths.ts'
 import { StartingMounter, type MounterAhead, type StartMounterOptions } from './starting-mounter.ts'
 
@@ -99,8 +105,8 @@ export class MountLease implements AsyncDisposable {
   }
 
   /** Shows the image at `target`, an empty directory; it stays when this lease has ended. */
-  async bind(target: string): Promise<void> {
-    await this.#request('bind', { target })
+  async bind(target: string, powers: BindPowers = {}): Promise<void> {
+    await this.#request('bind', { target, ...powers })
   }
 
   async unbind(target: string): Promise<void> {

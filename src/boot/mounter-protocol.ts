@@ -41,6 +41,14 @@ export interface MountStats extends ImageStats {
  */
 export type MounterGreeting = { readonly socket: string } | { readonly error: ErrorRecord }
 
+/** What files of an image may do on this machine, where it is shown at a directory. */
+export interface BindPowers {
+  /** Setuid and setgid programs, and those with file capabilities, run as what they say. @default false */
+  readonly suid?: boolean
+  /** Device nodes open devices. @default false */
+  readonly dev?: boolean
+}
+
 /** Requests on a mounter's socket. A connection is a lease from its first byte to its end. */
 export interface MounterMethods {
   /** Answered once the image is mounted. */
@@ -61,7 +69,7 @@ export interface MounterMethods {
    */
   endRecording: { params: { keep: boolean }; result: BootProfile }
   /** Shows the image read-only at `target` until unbound or unmounted by hand. */
-  bind: { params: { target: string }; result: null }
+  bind: { params: { target: string } & BindPowers; result: null }
   unbind: { params: { target: string }; result: null }
 }
 

@@ -8,6 +8,7 @@ import { writeLocalProfile } from '../daemon/local-profile.ts'
 import { cacheMetadata, metadataFile } from '../daemon/metadata-cache.ts'
 import { startOf } from '../daemon/start-order.ts'
 import { bindMount, unmount } from '../fuse/bind-mount.ts'
+import { MOUNT_FLAG } from '../fuse/mount-syscall.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
 import type { MountContent, MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
 import { monotonicMs, processBeganMs, processorMs } from '../image/monotonic-clock.ts'
@@ -17,7 +18,7 @@ import { placeProfile } from '../image/profile-places.ts'
 import { takeLock, type FileLock } from './file-lock.ts'
 import { ImageServer } from './image-server.ts'
 import { writeJsonFile } from './json-file.ts'
-import type { MounterRequest, MounterState, MountFacts } from './mounter-protocol.ts'
+import type { BindPowers, MounterRequest, MounterState, MountFacts } from './mounter-protocol.ts'
 import type { Interval } from './intervals.ts'
 import { traceMount, type MountMarks, type MountTrace } from './mount-trace.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
@@ -168,7 +169,7 @@ class Mounter {
           trace: async ({ within }) => this.#trace(await this.#marks(mounting), within),
           claimRecording: async () => this.#leasesEver === 1 && this.#binds.size === 0,
           endRecording: async ({ keep }) => this.#endRecording(keep),
-          bind: async ({ target }) => this.#bind((await mounting).state, target),
+          bind: async ({ target, ...powers }) => this.#bind((await mounting).state, target, powers),
           unbind: async ({ target }) => this.#unbind((await mounting).state, target)
         },
         (leases) => this.#leasesAre(leases)
@@ -323,8 +324,8 @@ class Mounter {
     }
   }
 
-  async #bind(state: MounterState, target: string): Promise<null> {
-    await bindMount(state.rootfs, target, { readOnly: true })
+  async #bind(state: MounterState, target: string, powers: BindPowers): Promise<null> {
+    await bindMount(state.rootfs, target, { flags: bindFlags(powers) })
     this.#binds.add(target)
     await this.#writeBinds(state)
     return null
@@ -369,6 +370,11 @@ class Mounter {
     const mounted = new Set((await readMountTable()).map(({ mountPoint }) => mountPoint))
     for (const target of this.#binds) if (!mounted.has(target)) this.#binds.delete(target)
   }
+}
+
+function bindFlags({ suid = false, dev = false }: BindPowers): number {
+  const { readOnly, noSuid, noDev } = MOUNT_FLAG
+  return readOnly | (suid ? 0 : noSuid) | (dev ? 0 : noDev)
 }
 
 /** Empties a mounter's directory after a predecessor that died; the caller holds the lock. */

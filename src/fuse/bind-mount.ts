@@ -2,15 +2,18 @@ import { isContainerError } from '../image/errors.ts'
 import { mount, MOUNT_FLAG, umount } from './mount-syscall.ts'
 
 export interface BindMountOptions {
-  /** @default false */
-  readonly readOnly?: boolean
+  /**
+   * Flags of the new mount, a sum of `MOUNT_FLAG`s, instead of those of the mount that `source` is on.
+   * @default those
+   */
+  readonly flags?: number
   /** Take the mounts below `source` along. @default true */
   readonly recursive?: boolean
 }
 
 /**
- * Shows the file or directory `source` at `target` too; both exist. Read-only needs a second call,
- * as the kernel ignores the flag on the first; if that fails the bind is undone.
+ * Shows the file or directory `source` at `target` too; both exist. Flags need a second call, as the
+ * kernel ignores them on the first; if that fails the bind is undone.
  *
  * @throws ContainerError as {@link mount}
  */
@@ -21,9 +24,9 @@ export async function bindMount(
 ): Promise<void> {
   const recursive = options.recursive === false ? 0 : MOUNT_FLAG.recursive
   await mount({ source, target, type: '', flags: MOUNT_FLAG.bind | recursive, data: '' })
-  if (options.readOnly !== true) return
+  if (options.flags === undefined) return
   try {
-    const flags = MOUNT_FLAG.bind | MOUNT_FLAG.remount | MOUNT_FLAG.readOnly
+    const flags = MOUNT_FLAG.bind | MOUNT_FLAG.remount | options.flags
     await mount({ source: 'none', target, type: '', flags, data: '' })
   } catch (error) {
     await umount(target, { lazy: true })

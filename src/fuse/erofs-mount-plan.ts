@@ -23,7 +23,11 @@ export type ErofsMountStep =
     }
   | { readonly do: 'mount'; readonly call: MountCall }
 
-const FLAGS = MOUNT_FLAG.readOnly
+/**
+ * On this machine an image's setuid programs and device nodes mean nothing. A container's overlay has flags of
+ * its own, so that setuid programs work in there.
+ */
+const FLAGS = MOUNT_FLAG.readOnly | MOUNT_FLAG.noSuid | MOUNT_FLAG.noDev
 
 /**
  * Plans the mount of an EROFS metadata image and its data device.

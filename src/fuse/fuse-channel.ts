@@ -70,7 +70,7 @@ export class FuseChannel implements AsyncDisposable {
         source: options.name,
         target: options.mountPoint,
         type: 'fuse',
-        flags: MOUNT_FLAG.readOnly,
+        flags: MOUNT_FLAG.readOnly | MOUNT_FLAG.noSuid | MOUNT_FLAG.noDev,
         // Without default_permissions the kernel would let every user read every file.
         data: `fd=${channel.#device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions`
       })

@@ -12,6 +12,7 @@ import type {
 } from '../../src/daemon/image-session.ts'
 import { serveMounter } from '../../src/boot/mounter-process.ts'
 import { bindMount, unmount } from '../../src/fuse/bind-mount.ts'
+import { MOUNT_FLAG } from '../../src/fuse/mount-syscall.ts'
 import type { MountedImage, MountImageOptions } from '../../src/fuse/mounted-image.ts'
 import { unmountStale } from '../../src/fuse/stale-mounts.ts'
 import { ContainerError } from '../../src/image/errors.ts'
@@ -80,7 +81,9 @@ async function mountImage({ directory }: MountImageOptions): Promise<MountedImag
   }
   const rootfs = join(directory, 'rootfs')
   await mkdir(rootfs)
-  await bindMount(environment['DAT_CONTAINER_TEST_ROOTFS'] ?? '', rootfs, { readOnly: true })
+  await bindMount(environment['DAT_CONTAINER_TEST_ROOTFS'] ?? '', rootfs, {
+    flags: MOUNT_FLAG.readOnly
+  })
   return {
     rootfs,
     mode: 'fuse',

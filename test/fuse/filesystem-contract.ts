@@ -17,6 +17,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type test from 'brittle'
 import { bindMount, unmount } from '../../src/fuse/bind-mount.ts'
+import { MOUNT_FLAG } from '../../src/fuse/mount-syscall.ts'
 import { BIG_DIRECTORY_ENTRIES, CHUNK, SPARSE_BYTES } from './planted-directory.ts'
 import {
   getXattr,
@@ -235,7 +236,7 @@ async function checkPermissions(t: TestInstance, mounted: string): Promise<void>
   const view = await fs.mkdtemp('/tmp/dat-container-view-')
   await fs.chmod(view, 0o755)
   mkdirSync(join(view, 'root'))
-  await bindMount(mounted, join(view, 'root'), { readOnly: true })
+  await bindMount(mounted, join(view, 'root'), { flags: MOUNT_FLAG.readOnly })
   const cat = async (name: string, uid = NOBODY): Promise<string> =>
     promisify(execFile)('cat', [join(view, 'root', name)], { uid, gid: NOBODY }).then(
       ({ stdout }) => stdout,

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
-import { Option, type Command } from 'commander'
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import type { BindPowers } from '../../boot/mounter-protocol.ts'
 import { oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
@@ -8,6 +9,16 @@ import { addOpenOptions, REUSE_OPTION, type OpenFlags } from './open-options.ts'
 interface MountFlags extends OpenFlags {
   readonly mount: 'auto' | 'erofs' | 'fuse'
   readonly lazyOnly?: boolean
+  readonly options?: BindPowers
+}
+
+/** Options of mount(8) that mean something for an image; the later one of two that contradict counts. */
+const MOUNT_OPTIONS: Readonly<Record<string, BindPowers>> = {
+  ro: {},
+  suid: { suid: true },
+  nosuid: { suid: false },
+  dev: { dev: true },
+  nodev: { dev: false }
 }
 
 export function addMount(program: Command): void {
@@ -22,10 +33,19 @@ export function addMount(program: Command): void {
           .argParser(oneOf('auto', 'erofs', 'fuse'))
           .default('auto')
       )
+      .option(
+        '-o, --options <list>',
+        'of suid, nosuid, dev, nodev: setuid programs and device nodes of the image work for every user here',
+        mountOptions
+      )
       .option('--lazy-only', 'never fetch what is not touched')
       .option(...REUSE_OPTION)
   )
-    .addHelpText('after', "\nExample:\n  dat-container mount 'dat://KEY#SECRET' /mnt")
+    .addHelpText(
+      'after',
+      '\nWithout -o it is mounted ro,nosuid,nodev. Give -o suid,dev only for images that you trust like\n' +
+        "packages that you install.\n\nExample:\n  dat-container mount 'dat://KEY#SECRET' /mnt"
+    )
     .action(async (link: string, directory: string, flags: MountFlags, command: Command) => {
       await mount(link, directory, flags, readGlobals(command))
     })
@@ -59,10 +79,22 @@ async function mount(
       offline: flags.offline ?? false,
       reuse: flags.reuse ?? false,
       signal,
+      ...(flags.options === undefined ? {} : { powers: flags.options }),
       ...(flags.peerTimeout === undefined ? {} : { peerTimeoutMs: flags.peerTimeout })
     })
     const { key, version, mode, image } = mounted
     const result = { directory: mounted.directory, image, key, version, mountMode: mode }
     output.result(result, () => [`${image}@${version} is at ${mounted.directory} (${mode})`])
   })
+}
+
+/** Reads the list that `-o` takes, as mount(8) does; several add up. */
+function mountOptions(list: string, before: BindPowers | undefined): BindPowers {
+  return list.split(',').reduce<BindPowers>((powers, word) => {
+    const meant = MOUNT_OPTIONS[word]
+    if (meant === undefined) {
+      throw new InvalidArgumentError(`give some of ${Object.keys(MOUNT_OPTIONS).join(', ')}.`)
+    }
+    return { ...powers, ...meant }
+  }, before ?? {})
 }
