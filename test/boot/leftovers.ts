@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -22,6 +22,8 @@ export interface Snapshot {
  * process, so that homes and mount points are in it and child processes have it in their environment.
  */
 const SCOPE = mkdtempSync(join(tmpdir(), 'dct-'))
+// Tests that run a command as another user reach what they made for it.
+chmodSync(SCOPE, 0o711)
 process.env['TMPDIR'] = SCOPE
 process.env['DAT_CONTAINER_RUNTIME_DIR'] ??= join(SCOPE, 'run')
 process.once('exit', removeScope)
