@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import { chmod } from 'node:fs/promises'
 import { toRecord } from '../image/error-record.ts'
+import { ContainerError } from '../image/errors.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import type { MounterMethods, WireRequest, WireResponse } from './mounter-protocol.ts'
 
@@ -10,6 +11,9 @@ export type ImageHandlers = {
     params: MounterMethods[M]['params']
   ) => Promise<MounterMethods[M]['result']>
 }
+
+/** The number of what is no request; those of requests are above. */
+const NO_REQUEST = -1
 
 /** The socket of a mounter (0600). Counts its connections: each is a lease. */
 export class ImageServer implements AsyncDisposable {
@@ -61,27 +65,32 @@ export class ImageServer implements AsyncDisposable {
   }
 }
 
+/** What nobody understands is answered, and ends that one's lease. */
 async function answerAll(socket: Socket, handlers: ImageHandlers): Promise<void> {
   try {
-    for await (const request of readJsonLines(socket)) {
-      void answer(socket, handlers, request as WireRequest)
-    }
-  } catch {
-    socket.destroy()
+    for await (const request of readJsonLines(socket)) void answer(socket, handlers, request)
+  } catch (error) {
+    const response: WireResponse = { id: NO_REQUEST, error: toRecord(error) }
+    if (socket.writable) socket.end(`${JSON.stringify(response)}\n`)
+    socket.destroySoon()
   }
 }
 
-async function answer(
-  socket: Socket,
-  handlers: ImageHandlers,
-  { id, method, params }: WireRequest
-): Promise<void> {
+/** Never rejects. */
+async function answer(socket: Socket, handlers: ImageHandlers, request: unknown): Promise<void> {
   let response: WireResponse
+  const { id, method, params } = Object(request) as Partial<WireRequest>
+  const asked = Number.isSafeInteger(id) ? (id as number) : NO_REQUEST
   try {
+    if (typeof method !== 'string' || !Object.hasOwn(handlers, method)) {
+      throw new ContainerError('USAGE', 'the mounter does not know what it is asked', {
+        hint: 'it is of another release: stop what uses the image, and start it again'
+      })
+    }
     const handle = handlers[method] as (params: unknown) => Promise<unknown>
-    response = { id, result: (await handle(params)) ?? null }
+    response = { id: asked, result: (await handle(params)) ?? null }
   } catch (error) {
-    response = { id, error: toRecord(error) }
+    response = { id: asked, error: toRecord(error) }
   }
   writeJsonLine(socket, response)
 }

@@ -36,6 +36,7 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   IO: EXIT_FAILED
 }
 
+/** Never 0: a code that came from elsewhere and is none of ours is a failure too. */
 export function exitStatus(code: ErrorCode): number {
-  return STATUS[code]
+  return Object.hasOwn(STATUS, code) ? STATUS[code] : EXIT_FAILED
 }

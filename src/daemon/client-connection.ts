@@ -131,7 +131,8 @@ export class ClientConnection {
   #holding({ handle, blocks }: HoldingRequest): Buffer {
     const fetcher = this.#fetcher(handle)
     const count = Math.min(blocks, this.#opened(handle).cores.blobs.length)
-    const bits = Buffer.alloc(Math.ceil(blocks / 8))
+    // Of blocks that nobody knows of nothing is told: they are not here.
+    const bits = Buffer.alloc(Math.ceil(count / 8))
     for (let block = 0; block < count; block++) {
       if (fetcher.has(block)) bits[block >> 3] = (bits[block >> 3] ?? 0) | (1 << (block & 7))
     }

@@ -22,10 +22,12 @@ function tellStarter(message: string): void {
   }
 }
 
-process.on('uncaughtException', (err) => {
+function onEarlyError(err: unknown): void {
   log.fatal({ err }, 'uncaught exception')
   process.exit(1)
-})
+}
+// Until it serves: then an error of one client is not the end of all others.
+process.on('uncaughtException', onEarlyError)
 
 void run()
 
@@ -36,7 +38,10 @@ async function run(): Promise<void> {
       bootstrap: parseBootstrap(process.env[BOOTSTRAP_VARIABLE]),
       listening: listeningOf(process.env),
       log,
-      onReady: () => tellStarter('ready')
+      onReady: () => {
+        process.off('uncaughtException', onEarlyError)
+        tellStarter('ready')
+      }
     })
     process.exit(0)
   } catch (error) {

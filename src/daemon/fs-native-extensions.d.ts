@@ -12,6 +12,8 @@ declare module 'framed-stream' {
   /** Length-prefixed messages over a byte stream. */
   export default class FramedStream extends Duplex {
     constructor(raw: Duplex)
+    /** Takes what comes on the stream below. */
+    protected _ondata(data: Buffer): void
   }
 }
 
@@ -32,6 +34,8 @@ declare module 'compact-encoding' {
     readonly raw: Encoding<Buffer>
     readonly uint: Encoding<number>
     array<T>(item: Encoding<T>): Encoding<T[]>
+    encode<T>(encoding: Encoding<T>, value: T): Buffer
+    decode<T>(encoding: Encoding<T>, message: Uint8Array): T
   }
   export default encodings
 }
@@ -40,6 +44,7 @@ declare module 'protomux-rpc' {
   import type { EventEmitter } from 'node:events'
   import type { Duplex } from 'node:stream'
   import type { Encoding } from 'compact-encoding'
+  import type Protomux from 'protomux'
 
   export interface MethodOptions<Request, Response> {
     requestEncoding?: Encoding<Request>
@@ -47,7 +52,7 @@ declare module 'protomux-rpc' {
     timeout?: number
   }
   export default class ProtomuxRPC extends EventEmitter {
-    constructor(stream: Duplex, options?: { protocol?: string })
+    constructor(stream: Duplex | Protomux, options?: { protocol?: string })
     readonly closed: boolean
     respond<Request, Response>(
       method: string,

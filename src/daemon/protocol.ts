@@ -1,8 +1,17 @@
 import c, { type Encoding } from 'compact-encoding'
 import type { ExchangeLayout } from '../image/block-sink.ts'
 import type { Manifest } from '../image/manifest.ts'
+import type { JsonFields } from '../image/json-fields.ts'
 import { roomyBlocks } from './block-batch.ts'
 import type { FreedVersions } from './old-versions.ts'
+import {
+  badRequest,
+  checkPinned,
+  checkRanges,
+  MAX_BLOCK,
+  MAX_IMAGE_TEXT,
+  type RequestCheck
+} from './request-checks.ts'
 import type { FetchCounters } from '../p2p/block-fetcher.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
@@ -153,41 +162,68 @@ export interface GcResponse extends FreedVersions {
   readonly name: string
 }
 
-/** A method of the daemon's socket: its name and how its two messages are encoded. */
+/** A method of the daemon's socket: its name, how its two messages are encoded, and what a request must have. */
 export interface Method<Request, Response> {
   readonly name: string
   readonly request: Encoding<Request>
   readonly response: Encoding<Response>
+  /** @default any request that decodes is taken */
+  readonly check?: RequestCheck
 }
 
-function json<Request, Response>(name: string): Method<Request, Response> {
+function json<Request, Response>(name: string, check?: RequestCheck): Method<Request, Response> {
   return {
     name,
     request: c.json as Encoding<Request>,
-    response: c.json as Encoding<Response>
+    response: c.json as Encoding<Response>,
+    ...(check && { check })
   }
 }
+
+const withHandle: RequestCheck = (fields) => void fields.count('handle')
+const withImage: RequestCheck = (fields) => void fields.text('image', MAX_IMAGE_TEXT)
 
 export const METHODS = {
   status: json<null, DaemonStatus>('status'),
   shutdown: json<null, null>('shutdown'),
-  open: json<OpenRequest, OpenResponse>('open'),
-  close: json<{ handle: number }, null>('close'),
-  fill: json<FillRequest, null>('fill'),
-  stats: json<{ handle: number }, StatsResponse>('stats'),
+  open: json<OpenRequest, OpenResponse>('open', (fields) => {
+    withImage(fields)
+    fields.amount('peerTimeoutMs')
+    fields.flag('offline')
+  }),
+  close: json<{ handle: number }, null>('close', withHandle),
+  fill: json<FillRequest, null>('fill', (fields) => {
+    withHandle(fields)
+    checkRanges(fields)
+    fields.flag('wait')
+  }),
+  stats: json<{ handle: number }, StatsResponse>('stats', withHandle),
   /** Stored bytes of one block, decrypted. */
   block: {
     name: 'block',
     request: c.json as Encoding<BlockRequest>,
-    response: c.raw
+    response: c.raw,
+    check: (fields: JsonFields) => {
+      withHandle(fields)
+      fields.count('block', MAX_BLOCK)
+      if (fields.has('timeoutMs')) fields.amount('timeoutMs')
+      if (fields.has('ahead')) fields.flag('ahead')
+    }
   },
   /** One bit a block, lowest bit first: whether this machine has it. */
   holding: {
     name: 'holding',
     request: c.json as Encoding<HoldingRequest>,
-    response: c.raw
+    response: c.raw,
+    check: (fields: JsonFields) => {
+      withHandle(fields)
+      fields.count('blocks', MAX_BLOCK)
+    }
   },
-  publishBegin: json<PublishBeginRequest, PublishBeginResponse>('publish.begin'),
+  publishBegin: json<PublishBeginRequest, PublishBeginResponse>('publish.begin', (fields) => {
+    if (fields.has('update')) fields.text('update', MAX_IMAGE_TEXT)
+    if (fields.has('temporary')) fields.flag('temporary')
+  }),
   /** Answers with the index of the first block appended. */
   publishAppend: {
     name: 'publish.append',
@@ -195,17 +231,31 @@ export const METHODS = {
     response: c.uint
   },
   /** The same of blocks that lie in the exchange. */
-  publishAppendSlot: json<SlotRequest, number>('publish.append-slot'),
+  publishAppendSlot: json<SlotRequest, number>('publish.append-slot', (fields) => {
+    if (!Array.isArray(fields.get('lengths'))) throw badRequest('publish.append-slot', 'no lengths')
+  }),
   /** The packed index of what is published, before its blocks are appended. */
   publishIndex: {
     name: 'publish.index',
     request: c.raw,
     response: c.json as Encoding<null>
   },
-  publishCommit: json<Manifest, PublishCommitResponse>('publish.commit'),
+  publishCommit: json<Manifest, PublishCommitResponse>('publish.commit', () => {}),
   images: json<null, ImageListing[]>('images'),
-  mirror: json<{ link: string; name?: string; peerTimeoutMs: number }, ImageListing>('mirror'),
-  gc: json<GcRequest, GcResponse>('gc'),
+  mirror: json<{ link: string; name?: string; peerTimeoutMs: number }, ImageListing>(
+    'mirror',
+    (fields) => {
+      fields.text('link', MAX_IMAGE_TEXT)
+      if (fields.has('name')) fields.text('name', MAX_IMAGE_TEXT)
+      fields.amount('peerTimeoutMs')
+    }
+  ),
+  gc: json<GcRequest, GcResponse>('gc', (fields) => {
+    withImage(fields)
+    fields.count('keep')
+    checkPinned(fields)
+    fields.flag('dryRun')
+  }),
   listenForGuests: json<null, { readonly port: number }>('listen-for-guests'),
-  forget: json<{ image: string }, ImageListing>('forget')
+  forget: json<{ image: string }, ImageListing>('forget', withImage)
 } as const

@@ -3,6 +3,7 @@ import { Daemon } from './daemon.ts'
 import { openHome } from './home.ts'
 import type { Listening } from './listening.ts'
 import { RELEASE } from './release.ts'
+import { watchUncaughtErrors } from './uncaught-errors.ts'
 
 export interface RunDaemonOptions {
   readonly home: string
@@ -22,6 +23,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const paths = openHome(options.home)
   const { bootstrap, listening, log } = options
   await using daemon = await Daemon.start({ paths, bootstrap, listening, release: RELEASE, log })
+  using _watch = watchUncaughtErrors(log, () => process.exit(1))
   options.onReady?.(daemon)
   await Promise.race([daemon.stopRequested, signalled()])
 }

@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { ContainerError, isContainerError, type ErrorCode } from '../image/errors.ts'
+import { fromRecord, type ErrorRecord } from '../image/error-record.ts'
+import { ContainerError, isContainerError } from '../image/errors.ts'
 import type { HomePaths } from './home.ts'
 import { refusedFlags, serviceFlags } from './service-flags.ts'
 import { serviceEnvironment } from './service-memory.ts'
@@ -51,12 +52,7 @@ async function firstWords(daemon: ChildProcess): Promise<string | undefined> {
 
 function startError(told: string, paths: HomePaths): ContainerError {
   try {
-    const { code, message, hint } = JSON.parse(told) as {
-      code: ErrorCode
-      message: string
-      hint?: string
-    }
-    return new ContainerError(code, message, hint === undefined ? {} : { hint })
+    return fromRecord(JSON.parse(told) as ErrorRecord)
   } catch (cause) {
     return new ContainerError('DAEMON_UNREACHABLE', 'the daemon died while it started', {
       hint: `its log says why: ${paths.daemonLog}`,

@@ -1,4 +1,4 @@
-import { ContainerError, isContainerError, type ErrorCode } from './errors.ts'
+import { ContainerError, isContainerError, knownCode, type ErrorCode } from './errors.ts'
 
 /** An error as it crosses from one of our processes or threads to another. */
 export interface ErrorRecord {
@@ -16,8 +16,9 @@ export function toRecord(error: unknown): ErrorRecord {
   return { code: 'IO', message: error instanceof Error ? error.message : String(error) }
 }
 
-/** The error a record came from, as far as it can be had. */
+/** The error a record came from, as far as it can be had: the other end may be of another release. */
 export function fromRecord(record: ErrorRecord): ContainerError {
-  const { code, message, hint } = record
-  return new ContainerError(code, message, hint === undefined ? {} : { hint })
+  const { code, message, hint } = record as Partial<Record<keyof ErrorRecord, unknown>>
+  const said = typeof message === 'string' ? message : 'another process failed without a word'
+  return new ContainerError(knownCode(code), said, typeof hint === 'string' ? { hint } : {})
 }

@@ -3,34 +3,44 @@
  * place that maps a code to an exit status is `src/cli/exit-status.ts`, and the one that maps it to
  * an errno is `src/fuse/errno.ts`.
  */
-export type ErrorCode =
-  | 'USAGE' // the call itself is wrong: flag, argument, combination
-  | 'BAD_LINK' // a link that is truncated, altered or no link at all
-  | 'WRONG_SECRET' // the link's encryption key does not open the drive
-  | 'NOT_AN_IMAGE' // the drive is readable but holds no container image
-  | 'UNSUPPORTED_VERSION' // a format version this release does not know
-  | 'BAD_MANIFEST' // container.json does not parse or contradicts itself
-  | 'BAD_INDEX' // the index does not parse, does not fit its digest, or is hostile
-  | 'BAD_BLOCK' // a stored block does not decode to the length the index promises
-  | 'BAD_SOURCE' // the thing to publish cannot be published (damaged archive, unsupported kind)
-  | 'PEERS_UNREACHABLE' // nobody who has the data answered in time
-  | 'NOT_FOUND' // no such container, image, version or path
-  | 'SOURCE_CHANGED' // the source was modified or vanished while it was read
-  | 'DISK_FULL'
-  | 'NEEDS_ROOT'
-  | 'MISSING_TOOL' // a program or kernel feature is absent
-  | 'NAME_IN_USE'
-  | 'NOT_RUNNING'
-  | 'BUSY' // something is in use: a mount point, a home, an image of a running container
-  | 'DAEMON_RUNNING' // a second daemon was asked for
-  | 'DAEMON_UNREACHABLE'
-  | 'MOUNT_FAILED'
-  | 'BOOT_FAILED'
-  | 'COMMAND_NOT_EXECUTABLE' // 126 of `docker run`
-  | 'COMMAND_NOT_FOUND' // 127 of `docker run`
-  | 'TIMEOUT'
-  | 'CANCELLED'
-  | 'IO'
+const ERROR_CODES = [
+  'USAGE', // the call itself is wrong: flag, argument, combination
+  'BAD_LINK', // a link that is truncated, altered or no link at all
+  'WRONG_SECRET', // the link's encryption key does not open the drive
+  'NOT_AN_IMAGE', // the drive is readable but holds no container image
+  'UNSUPPORTED_VERSION', // a format version this release does not know
+  'BAD_MANIFEST', // container.json does not parse or contradicts itself
+  'BAD_INDEX', // the index does not parse, does not fit its digest, or is hostile
+  'BAD_BLOCK', // a stored block does not decode to the length the index promises
+  'BAD_SOURCE', // the thing to publish cannot be published (damaged archive, unsupported kind)
+  'PEERS_UNREACHABLE', // nobody who has the data answered in time
+  'NOT_FOUND', // no such container, image, version or path
+  'SOURCE_CHANGED', // the source was modified or vanished while it was read
+  'DISK_FULL',
+  'NEEDS_ROOT',
+  'MISSING_TOOL', // a program or kernel feature is absent
+  'NAME_IN_USE',
+  'NOT_RUNNING',
+  'BUSY', // something is in use: a mount point, a home, an image of a running container
+  'DAEMON_RUNNING', // a second daemon was asked for
+  'DAEMON_UNREACHABLE',
+  'MOUNT_FAILED',
+  'BOOT_FAILED',
+  'COMMAND_NOT_EXECUTABLE', // 126 of `docker run`
+  'COMMAND_NOT_FOUND', // 127 of `docker run`
+  'TIMEOUT',
+  'CANCELLED',
+  'IO'
+] as const
+
+export type ErrorCode = (typeof ERROR_CODES)[number]
+
+const CODES: ReadonlySet<unknown> = new Set(ERROR_CODES)
+
+/** The code that a process of another release may have sent: one that is not known here is `IO`. */
+export function knownCode(code: unknown): ErrorCode {
+  return CODES.has(code) ? (code as ErrorCode) : 'IO'
+}
 
 export interface ContainerErrorOptions {
   /** What the user can do next; printed after the message. */

@@ -51,6 +51,21 @@ export class JsonFields {
     return value
   }
 
+  /** A number from 0 to `limit`, whole or not. */
+  amount(name: string, limit = Number.MAX_SAFE_INTEGER): number {
+    const value = this.get(name)
+    if (typeof value !== 'number' || !(value >= 0 && value <= limit)) {
+      throw this.#bad(name, 'is no number in its range')
+    }
+    return value
+  }
+
+  flag(name: string): boolean {
+    const value = this.get(name)
+    if (typeof value !== 'boolean') throw this.#bad(name, 'is neither true nor false')
+    return value
+  }
+
   /** Text that may be printed: no control characters, at most `limit` UTF-16 units. */
   line(name: string, limit: number): string {
     const text = this.#text(name, this.get(name), limit)

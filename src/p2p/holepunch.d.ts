@@ -112,7 +112,13 @@ declare module 'protomux' {
     close(): void
   }
   export default class Protomux {
+    constructor(stream: Duplex)
     static from(stream: Duplex): Protomux
+    destroy(error?: Error): void
+    /** Of what could not be decoded. */
+    protected _safeDestroy(error: Error): void
+    /** Of the same, on a channel that is closed. */
+    protected _warn(error: Error): void
     /** Null where the stream is destroyed, or has such a channel. */
     createChannel(options: {
       protocol: string
