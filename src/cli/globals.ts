@@ -29,6 +29,14 @@ function addHiddenGlobals(command: Command): void {
   for (const inner of command.commands) addHiddenGlobals(inner)
 }
 
+/** Lets verbs that tell of links tell them whole; else they are mirror links. */
+export function addLinksOption(program: Command, ...names: string[]): void {
+  for (const command of program.commands) {
+    if (!names.includes(command.name())) continue
+    command.option('--links', 'print links with their secrets, by which images are read')
+  }
+}
+
 /** Reads the global options. Processes that this one starts get them through the environment. */
 export function readGlobals(command: Command): Globals {
   const options = command.optsWithGlobals<{
@@ -36,6 +44,7 @@ export function readGlobals(command: Command): Globals {
     home?: string
     bootstrap?: string
     logLevel?: string
+    links?: boolean
   }>()
   if (options.bootstrap !== undefined) {
     parseBootstrap(options.bootstrap)
@@ -43,5 +52,7 @@ export function readGlobals(command: Command): Globals {
   }
   if (options.logLevel !== undefined) process.env['DAT_CONTAINER_LOG_LEVEL'] = options.logLevel
   if (options.home !== undefined) process.env['DAT_CONTAINER_HOME'] = options.home
-  return { home: defaultHome(), output: createOutput(options.json ?? false) }
+  // Links are what `share` is for.
+  const links = options.links ?? command.name() === 'share'
+  return { home: defaultHome(), output: createOutput({ json: options.json ?? false, links }) }
 }

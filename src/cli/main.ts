@@ -1,5 +1,8 @@
 import { endSpares, startSpare } from '../boot/spare-process.ts'
 import { foreseePrograms } from './foresee.ts'
+import { takeLinkVariable } from './link-variable.ts'
+
+takeLinkVariable()
 
 // Only root runs containers here. They load while all the rest of this command does.
 const vm = process.env['DAT_CONTAINER_VM']

@@ -1,24 +1,33 @@
 import { writeSync } from 'node:fs'
 import { ContainerError } from '../image/errors.ts'
+import { printable, printableJson, withoutSecrets } from '../image/safe-text.ts'
 
-/** How a command talks: one JSON document on stdout, or text for people. */
+export { printable } from '../image/safe-text.ts'
+
+/**
+ * How a command talks: one JSON document on stdout, or text for people. The one place that prepares text for a
+ * terminal: nothing that is printed here drives one, or forges a line.
+ */
 export interface Output {
   readonly json: boolean
-  /** Prints the command's result: `value` with `--json`, else the lines of `text`. */
+  /** Prints the command's result: `value` with `--json`, else `text`, whose items are lines. */
   result(value: unknown, text: () => readonly string[]): void
   /** Says something for people on stderr; silent with `--json`. */
   note(line: string): void
 }
 
-export function createOutput(json: boolean): Output {
+/** @param options.links whether links have their secrets; else they are mirror links */
+export function createOutput(options: { readonly json: boolean; readonly links: boolean }): Output {
+  const { json } = options
+  const shown = options.links ? (text: string) => text : withoutSecrets
   return {
     json,
     result(value, text) {
-      const lines = json ? [JSON.stringify(value, null, 2)] : text()
-      writeAll(1, lines.map((line) => `${line}\n`).join(''))
+      const lines = json ? [printableJson(JSON.stringify(value, null, 2))] : text().map(printable)
+      writeAll(1, shown(lines.map((line) => `${line}\n`).join('')))
     },
     note(line) {
-      if (!json) writeAll(2, `${line}\n`)
+      if (!json) writeAll(2, `${withoutSecrets(printable(line))}\n`)
     }
   }
 }
@@ -26,20 +35,15 @@ export function createOutput(json: boolean): Output {
 /** One line on stderr that says what happened and what to do; an object on stderr with `--json`. */
 export function printError(error: unknown, json: boolean): void {
   const known = error instanceof ContainerError ? error : undefined
-  const message = printable(error instanceof Error ? error.message : String(error))
+  const message = withoutSecrets(error instanceof Error ? error.message : String(error))
+  const hint = known?.hint === undefined ? undefined : withoutSecrets(known.hint)
   if (json) {
-    const document = { error: { code: known?.code ?? 'IO', message, hint: known?.hint ?? null } }
-    writeAll(2, `${JSON.stringify(document)}\n`)
+    const document = { error: { code: known?.code ?? 'IO', message, hint: hint ?? null } }
+    writeAll(2, `${printableJson(JSON.stringify(document))}\n`)
     return
   }
-  const hint = known?.hint ? ` (${printable(known.hint)})` : ''
-  writeAll(2, `dat-container: ${message}${hint}\n`)
-}
-
-/** Text from elsewhere must not drive the terminal, nor break the line. */
-export function printable(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')
+  const advice = hint ? ` (${hint})` : ''
+  writeAll(2, `${printable(`dat-container: ${message}${advice}`)}\n`)
 }
 
 /** Columns padded to their widest cell, two spaces between. */

@@ -2,7 +2,8 @@ import { Command, CommanderError } from 'commander'
 import { RELEASE } from '../daemon/release.ts'
 import { isContainerError } from '../image/errors.ts'
 import { EXIT_FAILED, EXIT_USAGE, exitStatus } from './exit-status.ts'
-import { addGlobalOptions } from './globals.ts'
+import { addGlobalOptions, addLinksOption } from './globals.ts'
+import { addLinkOptions, hookLinks, withLinkPlace } from './link-argument.ts'
 import { printError, writeAll } from './output.ts'
 import { VERBS } from './verbs.ts'
 import { addVmOptions, hookVm } from './vm.ts'
@@ -22,12 +23,18 @@ export async function runProgram(): Promise<void> {
     .exitOverride()
 
   for (const add of VERBS) add(program)
+  addLinkOptions(program)
+  addLinksOption(
+    program,
+    ...['boot', 'ps', 'inspect', 'pull', 'info', 'images', 'unseed', 'mirror']
+  )
   addVmOptions(program, ...['boot', 'ps', 'inspect', 'stop', 'kill', 'rm', 'exec', 'logs', 'stats'])
+  hookLinks(program)
   hookVm(program)
   addGlobalOptions(program)
 
   try {
-    await program.parseAsync()
+    await program.parseAsync(withLinkPlace(program, process.argv.slice(2)), { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE

@@ -1,3 +1,5 @@
+import { printable } from './output.ts'
+
 /** One line that is drawn again and again. */
 export interface StatusLine extends Disposable {
   show(text: string): void
@@ -19,7 +21,7 @@ export function statusLine(json: boolean): StatusLine {
     show(text) {
       if (!isShown) return
       const columns = process.stderr.columns || DEFAULT_COLUMNS
-      process.stderr.write(CLEAR + text.slice(0, columns - 1))
+      process.stderr.write(CLEAR + printable(text).slice(0, columns - 1))
       drawn = true
     },
     clear,

@@ -12,7 +12,7 @@ import { listEverywhere } from './list-containers.ts'
 const VARIABLE = 'DAT_CONTAINER_VM'
 /** Of `boot`: what this machine has to do with. */
 const HERE = new Set([
-  ...['vm', 'machine', 'publish', 'volume', 'isolate'],
+  ...['vm', 'machine', 'publish', 'volume', 'isolate', 'linkFile'],
   ...['machineMemory', 'machineCpus', 'machineDisk']
 ])
 /** Given to the guest's command too. */

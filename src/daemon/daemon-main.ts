@@ -6,12 +6,13 @@ import { closeSync, writeSync } from 'node:fs'
 import pino from 'pino'
 import { ContainerError } from '../image/errors.ts'
 import { BOOTSTRAP_VARIABLE, parseBootstrap } from './bootstrap.ts'
+import { daemonLog } from './daemon-log.ts'
 import { defaultHome } from './home.ts'
 import { listeningOf } from './listening.ts'
 import { runDaemon } from './run-daemon.ts'
 
 const STARTER = 3
-const log = pino({ level: process.env['DAT_CONTAINER_LOG_LEVEL'] ?? 'info' }, pino.destination(2))
+const log = daemonLog(pino.destination(2))
 
 function tellStarter(message: string): void {
   try {

@@ -1,4 +1,5 @@
 import { ContainerError } from './errors.ts'
+import { UNSAFE_CHARACTERS } from './safe-text.ts'
 
 export function badManifest(message: string, cause?: unknown): ContainerError {
   return new ContainerError('BAD_MANIFEST', `bad image manifest: ${message}`, {
@@ -69,7 +70,7 @@ export class JsonFields {
   /** Text that may be printed: no control characters, at most `limit` UTF-16 units. */
   line(name: string, limit: number): string {
     const text = this.#text(name, this.get(name), limit)
-    if (/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(text)) {
+    if (UNSAFE_CHARACTERS.test(text)) {
       throw this.#bad(name, 'contains control characters')
     }
     return text

@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { Script } from 'node:vm'
 import { verbOf } from './command-verb.ts'
+import { hideArguments } from './hide-arguments.ts'
 import { readCompiledCode, writeCompiledCode, type CompiledCode } from './compiled-code.ts'
 
 /** For root alone, who starts containers. */
@@ -46,6 +47,8 @@ interface LoadedScript {
  * @param program what the compiled code is kept for; undefined keeps none
  */
 export function run(folder: string, entry: string, program: string | undefined): void {
+  // Before all else: until then, whoever is on this machine can read them.
+  if (program === 'main') hideArguments()
   new Loader(folder, program && keptAt(folder, program)).load(`./${entry}`)
 }
 

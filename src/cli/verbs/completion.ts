@@ -8,7 +8,7 @@ export function addCompletion(program: Command): void {
     .addHelpText('after', '\nExample:\n  source <(dat-container completion)')
     .action((_flags: object, command: Command) => {
       const script = completionScript(program)
-      readGlobals(command).output.result({ script }, () => [script])
+      readGlobals(command).output.result({ script }, () => script.split('\n'))
     })
 }
 

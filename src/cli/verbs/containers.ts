@@ -53,7 +53,7 @@ export function addContainers(program: Command): void {
 async function inspect(name: string, { home, output }: Globals): Promise<void> {
   const { inspectContainer } = await import('../../boot/containers.ts')
   const details = await inspectContainer(home, name)
-  output.result(details, () => [JSON.stringify(details, null, 2)])
+  output.result(details, () => JSON.stringify(details, null, 2).split('\n'))
 }
 
 async function stop(

@@ -63,12 +63,10 @@ function setListening({ listen, advertise }: ListenFlags): void {
 
 async function run({ home, output }: Globals): Promise<void> {
   const { default: pino } = await import('pino')
+  const { daemonLog } = await import('../../daemon/daemon-log.ts')
   const { runDaemon } = await import('../../daemon/run-daemon.ts')
   const { BOOTSTRAP_VARIABLE, parseBootstrap } = await import('../../daemon/bootstrap.ts')
-  const log = pino(
-    { level: process.env['DAT_CONTAINER_LOG_LEVEL'] ?? 'info' },
-    pino.destination({ dest: 2, sync: true })
-  )
+  const log = daemonLog(pino.destination({ dest: 2, sync: true }))
   const bootstrap = parseBootstrap(process.env[BOOTSTRAP_VARIABLE])
   await runDaemon({
     home,

@@ -8,7 +8,6 @@ export function addImages(program: Command): void {
   program
     .command('images')
     .description('list the images that this machine has and serves')
-    .option('--links', 'print the full links, with their secrets')
     .addHelpText('after', '\nExample:\n  dat-container images --json')
     .action(async (flags: { links?: boolean }, command: Command) => {
       await images(flags.links ?? false, readGlobals(command))

@@ -1,0 +1,13 @@
+/** As long as a secret at least: what else begins with a number sign stays. */
+const SECRET = /#[a-z0-9]{40,}/gi
+
+/**
+ * Takes the secrets of links out of what `ps` shows of this process. Its title takes the place of its arguments, all
+ * of them; until this is called they are there for everybody to read.
+ */
+export function hideArguments(): void {
+  const { argv, argv0, execArgv } = process
+  if (!argv.some((argument) => argument.search(SECRET) !== -1)) return
+  const shown = [argv0, ...execArgv, ...argv.slice(1)]
+  process.title = shown.map((argument) => argument.replace(SECRET, '#***')).join(' ')
+}
