@@ -1,5 +1,6 @@
 import type { MountMode } from '../fuse/mounted-image.ts'
 import { readLiveState, type BootTimings, type ContainerState } from './container-record.ts'
+import { readWaiting, type Waiting } from './image-health.ts'
 import { readKept } from './kept-config.ts'
 import { containerPaths, type BootPaths } from './paths.ts'
 
@@ -27,6 +28,8 @@ export interface ContainerSummary {
   readonly timings: BootTimings
   /** What is wrong with a damaged one, and what to do. */
   readonly problem: string | null
+  /** What reads of its image wait for, for more than a second; null where none does. */
+  readonly waiting: Waiting | null
 }
 
 /** What is known of one container, or undefined when nothing is. */
@@ -58,6 +61,7 @@ export async function summarize(
     ready: state?.ready ?? null,
     exitCode: state === undefined ? (config?.lastExit?.code ?? null) : null,
     timings: state?.timings ?? {},
-    problem: message === undefined || state !== undefined ? null : `${message} (${hint})`
+    problem: message === undefined || state !== undefined ? null : `${message} (${hint})`,
+    waiting: state === undefined ? null : await readWaiting(state)
   }
 }

@@ -5,6 +5,7 @@ import type { StartCommand } from '../image/manifest.ts'
 import type { ErrorRecord } from '../image/error-record.ts'
 import type { Interval } from './intervals.ts'
 import type { MountTrace } from './mount-trace.ts'
+import type { Waiting } from './stall-watch.ts'
 
 /** What a mounter is told on its standard input; the link must appear in no argument list. */
 export type MounterRequest = Omit<OpenImageOptions, 'signal'> & {
@@ -33,6 +34,8 @@ export interface MountFacts {
 export interface MountStats extends ImageStats {
   /** Reads of content that the kernel passed to the mounter: none for what is in its page cache. */
   readonly kernelReads: number
+  /** What reads have been waiting for, for more than a second; null where none does. */
+  readonly waiting: Waiting | null
 }
 
 /**
@@ -88,4 +91,6 @@ export interface MounterState extends MountFacts {
   /** `major:minor` of the mounted filesystem: tells our binds from a stranger's mounts. */
   readonly device: string
   readonly binds: readonly string[]
+  /** As {@link MountStats} has it. */
+  readonly waiting: Waiting | null
 }

@@ -17,12 +17,14 @@ import { ContainerError, isContainerError } from '../image/errors.ts'
 import { placeProfile } from '../image/profile-places.ts'
 import { takeLock, type FileLock } from './file-lock.ts'
 import { ImageServer } from './image-server.ts'
-import { writeJsonFile } from './json-file.ts'
-import type { BindPowers, MounterRequest, MounterState, MountFacts } from './mounter-protocol.ts'
+import type { BindPowers, MounterRequest, MountFacts } from './mounter-protocol.ts'
+import { MounterStateFile } from './mounter-state.ts'
 import type { Interval } from './intervals.ts'
 import { traceMount, type MountMarks, type MountTrace } from './mount-trace.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
+import { openMounterLog } from './mounter-log.ts'
 import { bootPaths, mounterPaths, type MounterPaths } from './paths.ts'
+import { StallWatch } from './stall-watch.ts'
 import { StartRecorder } from './start-recorder.ts'
 
 /** The layers below that a mounter puts together. */
@@ -115,7 +117,8 @@ class Mounter {
   readonly #kept: string
   readonly #recorder = new StartRecorder()
   readonly #signal: AbortSignal
-  readonly #binds = new Set<string>()
+  readonly #state: MounterStateFile
+  #stalls: StallWatch | undefined
   #leases = 0
   #idleSince = performance.now()
   #leasesEver = 0
@@ -135,6 +138,7 @@ class Mounter {
   ) {
     this.#opening = opening
     this.#places = places
+    this.#state = new MounterStateFile(places.state)
     this.#parts = parts
     this.#request = request
     this.#home = openHome(request.home)
@@ -163,14 +167,15 @@ class Mounter {
           mount: async () => (await mounting).facts,
           stats: async () => ({
             ...(await (await this.#opening.open()).stats()),
-            kernelReads: this.#recorder.touches
+            kernelReads: this.#recorder.touches,
+            waiting: this.#stalls?.current ?? null
           }),
           ready: async ({ isStarted }) => this.#noteReady(isStarted),
           trace: async ({ within }) => this.#trace(await this.#marks(mounting), within),
-          claimRecording: async () => this.#leasesEver === 1 && this.#binds.size === 0,
+          claimRecording: async () => this.#leasesEver === 1 && this.#state.binds.length === 0,
           endRecording: async ({ keep }) => this.#endRecording(keep),
-          bind: async ({ target, ...powers }) => this.#bind((await mounting).state, target, powers),
-          unbind: async ({ target }) => this.#unbind((await mounting).state, target)
+          bind: async ({ target, ...powers }) => this.#bind((await mounting).facts, target, powers),
+          unbind: async ({ target }) => this.#unbind(target)
         },
         (leases) => this.#leasesAre(leases)
       )
@@ -187,7 +192,7 @@ class Mounter {
         await this.#untilUnused()
       } finally {
         await server[Symbol.asyncDispose]()
-        for (const target of this.#binds) await unmount(target, { lazy: 'if-busy' })
+        for (const target of this.#state.binds) await unmount(target, { lazy: 'if-busy' })
         // Before the mount is gone: who waits for that may remove the home then.
         await this.#keepFirstRun()
         const made = await mounting.catch(() => undefined)
@@ -199,7 +204,7 @@ class Mounter {
     }
   }
 
-  async #mount(): Promise<{ mounted: MountedImage; facts: MountFacts; state: MounterState }> {
+  async #mount(): Promise<{ mounted: MountedImage; facts: MountFacts }> {
     this.#times.mountingMs = monotonicMs()
     const mounted = await this.#parts.mountImage({
       content: () => this.#content(),
@@ -213,14 +218,14 @@ class Mounter {
       // An image whose index cannot be had is not mounted, whatever is kept of it.
       await this.#opening.arrived()
       this.#times.mountedMs = monotonicMs()
-      return { mounted, ...(await this.#describe(mounted)) }
+      return { mounted, facts: await this.#describe(mounted) }
     } catch (error) {
       await mounted[Symbol.asyncDispose]()
       throw error
     }
   }
 
-  async #describe(mounted: MountedImage): Promise<{ facts: MountFacts; state: MounterState }> {
+  async #describe(mounted: MountedImage): Promise<MountFacts> {
     const { manifest, link, key, version } = this.#opening
     const facts: MountFacts = {
       link,
@@ -234,14 +239,15 @@ class Mounter {
       pid: process.pid
     }
     const entry = (await readMountTable()).find(({ mountPoint }) => mountPoint === mounted.rootfs)
-    const state: MounterState = { ...facts, device: entry?.device ?? '', binds: [] }
-    await writeJsonFile(this.#places.state, state)
-    return { facts, state }
+    const device = entry?.device ?? ''
+    await this.#state.write({ ...facts, device, binds: [], waiting: null })
+    return facts
   }
 
   /** What a recorded start reads is read before it, where it is here. */
   async #serve(mounted: MountedImage): Promise<void> {
     await mounted.serve()
+    await this.#watchStalls()
     if (this.#request.record === true) return
     const session = await this.#opening.open()
     const chunks = recordedChunks(session)
@@ -324,25 +330,29 @@ class Mounter {
     }
   }
 
-  async #bind(state: MounterState, target: string, powers: BindPowers): Promise<null> {
-    await bindMount(state.rootfs, target, { flags: bindFlags(powers) })
-    this.#binds.add(target)
-    await this.#writeBinds(state)
+  async #watchStalls(): Promise<void> {
+    const session = await this.#opening.open()
+    let log: ReturnType<typeof openMounterLog> | undefined
+    this.#stalls = new StallWatch(
+      session,
+      this.#recorder.reading,
+      () => (log ??= openMounterLog(this.#home, session.manifest))
+    )
+  }
+
+  async #bind({ rootfs }: MountFacts, target: string, powers: BindPowers): Promise<null> {
+    await bindMount(rootfs, target, { flags: bindFlags(powers) })
+    await this.#state.write({ binds: [...this.#state.binds, target] })
     return null
   }
 
-  async #unbind(state: MounterState, target: string): Promise<null> {
-    if (!this.#binds.has(target)) {
+  async #unbind(target: string): Promise<null> {
+    if (!this.#state.binds.includes(target)) {
       throw new ContainerError('NOT_FOUND', `${target} is no mount of this image`)
     }
     await unmount(target)
-    this.#binds.delete(target)
-    await this.#writeBinds(state)
+    await this.#state.write({ binds: this.#state.binds.filter((bind) => bind !== target) })
     return null
-  }
-
-  async #writeBinds(state: MounterState): Promise<void> {
-    await writeJsonFile(this.#places.state, { ...state, binds: [...this.#binds] })
   }
 
   #leasesAre(leases: number): void {
@@ -355,12 +365,16 @@ class Mounter {
     const lingerMs = this.#request.record === true ? 0 : GRACE_MS
     let checkedAt = performance.now()
     while (!this.#signal.aborted) {
-      if (this.#binds.size > 0 && performance.now() - checkedAt >= BIND_CHECK_MS) {
+      if (this.#state.binds.length > 0 && performance.now() - checkedAt >= BIND_CHECK_MS) {
         checkedAt = performance.now()
         await this.#forgetUnmountedBinds()
       }
+      // Who looks reads the file; one that could not be written is written at the next change.
+      if (this.#stalls?.look() === true) {
+        await this.#state.write({ waiting: this.#stalls.current }).catch(() => {})
+      }
       const grace = this.#leasesEver === 0 ? FIRST_LEASE_MS : lingerMs
-      if (this.#leases > 0 || this.#binds.size > 0) this.#idleSince = performance.now()
+      if (this.#leases > 0 || this.#state.binds.length > 0) this.#idleSince = performance.now()
       else if (performance.now() - this.#idleSince >= grace) return
       await sleep(RETRY_MS * 2, undefined, { signal: this.#signal }).catch(() => {})
     }
@@ -368,7 +382,8 @@ class Mounter {
 
   async #forgetUnmountedBinds(): Promise<void> {
     const mounted = new Set((await readMountTable()).map(({ mountPoint }) => mountPoint))
-    for (const target of this.#binds) if (!mounted.has(target)) this.#binds.delete(target)
+    const left = this.#state.binds.filter((bind) => mounted.has(bind))
+    if (left.length < this.#state.binds.length) await this.#state.write({ binds: left })
   }
 }
 

@@ -24,15 +24,21 @@ export class StartRecorder implements ReadObserver {
   #ready: number | undefined
   #ended = false
 
+  /** Chunks that are being read now. */
+  readonly reading = new Set<number>()
+
   /** How often the kernel has asked for a chunk, or a part of one, so far. */
   touches = 0
 
   touched(chunk: number): void {
     this.touches++
+    this.reading.add(chunk)
     if (!this.#ended && this.#chunks.size < MAX_PROFILE_CHUNKS) this.#chunks.add(chunk)
   }
 
   waited(chunk: number, sinceMs: number, untilMs: number): void {
+    // Others may still read it, for as short as this one.
+    this.reading.delete(chunk)
     if (untilMs - sinceMs < LEAST_WAIT_MS || this.#waits.length >= MAX_WAITS) return
     this.#waits.push({ chunk, sinceMs, untilMs })
   }

@@ -4,6 +4,7 @@ import type { ContainerSummary } from '../boot/container-summary.ts'
 import { machineHome } from '../machine/machine-paths.ts'
 import type { Globals } from './globals.ts'
 import { printable, table } from './output.ts'
+import { waitingOf } from './waiting-text.ts'
 
 /** A container as `ps` shows it. */
 type Listed = Pick<ContainerSummary, 'name' | 'image' | 'state' | 'startedAt'> &
@@ -58,7 +59,9 @@ function rows(list: readonly Listed[]): string[] {
       const row = [
         container.name,
         `${printable(container.image ?? '-')}${version}`,
-        container.state === 'stopped' && status !== null ? `stopped (${status})` : container.state,
+        container.state === 'stopped' && status !== null
+          ? `stopped (${status})`
+          : [container.state, ...waitingOf(container.waiting)].join(', '),
         container.mountMode ?? '-',
         String(container.leader ?? '-'),
         container.startedAt ?? '-'

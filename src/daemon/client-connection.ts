@@ -64,12 +64,8 @@ export class ClientConnection {
     }))
     channel.respond(METHODS.open, (request) => this.#open(request))
     channel.respond(METHODS.close, ({ handle }) => this.#close(handle))
-    channel.respond(METHODS.block, ({ handle, block, timeoutMs, ahead = false }) =>
-      this.#fetcher(handle).read(block, {
-        ahead,
-        signal: this.#gone.signal,
-        ...(timeoutMs === undefined ? {} : { timeoutMs })
-      })
+    channel.respond(METHODS.block, ({ handle, block, ...options }) =>
+      this.#fetcher(handle).read(block, { ...options, signal: this.#gone.signal })
     )
     channel.respond(METHODS.fill, (request) => this.#fill(request))
     channel.respond(METHODS.stats, ({ handle }) => this.#stats(handle))

@@ -4,6 +4,7 @@ import { monotonicMs } from '../image/monotonic-clock.ts'
 import { cancelled, pause, sharedController, untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
 import type { HomePaths } from './home.ts'
+import type { AskOptions } from './waiting-reads.ts'
 import { METHODS, type Method, type OpenTiming } from './protocol.ts'
 
 /** How often a daemon that is gone is looked for. */
@@ -34,6 +35,7 @@ export class ImageConnection implements Disposable {
   readonly #options: ImageConnectionOptions
   readonly #closed = sharedController()
   #attached: Promise<Attached>
+  #goneMs: number | undefined
   #fillRanges: readonly (readonly [number, number])[] | undefined
 
   private constructor(
@@ -67,16 +69,26 @@ export class ImageConnection implements Disposable {
     }
   }
 
-  /** Calls a method of the opened image, again on every new daemon until one answers. */
+  /** Since when the daemon has been gone, by `monotonicMs`; undefined while it is there. */
+  get goneMs(): number | undefined {
+    return this.#goneMs
+  }
+
+  /**
+   * Calls a method of the opened image, again on every new daemon until one answers.
+   *
+   * @param patienceMs gives up with `DAEMON_UNREACHABLE` when the daemon has been gone for so long
+   */
   async request<Request extends { readonly handle: number }, Response>(
     method: Method<Request, Response>,
     request: Omit<Request, 'handle'>,
-    signal?: AbortSignal
+    signal?: AbortSignal,
+    patienceMs?: number
   ): Promise<Response> {
     const until = signal ? AbortSignal.any([signal, this.#closed.signal]) : this.#closed.signal
     for (;;) {
       until.throwIfAborted()
-      const { client, handle } = await untilAborted(this.#attach(), until)
+      const { client, handle } = await this.#attach(patienceMs, until)
       try {
         return await untilAborted(client.request(method, { ...request, handle } as Request), until)
       } catch (error) {
@@ -95,6 +107,15 @@ export class ImageConnection implements Disposable {
     return this.request(METHODS.block, request, signal)
   }
 
+  /**
+   * As {@link readBlock}, of a read that shares its time-out with all others: it runs from when peers, or the
+   * daemon, were lost.
+   */
+  readMounted(block: number, { sinceMs, timeoutMs }: AskOptions): Promise<Buffer> {
+    const request = { block, sinceMs, ...(timeoutMs === undefined ? {} : { timeoutMs }) }
+    return this.request(METHODS.block, request, undefined, timeoutMs)
+  }
+
   /** As {@link readBlock}, for a block that nobody waits for yet. */
   readAhead(block: number): Promise<Buffer> {
     return this.request(METHODS.block, { block, ahead: true })
@@ -111,12 +132,27 @@ export class ImageConnection implements Disposable {
     this.#attached.then(({ client }) => client[Symbol.dispose]()).catch(() => {})
   }
 
-  async #attach(): Promise<Attached> {
+  async #attach(patienceMs: number | undefined, until: AbortSignal): Promise<Attached> {
     const current = await this.#attached
     if (!current.client.isClosed) return current
+    this.#goneMs ??= monotonicMs()
     // Whoever notices first reattaches; the others wait for the same promise.
     this.#reattaching ??= this.#reattach().finally(() => (this.#reattaching = undefined))
-    return this.#reattaching
+    const again = untilAborted(this.#reattaching, until)
+    if (patienceMs === undefined) return again
+    const ended = new AbortController()
+    try {
+      const leftMs = Math.max(0, this.#goneMs + patienceMs - monotonicMs())
+      const found = await Promise.race([again, pause(leftMs, ended.signal)])
+      if (found !== undefined) return found
+      throw new ContainerError(
+        'DAEMON_UNREACHABLE',
+        `the daemon has been gone for ${Math.round(patienceMs / 100) / 10} s`,
+        { hint: 'start it: dat-container daemon start' }
+      )
+    } finally {
+      ended.abort()
+    }
   }
 
   #reattaching: Promise<Attached> | undefined
@@ -130,6 +166,7 @@ export class ImageConnection implements Disposable {
         const attached = await this.#reopen(client)
         if (attached) {
           this.#attached = Promise.resolve(attached)
+          this.#goneMs = undefined
           return attached
         }
       }

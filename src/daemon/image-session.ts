@@ -3,6 +3,7 @@ import type { ChunkReader } from '../image/chunk-reader.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import type { OpenTiming, StatsResponse } from './protocol.ts'
+import type { WaitingBlock } from './waiting-reads.ts'
 
 /** What a start is about to read, and how that is known. */
 export interface StartOrder {
@@ -41,7 +42,10 @@ export interface OpenImageOptions {
   readonly link: string
   /** How long to look for peers before `PEERS_UNREACHABLE`. @default 30000 */
   readonly peerTimeoutMs?: number
-  /** `wait`: reads wait for peers for ever; `fail`: they fail after the peer time-out. @default 'wait' */
+  /**
+   * `wait`: reads wait for peers for ever; `fail`: they fail once peers have been gone for the peer time-out,
+   * all of them, until a peer is back. @default 'wait'
+   */
   readonly onPeerLoss?: 'wait' | 'fail'
   /** Use what is on this machine and look for no peers. @default false */
   readonly offline?: boolean
@@ -78,6 +82,9 @@ export interface ImageSession extends AsyncDisposable {
   readonly opening?: OpeningTiming | undefined
   /** Chunks whose reads found them on their way, or here, because they were fetched ahead. */
   readonly cameAhead?: (chunk: number) => boolean
+  /** Blocks that are waited for now. */
+  readonly waiting?: Iterable<WaitingBlock>
+  readonly isDaemonGone?: boolean
   /** Whether all these chunks are on this machine. */
   holdsAll?(chunks: readonly number[]): Promise<boolean>
   stats(): Promise<ImageStats>

@@ -76,6 +76,8 @@ export interface BlockRequest {
   readonly timeoutMs?: number
   /** Nobody waits for it yet. */
   readonly ahead?: boolean
+  /** When its reader first asked, by `monotonicMs`: the time-out then is one for all that wait. */
+  readonly sinceMs?: number
 }
 
 export interface FillRequest {

@@ -14,6 +14,7 @@ import type { ImageStats, InspectedImage, OpeningTiming, StartOrder } from './im
 import { METHODS } from './protocol.ts'
 import { readPart } from './read-part.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
+import { WaitingReads, type WaitingBlock } from './waiting-reads.ts'
 
 /**
  * A block that is on its way is waited for so long before the daemon is told that somebody waits: told
@@ -31,6 +32,7 @@ export class RemoteImageSession implements InspectedImage {
   chunks: ChunkReader
   readonly #connection: ImageConnection
   readonly #timeoutMs: number | undefined
+  readonly #reads: WaitingReads
   startOrder: StartOrder | undefined
   opening: OpeningTiming | undefined
   readonly #cameAhead = new Set<number>()
@@ -44,6 +46,10 @@ export class RemoteImageSession implements InspectedImage {
   ) {
     this.#connection = connection
     this.#timeoutMs = policy.timeoutMs
+    this.#reads = new WaitingReads(
+      (block, ask) => connection.readMounted(block, ask),
+      this.#timeoutMs
+    )
     this.link = connection.link
     this.key = formatKey(parseFullLink(connection.link).key)
     this.manifest = connection.manifest
@@ -68,6 +74,14 @@ export class RemoteImageSession implements InspectedImage {
       .map((chunk) => block[chunk] ?? 0)
     const window = order.source === 'guess' ? undefined : REPLAY_WINDOW
     this.#prefetch = new BlockPrefetch((next) => this.#connection.readAhead(next), blocks, window)
+  }
+
+  get waiting(): Iterable<WaitingBlock> {
+    return this.#reads.blocks
+  }
+
+  get isDaemonGone(): boolean {
+    return this.#connection.goneMs !== undefined
   }
 
   cameAhead(chunk: number): boolean {
@@ -162,7 +176,7 @@ export class RemoteImageSession implements InspectedImage {
     }
     // Asked again where it is still on its way: the daemon then knows that somebody waits, and how
     // long that may take. One request to the peers serves both.
-    const read = this.#connection.readBlock(block, this.#timeoutMs)
+    const read = this.#reads.read(block)
     return ahead === undefined ? read : Promise.race([read, ahead.catch(() => read)])
   }
 

@@ -1,6 +1,8 @@
 import type Hypercore from 'hypercore'
 import { ContainerError, isContainerError } from '../image/errors.ts'
+import { monotonicMs } from '../image/monotonic-clock.ts'
 import { Hedging } from './hedging.ts'
+import { lossDeadline, PeerLoss, type Ask } from './peer-loss.ts'
 import { fullDisk, lacksRoom } from './store-error.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from './waiting.ts'
 
@@ -56,6 +58,11 @@ export interface ReadBlockOptions {
   readonly signal?: AbortSignal
   /** Give up with `PEERS_UNREACHABLE` after this; undefined waits for ever. */
   readonly timeoutMs?: number
+  /**
+   * Of a read that shares its deadline with all that wait: when its reader first asked, by `monotonicMs`.
+   * The time-out then runs from when peers were lost.
+   */
+  readonly sinceMs?: number
   /** Nobody waits for it yet: it counts as fetched ahead and brings no others along. @default false */
   readonly ahead?: boolean
 }
@@ -72,6 +79,7 @@ export class BlockFetcher {
   readonly #companions = new Set<number>()
   readonly #closed = sharedController()
   readonly #hedging: Hedging
+  readonly #loss = new PeerLoss()
   #counters = { fetchedBytes: 0, demandBytes: 0, prefetchBytes: 0, demandReads: 0, stallMs: 0 }
   #waiting = 0
   #lastMiss = 0
@@ -158,6 +166,7 @@ export class BlockFetcher {
 
   readonly #onDownload = (index: number, bytes: number): void => {
     this.#lastArrival = performance.now()
+    this.#loss.arrived(monotonicMs())
     this.#silenceMs = SILENCE_MS
     this.#counters.fetchedBytes += bytes
     if (this.#demanded.has(index)) this.#counters.demandBytes += bytes
@@ -181,10 +190,8 @@ export class BlockFetcher {
     const parent = options.signal
       ? AbortSignal.any([options.signal, this.#closed.signal])
       : this.#closed.signal
-    const limit =
-      options.timeoutMs === undefined
-        ? { signal: parent, clear: () => {} }
-        : peerDeadline(parent, options.timeoutMs, `block ${block}`)
+    const ask = this.#loss.begin(block, options.sinceMs ?? monotonicMs())
+    const limit = this.#limit(ask, parent, options)
     this.#waiting++
     this.#counters.demandReads++
     this.#demanded.add(block)
@@ -195,11 +202,25 @@ export class BlockFetcher {
       return await found
     } finally {
       limit.clear()
+      this.#loss.end(ask)
       this.#demanded.delete(block)
       this.#waiting--
       this.#lastMiss = performance.now()
       this.#counters.stallMs += this.#lastMiss - started
     }
+  }
+
+  #limit(
+    ask: Ask,
+    parent: AbortSignal,
+    { timeoutMs, sinceMs }: ReadBlockOptions
+  ): ReturnType<typeof peerDeadline> {
+    if (timeoutMs === undefined) return { signal: parent, clear: () => {} }
+    const what = `block ${ask.block}`
+    if (sinceMs === undefined) return peerDeadline(parent, timeoutMs, what)
+    const isThere = (block: number): boolean =>
+      this.#core.peers.some((peer) => peer._remoteHasBlock(block))
+    return lossDeadline(parent, timeoutMs, what, () => this.#loss.lostSinceMs(ask, isThere))
   }
 
   #bringCompanions(block: number): void {

@@ -19,6 +19,8 @@ declare module 'hypercore' {
   export interface CorePeer {
     remotePublicKey: Buffer
     readonly stream: { readonly rawStream: object }
+    /** Whether it has told that it has this block. */
+    _remoteHasBlock(index: number): boolean
   }
   /** Reads of the store that are sent off together, once. */
   export interface StoreReads {

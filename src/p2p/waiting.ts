@@ -69,7 +69,8 @@ export function cancelled(): ContainerError {
   return new ContainerError('CANCELLED', 'cancelled')
 }
 
-function unreachable(what: string, timeoutMs: number): ContainerError {
+/** What a read ends with that no peer answered in time. */
+export function unreachable(what: string, timeoutMs: number): ContainerError {
   return new ContainerError(
     'PEERS_UNREACHABLE',
     `no peer gave ${what} within ${Math.round(timeoutMs / 100) / 10} s`,

@@ -9,6 +9,7 @@ import { addOpenOptions, REUSE_OPTION, type OpenFlags } from './open-options.ts'
 interface MountFlags extends OpenFlags {
   readonly mount: 'auto' | 'erofs' | 'fuse'
   readonly lazyOnly?: boolean
+  readonly onPeerLoss: 'wait' | 'fail'
   readonly options?: BindPowers
 }
 
@@ -39,6 +40,11 @@ export function addMount(program: Command): void {
         mountOptions
       )
       .option('--lazy-only', 'never fetch what is not touched')
+      .addOption(
+        new Option('--on-peer-loss <policy>', 'what reads do without peers: wait or fail')
+          .argParser(oneOf('wait', 'fail'))
+          .default('wait')
+      )
       .option(...REUSE_OPTION)
   )
     .addHelpText(
@@ -78,6 +84,7 @@ async function mount(
       lazyOnly: flags.lazyOnly ?? false,
       offline: flags.offline ?? false,
       reuse: flags.reuse ?? false,
+      onPeerLoss: flags.onPeerLoss,
       signal,
       ...(flags.options === undefined ? {} : { powers: flags.options }),
       ...(flags.peerTimeout === undefined ? {} : { peerTimeoutMs: flags.peerTimeout })

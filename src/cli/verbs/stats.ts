@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { StartExplanation, StartPart } from '../../boot/explain.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { printable, table } from '../output.ts'
+import { waitingOf } from '../waiting-text.ts'
 
 interface StatsFlags {
   readonly explain?: boolean
@@ -42,7 +43,7 @@ async function stats(
       ['ahead', `${prettyBytes(found.prefetchBytes)}${ORDERS[found.startOrder ?? 'none']}`],
       ['stalled', `${(found.stallMs / 1_000).toFixed(2)} s, summed over reads`],
       ['read', `${found.kernelReads} times by the kernel, whose cache has it from then on`],
-      ['peers', String(found.peers)]
+      ['peers', [String(found.peers), ...waitingOf(found.waiting)].join(', ')]
     ]),
     ...(found.start === undefined ? [] : ['', ...explained(found.start)])
   ])
