@@ -1,11 +1,11 @@
 import type { MountMode } from '../fuse/mounted-image.ts'
 import { readLiveState, type BootTimings, type ContainerState } from './container-record.ts'
-import { readWaiting, type Waiting } from './image-health.ts'
+import { NO_IMAGE, readImageHealth, type ImageHealth } from './image-health.ts'
 import { readKept } from './kept-config.ts'
 import { containerPaths, type BootPaths } from './paths.ts'
 
 /** One container as `ps` and `inspect` show it. */
-export interface ContainerSummary {
+export interface ContainerSummary extends ImageHealth {
   readonly name: string
   /** `damaged`: it does not run, and the record of what it is cannot be read; its files are kept. */
   readonly state: ContainerState['state'] | 'stopped' | 'damaged'
@@ -28,8 +28,6 @@ export interface ContainerSummary {
   readonly timings: BootTimings
   /** What is wrong with a damaged one, and what to do. */
   readonly problem: string | null
-  /** What reads of its image wait for, for more than a second; null where none does. */
-  readonly waiting: Waiting | null
 }
 
 /** What is known of one container, or undefined when nothing is. */
@@ -62,6 +60,6 @@ export async function summarize(
     exitCode: state === undefined ? (config?.lastExit?.code ?? null) : null,
     timings: state?.timings ?? {},
     problem: message === undefined || state !== undefined ? null : `${message} (${hint})`,
-    waiting: state === undefined ? null : await readWaiting(state)
+    ...(state === undefined ? NO_IMAGE : await readImageHealth(state.mounterSocket))
   }
 }

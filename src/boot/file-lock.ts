@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs'
 import { open, rm, stat, type FileHandle } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fsx from 'fs-native-extensions'
@@ -6,6 +7,8 @@ import { systemErrorCode } from '../image/errors.ts'
 /** Held until disposed or until this process dies, however it dies. The file goes with it. */
 export interface FileLock extends AsyncDisposable {
   readonly path: string
+  /** As long as any process has inherited it open, the lock is held. */
+  readonly fd: number
 }
 
 /** How often a lock that another process holds is tried again. */
@@ -36,8 +39,20 @@ async function tryOnce(path: string): Promise<FileLock | undefined> {
     // The previous holder may have removed the file between our open and our lock; then this lock
     // is on a file that nobody else can find.
     if (await isSameFile(path, file))
-      return { path, [Symbol.asyncDispose]: () => release(file, path) }
+      return { path, fd: file.fd, [Symbol.asyncDispose]: () => release(file, path) }
     await file.close()
+  }
+}
+
+/** A lock that this process has inherited. */
+export function inheritedLock(path: string, fd: number): FileLock {
+  return {
+    path,
+    fd,
+    async [Symbol.asyncDispose]() {
+      await rm(path, { force: true })
+      closeSync(fd)
+    }
   }
 }
 

@@ -28,33 +28,31 @@ export interface AcquireMountOptions extends StartMounterOptions {
 /** A mounter may be going down just as we come: that often a new one is tried. */
 const ATTEMPTS = 8
 const RETRY_MS = 60
+/** How often the successor of a mounter that has died is looked for. */
+const REJOIN_MS = 200
 
-/** Keeps an image mounted as long as it is open: disposing, or dying, gives the mount up. */
+/**
+ * Keeps an image mounted as long as it is open: disposing, or dying, gives the mount up. Where its mounter dies
+ * and another goes on, it holds the mount of that; requests that were under way fail.
+ */
 export class MountLease implements AsyncDisposable {
-  readonly #socket: Socket
   readonly #waiting = new Map<number, (response: WireResponse) => void>()
-  readonly closed: Promise<void>
   readonly socketPath: string
+  #socket: Socket
   #nextId = 1
   #facts: MountFacts | undefined
+  #isDisposed = false
 
   private constructor(socket: Socket, socketPath: string) {
     this.#socket = socket
     this.socketPath = socketPath
-    this.closed = new Promise((resolve) => socket.once('close', () => resolve()))
-    void this.#receive()
+    void this.#receive(socket)
   }
 
   /** A lease of the mounter at `socketPath`; undefined when nobody listens there. */
   static async connect(socketPath: string): Promise<MountLease | undefined> {
-    const socket = connect(socketPath)
-    try {
-      await once(socket, 'connect')
-    } catch (error) {
-      if (['ENOENT', 'ECONNREFUSED'].includes(systemErrorCode(error) ?? '')) return undefined
-      throw error
-    }
-    return new MountLease(socket, socketPath)
+    const socket = await connectTo(socketPath)
+    return socket && new MountLease(socket, socketPath)
   }
 
   /** Waits until the image is mounted. @throws ContainerError why it could not be */
@@ -114,24 +112,44 @@ export class MountLease implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#socket.destroy()
-    await this.closed
+    this.#isDisposed = true
+    const socket = this.#socket
+    const closed = socket.closed ? undefined : once(socket, 'close')
+    socket.destroy()
+    await closed
   }
 
-  async #receive(): Promise<void> {
+  async #receive(socket: Socket): Promise<void> {
     try {
-      for await (const response of readJsonLines(this.#socket)) {
+      for await (const response of readJsonLines(socket)) {
         const { id } = response as WireResponse
         this.#waiting.get(id)?.(response as WireResponse)
         this.#waiting.delete(id)
       }
     } catch {
-      this.#socket.destroy()
+      // As when it ends.
     }
-    await this.closed
+    socket.destroy()
     const error = { code: 'MOUNT_FAILED', message: 'the mounter process has ended' } as const
     for (const [id, settle] of this.#waiting) settle({ id, error })
     this.#waiting.clear()
+    if (this.#facts !== undefined) await this.#rejoin()
+  }
+
+  /** The mount of a mounter that has died goes on only as long as somebody leases it. */
+  async #rejoin(): Promise<void> {
+    while (!this.#isDisposed) {
+      const socket = await connectTo(this.socketPath).catch(() => undefined)
+      if (socket !== undefined) {
+        if (this.#isDisposed) socket.destroy()
+        else {
+          this.#socket = socket
+          void this.#receive(socket)
+        }
+        return
+      }
+      await sleep(REJOIN_MS, undefined, { ref: false })
+    }
   }
 
   async #request<M extends keyof MounterMethods>(
@@ -158,6 +176,18 @@ export class MountLease implements AsyncDisposable {
     })
     if ('error' in response) throw fromRecord(response.error)
     return response.result as MounterMethods[M]['result']
+  }
+}
+
+/** @returns undefined when nobody listens there */
+async function connectTo(socketPath: string): Promise<Socket | undefined> {
+  const socket = connect(socketPath)
+  try {
+    await once(socket, 'connect')
+    return socket
+  } catch (error) {
+    if (['ENOENT', 'ECONNREFUSED'].includes(systemErrorCode(error) ?? '')) return undefined
+    throw error
   }
 }
 

@@ -14,6 +14,8 @@ void serveMounter({
     return opening
   },
   mountImage: async (options) => (await mounting).mountImage(options),
+  takeOverImage: async (options) =>
+    (await import('../fuse/take-over-image.ts')).takeOverImage(options),
   unmountStale: async (directory) =>
     (await import('../fuse/stale-mounts.ts')).unmountStale(directory)
 })

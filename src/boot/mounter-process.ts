@@ -32,6 +32,8 @@ export async function serveMounter(parts: MounterParts): Promise<void> {
   try {
     const first = await lines.next()
     if (first.done === true) return
+    // Nobody has started a successor who could give it up.
+    if ((first.value as MounterRequest).takeOver !== undefined) greeted = true
     void (async () => {
       await lines.next()
       if (!greeted) end()

@@ -12,6 +12,15 @@ export type MounterRequest = Omit<OpenImageOptions, 'signal'> & {
   readonly mode: MountMode | 'auto'
   /** Somebody wants to record the start: the image goes as soon as that one does. */
   readonly record?: boolean
+  /** Go on for a mounter that has died, with the descriptors of its standby process. */
+  readonly takeOver?: TakeOver
+}
+
+/** What is to be known of a mount beside its `MounterState`. */
+export interface TakeOver {
+  /** Name of the directory of the mount. */
+  readonly mount: string
+  readonly blocks: number
 }
 
 /** One image version, mounted. */
@@ -93,4 +102,7 @@ export interface MounterState extends MountFacts {
   readonly binds: readonly string[]
   /** As {@link MountStats} has it. */
   readonly waiting: Waiting | null
+  /** How often a mounter has died and another gone on, and when the last did (ISO 8601, UTC). */
+  readonly restarts: number
+  readonly restartedAt: string | null
 }

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
-import { connect } from 'node:net'
+import { mkdir, rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openHome, type HomePaths } from '../daemon/home.ts'
 import type { BeginOpening, ImageSession, OpeningImage } from '../daemon/image-session.ts'
@@ -11,26 +10,38 @@ import { bindMount, unmount } from '../fuse/bind-mount.ts'
 import { MOUNT_FLAG } from '../fuse/mount-syscall.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
 import type { MountContent, MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
+import type { TakeOverOptions } from '../fuse/take-over-image.ts'
 import { monotonicMs, processBeganMs, processorMs } from '../image/monotonic-clock.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { placeProfile } from '../image/profile-places.ts'
-import { takeLock, type FileLock } from './file-lock.ts'
+import { inheritedLock, type FileLock } from './file-lock.ts'
 import { ImageServer } from './image-server.ts'
-import type { BindPowers, MounterRequest, MountFacts } from './mounter-protocol.ts'
+import { readJsonFile } from './json-file.ts'
+import type {
+  BindPowers,
+  MounterRequest,
+  MounterState,
+  MountFacts,
+  TakeOver
+} from './mounter-protocol.ts'
+import { lockOrFindOther } from './mounter-lock.ts'
 import { MounterStateFile } from './mounter-state.ts'
 import type { Interval } from './intervals.ts'
 import { traceMount, type MountMarks, type MountTrace } from './mount-trace.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
 import { openMounterLog } from './mounter-log.ts'
-import { bootPaths, mounterPaths, type MounterPaths } from './paths.ts'
+import { bootPaths, mounterPaths, mounterPathsOf, type MounterPaths } from './paths.ts'
 import { StallWatch } from './stall-watch.ts'
+import { DEVICE_FD, LOCK_FD } from './standby.ts'
 import { StartRecorder } from './start-recorder.ts'
+import { Succession } from './succession.ts'
 
 /** The layers below that a mounter puts together. */
 export interface MounterParts {
   readonly beginOpening: BeginOpening
   readonly mountImage: (options: MountImageOptions) => Promise<MountedImage>
+  readonly takeOverImage: (options: TakeOverOptions) => Promise<MountedImage>
   /** Clears what a killed mounter left in its directory. */
   readonly unmountStale: (directory: string) => Promise<void>
 }
@@ -41,9 +52,9 @@ const GRACE_MS = 2000
 const FIRST_LEASE_MS = 15_000
 /** How often binds are checked for having been unmounted by hand. */
 const BIND_CHECK_MS = 1000
-/** A dying mounter of the same image gets this long to unmount before its successor gives up. */
-const TAKEOVER_MS = 30_000
-const RETRY_MS = 50
+const LOOK_MS = 100
+/** How often a successor tries to open the image while its daemon is not there. */
+const OPEN_AGAIN_MS = 500
 
 /**
  * Opens, mounts and serves one image version until nobody uses it or `signal` aborts. When another
@@ -58,10 +69,13 @@ export async function runMounter(
   greet: (socket: string) => void,
   signal: AbortSignal
 ): Promise<void> {
-  const { mode: _mode, record: _record, ...open } = request
+  const { mode: _mode, record: _record, takeOver, ...open } = request
+  if (takeOver !== undefined) return goOn({ ...request, takeOver }, parts, signal)
   await using opening = await parts.beginOpening({ ...open, signal })
-  const places = placesOf(request, opening)
-  const mounter = new Mounter(opening, places, parts, request, signal)
+  const { key, version } = opening
+  // Named after the mode that was asked for: what `auto` comes to is one answer.
+  const places = mounterPaths(bootPaths(request.home), key, version, request.mode)
+  const mounter = new Mounter({ opening, places, parts, request, signal })
   mounter.openAhead()
   const lock = await lockOrFindOther(places, signal)
   if (lock === undefined) {
@@ -69,42 +83,47 @@ export async function runMounter(
     return
   }
   await using _held = lock
-  await mounter.run(greet)
+  await clearMounterDirectory(places, parts.unmountStale)
+  await mkdir(places.image, { recursive: true, mode: 0o700 })
+  await mounter.run(lock, greet)
 }
 
-/** The directory is named after the mode that was asked for: what `auto` comes to is one answer. */
-function placesOf(request: MounterRequest, { key, version }: OpeningImage): MounterPaths {
-  return mounterPaths(bootPaths(request.home), key, version, request.mode)
-}
-
-/** The lock, or undefined when a mounter that answers has it. */
-async function lockOrFindOther(
-  places: MounterPaths,
+/** What a mounter does whose predecessor has died: the mount is there, and so are those who use it. */
+async function goOn(
+  request: MounterRequest & { readonly takeOver: TakeOver },
+  parts: MounterParts,
   signal: AbortSignal
-): Promise<FileLock | undefined> {
-  const deadline = performance.now() + TAKEOVER_MS
+): Promise<void> {
+  const places = mounterPathsOf(bootPaths(request.home), request.takeOver.mount)
+  await using lock = inheritedLock(places.lock, LOCK_FD)
+  const state = await readJsonFile<MounterState>(places.state)
+  if (state === undefined) throw new ContainerError('MOUNT_FAILED', 'the mount has gone')
+  const { mode: _mode, record: _record, takeOver: _takeOver, ...open } = request
+  await using opening = await openPatiently(() => parts.beginOpening({ ...open, signal }), signal)
+  await rm(places.socket, { force: true })
+  await new Mounter({ opening, places, parts, request, signal, before: state }).run(lock, () => {})
+}
+
+/** The image is on this machine as far as it was; who has it must only be there. */
+async function openPatiently<T>(begin: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (;;) {
-    const lock = await takeLock(places.lock)
-    if (lock !== undefined) return lock
-    if (await answers(places.socket)) return undefined
-    if (performance.now() > deadline) {
-      throw new ContainerError('BUSY', 'another process has held this image for 30 s unanswering', {
-        hint: `find the process that has ${places.lock} open, and end it`
-      })
+    try {
+      return await begin()
+    } catch (error) {
+      if (!isContainerError(error, 'PEERS_UNREACHABLE', 'DAEMON_UNREACHABLE')) throw error
+      await sleep(OPEN_AGAIN_MS, undefined, { signal })
     }
-    await sleep(RETRY_MS, undefined, { signal })
   }
 }
 
-async function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
+interface MounterOptions {
+  readonly opening: OpeningImage
+  readonly places: MounterPaths
+  readonly parts: MounterParts
+  readonly request: MounterRequest
+  readonly signal: AbortSignal
+  /** What the mounter has left that this one goes on for. */
+  readonly before?: MounterState
 }
 
 class Mounter {
@@ -112,6 +131,7 @@ class Mounter {
   readonly #places: MounterPaths
   readonly #parts: MounterParts
   readonly #request: MounterRequest
+  readonly #before: MounterState | undefined
   readonly #home: HomePaths
   /** Where the metadata image of this version may be kept. */
   readonly #kept: string
@@ -123,27 +143,25 @@ class Mounter {
   #idleSince = performance.now()
   #leasesEver = 0
   /** The home has a profile of this start, or nobody wants one any more. */
-  #isKept = false
+  #isKept: boolean
+  #succession: Succession | undefined
   #wasReady = false
   readonly #times = { mountingMs: 0, mountedMs: 0 }
   /** What the start took; of the first container that was ready. */
   #cpu: Promise<MountMarks['cpu']> | undefined
 
-  constructor(
-    opening: OpeningImage,
-    places: MounterPaths,
-    parts: MounterParts,
-    request: MounterRequest,
-    signal: AbortSignal
-  ) {
+  constructor({ opening, places, parts, request, signal, before }: MounterOptions) {
     this.#opening = opening
     this.#places = places
     this.#state = new MounterStateFile(places.state)
     this.#parts = parts
     this.#request = request
+    this.#before = before
     this.#home = openHome(request.home)
     this.#kept = metadataFile(this.#home, opening.key, opening.manifest)
     this.#signal = signal
+    // What was touched before is not known here.
+    this.#isKept = before !== undefined
   }
 
   /** Has the index decoded as soon as it comes, where nothing is mounted without. */
@@ -153,10 +171,9 @@ class Mounter {
     this.#opening.open().catch(() => {})
   }
 
-  async run(greet: (socket: string) => void): Promise<void> {
-    const { directory, image, socket } = this.#places
-    await clearMounterDirectory(this.#places, this.#parts.unmountStale)
-    await mkdir(image, { recursive: true, mode: 0o700 })
+  async run(lock: FileLock, greet: (socket: string) => void): Promise<void> {
+    const { directory, socket } = this.#places
+    this.#succession = new Succession(this.#places, lock, this.#request, this.#opening.link)
     try {
       const mounting = this.#mount()
       // Its failure is told to whoever asks for the mount; nobody may have asked yet.
@@ -172,7 +189,10 @@ class Mounter {
           }),
           ready: async ({ isStarted }) => this.#noteReady(isStarted),
           trace: async ({ within }) => this.#trace(await this.#marks(mounting), within),
-          claimRecording: async () => this.#leasesEver === 1 && this.#state.binds.length === 0,
+          claimRecording: async () =>
+            this.#before === undefined &&
+            this.#leasesEver === 1 &&
+            this.#state.binds.length === 0,
           endRecording: async ({ keep }) => this.#endRecording(keep),
           bind: async ({ target, ...powers }) => this.#bind((await mounting).facts, target, powers),
           unbind: async ({ target }) => this.#unbind(target)
@@ -182,6 +202,7 @@ class Mounter {
       greet(socket)
       try {
         const { mounted } = await mounting
+        await this.#succession.begin(mounted.heirloom)
         // Whoever asked for the mount is answered before the index is decoded, and goes on meanwhile.
         await sleep(0)
         // Reads are told what is wrong.
@@ -196,6 +217,8 @@ class Mounter {
         // Before the mount is gone: who waits for that may remove the home then.
         await this.#keepFirstRun()
         const made = await mounting.catch(() => undefined)
+        // Or the mount would live on in it.
+        await this.#succession.end()
         await this.#keepMetadata(made?.mounted)
         await made?.mounted[Symbol.asyncDispose]()
       }
@@ -206,14 +229,7 @@ class Mounter {
 
   async #mount(): Promise<{ mounted: MountedImage; facts: MountFacts }> {
     this.#times.mountingMs = monotonicMs()
-    const mounted = await this.#parts.mountImage({
-      content: () => this.#content(),
-      directory: this.#places.image,
-      mode: this.#request.mode,
-      keptMetadata: this.#kept,
-      observer: this.#recorder,
-      signal: this.#signal
-    })
+    const mounted = await this.#mountOrTakeOver()
     try {
       // An image whose index cannot be had is not mounted, whatever is kept of it.
       await this.#opening.arrived()
@@ -223,6 +239,21 @@ class Mounter {
       await mounted[Symbol.asyncDispose]()
       throw error
     }
+  }
+
+  #mountOrTakeOver(): Promise<MountedImage> {
+    const options = {
+      content: () => this.#content(),
+      directory: this.#places.image,
+      observer: this.#recorder,
+      signal: this.#signal
+    }
+    const { mode, takeOver } = this.#request
+    if (this.#before === undefined || takeOver === undefined) {
+      return this.#parts.mountImage({ ...options, mode, keptMetadata: this.#kept })
+    }
+    const heirloom = { device: DEVICE_FD, blocks: takeOver.blocks }
+    return this.#parts.takeOverImage({ ...options, mode: this.#before.mode, heirloom })
   }
 
   async #describe(mounted: MountedImage): Promise<MountFacts> {
@@ -240,15 +271,27 @@ class Mounter {
     }
     const entry = (await readMountTable()).find(({ mountPoint }) => mountPoint === mounted.rootfs)
     const device = entry?.device ?? ''
-    await this.#state.write({ ...facts, device, binds: [], waiting: null })
+    const { binds = [], restarts = 0 } = this.#before ?? {}
+    const again = this.#before === undefined ? restarts : restarts + 1
+    const restartedAt = again === 0 ? null : new Date().toISOString()
+    await this.#state.write({
+      ...{ ...facts, device, binds, restarts: again, restartedAt },
+      waiting: null
+    })
+    if (again > 0) await this.#logRestart(again)
     return facts
+  }
+
+  async #logRestart(restarts: number): Promise<void> {
+    const log = await openMounterLog(this.#home, this.#opening.manifest)
+    log.warn({ pid: process.pid, before: this.#before?.pid, restarts }, 'a mounter died; going on')
   }
 
   /** What a recorded start reads is read before it, where it is here. */
   async #serve(mounted: MountedImage): Promise<void> {
     await mounted.serve()
     await this.#watchStalls()
-    if (this.#request.record === true) return
+    if (this.#request.record === true || this.#before !== undefined) return
     const session = await this.#opening.open()
     const chunks = recordedChunks(session)
     if (chunks && (await session.holdsAll?.(chunks)) === true) await mounted.preload(chunks)
@@ -290,6 +333,11 @@ class Mounter {
   }
 
   async #endRecording(keep: boolean): Promise<BootProfile> {
+    if (this.#before !== undefined) {
+      throw new ContainerError('MOUNT_FAILED', 'the mounter died, and its recording with it', {
+        hint: 'record the start again'
+      })
+    }
     const profile = this.#recorder.end()
     this.#isKept = true
     if (keep) await this.#keep(profile)
@@ -369,6 +417,7 @@ class Mounter {
         checkedAt = performance.now()
         await this.#forgetUnmountedBinds()
       }
+      this.#succession?.look()
       // Who looks reads the file; one that could not be written is written at the next change.
       if (this.#stalls?.look() === true) {
         await this.#state.write({ waiting: this.#stalls.current }).catch(() => {})
@@ -376,7 +425,7 @@ class Mounter {
       const grace = this.#leasesEver === 0 ? FIRST_LEASE_MS : lingerMs
       if (this.#leases > 0 || this.#state.binds.length > 0) this.#idleSince = performance.now()
       else if (performance.now() - this.#idleSince >= grace) return
-      await sleep(RETRY_MS * 2, undefined, { signal: this.#signal }).catch(() => {})
+      await sleep(LOOK_MS, undefined, { signal: this.#signal }).catch(() => {})
     }
   }
 

@@ -49,6 +49,8 @@ export interface MounterPaths {
   readonly socket: string
   /** What `mountImage` may fill. */
   readonly image: string
+  /** What a successor is told. */
+  readonly successor: string
   readonly lock: string
 }
 
@@ -136,6 +138,7 @@ export function mounterPathsOf(paths: BootPaths, directoryName: string): Mounter
     state: join(directory, 'state.json'),
     socket,
     image: join(directory, 'image'),
+    successor: join(directory, 'successor.json'),
     lock: join(paths.locks, `mount-${directoryName}`)
   }
 }

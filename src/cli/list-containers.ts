@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import type { ContainerSummary } from '../boot/container-summary.ts'
 import { machineHome } from '../machine/machine-paths.ts'
 import type { Globals } from './globals.ts'
+import { healthOf } from './image-health-text.ts'
 import { printable, table } from './output.ts'
-import { waitingOf } from './waiting-text.ts'
 
 /** A container as `ps` shows it. */
 type Listed = Pick<ContainerSummary, 'name' | 'image' | 'state' | 'startedAt'> &
@@ -61,7 +61,7 @@ function rows(list: readonly Listed[]): string[] {
         `${printable(container.image ?? '-')}${version}`,
         container.state === 'stopped' && status !== null
           ? `stopped (${status})`
-          : [container.state, ...waitingOf(container.waiting)].join(', '),
+          : [container.state, ...healthOf(container)].join(', '),
         container.mountMode ?? '-',
         String(container.leader ?? '-'),
         container.startedAt ?? '-'

@@ -1,16 +1,20 @@
 import { constants } from 'node:os'
 import { join } from 'node:path'
+import { isContainerError } from '../image/errors.ts'
 import { CleanUpList } from './clean-up-list.ts'
 import { segmentAt, BLOCK_BYTES, type DataLayout } from './data-layout.ts'
 import { DevicePreload } from './device-preload.ts'
 import type { DeviceRange } from './device-ranges.ts'
+import { DeviceServer } from './device-server.ts'
 import type { FileReader } from './file-reader.ts'
+import { FuseChannel, mountAgreed } from './fuse-channel.ts'
 import type { FuseOperations, FuseStat } from './fuse-native-types.ts'
 import { answerRead, serveFuse } from './fuse-server.ts'
 import { PageCacheTrim } from './page-cache-trim.ts'
 
 const { ENOENT, EROFS } = constants.errno
 const FILE_NAME = 'data'
+const MOUNT_NAME = 'dat-container-data'
 const DIRECTORY_MODE = 0o40_500
 const FILE_MODE = 0o100_400
 /** Of open(2): the access mode, 0 for reading only. */
@@ -29,7 +33,12 @@ export interface DataDevice extends AsyncDisposable {
    * @param ranges in the order in which they will be needed
    */
   preload(ranges: readonly DeviceRange[]): void
+  /** Undefined where libfuse serves, which no other process can go on for. */
+  readonly channel: FuseChannel | undefined
 }
+
+/** Who talks to the kernel: this program, or libfuse through fuse-native. */
+export type DeviceTransport = 'channel' | 'fuse-native'
 
 /** What the device is made of. */
 export interface DeviceContent {
@@ -73,36 +82,118 @@ export async function readDevice(
  *
  * @param directory existing, empty, writable by nobody else
  * @param blocks of the device; its content may come later, and reads wait for it
+ * @param transport `auto` takes fuse-native where mounting without it fails
  * @throws ContainerError `MISSING_TOOL`, `MOUNT_FAILED`
  */
 export async function serveDataDevice(
   directory: string,
   blocks: number,
+  content: Promise<DeviceContent>,
+  transport: DeviceTransport | 'auto' = 'auto'
+): Promise<DataDevice> {
+  if (transport === 'fuse-native') return serveByLibfuse(directory, blocks, content)
+  try {
+    return await serveByChannel(directory, blocks, content)
+  } catch (error) {
+    if (transport === 'channel' || !isContainerError(error, 'MOUNT_FAILED')) throw error
+    return serveByLibfuse(directory, blocks, content)
+  }
+}
+
+/**
+ * Goes on serving a device whose server has died.
+ *
+ * @param device descriptor of /dev/fuse, inherited
+ * @throws ContainerError `MOUNT_FAILED`
+ */
+export async function takeOverDataDevice(
+  directory: string,
+  blocks: number,
+  content: Promise<DeviceContent>,
+  device: number
+): Promise<DataDevice> {
+  const counter = new ServedBytes()
+  const server = deviceServer(blocks, content, counter)
+  const channel = FuseChannel.takeOver({
+    device,
+    mountPoint: directory,
+    handle: (request, send) => server.handle(request, send)
+  })
+  return withCache(directory, channel, counter, channel)
+}
+
+async function serveByChannel(
+  directory: string,
+  blocks: number,
   content: Promise<DeviceContent>
+): Promise<DataDevice> {
+  const counter = new ServedBytes()
+  const channel = await mountAgreed(
+    { mountPoint: directory, name: MOUNT_NAME },
+    deviceServer(blocks, content, counter)
+  )
+  return withCache(directory, channel, counter, channel)
+}
+
+async function serveByLibfuse(
+  directory: string,
+  blocks: number,
+  content: Promise<DeviceContent>
+): Promise<DataDevice> {
+  const counter = new ServedBytes()
+  const server = await serveFuse({
+    mountPoint: directory,
+    operations: deviceOperations(blocks, content, (bytes) => counter.add(bytes)),
+    name: MOUNT_NAME,
+    extra: ['nosuid', 'nodev', 'max_background=64']
+  })
+  return withCache(directory, server, counter, undefined)
+}
+
+/** Tells what the kernel has read to who drops it from the cache, once there is somebody. */
+class ServedBytes {
+  trim: PageCacheTrim | undefined
+
+  add(bytes: number): void {
+    this.trim?.served(bytes)
+  }
+}
+
+async function withCache(
+  directory: string,
+  server: AsyncDisposable,
+  counter: ServedBytes,
+  channel: FuseChannel | undefined
 ): Promise<DataDevice> {
   const path = join(directory, FILE_NAME)
   const cleanUp = new CleanUpList()
+  cleanUp.hold(server)
   const preload = new DevicePreload(path)
-  let trim: PageCacheTrim | undefined
   try {
-    const server = await serveFuse({
-      mountPoint: directory,
-      operations: deviceOperations(blocks, content, (bytes) => trim?.served(bytes)),
-      name: 'dat-container-data',
-      extra: ['nosuid', 'nodev', 'max_background=64']
-    })
-    cleanUp.hold(server)
-    trim = await PageCacheTrim.open(path)
+    const trim = await PageCacheTrim.open(path)
+    counter.trim = trim
     cleanUp.hold(trim)
     cleanUp.hold(preload)
+    return {
+      path,
+      channel,
+      preload: (ranges) => void trim.restDuring(preload.run(ranges)),
+      [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
+    }
   } catch (error) {
     throw await cleanUp.after(error)
   }
-  return {
-    path,
-    preload: (ranges) => void trim?.restDuring(preload.run(ranges)),
-    [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
-  }
+}
+
+function deviceServer(
+  blocks: number,
+  content: Promise<DeviceContent>,
+  counter: ServedBytes
+): DeviceServer {
+  return new DeviceServer(FILE_NAME, blocks * BLOCK_BYTES, async (offset, target) => {
+    counter.add(target.length)
+    await readDevice(await content, offset, target)
+  })
 }
 
 function deviceOperations(

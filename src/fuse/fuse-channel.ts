@@ -4,8 +4,8 @@ import { setImmediate } from 'node:timers/promises'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { errno } from '../image/libc.ts'
 import { unmount } from './bind-mount.ts'
-import { IN_HEADER_BYTES, OUT_HEADER_BYTES } from './fuse-protocol.ts'
-import { errorAnswer } from './fuse-reply.ts'
+import { IN_HEADER_BYTES, NOTIFY, OUT_HEADER_BYTES } from './fuse-protocol.ts'
+import { errorAnswer, writeHeader } from './fuse-reply.ts'
 import { loadFuseSyscalls } from './fuse-syscalls.ts'
 import { mount, MOUNT_FLAG } from './mount-syscall.ts'
 
@@ -31,6 +31,14 @@ export interface FuseMountOptions {
   readonly handle: RequestHandler
 }
 
+/** What a process that ends leaves to another: the mount stays, and so do requests that wait. */
+export interface FuseHeirloom {
+  /** Descriptor of /dev/fuse, as the other process has inherited it. */
+  readonly device: number
+  readonly mountPoint: string
+  readonly handle: RequestHandler
+}
+
 /** @param send sends a whole answer; one whose asker or filesystem is gone is nobody's loss */
 export type RequestHandler = (request: Buffer, send: (answer: Buffer) => void) => void
 
@@ -51,10 +59,10 @@ export class FuseChannel implements AsyncDisposable {
   #isClosing = false
   #ended: Promise<void> = Promise.resolve()
 
-  private constructor({ mountPoint, handle }: FuseMountOptions) {
+  private constructor({ mountPoint, handle, device }: FuseHeirloom) {
     this.#mountPoint = mountPoint
     this.#handle = handle
-    this.#device = openDevice()
+    this.#device = device
     this.#wakeUp = loadFuseSyscalls().eventfd(0, EFD_CLOEXEC)
     for (const [index, fd] of [this.#device, this.#wakeUp].entries()) {
       this.#polled.writeInt32LE(fd, 8 * index)
@@ -64,7 +72,7 @@ export class FuseChannel implements AsyncDisposable {
 
   /** @throws ContainerError `MISSING_TOOL` (no FUSE in the kernel), `NEEDS_ROOT`, `MOUNT_FAILED` */
   static async mount(options: FuseMountOptions): Promise<FuseChannel> {
-    const channel = new FuseChannel(options)
+    const channel = new FuseChannel({ ...options, device: openDevice() })
     try {
       await mount({
         source: options.name,
@@ -78,10 +86,48 @@ export class FuseChannel implements AsyncDisposable {
       channel.#close()
       throw error
     }
-    // The end of a process waits for the threads of libuv's pool, and this one would wait for ever.
-    process.on('exit', channel.#wake)
-    channel.#ended = channel.#serve()
+    channel.#begin()
     return channel
+  }
+
+  /**
+   * Goes on with a filesystem whose server has died, where somebody has kept its device open. What the dead
+   * one was asked and has not answered is asked again.
+   *
+   * @throws ContainerError `MOUNT_FAILED` where this kernel does not ask again
+   */
+  static takeOver(heirloom: FuseHeirloom): FuseChannel {
+    const channel = new FuseChannel(heirloom)
+    if (!channel.askAgain()) {
+      channel.#close()
+      throw new ContainerError('MOUNT_FAILED', 'this kernel gives no requests to a successor', {
+        hint: 'Linux 6.9 or newer is needed'
+      })
+    }
+    channel.#begin()
+    return channel
+  }
+
+  #begin(): void {
+    // The end of a process waits for the threads of libuv's pool, and this one would wait for ever.
+    process.on('exit', this.#wake)
+    this.#ended = this.#serve()
+  }
+
+  /** Descriptor of /dev/fuse; as long as any process has it open, the filesystem waits for answers. */
+  get device(): number {
+    return this.#device
+  }
+
+  /**
+   * Has the kernel ask again for what was asked and not answered.
+   *
+   * @returns false where it cannot (before Linux 6.9)
+   */
+  askAgain(): boolean {
+    const notification = Buffer.alloc(OUT_HEADER_BYTES)
+    writeHeader(notification, 0n, OUT_HEADER_BYTES, NOTIFY.resend)
+    return loadFuseSyscalls().write(this.#device, notification, OUT_HEADER_BYTES) >= 0
   }
 
   /** Resolves when there will be no more requests: disposed of, or unmounted by hand. */
@@ -163,6 +209,33 @@ export class FuseChannel implements AsyncDisposable {
       this.#close()
     }
   }
+}
+
+/**
+ * Mounts what `server` answers for, and returns when the kernel has shaken hands with it.
+ *
+ * @throws ContainerError as {@link FuseChannel.mount}
+ */
+export async function mountAgreed(
+  options: Omit<FuseMountOptions, 'handle'>,
+  server: { readonly agreed: Promise<void>; readonly handle: RequestHandler }
+): Promise<FuseChannel> {
+  const { mountPoint } = options
+  const channel = await FuseChannel.mount({
+    ...options,
+    handle: (request, send) => server.handle(request, send)
+  })
+  const ended = channel.ended.then(() => {
+    throw new ContainerError('MOUNT_FAILED', `${mountPoint} was unmounted while it was mounted`)
+  })
+  try {
+    await Promise.race([server.agreed, ended])
+  } catch (error) {
+    await channel[Symbol.asyncDispose]()
+    throw error
+  }
+  ended.catch(() => {})
+  return channel
 }
 
 function isGone(error: number): boolean {

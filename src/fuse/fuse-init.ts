@@ -1,4 +1,6 @@
-import type { InitAnswer } from './fuse-reply.ts'
+import { constants } from 'node:os'
+import { ContainerError } from '../image/errors.ts'
+import type { FuseReply, InitAnswer } from './fuse-reply.ts'
 import { INIT_FLAG, LEAST_MINOR_VERSION, MAJOR_VERSION, MINOR_VERSION } from './fuse-protocol.ts'
 
 /** Of one read: the most pages that the kernel takes, 256 of 4 KiB. */
@@ -39,5 +41,42 @@ export function answerInit(offer: InitOffer): InitAnswer | undefined {
     congestionThreshold: (MAX_BACKGROUND * 3) / 4,
     maxWrite: MAX_WRITE_BYTES,
     maxPages: MAX_READ_BYTES / PAGE_BYTES
+  }
+}
+
+/** What kernel and server have agreed on, for one mount. */
+export class InitAgreement {
+  /** Resolves when kernel and server agree on how to talk; rejects with `MOUNT_FAILED`. */
+  readonly made: Promise<void>
+  #settle!: { resolve: () => void; reject: (error: ContainerError) => void }
+  #flags = 0
+
+  constructor() {
+    this.made = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject }
+    })
+    this.made.catch(() => {})
+  }
+
+  /** Whether both sides know this flag; of a mount that was taken over nobody here knows. */
+  has(flag: number): boolean {
+    return (this.#flags & flag) !== 0
+  }
+
+  /** @returns 0, with the answer in `reply`, or a negative errno */
+  answer(offer: InitOffer, reply: FuseReply): number {
+    const answer = answerInit(offer)
+    if (answer === undefined) {
+      const version = `${offer.major}.${offer.minor}`
+      const message = `this kernel speaks version ${version} of the FUSE protocol`
+      const hint = 'run Linux 4.18 or later'
+      this.#settle.reject(new ContainerError('MOUNT_FAILED', message, { hint }))
+      return -constants.errno.EPROTO
+    }
+    reply.putInit(answer)
+    if (offer.major > MAJOR_VERSION) return 0
+    this.#flags = answer.flags
+    this.#settle.resolve()
+    return 0
   }
 }

@@ -68,6 +68,9 @@ export const INIT_FLAG = {
 /** Of the answer to OPEN and OPENDIR. */
 export const OPEN_FLAG = { keepCache: 1 << 1, cacheDirectory: 1 << 3 } as const
 
+/** Of an answer that no request asked for (its `unique` is 0), in place of an error. */
+export const NOTIFY = { resend: 7 } as const
+
 /** `whence` of LSEEK, from lseek(2). */
 export const SEEK = { data: 3, hole: 4 } as const
 

@@ -24,6 +24,13 @@ export interface ReadBody {
   readonly size: number
 }
 
+/** Entries of a directory; `offset` is what an earlier answer told as `next`. */
+export interface ListBody {
+  readonly kind: 'readdir' | 'readdirplus'
+  readonly offset: number
+  readonly size: number
+}
+
 export interface SeekBody {
   readonly kind: 'lseek'
   readonly offset: number
@@ -45,12 +52,7 @@ type RequestBody =
   | { readonly kind: 'getxattr'; readonly name: Buffer; readonly size: number }
   | { readonly kind: 'listxattr'; readonly size: number }
   | ReadBody
-  /** `offset` is what an earlier answer told as `next`. */
-  | {
-      readonly kind: 'readdir' | 'readdirplus'
-      readonly offset: number
-      readonly size: number
-    }
+  | ListBody
   | SeekBody
   /** `target` is the `unique` of a request whose asker got a signal. */
   | { readonly kind: 'interrupt'; readonly target: bigint }

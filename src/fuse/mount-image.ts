@@ -6,6 +6,7 @@ import { deviceRanges } from './device-ranges.ts'
 import { serveDataDevice, type DataDevice, type DeviceContent } from './data-device.ts'
 import { planDataLayout } from './data-layout.ts'
 import { writeErofsImage } from './erofs-image.ts'
+import type { FuseChannel } from './fuse-channel.ts'
 import { planErofsMount, type ErofsPaths } from './erofs-mount-plan.ts'
 import { mountErofs } from './erofs-mount.ts'
 import { takeKeptMetadata } from './kept-metadata.ts'
@@ -41,6 +42,7 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
   const served = new ServedContent(options)
   const cleanUp = new CleanUpList()
   let device: MountedDevice | undefined
+  let channel: FuseChannel | undefined
   const checkCancelled = (): void => {
     if (options.signal?.aborted === true) {
       throw new ContainerError('CANCELLED', 'mounting was cancelled')
@@ -51,9 +53,11 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
     await makeMountPoint(rootfs, cleanUp)
     if (mode === 'fuse') {
       const { tree, files } = await served.ask()
-      cleanUp.hold(await servePlainTree(rootfs, tree, files))
+      channel = await servePlainTree(rootfs, tree, files)
+      cleanUp.hold(channel)
     } else {
       device = await mountOverDevice(options, directory, served, cleanUp, checkCancelled)
+      channel = device.channel
     }
     // Asynchronous, so this thread can answer it.
     await stat(rootfs)
@@ -69,6 +73,9 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
     rootfs,
     mode,
     ...(metadata !== undefined && { metadata }),
+    ...(channel?.askAgain() === true && {
+      heirloom: { device: channel.device, blocks: device?.blocks ?? 0 }
+    }),
     serve: async () => void (await served.ask()),
     async preload(chunks) {
       if (device === undefined) return
@@ -80,7 +87,8 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
   }
 }
 
-interface MountedDevice extends Pick<DataDevice, 'preload'> {
+interface MountedDevice extends Pick<DataDevice, 'preload' | 'channel'> {
+  readonly blocks: number
   /** The metadata image, where it was made now. */
   readonly metadata: string | undefined
   readonly content: Promise<DeviceContent>
@@ -93,7 +101,7 @@ async function mountOverDevice(
   cleanUp: CleanUpList,
   checkCancelled: () => void
 ): Promise<MountedDevice> {
-  const { erofsBacking, keptMetadata } = options
+  const { erofsBacking, keptMetadata, deviceTransport } = options
   const deviceDirectory = join(directory, 'data')
   const paths: ErofsPaths = {
     meta: join(directory, 'meta.erofs'),
@@ -109,12 +117,17 @@ async function mountOverDevice(
   const device =
     kept === undefined
       ? await makeMetadata(await served.ask(), paths.meta)
-      : { blocks: kept, content: served.here.then((here) => contentOf(here, kept)) }
+      : { blocks: kept, content: served.here.then((here) => deviceContent(here, kept)) }
   // Those who read are told.
   device.content.catch(() => {})
   checkCancelled()
   await makeMountPoint(deviceDirectory, cleanUp)
-  const data = await serveDataDevice(deviceDirectory, device.blocks, device.content)
+  const data = await serveDataDevice(
+    deviceDirectory,
+    device.blocks,
+    device.content,
+    deviceTransport
+  )
   cleanUp.hold(data)
   try {
     cleanUp.hold(await mountErofs(steps))
@@ -125,6 +138,8 @@ async function mountOverDevice(
   }
   return {
     metadata: kept === undefined ? paths.meta : undefined,
+    blocks: device.blocks,
+    channel: data.channel,
     content: device.content,
     preload: (ranges) => data.preload(ranges)
   }
@@ -141,8 +156,12 @@ async function makeMetadata({ tree, files }: TreeFiles, path: string): Promise<P
   return { blocks: layout.blocks, content: Promise.resolve({ layout, files }) }
 }
 
-/** Of a device of so many blocks, by the metadata image that was kept. */
-function contentOf({ tree, files }: TreeFiles, blocks: number): DeviceContent {
+/**
+ * What a device of so many blocks is made of, as the metadata image says that was kept.
+ *
+ * @throws ContainerError `MOUNT_FAILED` when the tree is another
+ */
+export function deviceContent({ tree, files }: TreeFiles, blocks: number): DeviceContent {
   const layout = planDataLayout(tree)
   if (layout.blocks === blocks) return { layout, files }
   throw new ContainerError('MOUNT_FAILED', 'the metadata that was kept is of another image', {

@@ -26,11 +26,21 @@ export interface MountImageOptions {
   readonly mode?: MountMode | 'auto'
   /** How EROFS reaches its files: as they are, or through loop devices. @default 'auto' */
   readonly erofsBacking?: 'file' | 'loop' | 'auto'
+  /** Who talks to the kernel about the data device. @default 'auto' */
+  readonly deviceTransport?: 'channel' | 'fuse-native' | 'auto'
   /** Is told of what the kernel reads. */
   readonly observer?: ReadObserver | undefined
   /** Where the metadata image of this very tree may have been kept. @default it is made */
   readonly keptMetadata?: string
   readonly signal?: AbortSignal
+}
+
+/** What another process needs to go on serving a mount when this one has died. */
+export interface Heirloom {
+  /** Descriptor of /dev/fuse; as long as it is open anywhere, reads wait for answers. */
+  readonly device: number
+  /** Of the data device; 0 where there is none. */
+  readonly blocks: number
 }
 
 /** A mounted tree; disposing unmounts (lazily where busy) and detaches loop devices. */
@@ -39,6 +49,8 @@ export interface MountedImage extends AsyncDisposable {
   readonly mode: MountMode
   /** The metadata image of EROFS, where it was made for this mount; goes with it. */
   readonly metadata?: string
+  /** Undefined where no other process can go on: before Linux 6.9, and where libfuse serves. */
+  readonly heirloom?: Heirloom
   /** Why `auto` did not take `erofs`. */
   readonly fallbackReason?: ContainerError
   /** Asks for the content where the mount could do without; reads of files wait for that. */

@@ -1,7 +1,6 @@
-import { ContainerError } from '../image/errors.ts'
 import type { Tree } from '../image/tree.ts'
 import type { FileReader } from './file-reader.ts'
-import { FuseChannel } from './fuse-channel.ts'
+import { mountAgreed, type FuseChannel } from './fuse-channel.ts'
 import { TreeServer } from './tree-server.ts'
 
 /**
@@ -16,22 +15,7 @@ export async function servePlainTree(
   mountPoint: string,
   tree: Tree,
   files: FileReader
-): Promise<AsyncDisposable> {
+): Promise<FuseChannel> {
   const server = new TreeServer(tree, files)
-  const channel = await FuseChannel.mount({
-    mountPoint,
-    name: 'dat-container',
-    handle: (request, send) => server.handle(request, send)
-  })
-  const ended = channel.ended.then(() => {
-    throw new ContainerError('MOUNT_FAILED', `${mountPoint} was unmounted while it was mounted`)
-  })
-  try {
-    await Promise.race([server.agreed, ended])
-  } catch (error) {
-    await channel[Symbol.asyncDispose]()
-    throw error
-  }
-  ended.catch(() => {})
-  return channel
+  return mountAgreed({ mountPoint, name: 'dat-container' }, server)
 }

@@ -1,13 +1,12 @@
 import { constants } from 'node:os'
-import { ContainerError } from '../image/errors.ts'
 import type { Tree } from '../image/tree.ts'
+import { ContentAnswers } from './content-answers.ts'
 import { BLOCK_BYTES } from './data-layout.ts'
-import { fuseErrno } from './errno.ts'
 import type { FileReader } from './file-reader.ts'
 import { seekFile } from './file-seek.ts'
-import { answerInit, MAX_READ_BYTES, type InitOffer } from './fuse-init.ts'
-import { INIT_FLAG, MAJOR_VERSION, OPEN_FLAG, OUT_HEADER_BYTES, SEEK } from './fuse-protocol.ts'
-import { errorAnswer, FuseReply, writeHeader } from './fuse-reply.ts'
+import { InitAgreement, MAX_READ_BYTES } from './fuse-init.ts'
+import { INIT_FLAG, OPEN_FLAG, SEEK } from './fuse-protocol.ts'
+import { FuseReply } from './fuse-reply.ts'
 import {
   parseRequest,
   type FuseRequest,
@@ -17,11 +16,9 @@ import {
 } from './fuse-request.ts'
 import { listDirectory } from './list-directory.ts'
 import { inodeOf, nodeAttributes } from './node-attributes.ts'
-import { PendingReads } from './pending-reads.ts'
 import { visibleXattrs } from './visible-xattrs.ts'
 
-const { ENOENT, ENOTDIR, EISDIR, EINVAL, EINTR, ENODATA, ENXIO, ERANGE, ENOSYS, EPROTO } =
-  constants.errno
+const { ENOENT, ENOTDIR, EISDIR, EINVAL, ENODATA, ENXIO, ERANGE, ENOSYS } = constants.errno
 const MAX_NAME_BYTES = 255
 const DOT = Buffer.from('.')
 const DOT_DOT = Buffer.from('..')
@@ -42,24 +39,21 @@ type Answer = number | 'none'
  * to do, and a node that the kernel forgot is found again.
  */
 export class TreeServer {
-  /** Resolves when kernel and server agree on how to talk; rejects with `MOUNT_FAILED`. */
-  readonly agreed: Promise<void>
   readonly #tree: Tree
   readonly #files: FileReader
   readonly #reply = new FuseReply()
-  readonly #pending = new PendingReads()
-  #settle: { resolve: () => void; reject: (error: ContainerError) => void } | undefined
-  /** Flags of INIT that both sides know. */
-  #flags = 0
+  readonly #content = new ContentAnswers()
+  readonly #agreement = new InitAgreement()
   #contentBytes: number | undefined
 
   constructor(tree: Tree, files: FileReader) {
     this.#tree = tree
     this.#files = files
-    this.agreed = new Promise((resolve, reject) => {
-      this.#settle = { resolve, reject }
-    })
-    this.agreed.catch(() => {})
+  }
+
+  /** As {@link InitAgreement.made}. */
+  get agreed(): Promise<void> {
+    return this.#agreement.made
   }
 
   /** Answers one request, now or later; malformed ones with EINVAL. */
@@ -74,9 +68,9 @@ export class TreeServer {
   #answer(request: FuseRequest, send: Send): Answer {
     switch (request.kind) {
       case 'init':
-        return this.#init(request)
+        return this.#agreement.answer(request, this.#reply)
       case 'interrupt':
-        void this.#pending.interrupt(request.target)
+        this.#content.interrupt(request.target)
         return 'none'
       case 'forget':
         return 'none'
@@ -149,22 +143,6 @@ export class TreeServer {
     return this.#seek(inode, request)
   }
 
-  #init(offer: InitOffer): Answer {
-    const answer = answerInit(offer)
-    if (answer === undefined) {
-      const version = `${offer.major}.${offer.minor}`
-      const message = `this kernel speaks version ${version} of the FUSE protocol`
-      const hint = 'run Linux 4.18 or later'
-      this.#settle?.reject(new ContainerError('MOUNT_FAILED', message, { hint }))
-      return -EPROTO
-    }
-    this.#reply.putInit(answer)
-    if (offer.major > MAJOR_VERSION) return 0
-    this.#flags = answer.flags
-    this.#settle?.resolve()
-    return 0
-  }
-
   #lookup(directory: number, name: Buffer): Answer {
     const tree = this.#tree
     // File handles are turned into paths by these; nobody else asks for them.
@@ -181,7 +159,7 @@ export class TreeServer {
 
   /** ENOSYS where the kernel takes it for "open everything, and keep what was read, without asking". */
   #open(withoutAsking: number, openFlags: number): Answer {
-    if ((this.#flags & withoutAsking) !== 0) return -ENOSYS
+    if (this.#agreement.has(withoutAsking)) return -ENOSYS
     this.#reply.putOpened(openFlags)
     return 0
   }
@@ -193,29 +171,9 @@ export class TreeServer {
     // Less than what was asked for would tell the kernel that the file ends there.
     if (size > MAX_READ_BYTES) return -EINVAL
     const count = Math.max(0, Math.min(size, this.#tree.size(inode) - offset))
-    void this.#sendContent(inode, request, count, send)
+    const fill = (target: Uint8Array): Promise<void> => this.#files.read(inode, offset, target)
+    void this.#content.answer(request, count, fill, send)
     return 'none'
-  }
-
-  async #sendContent(
-    inode: number,
-    { unique, pid, offset }: RequestHeader & ReadBody,
-    count: number,
-    send: Send
-  ): Promise<void> {
-    const answer = Buffer.allocUnsafeSlow(OUT_HEADER_BYTES + count)
-    // Not in `answer`: content may still be on its way into that.
-    const fail = (error: number): void => send(errorAnswer(unique, error))
-    this.#pending.add(unique, pid, () => fail(-EINTR))
-    try {
-      await this.#files.read(inode, offset, answer.subarray(OUT_HEADER_BYTES))
-    } catch (error) {
-      if (this.#pending.remove(unique)) fail(fuseErrno(error))
-      return
-    }
-    if (!this.#pending.remove(unique)) return
-    writeHeader(answer, unique, answer.length, 0)
-    send(answer)
   }
 
   /** A size of 0 asks for the size; one too small wants ERANGE. */

@@ -93,4 +93,9 @@ async function mountImage({ directory }: MountImageOptions): Promise<MountedImag
   }
 }
 
-await serveMounter({ beginOpening, mountImage, unmountStale })
+/** Nobody goes on for a directory that is bound: it needs no server. */
+async function takeOverImage(): Promise<MountedImage> {
+  throw new ContainerError('MOUNT_FAILED', 'a directory has no server')
+}
+
+await serveMounter({ beginOpening, mountImage, takeOverImage, unmountStale })

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
 import type { StartExplanation, StartPart } from '../../boot/explain.ts'
 import { readGlobals, type Globals } from '../globals.ts'
+import { waitingOf } from '../image-health-text.ts'
 import { printable, table } from '../output.ts'
-import { waitingOf } from '../waiting-text.ts'
 
 interface StatsFlags {
   readonly explain?: boolean

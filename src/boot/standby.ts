@@ -1,0 +1,88 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import type { Writable } from 'node:stream'
+
+/** Descriptors that a successor finds: the FUSE device, and the lock on the mount's directory. */
+export const DEVICE_FD = 4
+export const LOCK_FD = 5
+/** Names the standby process to the successor that it has started. */
+export const STANDBY_VARIABLE = 'DAT_CONTAINER_STANDBY'
+
+/**
+ * Waits for a line or for the end of the pipe, which comes with the death of the mounter, however that dies.
+ * Then there is a successor, and another when a signal has ended that. A shell, as it does next to
+ * nothing in next to no memory.
+ */
+const SCRIPT = `
+read -r word <&3
+[ "$word" = end ] && exit 0
+exec 3<&-
+request=$1
+shift
+deaths=0
+while :; do
+  ${STANDBY_VARIABLE}=$$ "$@" <"$request"
+  status=$?
+  [ "$status" -lt 128 ] && exit "$status"
+  deaths=$((deaths + 1))
+  [ "$deaths" -gt 5 ] && sleep 1
+done
+`
+
+export interface StandbyOptions {
+  /** What the successor is told on its standard input. */
+  readonly request: string
+  /** Descriptors of this process. */
+  readonly device: number
+  readonly lock: number
+}
+
+/**
+ * A process that keeps a mount's descriptors open, so that the mount outlives its mounter, and that starts
+ * a mounter which goes on when this process dies.
+ */
+export class Standby implements AsyncDisposable {
+  readonly #child: ChildProcess
+  readonly #ended: Promise<void>
+  #isAlive = true
+
+  private constructor(child: ChildProcess) {
+    this.#child = child
+    this.#ended = new Promise((resolve) => {
+      const end = (): void => {
+        this.#isAlive = false
+        resolve()
+      }
+      child.once('exit', end)
+      child.once('error', end)
+    })
+  }
+
+  static start({ request, device, lock }: StandbyOptions): Standby {
+    const [script = ''] = process.argv.slice(1)
+    const program = [process.execPath, ...process.execArgv, script]
+    const child = spawn('/bin/sh', ['-c', SCRIPT, 'dat-container-standby', request, ...program], {
+      stdio: ['ignore', 'ignore', 'ignore', 'pipe', device, lock],
+      // What is sent to this process's group is not meant for it.
+      detached: true,
+      cwd: '/'
+    })
+    child.unref()
+    const pipe = child.stdio[3] as Writable & { unref(): void }
+    pipe.on('error', () => {})
+    pipe.unref()
+    return new Standby(child)
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive
+  }
+
+  /** Ends it, and with that its hold on the descriptors. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#isAlive) return
+    const pipe = this.#child.stdio[3] as Writable
+    pipe.end('end\n')
+    this.#child.ref()
+    await this.#ended
+  }
+}

@@ -1,0 +1,63 @@
+import { basename } from 'node:path'
+import type { Heirloom } from '../fuse/mounted-image.ts'
+import type { FileLock } from './file-lock.ts'
+import { writeFileAtomically } from '../image/atomic-file.ts'
+import type { MounterRequest } from './mounter-protocol.ts'
+import type { MounterPaths } from './paths.ts'
+import { Standby, STANDBY_VARIABLE } from './standby.ts'
+
+/** A standby that dies again and again is not started more often than this. */
+const RESTART_MS = 1_000
+
+/** Sees to it that somebody goes on with a mount when this process dies. */
+export class Succession {
+  readonly #places: MounterPaths
+  readonly #lock: FileLock
+  readonly #request: MounterRequest
+  readonly #link: string
+  /** The standby that has started this process, and waits for its end. */
+  readonly #parent: number | undefined
+  #heirloom: Heirloom | undefined
+  #standby: Standby | undefined
+  #startedMs = -Infinity
+
+  /** @param link pinned to the version that is mounted */
+  constructor(places: MounterPaths, lock: FileLock, request: MounterRequest, link: string) {
+    this.#places = places
+    this.#lock = lock
+    this.#request = request
+    this.#link = link
+    const parent = process.env[STANDBY_VARIABLE]
+    delete process.env[STANDBY_VARIABLE]
+    this.#parent = parent === undefined ? undefined : Number(parent)
+  }
+
+  /** @param heirloom undefined where nobody can go on: then nobody stands by */
+  async begin(heirloom: Heirloom | undefined): Promise<void> {
+    if (heirloom === undefined) return
+    const takeOver = { mount: basename(this.#places.directory), blocks: heirloom.blocks }
+    const request: MounterRequest = { ...this.#request, link: this.#link, takeOver }
+    await writeFileAtomically(this.#places.successor, `${JSON.stringify(request)}\n`)
+    this.#heirloom = heirloom
+    this.look()
+  }
+
+  /** Puts another standby in the place of one that has died. */
+  look(): void {
+    if (this.#heirloom === undefined || process.ppid === this.#parent) return
+    if (this.#standby?.isAlive === true) return
+    if (performance.now() - this.#startedMs < RESTART_MS) return
+    this.#startedMs = performance.now()
+    this.#standby = Standby.start({
+      request: this.#places.successor,
+      device: this.#heirloom.device,
+      lock: this.#lock.fd
+    })
+  }
+
+  /** Nobody is to go on: this process ends in order. */
+  async end(): Promise<void> {
+    this.#heirloom = undefined
+    await this.#standby?.[Symbol.asyncDispose]()
+  }
+}
