@@ -6,6 +6,7 @@ import type { CleanupStack } from '../image/cleanup-stack.ts'
 import { openConsoleLog } from './console-log.ts'
 import { bootStdio, commandStdio, logStdio, type ConsoleStdio } from './console-stdio.ts'
 import { ContainerProcess } from './container-process.ts'
+import { writeExecDefaults } from './exec-defaults.ts'
 import { machineName, passedEnvironment, planNspawn } from './nspawn-plan.ts'
 import { preparePropagation, startNspawn } from './nspawn-process.ts'
 import type { BootPaths, ContainerPaths } from './paths.ts'
@@ -35,6 +36,7 @@ export async function launchContainer(
   cleanup: CleanupStack
 ): Promise<ContainerProcess> {
   const { payload, env, owner } = await planPayload(places.merged, start, options)
+  await writeExecDefaults(places, start, options)
   const mode = startMode(start, options)
   const io = await openConsole(mode, console, places.consoleLog, cleanup)
   // Else a command that opens /dev/stdout could not.

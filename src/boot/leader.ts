@@ -1,6 +1,14 @@
+import { statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ContainerError } from '../image/errors.ts'
 import type { ContainerState } from './container-record.ts'
-import { findLeader } from './nspawn-process.ts'
+import { findCommandProcess, findLeader } from './nspawn-process.ts'
+import { hostProgram } from './package-manager.ts'
 import { isAlive, type ProcessIdentity } from './process-table.ts'
+
+const POLL_MS = 5
+/** nspawn takes milliseconds to set a container up once its PID 1 is there. */
+const SETUP_TIMEOUT_MS = 10_000
 
 /** PID 1 of a running container now: after a reboot inside it is another than the state says. */
 export function currentLeader(
@@ -8,4 +16,35 @@ export function currentLeader(
 ): ProcessIdentity {
   if (isAlive(state.leader)) return state.leader
   return (state.nspawn === undefined ? undefined : findLeader(state.nspawn.pid)) ?? state.leader
+}
+
+/**
+ * PID 1 once nspawn has set it up: before, it has neither the container's root nor its filter.
+ *
+ * @throws ContainerError `NOT_RUNNING`
+ */
+export async function startedLeader(
+  state: ContainerState & { readonly leader: ProcessIdentity }
+): Promise<ProcessIdentity> {
+  const deadline = performance.now() + SETUP_TIMEOUT_MS
+  for (;;) {
+    const leader = currentLeader(state)
+    const ended = !isAlive(leader)
+    if (!ended && isSetUp(leader, state.mode)) return leader
+    if (ended || performance.now() > deadline) {
+      throw new ContainerError('NOT_RUNNING', `container ${state.name} has no command running`, {
+        hint: `see what it said: dat-container logs ${state.name}`
+      })
+    }
+    await sleep(POLL_MS)
+  }
+}
+
+/** Of a process, nspawn itself stays PID 1, and starts the command last. */
+function isSetUp(leader: ProcessIdentity, mode: ContainerState['mode']): boolean {
+  if (mode === 'process') return findCommandProcess(leader) !== undefined
+  const [own, nspawn] = [`/proc/${leader.pid}/exe`, hostProgram('systemd-nspawn')].map((path) =>
+    statSync(path, { throwIfNoEntry: false })
+  )
+  return own !== undefined && (own.dev !== nspawn?.dev || own.ino !== nspawn.ino)
 }

@@ -36,6 +36,10 @@ export interface ContainerPaths {
   readonly state: string
   /** How `stopContainer` tells the runner its time-out. */
   readonly stopRequest: string
+  /** What further commands start with. */
+  readonly execDefaults: string
+  /** The seccomp filters of its PID 1. */
+  readonly filters: string
   readonly merged: string
   /** Mount point of the tmpfs that holds upper and work of an ephemeral container. */
   readonly scratch: string
@@ -108,6 +112,8 @@ export function containerPaths(paths: BootPaths, name: string): ContainerPaths {
     runtime,
     state: join(runtime, 'state.json'),
     stopRequest: join(runtime, 'stop.json'),
+    execDefaults: join(runtime, 'exec.json'),
+    filters: join(runtime, 'filters.json'),
     merged: join(runtime, 'merged'),
     scratch: join(runtime, 'scratch'),
     lock: join(paths.locks, `container-${name}`)

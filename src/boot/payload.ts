@@ -23,6 +23,11 @@ export function startMode(start: StartCommand, options: ContainerOptions): 'boot
   return options.forceBoot === true ? 'boot' : start.mode
 }
 
+/** `NAME=value` of what a container starts with: the image's, then the user's. */
+export function startEnvironment(start: StartCommand, options: ContainerOptions): string[] {
+  return [...(start.env ?? []), ...(options.env ?? [])].map(fromOwnEnvironment)
+}
+
 /**
  * Resolves what to run in the tree at `root`, before anything is started.
  *
@@ -34,7 +39,7 @@ export async function planPayload(
   start: StartCommand,
   options: ContainerOptions
 ): Promise<PayloadPlan> {
-  const env = [...(start.env ?? []), ...(options.env ?? [])].map(fromOwnEnvironment)
+  const env = startEnvironment(start, options)
   if (startMode(start, options) === 'boot') {
     await requireInit(root)
     return { payload: { mode: 'boot' }, env }

@@ -1,0 +1,118 @@
+import { closeSync, fchownSync, fstatSync } from 'node:fs'
+import { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { checked, kernelCalls } from './enter/kernel-calls.ts'
+
+/** What a command is to get as one of its standard streams: our own, nothing, or an open file. */
+export type CommandStream = 'inherit' | 'ignore' | number
+
+/** The standard streams of a command in a container. */
+export interface CommandStreams {
+  /** Its descriptors 0 to 2. */
+  readonly descriptors: readonly number[]
+  /** To be called once its process has been started. */
+  started(): void
+  /** Passes on what the command has written until it ended, and lets go. */
+  finish(): Promise<void>
+}
+
+const O_CLOEXEC = 0o2_000_000
+const FIONREAD = 0x541b
+const DRAIN_POLL_MS = 2
+
+/**
+ * Gives a command pipes of its own, and copies between them and the streams of this process: with a
+ * terminal a container could type into it (TIOCSTI), a file or device it could give to others. What
+ * is a pipe already is handed over.
+ *
+ * @param owner who may open the pipes by /dev/stdin and the like; ids of this machine
+ */
+export function openCommandStreams(
+  streams: readonly CommandStream[],
+  owner: { readonly uid: number; readonly gid: number }
+): CommandStreams {
+  const given: number[] = []
+  const starts: (() => void)[] = []
+  const outputs: Output[] = []
+  const ends: (() => void)[] = []
+  const descriptors = streams.map((stream, number) => {
+    if (typeof stream === 'number') return stream
+    if (stream === 'inherit' && isPipe(number)) return number
+    const [readEnd, writeEnd] = openPipe()
+    const theirs = number === 0 ? readEnd : writeEnd
+    fchownSync(theirs, owner.uid, owner.gid)
+    given.push(theirs)
+    if (number === 0) {
+      if (stream === 'ignore') closeSync(writeEnd)
+      else starts.push(() => ends.push(copyInput(writeEnd)))
+    } else {
+      starts.push(() => outputs.push(new Output(readEnd, stream === 'ignore' ? 0 : number)))
+    }
+    return theirs
+  })
+  return {
+    descriptors,
+    started() {
+      for (const descriptor of given) closeSync(descriptor)
+      for (const start of starts) start()
+    },
+    async finish() {
+      for (const end of ends) end()
+      for (const output of outputs) await output.finish()
+    }
+  }
+}
+
+function copyInput(descriptor: number): () => void {
+  const socket = new Socket({ fd: descriptor, readable: false, writable: true })
+  // It need not read all that there is.
+  socket.on('error', () => {})
+  process.stdin.pipe(socket)
+  return () => {
+    process.stdin.unpipe(socket)
+    process.stdin.pause()
+    socket.destroy()
+  }
+}
+
+/** One of the command's outputs. */
+class Output {
+  readonly #descriptor: number
+  readonly #socket: Socket
+  #ended = false
+
+  /** @param target 1 or 2; 0 forgets what comes */
+  constructor(descriptor: number, target: number) {
+    this.#descriptor = descriptor
+    this.#socket = new Socket({ fd: descriptor, readable: true, writable: false })
+    this.#socket.once('close', () => (this.#ended = true))
+    const stream = target === 1 ? process.stdout : process.stderr
+    if (target === 0) this.#socket.resume()
+    else this.#socket.pipe(stream, { end: false })
+    // Nobody reads us any more: then nobody reads the command.
+    if (target !== 0) stream.once('error', () => this.#socket.destroy())
+  }
+
+  /** What the command started may still have the pipe open, so its end is nothing to wait for. */
+  async finish(): Promise<void> {
+    const waiting = Buffer.alloc(4)
+    while (!this.#ended) {
+      const { ioctl } = kernelCalls()
+      checked('ask a pipe', ioctl(this.#descriptor, FIONREAD, 'uint8_t *', waiting))
+      if (waiting.readInt32LE() === 0 && this.#socket.readableLength === 0) break
+      await sleep(DRAIN_POLL_MS)
+    }
+    this.#socket.unpipe()
+    this.#socket.destroy()
+  }
+}
+
+function isPipe(descriptor: number): boolean {
+  return fstatSync(descriptor).isFIFO()
+}
+
+function openPipe(): [readEnd: number, writeEnd: number] {
+  const ends = Buffer.alloc(8)
+  checked('make a pipe', kernelCalls().pipe2(ends, O_CLOEXEC))
+  return [ends.readInt32LE(0), ends.readInt32LE(4)]
+}

@@ -1,0 +1,39 @@
+import { ContainerError, type ErrorCode } from '../../image/errors.ts'
+import { errnoName } from '../../fuse/errno.ts'
+import type { EntryCommand } from './enter-container.ts'
+import type { EntryReport } from './entry-plan.ts'
+
+/** What a report says, for people; pure. */
+export function entryFailure(
+  { step, errno }: EntryReport,
+  { argv, cwd }: Pick<EntryCommand, 'argv' | 'cwd'>
+): ContainerError {
+  const name = errnoName(errno)
+  const isAbsent = name === 'ENOENT' || name === 'ENOTDIR'
+  const failed = (code: ErrorCode, message: string, hint?: string): ContainerError =>
+    new ContainerError(code, message, hint === undefined ? {} : { hint })
+  if (step === 'execute') {
+    const what = JSON.stringify(argv[0] ?? '')
+    return isAbsent
+      ? failed(
+          'COMMAND_NOT_FOUND',
+          `cannot execute ${what}: ${name}`,
+          'is the interpreter there that its first line, or its header, names?'
+        )
+      : failed('COMMAND_NOT_EXECUTABLE', `cannot execute ${what}: ${name}`)
+  }
+  if (step === 'change the directory') {
+    const why = isAbsent ? 'the container has no such directory' : name
+    return failed('COMMAND_NOT_EXECUTABLE', `cannot run in ${cwd}: ${why}`, 'name another: -w DIR')
+  }
+  const isGone = name === 'ESRCH' || (step === 'start in the PID namespace' && name === 'ENOMEM')
+  if (isGone) return failed('NOT_RUNNING', 'the container has ended')
+  const message = `cannot ${step}: ${errno === 0 ? 'the kernel did not do it' : name}`
+  if (name === 'EAGAIN') {
+    return failed('BUSY', message, 'the container has as many processes as it may')
+  }
+  if (name === 'ENOSYS') {
+    return failed('MISSING_TOOL', message, 'exec takes Linux 5.9 or later')
+  }
+  return failed('IO', message)
+}

@@ -1,0 +1,61 @@
+import { getSystemErrorName } from 'node:util'
+import koffi from 'koffi'
+import { errno } from '../../image/libc.ts'
+
+/** System calls by which a container is entered. Negative results come with `errno`. */
+interface KernelCalls {
+  readonly memfd_create: (name: string, flags: number) => number
+  readonly fcntl: (fd: number, command: number, type: 'int', value: number) => number
+  readonly syscall: (number: number, ...typed: (string | number)[]) => number
+  readonly ptrace: (
+    request: number,
+    pid: number,
+    address: bigint,
+    data: Uint8Array | null
+  ) => number
+  /** {@link ptrace} whose last argument is a number. */
+  readonly ptraceSignal: (request: number, pid: number, address: bigint, signal: number) => number
+  readonly waitpid: (pid: number, status: Uint8Array, options: number) => number
+  readonly pipe2: (descriptors: Uint8Array, flags: number) => number
+  readonly ioctl: (fd: number, request: number, type: string, value: Uint8Array) => number
+}
+
+let calls: KernelCalls | undefined
+
+/** The calls of this process's C library. */
+export function kernelCalls(): KernelCalls {
+  if (calls === undefined) {
+    const self = koffi.load(null)
+    calls = {
+      memfd_create: self.func('int memfd_create(const char *, unsigned int)'),
+      fcntl: self.func('int fcntl(int, int, ...)'),
+      syscall: self.func('long syscall(long, ...)'),
+      ptrace: self.func('long ptrace(int, int, uint64_t, _Inout_ uint8_t *)'),
+      ptraceSignal: self.func('long ptrace(int, int, uint64_t, uint64_t)'),
+      waitpid: self.func('int waitpid(int, _Out_ uint8_t *, int)'),
+      pipe2: self.func('int pipe2(_Out_ uint8_t *, int)'),
+      ioctl: self.func('int ioctl(int, unsigned long, ...)')
+    } as unknown as KernelCalls
+  }
+  return calls
+}
+
+/** The last call's error, as Node.js tells of its own. */
+export function callError(what: string): Error & { code: string } {
+  const number = errno()
+  const code = number === 0 ? 'UNKNOWN' : getSystemErrorName(-number)
+  return Object.assign(new Error(`${code}: ${what}`), { code, errno: -number })
+}
+
+/** @returns the result @throws Error with a `code` when it is negative */
+export function checked(what: string, result: number): number {
+  if (result < 0) throw callError(what)
+  return result
+}
+
+const PIDFD_OPEN = 434
+
+/** A descriptor that stands for one process for ever. */
+export function openPidfd(pid: number): number {
+  return checked('pidfd_open', kernelCalls().syscall(PIDFD_OPEN, 'int', pid, 'unsigned int', 0))
+}

@@ -1,0 +1,65 @@
+/** Numbers of the system calls that are made, from asm/unistd.h of each processor. */
+export const SYSTEM_CALLS = {
+  x64: {
+    write: 1,
+    mmap: 9,
+    rt_sigaction: 13,
+    ioctl: 16,
+    clone: 56,
+    execve: 59,
+    exit: 60,
+    wait4: 61,
+    chdir: 80,
+    fchdir: 81,
+    umask: 95,
+    setsid: 112,
+    setgroups: 116,
+    setresuid: 117,
+    setresgid: 119,
+    capset: 126,
+    personality: 135,
+    prctl: 157,
+    chroot: 161,
+    sched_setaffinity: 203,
+    exit_group: 231,
+    keyctl: 250,
+    openat: 257,
+    prlimit64: 302,
+    setns: 308,
+    seccomp: 317,
+    close_range: 436
+  },
+  arm64: {
+    write: 64,
+    mmap: 222,
+    rt_sigaction: 134,
+    ioctl: 29,
+    clone: 220,
+    execve: 221,
+    exit: 93,
+    wait4: 260,
+    chdir: 49,
+    fchdir: 50,
+    umask: 166,
+    setsid: 157,
+    setgroups: 159,
+    setresuid: 147,
+    setresgid: 149,
+    capset: 91,
+    personality: 92,
+    prctl: 167,
+    chroot: 51,
+    sched_setaffinity: 122,
+    exit_group: 94,
+    keyctl: 219,
+    openat: 56,
+    prlimit64: 261,
+    setns: 268,
+    seccomp: 277,
+    close_range: 436
+  }
+} as const
+
+/** A processor that programs are made for, as Node.js names it. */
+export type Processor = keyof typeof SYSTEM_CALLS
+export type SystemCall = keyof (typeof SYSTEM_CALLS)['x64']
