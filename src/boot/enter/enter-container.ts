@@ -25,9 +25,9 @@ export interface Entry {
 const O_PATH = 0o10_000_000
 const FIRST_DESCRIPTOR = 3
 /** The descriptors by what they are, in this order; after them those of cgroups. */
-const [PROGRAM, REPORT, LEADER, ROOT, CGROUPS] = [0, 1, 2, 3, 4].map(
+const [PROGRAM, REPORT, LEADER, PID_NAMESPACE, ROOT, CGROUPS] = [0, 1, 2, 3, 4, 5].map(
   (index) => FIRST_DESCRIPTOR + index
-) as [number, number, number, number, number]
+) as [number, number, number, number, number, number]
 /** The descriptor to read a report from, in the process that starts the program. */
 export const REPORT_DESCRIPTOR = REPORT
 
@@ -58,6 +58,7 @@ export async function enterContainer(
     if (!isAlive(leader)) throw new ContainerError('NOT_RUNNING', 'the container has ended')
     const { capabilitiesOf, ...rights } = await readContainerRights(leader, options)
     const root = opened(openSync(`/proc/${leader.pid}/root`, O_PATH | constants.O_DIRECTORY))
+    const pidNamespace = opened(openSync(`/proc/${leader.pid}/ns/pid`, 'r'))
     const joined = cgroups.map((directory) =>
       opened(openSync(join(directory, 'cgroup.procs'), 'w'))
     )
@@ -70,6 +71,7 @@ export async function enterContainer(
         descriptors: {
           report: REPORT,
           leader: LEADER,
+          pidNamespace: PID_NAMESPACE,
           root: ROOT,
           cgroups: joined.map((_, index) => CGROUPS + index)
         }
@@ -78,7 +80,7 @@ export async function enterContainer(
     )
     return {
       program: `/proc/self/fd/${PROGRAM}`,
-      descriptors: [opened(sealProgram(program)), 'report', pidfd, root, ...joined]
+      descriptors: [opened(sealProgram(program)), 'report', pidfd, pidNamespace, root, ...joined]
     }
   } catch (cause) {
     if (!['ESRCH', 'ENOENT'].includes(systemErrorCode(cause) ?? '') || isAlive(leader)) throw cause

@@ -22,6 +22,8 @@ export interface EntryDescriptors {
   readonly report: number
   /** A pidfd of the container's PID 1. */
   readonly leader: number
+  /** Its PID namespace: from within its user namespace the process itself may be out of reach. */
+  readonly pidNamespace: number
   /** The root directory of PID 1. */
   readonly root: number
   /** The `cgroup.procs` files of the cgroups to join. */

@@ -152,7 +152,7 @@ function join(builder: ProgramBuilder, plan: EntryPlan): bigint {
   const turn = data.words(0n)
   // No thread can be started once the PID namespace of children is another.
   if (plan.filters.length > 0) startFilterThread(builder, plan.filters, turn)
-  builder.call('join the namespaces', 'setns', descriptors.leader, CLONE.newPid)
+  builder.call('join the namespaces', 'setns', descriptors.pidNamespace, CLONE.newPid)
   // Before any path of the container is followed.
   builder.call('close files', 'close_range', FIRST_FREE_DESCRIPTOR, LAST_DESCRIPTOR, 0)
   for (const bit of bitsOf(capabilities.dropped)) {
