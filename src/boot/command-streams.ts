@@ -1,4 +1,4 @@
-import { closeSync, fchownSync, fstatSync } from 'node:fs'
+import { closeSync, fchownSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checked, kernelCalls } from './enter/kernel-calls.ts'
@@ -21,9 +21,9 @@ const FIONREAD = 0x541b
 const DRAIN_POLL_MS = 2
 
 /**
- * Gives a command pipes of its own, and copies between them and the streams of this process: with a
- * terminal a container could type into it (TIOCSTI), a file or device it could give to others. What
- * is a pipe already is handed over.
+ * Gives a command pipes of its own, and copies between them and the streams of this process: into a
+ * terminal of this machine a container could type (TIOCSTI), and a file or a device it could make
+ * another's.
  *
  * @param owner who may open the pipes by /dev/stdin and the like; ids of this machine
  */
@@ -37,7 +37,6 @@ export function openCommandStreams(
   const ends: (() => void)[] = []
   const descriptors = streams.map((stream, number) => {
     if (typeof stream === 'number') return stream
-    if (stream === 'inherit' && isPipe(number)) return number
     const [readEnd, writeEnd] = openPipe()
     const theirs = number === 0 ? readEnd : writeEnd
     fchownSync(theirs, owner.uid, owner.gid)
@@ -105,10 +104,6 @@ class Output {
     this.#socket.unpipe()
     this.#socket.destroy()
   }
-}
-
-function isPipe(descriptor: number): boolean {
-  return fstatSync(descriptor).isFIFO()
 }
 
 function openPipe(): [readEnd: number, writeEnd: number] {

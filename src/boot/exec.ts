@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { isatty } from 'node:tty'
 import { join } from 'node:path'
 import { withCleanup } from '../image/cleanup-stack.ts'
@@ -65,7 +66,9 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   const path = await findCommand(root, argv[0] ?? '', { path: env['PATH'] ?? CONTAINER_PATH, cwd })
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   const command = { user, cwd, terminal: tty, path, argv, env: variables }
-  const cgroups = await makeCgroups(state.cgroups.map((directory) => join(directory, 'exec')))
+  // One of its own: another that ends would remove one that it shares.
+  const cgroup = `exec-${randomBytes(4).toString('hex')}`
+  const cgroups = await makeCgroups(state.cgroups.map((directory) => join(directory, cgroup)))
   try {
     return await withCleanup(async (opened) => {
       const rights = { privileged, mode: state.mode, filterCache: places.filters }
@@ -86,7 +89,7 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
       return exitCode
     })
   } finally {
-    // Other commands may run in the same cgroup; the last one removes it.
+    // What the command has started may be there still; then it goes with the container.
     if (cgroupPids(cgroups).length === 0) await removeCgroups(cgroups, { parents: 0 })
   }
 }

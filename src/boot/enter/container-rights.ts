@@ -153,9 +153,12 @@ function capabilities(
   const available = isOtherUserNamespace ? all : capabilitySet(own('CapPrm'))
   const bounding = privileged ? ownBounding : capabilitySet(status('CapBnd'))
   const ambient = privileged ? 0n : capabilitySet(status('CapAmb')) & available
+  const inheritable = privileged ? 0n : capabilitySet(status('CapInh')) & available
   return (uid) => ({
     dropped: ownBounding & ~bounding,
     permitted: uid === 0 ? bounding & available : ambient,
+    // As nspawn does: a user but root gets nothing by executing a file.
+    inheritable: uid === 0 ? inheritable : ambient,
     ambient
   })
 }

@@ -6,23 +6,13 @@ import type { EntryReport } from './entry-plan.ts'
 /** What a report says, for people; pure. */
 export function entryFailure(
   { step, errno }: EntryReport,
-  { argv, cwd }: Pick<EntryCommand, 'argv' | 'cwd'>
+  { cwd }: Pick<EntryCommand, 'cwd'>
 ): ContainerError {
   const name = errnoName(errno)
-  const isAbsent = name === 'ENOENT' || name === 'ENOTDIR'
   const failed = (code: ErrorCode, message: string, hint?: string): ContainerError =>
     new ContainerError(code, message, hint === undefined ? {} : { hint })
-  if (step === 'execute') {
-    const what = JSON.stringify(argv[0] ?? '')
-    return isAbsent
-      ? failed(
-          'COMMAND_NOT_FOUND',
-          `cannot execute ${what}: ${name}`,
-          'is the interpreter there that its first line, or its header, names?'
-        )
-      : failed('COMMAND_NOT_EXECUTABLE', `cannot execute ${what}: ${name}`)
-  }
   if (step === 'change the directory') {
+    const isAbsent = name === 'ENOENT' || name === 'ENOTDIR'
     const why = isAbsent ? 'the container has no such directory' : name
     return failed('COMMAND_NOT_EXECUTABLE', `cannot run in ${cwd}: ${why}`, 'name another: -w DIR')
   }

@@ -60,7 +60,8 @@ export interface EntryCapabilities {
   /** Those to take out of the bounding set. */
   readonly dropped: bigint
   readonly permitted: bigint
-  /** Inheritable and ambient. */
+  /** Includes the ambient ones. */
+  readonly inheritable: bigint
   readonly ambient: bigint
 }
 
@@ -88,8 +89,7 @@ export const ENTRY_STEPS = [
   'change the directory',
   'install the seccomp filter',
   'set attributes',
-  'start in the PID namespace',
-  'execute'
+  'start in the PID namespace'
 ] as const
 
 export type EntryStep = (typeof ENTRY_STEPS)[number]

@@ -1,4 +1,4 @@
-import type { EntryPlan, ResourceLimit } from './entry-plan.ts'
+import { REPORT_BYTES, type EntryPlan, type ResourceLimit } from './entry-plan.ts'
 import { LOWEST_ERROR, type Operand } from './instructions.ts'
 import { ProgramBuilder } from './program-builder.ts'
 import type { Processor } from './system-calls.ts'
@@ -44,7 +44,18 @@ const FIRST_FREE_DESCRIPTOR = 3
 const LAST_DESCRIPTOR = 0xffff_ffff
 /** What programs expect, whatever the user of this machine has. */
 const FILE_MODE_MASK = 0o022
+const MADV_DONTFORK = 10
 const FAILED = 125
+/** Why execve(2) fails, and the exit status that a shell gives then. */
+const EXECUTE_FAILURES = [
+  { errno: 2, status: 127, why: 'no such file (is the interpreter there that it names?)' },
+  { errno: 20, status: 127, why: 'no such file (a part of the path is no directory)' },
+  { errno: 13, status: 126, why: 'permission denied' },
+  { errno: 8, status: 126, why: 'wrong format (is it of another processor, or without #!?)' },
+  { errno: 7, status: 126, why: 'too many arguments' },
+  { errno: 11, status: 126, why: 'the user has as many processes as it may' }
+] as const
+const UNKNOWN_FAILURE = { errno: 0, status: 126, why: 'the kernel refused it' } as const
 const SIGNAL_BITS = 0x7f
 
 /**
@@ -62,6 +73,9 @@ export function makeEntryProgram(plan: EntryPlan, processor: Processor): Buffer 
   const builder = new ProgramBuilder(processor, SHARED_PAGE)
   const { data } = builder
   const [second, ended, status] = [data.words(0n), data.words(0n), data.words(0n)]
+  // Whoever runs this once more, inside, has no such descriptor.
+  builder.try('write', plan.descriptors.report, 0, 0)
+  builder.jumpIf('atLeast', LOWEST_ERROR, 'elsewhere')
   builder.failuresTo = 'report'
   builder.try('prctl', PRCTL.setDumpable, 0)
   builder.call(
@@ -86,7 +100,8 @@ export function makeEntryProgram(plan: EntryPlan, processor: Processor): Buffer 
   builder.load(status)
   builder.jumpIf('equal', 0, 'wait')
   builder.label('report')
-  builder.try('write', plan.descriptors.report, SHARED_PAGE, 16)
+  builder.try('write', plan.descriptors.report, SHARED_PAGE, REPORT_BYTES)
+  builder.label('elsewhere')
   builder.end(FAILED)
 
   builder.label('pass on')
@@ -199,8 +214,8 @@ function startCommand(
   processor: Processor
 ): void {
   const { data } = builder
-  const { permitted, ambient } = plan.capabilities
-  setCapabilities(builder, permitted, ambient)
+  const { permitted, inheritable, ambient } = plan.capabilities
+  setCapabilities(builder, permitted, inheritable)
   for (const bit of bitsOf(ambient)) {
     builder.call('set capabilities', 'prctl', PRCTL.ambient, AMBIENT_RAISE, bit, 0, 0)
   }
@@ -213,6 +228,8 @@ function startCommand(
     builder.store(turn)
     awaitWord(builder, turn, 2)
   }
+  // The command's process gets nothing that one of this machine reads.
+  builder.call('share memory', 'madvise', SHARED_PAGE, PAGE_BYTES, MADV_DONTFORK)
   const pid = data.words(0n)
   const start = 'start in the PID namespace'
   const flags = SIGCHLD | CLONE.parent | CLONE.childSetTid
@@ -227,9 +244,20 @@ function startCommand(
   // Its session begins here, as a shell must see the leader of its process group.
   builder.try('setsid')
   if (plan.terminal) builder.try('ioctl', 0, TIOCSCTTY, 0)
-  const [argv, env] = [data.texts(plan.argv), data.texts(plan.env)]
-  builder.try('execve', data.text(plan.path), argv, env)
-  builder.jump(builder.failure('execute'))
+  execute(builder, plan)
+}
+
+/** Becomes the command, or says why not as a shell would, on standard error. */
+function execute(builder: ProgramBuilder, { path, argv, env }: EntryPlan): void {
+  const { data } = builder
+  builder.try('execve', data.text(path), data.texts(argv), data.texts(env))
+  for (const { errno } of EXECUTE_FAILURES) builder.jumpIf('equal', -errno, `execute: ${errno}`)
+  for (const { errno, status, why } of [UNKNOWN_FAILURE, ...EXECUTE_FAILURES]) {
+    builder.label(`execute: ${errno}`)
+    const message = `dat-container: cannot execute ${path}: ${why}\n`
+    builder.try('write', 2, data.text(message), Buffer.byteLength(message))
+    builder.end(status)
+  }
 }
 
 /**
