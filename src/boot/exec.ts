@@ -67,7 +67,7 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   const command = { user, cwd, terminal: tty, path, argv, env: variables }
   // One of its own: another that ends would remove one that it shares.
-  const cgroup = `exec-${randomBytes(4).toString('hex')}`
+  const cgroup = join('exec', randomBytes(4).toString('hex'))
   const cgroups = await makeCgroups(state.cgroups.map((directory) => join(directory, cgroup)))
   try {
     return await withCleanup(async (opened) => {
