@@ -9,6 +9,8 @@ const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 /** Where Debian's packages come from: `URI[,URI of security updates]`. */
 const MIRROR_VARIABLE = 'DAT_CONTAINER_DEBIAN_MIRROR'
 
+type ShownPackage = Omit<LockedPackage, 'arch'>
+
 /**
  * An apt of our own: sources, state and cache in one folder, beside the machine's and without root.
  * Lists are checked against Debian's keys; packages against the lists, and again against the lock.
@@ -44,22 +46,35 @@ export class Apt {
    * @throws ContainerError `NOT_FOUND`, `IO`
    */
   async newest(names: readonly string[], arch: Arch): Promise<LockedPackage[]> {
-    const shown = await this.#apt('apt-cache', ['show', '--no-all-versions', '--', ...names])
-    const records = shown.toString().split('\n\n').map(fieldsOf)
+    const shown = await this.#show(['--no-all-versions'], names)
     return names.map((name) => {
-      const record = records.find((each) => each.get('Package') === name)
-      const version = record?.get('Version')
-      const sha256 = record?.get('SHA256')
-      if (version === undefined || sha256 === undefined) {
-        throw new ContainerError('NOT_FOUND', `Debian ${RELEASE} has no package ${name}`)
-      }
-      return { arch, name, version, sha256 }
+      const found = shown.find((each) => each.name === name)
+      if (found !== undefined) return { arch, ...found }
+      throw new ContainerError('NOT_FOUND', `Debian ${RELEASE} has no package ${name}`)
     })
+  }
+
+  /** Those of `packages` whose version the archive has no longer. @throws ContainerError `IO` */
+  async missing(packages: readonly LockedPackage[]): Promise<LockedPackage[]> {
+    const names = packages.map(({ name }) => name)
+    const shown = await this.#show(['--all-versions'], names)
+    const there = new Set(shown.map(({ name, version }) => `${name} ${version}`))
+    return packages.filter(({ name, version }) => !there.has(`${name} ${version}`))
   }
 
   /** Puts the .deb of a package into `folder`. @throws ContainerError `IO` */
   async download({ name, version }: LockedPackage, folder: string): Promise<void> {
     await this.#apt('apt-get', ['-qq', 'download', `${name}=${version}`], folder)
+  }
+
+  async #show(options: readonly string[], names: readonly string[]): Promise<ShownPackage[]> {
+    const shown = await this.#apt('apt-cache', ['show', ...options, '--', ...names])
+    const records = shown.toString().split('\n\n').map(fieldsOf)
+    return records.flatMap((record) => {
+      const [name, version, sha256] = ['Package', 'Version', 'SHA256'].map((key) => record.get(key))
+      if (name === undefined || version === undefined || sha256 === undefined) return []
+      return [{ name, version, sha256 }]
+    })
   }
 
   async #apt(program: string, args: readonly string[], cwd?: string): Promise<Buffer> {

@@ -16,9 +16,11 @@ import { kernelImage, type Kernel } from './kernel.ts'
 import { licences } from './licences.ts'
 import { formatManifest, type ManifestFile } from './manifest.ts'
 import { netbootTree } from './netboot-tree.ts'
-import { lockedPackage, parseLock, type Arch } from './package-lock.ts'
+import { lockedPackage, parseLock, type Arch, type BuildPackage } from './package-lock.ts'
 import {
+  buildablePackages,
   buildPackages,
+  describeReplaced,
   fetchPackages,
   HEADERS_PACKAGES,
   KERNEL_PACKAGE,
@@ -55,23 +57,26 @@ export async function buildImage(options: BuildOptions): Promise<string[]> {
   const secretKey =
     options.secretKeyFile === undefined ? undefined : await loadSecretKey(options.secretKeyFile)
   const target = TARGETS[arch]
-  const packages = parseLock(await readFile(lockFile(arch), 'utf8')).filter(
+  const locked = parseLock(await readFile(lockFile(arch), 'utf8')).filter(
     (each) => each.arch === arch
   )
-  const kernelSource = lockedPackage(packages, KERNEL_PACKAGE)
-  const forEfi = [STUB_PACKAGE, ...UKIFY_PACKAGES].map((name) => lockedPackage(packages, name))
-  const headers = packages.filter(({ name }) => HEADERS_PACKAGES.includes(name))
-  const ours = buildPackages(arch)
-  const userland = packages.filter(({ name }) => !ours.includes(name))
-
   const inputs = await inputsDigest(arch, epoch)
   const lock = await lockCache(note)
+  let packages: BuildPackage[]
   let kernel: Kernel
   let debs: string[]
   let efiDebs: string[]
   let headerDebs: string[]
   try {
     note('fetching packages')
+    packages = await buildablePackages(locked)
+    const replaced = describeReplaced(packages)
+    if (replaced !== undefined) note(replaced)
+    const kernelSource = lockedPackage(packages, KERNEL_PACKAGE)
+    const forEfi = [STUB_PACKAGE, ...UKIFY_PACKAGES].map((name) => lockedPackage(packages, name))
+    const headers = packages.filter(({ name }) => HEADERS_PACKAGES.includes(name))
+    const ours = buildPackages(arch)
+    const userland = packages.filter(({ name }) => !ours.includes(name))
     const [kernelDeb = '', ...others] = await fetchPackages([kernelSource, ...userland])
     debs = others
     efiDebs = await fetchPackages(forEfi)

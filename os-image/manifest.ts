@@ -1,5 +1,5 @@
 import { sealManifest, UNSET_DIGEST } from '../src/machine/manifest-digest.ts'
-import type { Arch, LockedPackage } from './package-lock.ts'
+import type { Arch, BuildPackage } from './package-lock.ts'
 import type { NodePackage } from './node-packages.ts'
 
 export interface ManifestFile {
@@ -18,7 +18,7 @@ export interface ManifestFields {
   /** Seconds since 1970 when what it was built from was made: tells releases of one version apart. */
   readonly released: number
   readonly files: readonly ManifestFile[]
-  readonly packages: readonly LockedPackage[]
+  readonly packages: readonly BuildPackage[]
   readonly nodePackages: readonly NodePackage[]
 }
 
@@ -26,8 +26,9 @@ export interface ManifestFields {
 const FORMAT = 1
 
 /**
- * `manifest.json`: `{format, name, version, arch, created, released, digest, files: [{name, bytes, sha256}], packages: [{name,
- * version, sha256}], nodePackages: [{name, version, license}]}`, sorted, so that equal builds are equal.
+ * `manifest.json`: `{format, name, version, arch, created, released, digest, files: [{name, bytes, sha256}], matchesLock, packages: [{name,
+ * version, sha256, locked?}], nodePackages: [{name, version, license}]}`, sorted, so that equal builds are equal. `matchesLock` is false where
+ * the archive had a package's locked version no longer; `locked` is that version.
  */
 export function formatManifest(fields: ManifestFields): string {
   const { arch, version, epoch, released, files, packages, nodePackages } = fields
@@ -40,7 +41,11 @@ export function formatManifest(fields: ManifestFields): string {
     released: new Date(released * 1000).toISOString(),
     digest: UNSET_DIGEST,
     files,
-    packages: packages.map(({ name, version, sha256 }) => ({ name, version, sha256 })),
+    matchesLock: packages.every(({ locked }) => locked === undefined),
+    packages: packages.map(({ name, version, sha256, locked }) => ({
+      ...{ name, version, sha256 },
+      ...(locked === undefined ? {} : { locked })
+    })),
     nodePackages: nodePackages.map(({ name, version, license }) => ({ name, version, license }))
   }
   return sealManifest(`${JSON.stringify(manifest, null, 2)}\n`)

@@ -9,6 +9,12 @@ export interface LockedPackage {
   readonly sha256: string
 }
 
+/** A package that an image is built of. */
+export interface BuildPackage extends LockedPackage {
+  /** The version that the lock names, where the archive has that no longer. */
+  readonly locked?: string
+}
+
 /** Debian's names of architectures an image can be built for. */
 export const ARCHES = ['amd64', 'arm64'] as const
 export type Arch = (typeof ARCHES)[number]
@@ -48,7 +54,7 @@ export function formatLock(packages: readonly LockedPackage[]): string {
  *
  * @throws ContainerError `NOT_FOUND`
  */
-export function lockedPackage(packages: readonly LockedPackage[], name: string): LockedPackage {
+export function lockedPackage<P extends LockedPackage>(packages: readonly P[], name: string): P {
   const found = packages.find((each) => each.name === name)
   if (found) return found
   throw new ContainerError('NOT_FOUND', `${name} is not locked`, {

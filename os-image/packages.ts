@@ -3,8 +3,10 @@ import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ContainerError, systemErrorCode } from '../src/image/errors.ts'
 import { Apt } from './apt.ts'
-import { formatLock, type Arch, type LockedPackage } from './package-lock.ts'
+import { formatLock, type Arch, type BuildPackage, type LockedPackage } from './package-lock.ts'
 import { CACHE } from './paths.ts'
+
+const DEBS = join(CACHE, 'debs')
 
 /** The package that carries the kernel's source; it is no part of the initrd. */
 export const KERNEL_PACKAGE = 'linux-source-6.12'
@@ -41,18 +43,55 @@ export async function refreshedLock(names: readonly string[], arch: Arch): Promi
 }
 
 /**
- * Files of locked packages, fetched where they are not there yet.
+ * The packages to build of: the locked ones. Where one is neither here nor in the archive, which keeps no old
+ * versions, the newest that the release has takes its place, and says which version was locked.
+ *
+ * @throws ContainerError `NOT_FOUND` for a package that the release has in no version, `IO`
+ */
+export async function buildablePackages(
+  packages: readonly LockedPackage[]
+): Promise<BuildPackage[]> {
+  const [first] = packages
+  const absent: LockedPackage[] = []
+  for (const each of packages) {
+    if ((await digestOf(pathOf(each))) !== each.sha256) absent.push(each)
+  }
+  if (first === undefined || absent.length === 0) return [...packages]
+  const apt = await Apt.open(aptFolder(first.arch), first.arch)
+  await apt.update()
+  const gone = await apt.missing(absent)
+  if (gone.length === 0) return [...packages]
+  const newest = await apt.newest(
+    gone.map(({ name }) => name),
+    first.arch
+  )
+  return packages.map((each) => {
+    const instead = gone.includes(each) && newest.find(({ name }) => name === each.name)
+    return instead ? { ...instead, locked: each.version } : each
+  })
+}
+
+/** One line that tells of packages that are not of the lock; undefined where all are. */
+export function describeReplaced(packages: readonly BuildPackage[]): string | undefined {
+  const replaced = packages.flatMap(({ name, version, locked }) =>
+    locked === undefined ? [] : [`${name} ${version} (locked: ${locked})`]
+  )
+  if (replaced.length === 0) return undefined
+  return `not of the committed lock, as the archive no longer has what that names: ${replaced.join(', ')}`
+}
+
+/**
+ * Files of packages, fetched where they are not there yet.
  *
  * @returns paths of .deb files, in the order of `packages`
- * @throws ContainerError `IO`, `BAD_SOURCE` for a file that is not the locked one
+ * @throws ContainerError `IO`, `BAD_SOURCE` for a file that has another digest
  */
 export async function fetchPackages(packages: readonly LockedPackage[]): Promise<string[]> {
-  const folder = join(CACHE, 'debs')
-  await mkdir(folder, { recursive: true })
+  await mkdir(DEBS, { recursive: true })
   let apt: Apt | undefined
   const paths: string[] = []
   for (const wanted of packages) {
-    const path = join(folder, `${wanted.name}_${wanted.sha256.slice(0, 16)}.deb`)
+    const path = pathOf(wanted)
     paths.push(path)
     if ((await digestOf(path)) === wanted.sha256) continue
     if (apt === undefined) {
@@ -62,6 +101,10 @@ export async function fetchPackages(packages: readonly LockedPackage[]): Promise
     await fetchPackage(apt, wanted, path)
   }
   return paths
+}
+
+function pathOf({ name, sha256 }: LockedPackage): string {
+  return join(DEBS, `${name}_${sha256.slice(0, 16)}.deb`)
 }
 
 /** One for each architecture: apt keeps lists of one alone. */
@@ -76,7 +119,6 @@ async function fetchPackage(apt: Apt, wanted: LockedPackage, path: string): Prom
       await apt.download(wanted, temporary)
     } catch (cause) {
       throw new ContainerError('IO', `cannot fetch ${wanted.name} ${wanted.version}`, {
-        hint: 'where the archive has a newer one only: npm run os-image -- lock',
         cause
       })
     }
@@ -84,7 +126,10 @@ async function fetchPackage(apt: Apt, wanted: LockedPackage, path: string): Prom
     const fetched = join(temporary, file ?? '')
     const digest = await digestOf(fetched)
     if (digest !== wanted.sha256) {
-      throw new ContainerError('BAD_SOURCE', `${wanted.name} has digest ${digest}, not the lock's`)
+      throw new ContainerError(
+        'BAD_SOURCE',
+        `${wanted.name} has digest ${digest}, not ${wanted.sha256}`
+      )
     }
     await rename(fetched, path)
   } finally {
