@@ -3,17 +3,30 @@ import NoiseSecretStream from '@hyperswarm/secret-stream'
 import type { KeyPair } from 'hyperdht'
 import type { SwarmConnection } from 'hyperswarm'
 import { ContainerError } from '../image/errors.ts'
+import { limitFrames } from './frame-limit.ts'
 import { formatPeerAddress, type PeerAddress } from './peer-address.ts'
+import { Places, STRANGER_LIMITS } from './places.ts'
 
 /** A peer that does not shake hands in this time is none. */
 const HANDSHAKE_MS = 5_000
-/** Of peers that came by themselves; each costs some kilobytes. */
-const MAX_ACCEPTED = 256
+/** A handshake's messages have a hundred bytes each. */
+const MOST_HANDSHAKE_BYTES = 4_096
 /** Of the message that opens a handshake in which the initiator knows the other's key (Noise's IK). */
 const KNOWN_KEY_BYTES = 96
 const KEEP_ALIVE_MS = 5_000
 /** A peer of which nothing is heard for so long is gone. */
 const SILENCE_MS = 20_000
+
+/** Of peers that came by themselves; each costs some kilobytes. */
+const MOST_ACCEPTED = 256
+
+export interface DirectPeersOptions {
+  readonly keyPair: KeyPair
+  /** Gets each connection when both sides know of each other. */
+  readonly onConnection: (connection: SwarmConnection) => void
+  /** Whether a peer has shown nothing that tells it from anybody. @default all are strangers */
+  readonly isStranger?: (connection: SwarmConnection) => boolean
+}
 
 /**
  * Connections with peers whose address is known: TCP, and on it the Noise handshake and encryption that
@@ -30,13 +43,15 @@ export class DirectPeers implements AsyncDisposable {
   readonly #streams = new Set<SwarmConnection>()
   readonly #opened = new Set<SwarmConnection>()
   readonly #servers: Server[] = []
-  #accepted = 0
+  readonly #places: Places
+  readonly #isStranger: (connection: SwarmConnection) => boolean
   #isClosed = false
 
-  /** @param onConnection gets each connection when both sides know of each other */
-  constructor(keyPair: KeyPair, onConnection: (connection: SwarmConnection) => void) {
+  constructor({ keyPair, onConnection, isStranger = () => true }: DirectPeersOptions) {
     this.#keyPair = keyPair
     this.#onConnection = onConnection
+    this.#isStranger = isStranger
+    this.#places = new Places({ ...STRANGER_LIMITS, most: MOST_ACCEPTED })
   }
 
   get connections(): ReadonlySet<SwarmConnection> {
@@ -58,15 +73,7 @@ export class DirectPeers implements AsyncDisposable {
    * @throws ContainerError `IO` when it cannot be listened at
    */
   async listen(address: PeerAddress, { known = false } = {}): Promise<number> {
-    const server = createServer((socket) => {
-      if (this.#accepted >= MAX_ACCEPTED || this.#isClosed) {
-        socket.destroy()
-        return
-      }
-      this.#accepted++
-      socket.once('close', () => this.#accepted--)
-      void this.#accept(socket, known)
-    })
+    const server = createServer((socket) => void this.#accept(socket, known))
     try {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
@@ -121,6 +128,7 @@ export class DirectPeers implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
+    this.#places[Symbol.dispose]()
     for (const stream of this.#streams) stream.destroy()
     for (const socket of this.#sockets) socket.destroy()
     for (const server of this.#servers) {
@@ -130,15 +138,32 @@ export class DirectPeers implements AsyncDisposable {
   }
 
   async #accept(socket: Socket, known: boolean): Promise<void> {
-    this.#sockets.add(socket)
-    socket.once('close', () => this.#sockets.delete(socket))
     socket.on('error', () => {})
+    let stream: SwarmConnection | undefined
+    const leave = this.#places.take({
+      address: socket.remoteAddress ?? '',
+      isStranger: () => stream === undefined || this.#isStranger(stream),
+      traffic: () => socket.bytesRead + socket.bytesWritten,
+      sendAway: () => (stream ?? socket).destroy()
+    })
+    if (leave === undefined || this.#isClosed) {
+      leave?.()
+      socket.destroy()
+      return
+    }
+    this.#sockets.add(socket)
+    socket.once('close', () => {
+      leave()
+      this.#sockets.delete(socket)
+    })
+    // Of all that it takes until both know each other.
     const timer = setTimeout(() => socket.destroy(), HANDSHAKE_MS)
-    const length = await firstFrameLength(socket)
-    clearTimeout(timer)
+    const length = (await firstFrameLength(socket)) ?? Infinity
     const pattern = length === KNOWN_KEY_BYTES ? 'IK' : 'XX'
-    if (length === undefined || (known && pattern !== 'IK')) socket.destroy()
-    else await this.#shakeHands(socket, false, { pattern })
+    const mayBePeer = length <= MOST_HANDSHAKE_BYTES && (!known || pattern === 'IK')
+    if (mayBePeer) stream = await this.#shakeHands(socket, false, { pattern })
+    else socket.destroy()
+    clearTimeout(timer)
   }
 
   async #shakeHands(
@@ -148,6 +173,7 @@ export class DirectPeers implements AsyncDisposable {
   ): Promise<SwarmConnection | undefined> {
     socket.setNoDelay(true)
     const stream = new NoiseSecretStream(isInitiator, socket, { keyPair: this.#keyPair, ...how })
+    limitFrames(stream, { allows: (bytes) => bytes <= MOST_HANDSHAKE_BYTES })
     this.#streams.add(stream)
     stream.once('close', () => this.#streams.delete(stream))
     stream.on('error', () => {})
@@ -161,6 +187,7 @@ export class DirectPeers implements AsyncDisposable {
         stream.destroy()
         return undefined
       }
+      limitFrames(stream, undefined)
       stream.setKeepAlive(KEEP_ALIVE_MS)
       stream.setTimeout(SILENCE_MS)
       this.#opened.add(stream)

@@ -92,6 +92,8 @@ declare module 'hypercore/lib/replicator.js' {
   /** A log's view of the peer at the other end of one connection. */
   export interface ReplicatingPeer {
     readonly stream: object
+    /** Whether the peer has proven to know the log's key. */
+    readonly remoteOpened: boolean
     /** Requests that have not been answered. */
     readonly inflight: number
     /** Answers that are being verified and stored. */
@@ -121,9 +123,15 @@ declare module 'protomux' {
     protected _safeDestroy(error: Error): void
     /** Of the same, on a channel that is closed. */
     protected _warn(error: Error): void
+    /** Has `notify` make the channel that a peer asks for, of one id or of any. */
+    pair(
+      channels: { readonly protocol: string; readonly id?: Buffer | null },
+      notify: (id: Buffer) => unknown
+    ): void
     /** Null where the stream is destroyed, or has such a channel. */
     createChannel(options: {
       protocol: string
+      id?: Buffer
       messages: readonly { onmessage: (message: Buffer) => void }[]
       onclose?: () => void
     }): Channel | null
@@ -275,6 +283,13 @@ declare module 'hyperdht' {
     /** Other nodes that have answered and are still thought to be there. */
     readonly nodes: { readonly length: number }
     fullyBootstrapped(): Promise<void>
+    lookup(
+      topic: Buffer
+    ): AsyncIterable<{ readonly peers: readonly { readonly publicKey: Buffer }[] }>
+    connect(
+      publicKey: Buffer,
+      options?: { keyPair?: KeyPair }
+    ): import('hyperswarm').SwarmConnection
     address(): { host: string; port: number }
     destroy(options?: { force?: boolean }): Promise<void>
     static bootstrapper(port: number, host: string, options?: DHTOptions): DHT
@@ -300,14 +315,28 @@ declare module 'hyperswarm' {
     readonly rawBytesRead: number
     readonly rawBytesWritten: number
     readonly destroying: boolean
-    readonly rawStream: { readonly remoteHost?: string | null }
+    readonly rawStream: {
+      readonly remoteHost?: string | null
+      readonly remotePort?: number
+      readonly remoteAddress?: string | undefined
+    }
+    /** The multiplexer, once there is one. */
+    readonly userData: unknown
     setTimeout(ms: number): void
+    sendKeepAlive(): void
+  }
+  /** What the swarm knows of a peer. */
+  export interface PeerInfo {
+    readonly publicKey: Buffer
+    readonly topics: readonly Buffer[]
+    /** Whether to connect to it again by itself when a connection has ended. */
+    reconnect(again: boolean): void
   }
   export default class Hyperswarm extends EventEmitter {
     constructor(options: { dht: DHT; keyPair?: KeyPair })
     readonly connections: Set<SwarmConnection>
     readonly connecting: number
-    readonly peers: Map<string, { readonly topics: readonly Buffer[] }>
+    readonly peers: Map<string, PeerInfo>
     readonly dht: DHT
     join(topic: Buffer, options?: { client?: boolean; server?: boolean }): PeerDiscovery
     leave(topic: Buffer): Promise<void>
@@ -355,7 +384,15 @@ declare module '@hyperswarm/secret-stream' {
     readonly rawBytesRead: number
     readonly rawBytesWritten: number
     readonly destroying: boolean
-    readonly rawStream: { readonly remoteHost?: string | null }
+    readonly rawStream: {
+      readonly remoteHost?: string | null
+      readonly remotePort?: number
+      readonly remoteAddress?: string | undefined
+    }
+    readonly userData: unknown
+    /** Gets what arrives, in pieces of any size. */
+    _onrawdata(data: Buffer): void
+    sendKeepAlive(): void
     /** Whether the handshake ended well; stays pending where the stream is destroyed before. */
     readonly opened: Promise<boolean>
     setKeepAlive(ms: number): void

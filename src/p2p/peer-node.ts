@@ -1,15 +1,17 @@
 import Corestore from 'corestore'
 import DHT, { type KeyPair } from 'hyperdht'
 import HypercoreStorage from 'hypercore-storage'
-import Hyperswarm, { type PeerDiscovery, type SwarmConnection } from 'hyperswarm'
+import Hyperswarm, { type PeerDiscovery, type PeerInfo, type SwarmConnection } from 'hyperswarm'
 import { ContainerError } from '../image/errors.ts'
 import { DirectPeers } from './direct-peers.ts'
 import { takesDirectWrites } from './direct-writes.ts'
 import { Invitations } from './invitations.ts'
 import { lookUpPathsAtOnce } from './missing-nodes.ts'
 import type { PeerAddress } from './peer-address.ts'
+import { Places, STRANGER_LIMITS } from './places.ts'
 import { Replications, type ConnectionKind } from './replications.ts'
 import { fullDisk } from './store-error.ts'
+import { Strangers } from './strangers.ts'
 import { pause } from './waiting.ts'
 
 /** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
@@ -59,6 +61,9 @@ export class PeerNode implements AsyncDisposable {
   readonly #swarm: Hyperswarm
   readonly #direct: DirectPeers
   readonly #replications: Replications
+  readonly #strangers = new Strangers()
+  /** Of connections that the swarm made, whoever began. */
+  readonly #places = new Places(STRANGER_LIMITS)
   #guestPort: Promise<number> | undefined
   #listening: PeerAddress | undefined
   readonly #onError: (error: Error) => void
@@ -74,18 +79,24 @@ export class PeerNode implements AsyncDisposable {
     this.storage = options.storage
     this.#swarm = swarm
     this.#onError = (error) => options.onConnectionError?.(error)
-    this.#direct = new DirectPeers(keyPair, (connection) => this.#add(connection, 'direct'))
+    this.#direct = new DirectPeers({
+      keyPair,
+      onConnection: (connection) => this.#add(connection, 'direct'),
+      isStranger: (connection) => this.#strangers.has(connection)
+    })
     const invitations = new Invitations(this.#direct)
     this.#replications = new Replications({
       store,
+      strangers: this.#strangers,
       listeningPort: () => this.#listening && (options.outsidePort ?? this.#listening.port),
       onPort: (connection, port) => void invitations.take(connection, port),
       onError: this.#onError
     })
     // Each drive that looks for its first peer listens.
     swarm.setMaxListeners(0)
-    swarm.on('connection', (connection: SwarmConnection) => {
+    swarm.on('connection', (connection: SwarmConnection, peer: PeerInfo) => {
       this.#add(connection, 'swarm')
+      this.#givePlace(connection, peer)
     })
   }
 
@@ -202,6 +213,7 @@ export class PeerNode implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#places[Symbol.dispose]()
     // Taking announcements back waits for DHT nodes that may be gone; they expire by themselves.
     await Promise.race([this.#swarm.destroy().catch(() => {}), pause(UNANNOUNCE_WAIT_MS)])
     await this.#direct[Symbol.asyncDispose]()
@@ -228,7 +240,24 @@ export class PeerNode implements AsyncDisposable {
       count(connection, this.#closedTraffic)
       if (kind === 'direct') this.#closedTraffic.directBytesRead += connection.rawBytesRead
     })
+    this.#strangers.add(connection)
     this.#replications.add(connection, kind)
+  }
+
+  /** Strangers would take the places of those that this machine wants to connect to: hyperswarm counts all alike. */
+  #givePlace(connection: SwarmConnection, peer: PeerInfo): void {
+    const leave = this.#places.take({
+      address: connection.rawStream.remoteHost ?? '',
+      isStranger: () => this.#strangers.has(connection),
+      traffic: () => connection.rawBytesRead + connection.rawBytesWritten,
+      sendAway: () => {
+        // It may come again, and be found again.
+        peer.reconnect(false)
+        connection.destroy()
+      }
+    })
+    if (leave) connection.once('close', leave)
+    else connection.destroy()
   }
 }
 

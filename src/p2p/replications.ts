@@ -2,6 +2,7 @@ import type Corestore from 'corestore'
 import type { SwarmConnection } from 'hyperswarm'
 import { DirectAddress } from './direct-address.ts'
 import { HandOver } from './hand-over.ts'
+import type { Strangers } from './strangers.ts'
 
 /**
  * A direct peer of which nothing is heard for so long is gone, where the swarm's connection stands by: sooner
@@ -14,6 +15,7 @@ export type ConnectionKind = 'direct' | 'swarm'
 
 export interface ReplicationsOptions {
   readonly store: Corestore
+  readonly strangers: Strangers
   /** Where this machine listens for direct connections, which its peers of the swarm are told. */
   readonly listeningPort: () => number | undefined
   /** A peer of the swarm has told where it listens. */
@@ -79,7 +81,8 @@ export class Replications {
 
   #replicate(connection: SwarmConnection): void {
     this.#replicated.add(connection)
-    const { store, onError } = this.#options
+    const { store, strangers, onError } = this.#options
+    strangers.limitLookUps(connection)
     store.replicate(connection).on('error', onError)
   }
 
