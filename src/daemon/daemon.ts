@@ -78,6 +78,8 @@ export class Daemon implements AsyncDisposable {
       const catalog = await ImageCatalog.load(paths.catalog)
       const node = await PeerNode.open({
         storage: paths.store,
+        identity: paths.swarmIdentity,
+        knownPeers: paths.peers,
         bootstrap,
         listen: listening.listen,
         // One that was not asked for is another each time, so that nothing leads to it from outside.

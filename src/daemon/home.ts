@@ -12,6 +12,10 @@ export interface HomePaths {
   readonly runtime: string
   readonly store: string
   readonly catalog: string
+  /** What peers know this home by; holds a secret. */
+  readonly swarmIdentity: string
+  /** Where peers of images were reached; safe to delete. */
+  readonly peers: string
   /** What publishers remember of their sources; safe to delete. */
   readonly publishCache: string
   readonly daemonLog: string
@@ -46,6 +50,8 @@ export function openHome(home: string): HomePaths {
       runtime,
       store: join(real, 'store'),
       catalog: join(real, 'images.json'),
+      swarmIdentity: join(real, 'swarm-identity.json'),
+      peers: join(real, 'peers'),
       publishCache: join(real, 'publish-cache'),
       daemonLog: join(real, 'daemon.log'),
       daemonLock: join(real, 'daemon.lock'),

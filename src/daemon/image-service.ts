@@ -182,6 +182,7 @@ export class ImageService implements AsyncDisposable {
     await catalog.remove(entry)
     const key = Buffer.from(entry.key, 'hex')
     await purgeDrive(node.store, key)
+    await node.knownPeers?.forget(key)
     await dropMetadata(this.#options, formatKey(key))
     return listing
   }

@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
+import { isAbsolute, relative } from 'node:path'
 import { STDIN } from '../image/archive-stream.ts'
 import type { CleanupStack } from '../image/cleanup-stack.ts'
 import { openDirectory } from '../image/directory-source.ts'
@@ -19,6 +20,8 @@ export interface OpenSourceOptions {
   /** Patterns of paths to leave out; directories only, as is the next. */
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
+  /** Real path of the home, of which a directory around it shows no more than that it is there: it has keys and secrets. */
+  readonly home?: string
   /** Which of a directory's files must be read is known when this has ended; it is scanned until then. */
   readonly recognised?: Promise<unknown>
   /** `os/arch[/variant]` of a container image; images only, as are the next. */
@@ -39,7 +42,7 @@ export async function openSource(
   options: OpenSourceOptions,
   cleanup: CleanupStack
 ): Promise<PublishSource> {
-  const { path, exclude, oneFileSystem, signal } = options
+  const { path, oneFileSystem, signal } = options
   const choice = options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }
   if (isReference(path)) {
     refuseDirectoryOptions(options)
@@ -59,13 +62,14 @@ export async function openSource(
       return openLayers(await findImage(blobs, choice), signal)
     }
     refusePlatform(options)
+    const exclude = [...(options.exclude ?? []), ...(await insideOfHome(path, options.home))]
     const reader = new ReadThread()
     cleanup.defer(() => reader[Symbol.asyncDispose]())
     const source = await openDirectory(path, {
       reader,
       signal,
       xattrsLater: options.recognised !== undefined,
-      ...(exclude ? { exclude } : {}),
+      exclude,
       ...(oneFileSystem ? { oneFileSystem: true } : {})
     })
     if (options.recognised) await source.scanUntil(options.recognised)
@@ -75,6 +79,13 @@ export async function openSource(
   const source = await openArchive(path, { ...choice, signal }, cleanup)
   if (source.kind === 'tar') refusePlatform(options)
   return source
+}
+
+/** What is to be left out so that a home below the source is empty; of a source that is the home, nothing. */
+async function insideOfHome(source: string, home: string | undefined): Promise<string[]> {
+  if (home === undefined) return []
+  const below = relative(await realpath(source).catch(() => source), home)
+  return below === '' || below.startsWith('..') || isAbsolute(below) ? [] : [`${below}/*`]
 }
 
 async function openReference(

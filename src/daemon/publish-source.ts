@@ -85,7 +85,7 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
     cleanup.defer(() => compressors[Symbol.asyncDispose]())
     // Of an update, most files will not be read, which the version before tells.
     const recognised = options.update === undefined ? {} : { recognised: connecting }
-    const source = await openSource({ ...options, ...recognised }, cleanup)
+    const source = await openSource({ ...options, ...recognised, home: paths.home }, cleanup)
     return await publishOpened(source, { ...(await connecting), compressors, paths }, options)
   })
 }

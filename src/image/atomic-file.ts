@@ -40,6 +40,11 @@ export class AtomicFile implements AsyncDisposable {
     }
   }
 
+  /** What tells this file from all others of its file system, copies of it too; it stays when it is moved there. */
+  async inode(): Promise<string> {
+    return String((await this.#file.stat({ bigint: true })).ino)
+  }
+
   /** Overwrites what was written at `position`. @throws ContainerError `DISK_FULL`, `IO` */
   async writeAt(content: Uint8Array, position: number): Promise<void> {
     try {

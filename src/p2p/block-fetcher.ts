@@ -1,4 +1,5 @@
 import type Hypercore from 'hypercore'
+import type { CorePeer } from 'hypercore'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { monotonicMs } from '../image/monotonic-clock.ts'
 import { Hedging } from './hedging.ts'
@@ -19,6 +20,8 @@ const ATTEMPT_MS = 60_000
 /** With no block arriving for so long while some are asked for, the store is looked at. */
 const STALLED_MS = 2_500
 const STALL_CHECK_MS = 500
+/** After so long, other peers are looked for, too. */
+const MISSED_MS = 1_000
 /**
  * Background fetching keeps out of the way of reads that wait: what it has in flight is what a miss
  * queues behind. It starts when nobody has waited for this long, which a starting container never
@@ -77,6 +80,8 @@ export class BlockFetcher {
   readonly #storage: string
   readonly #demanded = new Set<number>()
   readonly #companions = new Set<number>()
+  /** All but companions. */
+  readonly #sought = new Set<number>()
   readonly #closed = sharedController()
   readonly #hedging: Hedging
   readonly #loss = new PeerLoss()
@@ -110,6 +115,14 @@ export class BlockFetcher {
   get wants(): 'now' | 'later' | 'nothing' {
     if (this.#waiting > 0 || (this.#filling > 0 && this.#eager)) return 'now'
     return this.#filling > 0 || this.#fill !== undefined ? 'later' : 'nothing'
+  }
+
+  /** Whether blocks are waited for that no connected peer has, or none has given for a while. */
+  get isShort(): boolean {
+    if (this.#waiting > 0 && performance.now() - this.#lastArrival > MISSED_MS) return true
+    const { peers } = this.#core
+    for (const block of this.#sought) if (!peers.some((peer) => offers(peer, block))) return true
+    return false
   }
 
   has(block: number): boolean {
@@ -235,16 +248,21 @@ export class BlockFetcher {
   }
 
   async #untilFetched(block: number, signal: AbortSignal): Promise<Buffer> {
-    for (;;) {
-      signal.throwIfAborted()
-      try {
-        const found = await untilAborted(this.#attempt(block, signal), signal)
-        if (found) return found
-      } catch (error) {
+    this.#sought.add(block)
+    try {
+      for (;;) {
         signal.throwIfAborted()
-        if (isContainerError(error) || !isTransient(error)) throw error
+        try {
+          const found = await untilAborted(this.#attempt(block, signal), signal)
+          if (found) return found
+        } catch (error) {
+          signal.throwIfAborted()
+          if (isContainerError(error) || !isTransient(error)) throw error
+        }
+        await pause(RETRY_PAUSE_MS, signal)
       }
-      await pause(RETRY_PAUSE_MS, signal)
+    } finally {
+      this.#sought.delete(block)
     }
   }
 
@@ -364,6 +382,10 @@ export class BlockFetcher {
       }
     }
   }
+}
+
+function offers({ remoteContiguousLength, remoteBitfield }: CorePeer, block: number): boolean {
+  return block < remoteContiguousLength || remoteBitfield.get(block)
 }
 
 /** A request that timed out or lost its peer is asked again; a closed or damaged log is not. */

@@ -5,14 +5,11 @@ import { monotonicMs } from '../image/monotonic-clock.ts'
 import { BlockFetcher } from './block-fetcher.ts'
 import { closeDriveCores, openDriveCores, type DriveCores } from './drive-cores.ts'
 import { readManifest } from './image-manifest.ts'
-import { formatPeerAddress, type PeerAddress } from './peer-address.ts'
+import type { PeerAddress } from './peer-address.ts'
 import type { PeerNode } from './peer-node.ts'
+import { PeerSearch, type PeerWants } from './peer-search.ts'
 import { pause, sharedController, untilAborted } from './waiting.ts'
 
-/** How often the DHT is asked again while nobody who has the drive is connected. */
-const LOOK_UP_PAUSES_MS = [500, 1_000, 2_000, 5_000]
-/** The same where nobody waits. */
-const IDLE_LOOK_UP_MS = 60_000
 /** With a peer at hand, how long the newest version is waited for before the local one serves. */
 const FRESHNESS_WAIT_MS = 1_500
 
@@ -33,12 +30,10 @@ export class HeldDrive implements AsyncDisposable {
   readonly #discovery: PeerDiscovery | undefined
   readonly #closed = sharedController()
   readonly #announced: Promise<void>
-  readonly #lookingUp: Promise<void>
+  readonly #search: PeerSearch | undefined
   readonly #stopLooking: () => void = () => {}
   #peerFoundMs: number | undefined
   #peerConnectedMs: number | undefined
-  readonly #peers = new Map<string, PeerAddress>()
-  #announces: boolean
   #opening: Promise<OpenDrive> | undefined
   #open: OpenDrive | undefined
 
@@ -47,8 +42,7 @@ export class HeldDrive implements AsyncDisposable {
     this.secret = options.secret
     this.#node = options.node
     const isReader = options.role === 'reader'
-    this.#announces = !isReader
-    this.#announced = this.#lookingUp = Promise.resolve()
+    this.#announced = Promise.resolve()
     if (options.role === 'alone') return
     if (isReader) {
       this.#stopLooking = options.node.oncePeerFound(discoveryKey(options.key), () => {
@@ -62,13 +56,22 @@ export class HeldDrive implements AsyncDisposable {
     this.#announced = isReader
       ? this.#announceAfterLookUp(this.#discovery)
       : this.#discovery.flushed()
-    if (isReader) this.#lookingUp = this.#lookUp(this.#discovery)
+    if (!isReader) return
+    this.#search = new PeerSearch({
+      node: this.#node,
+      discovery: this.#discovery,
+      key: this.key,
+      wants: () => this.#wants(),
+      connected: () =>
+        this.#open?.cores.blobs.peers.map(({ remotePublicKey }) => remotePublicKey) ?? [],
+      onFound: () => (this.#peerFoundMs ??= monotonicMs()),
+      signal: this.#closed.signal
+    })
   }
 
-  /** Peers that are connected to without the DHT, now and whenever nobody else is there. */
+  /** Peers that are connected to without the DHT, now and whenever nobody else is there; a reader looks for them. */
   addPeers(peers: readonly PeerAddress[]): void {
-    for (const peer of peers) this.#peers.set(formatPeerAddress(peer), peer)
-    this.#dial()
+    this.#search?.addNamed(peers)
   }
 
   /** When the first peer that has it was found, and when it was connected, by `monotonicMs`. */
@@ -114,7 +117,7 @@ export class HeldDrive implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error('the drive was closed'))
     this.#stopLooking()
-    await this.#lookingUp
+    await this.#search?.ended
     this.#open?.fetcher.close()
     await this.#opening?.catch(() => {})
     if (this.#open) await closeDriveCores(this.#open.cores)
@@ -144,42 +147,18 @@ export class HeldDrive implements AsyncDisposable {
   async #announceAfterLookUp(discovery: PeerDiscovery): Promise<void> {
     await discovery.flushed()
     if (this.#closed.signal.aborted) return
-    this.#announces = true
+    this.#search?.announce()
     // The last query is over, so that changing the roles cancels none.
     await discovery.refresh({ client: true, server: true }).catch(() => {})
   }
 
-  /** hyperswarm looks again every ten minutes; somebody who waits wants it sooner. */
-  async #lookUp(discovery: PeerDiscovery): Promise<void> {
-    const { signal } = this.#closed
-    let last = performance.now()
-    for (let round = 0; !signal.aborted; round++) {
-      await pause(LOOK_UP_PAUSES_MS[Math.min(round, LOOK_UP_PAUSES_MS.length - 1)] ?? 0, signal)
-      const wanted = this.#wantsPeers()
-      if (wanted === 'nothing') round = -1
-      else if (
-        !signal.aborted &&
-        (wanted === 'now' || performance.now() - last > IDLE_LOOK_UP_MS)
-      ) {
-        last = performance.now()
-        this.#dial()
-        await discovery.refresh({ client: true, server: this.#announces }).catch(() => {})
-      }
-    }
-  }
-
-  #dial(): void {
-    for (const peer of this.#peers.values()) void this.#dialOne(peer)
-  }
-
-  async #dialOne(peer: PeerAddress): Promise<void> {
-    if (await this.#node.dial(peer)) this.#peerFoundMs ??= monotonicMs()
-  }
-
-  #wantsPeers(): BlockFetcher['wants'] {
-    if (this.#open === undefined) return 'now'
+  #wants(): PeerWants {
+    if (this.#open === undefined) return { urgency: 'now', isShort: false }
     const { cores, fetcher } = this.#open
-    return cores.blobs.peers.length > 0 ? 'nothing' : fetcher.wants
+    if (cores.blobs.peers.length === 0) return { urgency: fetcher.wants, isShort: false }
+    return fetcher.isShort
+      ? { urgency: fetcher.wants, isShort: true }
+      : { urgency: 'nothing', isShort: false }
   }
 }
 

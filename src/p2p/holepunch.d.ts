@@ -21,6 +21,9 @@ declare module 'hypercore' {
     readonly stream: { readonly rawStream: object }
     /** Whether it has told that it has this block. */
     _remoteHasBlock(index: number): boolean
+    /** It has all blocks before this one, and those of the bitfield. */
+    readonly remoteContiguousLength: number
+    readonly remoteBitfield: { get(index: number): boolean }
   }
   /** Reads of the store that are sent off together, once. */
   export interface StoreReads {
@@ -282,6 +285,10 @@ declare module 'hyperdht' {
     readonly destroyed: boolean
     /** Other nodes that have answered and are still thought to be there. */
     readonly nodes: { readonly length: number }
+    /** Resolves when it has its UDP ports, before any node was asked. */
+    bind(): Promise<void>
+    /** Of the socket that others ask; null before that. */
+    localAddress(): { host: string; port: number } | null
     fullyBootstrapped(): Promise<void>
     lookup(
       topic: Buffer
@@ -317,8 +324,8 @@ declare module 'hyperswarm' {
     readonly destroying: boolean
     readonly rawStream: {
       readonly remoteHost?: string | null
-      readonly remotePort?: number
-      readonly remoteAddress?: string | undefined
+      /** Of UDX: packets that came, those too that only acknowledge. */
+      readonly packetsReceived?: number
     }
     /** The multiplexer, once there is one. */
     readonly userData: unknown
@@ -386,8 +393,8 @@ declare module '@hyperswarm/secret-stream' {
     readonly destroying: boolean
     readonly rawStream: {
       readonly remoteHost?: string | null
-      readonly remotePort?: number
-      readonly remoteAddress?: string | undefined
+      /** Of UDX: packets that came, those too that only acknowledge. */
+      readonly packetsReceived?: number
     }
     readonly userData: unknown
     /** Gets what arrives, in pieces of any size. */

@@ -5,10 +5,14 @@ import Hyperswarm, { type PeerDiscovery, type PeerInfo, type SwarmConnection } f
 import { ContainerError } from '../image/errors.ts'
 import { DirectPeers } from './direct-peers.ts'
 import { takesDirectWrites } from './direct-writes.ts'
+import { keyPairOf, readIdentity, writeIdentity, type Identity } from './identity.ts'
 import { Invitations } from './invitations.ts'
+import { KnownPeers, type KnownPeer } from './known-peers.ts'
 import { lookUpPathsAtOnce } from './missing-nodes.ts'
 import type { PeerAddress } from './peer-address.ts'
+import { PeerAddresses } from './peer-addresses.ts'
 import { Places, STRANGER_LIMITS } from './places.ts'
+import { Probes } from './probes.ts'
 import { Replications, type ConnectionKind } from './replications.ts'
 import { fullDisk } from './store-error.ts'
 import { Strangers } from './strangers.ts'
@@ -21,11 +25,17 @@ const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
  * are gone. Here all are there until somebody frees some, and then the store is compacted (`purge.ts`).
  */
 const REWRITTEN_PART = 0
+/** A peer of the swarm of which nothing is heard for so long is gone: both sides send something every five seconds. */
+const SILENCE_MS = 15_000
 const UNANNOUNCE_WAIT_MS = 1_000
 
 export interface PeerNodeOptions {
   /** Directory of the corestore; created when absent. */
   readonly storage: string
+  /** File of what peers know this machine by, made when absent. @default others each time */
+  readonly identity?: string
+  /** Directory where it is kept at which addresses an image's peers were reached. @default nowhere */
+  readonly knownPeers?: string
   /** `host:port` of a private DHT's bootstrap nodes; undefined for the public DHT. */
   readonly bootstrap: readonly string[] | undefined
   /**
@@ -58,15 +68,20 @@ export class PeerNode implements AsyncDisposable {
   readonly store: Corestore
   /** Directory of the store. */
   readonly storage: string
+  readonly knownPeers: KnownPeers | undefined
   readonly #swarm: Hyperswarm
   readonly #direct: DirectPeers
   readonly #replications: Replications
+  readonly #probes = new Probes()
   readonly #strangers = new Strangers()
   /** Of connections that the swarm made, whoever began. */
   readonly #places = new Places(STRANGER_LIMITS)
   #guestPort: Promise<number> | undefined
   #listening: PeerAddress | undefined
   readonly #onError: (error: Error) => void
+  readonly #options: PeerNodeOptions
+  /** Where peers have said that they listen. */
+  readonly #addresses = new PeerAddresses()
   readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0, directBytesRead: 0 }
 
   private constructor(
@@ -76,7 +91,10 @@ export class PeerNode implements AsyncDisposable {
     options: PeerNodeOptions
   ) {
     this.store = store
+    this.#options = options
     this.storage = options.storage
+    this.knownPeers =
+      options.knownPeers === undefined ? undefined : new KnownPeers(options.knownPeers)
     this.#swarm = swarm
     this.#onError = (error) => options.onConnectionError?.(error)
     this.#direct = new DirectPeers({
@@ -89,12 +107,16 @@ export class PeerNode implements AsyncDisposable {
       store,
       strangers: this.#strangers,
       listeningPort: () => this.#listening && (options.outsidePort ?? this.#listening.port),
-      onPort: (connection, port) => void invitations.take(connection, port),
+      onPort: (connection, port) => {
+        this.#addresses.note(connection, port)
+        void invitations.take(connection, port)
+      },
       onError: this.#onError
     })
     // Each drive that looks for its first peer listens.
     swarm.setMaxListeners(0)
     swarm.on('connection', (connection: SwarmConnection, peer: PeerInfo) => {
+      connection.setTimeout(SILENCE_MS)
       this.#add(connection, 'swarm')
       this.#givePlace(connection, peer)
     })
@@ -131,11 +153,17 @@ export class PeerNode implements AsyncDisposable {
     // On a private network nobody is behind a NAT and every peer can answer for the DHT. Left to
     // guess, peers on a flat network go
     // half-open; hyperswarm does not forward `firewalled`, so the DHT is made here.
-    const dht = bootstrap ? new DHT({ bootstrap, firewalled: false, ephemeral: false }) : new DHT()
-    const keyPair: KeyPair = DHT.keyPair()
+    const identity = await readIdentity(options.identity)
+    const port = identity.udpPort
+    const dht = new DHT({
+      ...(port !== undefined && { port }),
+      ...(bootstrap && { bootstrap, firewalled: false, ephemeral: false })
+    })
+    const keyPair = keyPairOf(identity)
     const node = new PeerNode(store, new Hyperswarm({ dht, keyPair }), keyPair, options)
     try {
-      await node.#listen(options.listen)
+      await node.#listen(options.listen, identity.tcpPort)
+      await node.#keepIdentity(identity)
     } catch (error) {
       await node[Symbol.asyncDispose]()
       throw error
@@ -155,6 +183,31 @@ export class PeerNode implements AsyncDisposable {
    */
   dial(peer: PeerAddress): Promise<boolean> {
     return this.#direct.dial(peer)
+  }
+
+  /**
+   * Connects to a peer whose key is known, at an address where it was, unless it is connected by TCP already.
+   *
+   * @returns whether it is now
+   */
+  async dialKnown(peer: KnownPeer): Promise<boolean> {
+    const publicKey = Buffer.from(peer.publicKey, 'hex')
+    if (this.#direct.has(publicKey)) return true
+    const connection = await this.#direct.dialKnown(peer, publicKey)
+    if (connection) this.#addresses.put(peer)
+    return connection !== undefined
+  }
+
+  /** Has connections with a peer end that lead nowhere; called again and again while something is missed from it. */
+  probe(publicKey: Buffer): void {
+    for (const connection of this.#swarm.connections) {
+      if (connection.remotePublicKey.equals(publicKey)) this.#probes.look(connection)
+    }
+  }
+
+  /** Where a peer can be connected to without the DHT, if that is known. */
+  addressOf(publicKey: Buffer): KnownPeer | undefined {
+    return this.#addresses.get(publicKey)
   }
 
   /**
@@ -221,17 +274,37 @@ export class PeerNode implements AsyncDisposable {
     await this.store.close()
   }
 
-  async #listen(listen: PeerNodeOptions['listen']): Promise<void> {
+  /** @param before the port of the last time, where peers look for it first */
+  async #listen(listen: PeerNodeOptions['listen'], before: number | undefined): Promise<void> {
     if (listen === undefined) return
-    const address = listen === 'known' ? { host: '0.0.0.0', port: 0 } : listen
-    try {
-      const port = await this.#direct.listen(address, { known: listen === 'known' })
-      this.#listening = { host: address.host, port }
-    } catch (error) {
-      if (listen !== 'known') throw error
-      // Nobody asked for it: the swarm does without.
-      this.#onError(error as Error)
+    if (listen !== 'known') {
+      this.#listening = { ...listen, port: await this.#direct.listen(listen) }
+      return
     }
+    const host = '0.0.0.0'
+    for (const port of [...(before === undefined ? [] : [before]), 0]) {
+      try {
+        this.#listening = { host, port: await this.#direct.listen({ host, port }, { known: true }) }
+        return
+      } catch (error) {
+        // Nobody asked for it: the swarm does without.
+        this.#onError(error as Error)
+      }
+    }
+  }
+
+  /** Keeps what peers know this node by, where that is to be kept and is not what it was. */
+  async #keepIdentity(before: Identity): Promise<void> {
+    const { identity: path } = this.#options
+    if (path === undefined) return
+    await this.#swarm.dht.bind()
+    const now = {
+      seed: before.seed,
+      tcpPort: this.#listening?.port ?? before.tcpPort,
+      udpPort: this.#swarm.dht.localAddress()?.port
+    }
+    const isKept = now.tcpPort === before.tcpPort && now.udpPort === before.udpPort
+    if (!isKept) await writeIdentity(path, now)
   }
 
   #add(connection: SwarmConnection, kind: ConnectionKind): void {

@@ -10,6 +10,9 @@ import type { Strangers } from './strangers.ts'
  */
 const SILENCE_MS = 10_000
 
+/** Two peers that dial each other at the same time do it within so long; later, one of them has lost the connection. */
+const TOGETHER_MS = 10_000
+
 /** How a connection came about. */
 export type ConnectionKind = 'direct' | 'swarm'
 
@@ -27,8 +30,8 @@ export interface ReplicationsOptions {
  * Whether a direct connection takes the place of another with the same peer. Who connects anew has lost
  * the old one, or will when it notices; where each connected to the other, both sides keep the same one.
  */
-function replaces(connection: SwarmConnection, before: SwarmConnection): boolean {
-  if (connection.isInitiator === before.isInitiator) return true
+function replaces(connection: SwarmConnection, before: SwarmConnection, ageMs: number): boolean {
+  if (connection.isInitiator === before.isInitiator || ageMs > TOGETHER_MS) return true
   const isFirst = Buffer.compare(connection.publicKey, connection.remotePublicKey) < 0
   return connection.isInitiator === isFirst
 }
@@ -41,6 +44,7 @@ function replaces(connection: SwarmConnection, before: SwarmConnection): boolean
 export class Replications {
   readonly #options: ReplicationsOptions
   readonly #byPeer = new Map<string, Map<ConnectionKind, SwarmConnection>>()
+  readonly #since = new WeakMap<SwarmConnection, number>()
   readonly #replicated = new WeakSet<SwarmConnection>()
   readonly #addresses = new WeakMap<SwarmConnection, DirectAddress>()
 
@@ -53,11 +57,12 @@ export class Replications {
     const connections = this.#byPeer.get(peer) ?? new Map<ConnectionKind, SwarmConnection>()
     this.#byPeer.set(peer, connections)
     const before = connections.get(kind)
-    if (before && kind === 'direct' && !replaces(connection, before)) {
+    if (before && kind === 'direct' && !replaces(connection, before, this.#ageMs(before))) {
       connection.destroy()
       return
     }
     connections.set(kind, connection)
+    this.#since.set(connection, performance.now())
     connection.once('close', () => {
       if (connections.get(kind) === connection) connections.delete(kind)
       if (connections.size === 0) this.#byPeer.delete(peer)
@@ -65,6 +70,10 @@ export class Replications {
     })
     if (kind === 'direct') before?.destroy()
     this.#replicateBest(connections)
+  }
+
+  #ageMs(connection: SwarmConnection): number {
+    return performance.now() - (this.#since.get(connection) ?? performance.now())
   }
 
   #replicateBest(connections: ReadonlyMap<ConnectionKind, SwarmConnection>): void {
