@@ -7,9 +7,14 @@ export function median(values: readonly number[]): number {
   return (low + high) / 2
 }
 
-/** The value that 95 % of the values do not exceed (nearest rank). @throws RangeError without values */
+/** {@link percentile} of 95 %. */
 export function p95(values: readonly number[]): number {
-  const value = values.toSorted((a, b) => a - b)[Math.ceil(values.length * 0.95) - 1]
+  return percentile(values, 95)
+}
+
+/** The value that so many per cent of the values do not exceed (nearest rank). @throws RangeError without values */
+export function percentile(values: readonly number[], perCent: number): number {
+  const value = values.toSorted((a, b) => a - b)[Math.ceil((values.length * perCent) / 100) - 1]
   if (value === undefined) throw new RangeError('no values')
   return value
 }

@@ -125,8 +125,9 @@ export class PeerSearch {
   async #note(): Promise<void> {
     const { node, key, connected } = this.#options
     if (node.knownPeers === undefined) return
-    const now = connected().flatMap((publicKey) => node.addressOf(publicKey) ?? [])
+    // With one peer there may be two connections.
+    const now = new Set(connected().flatMap((publicKey) => node.addressOf(publicKey) ?? []))
     // It is no loss but of time.
-    this.#known = await node.knownPeers.note(key, now, this.#known).catch(() => this.#known)
+    this.#known = await node.knownPeers.note(key, [...now], this.#known).catch(() => this.#known)
   }
 }

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdirSync, realpathSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
@@ -16,7 +17,7 @@ export const WAYS = ['read', 'map', 'walk'] as const
 const FILE_BYTES = 4 * 1024 * 1024
 const BEFORE_MS = 400
 const AFTER_MS = 1_500
-const POLL_MS = 10
+const POLL_MS = 5
 
 export type Way = (typeof WAYS)[number]
 
@@ -71,16 +72,22 @@ export async function* restarts(options: RestartsOptions): AsyncGenerator<Stall[
   const users = WAYS.map((way) => new User(way, directory, source))
   try {
     for (let round = 0; round < rounds; round++) {
+      const killed = whose === 'reader' ? reader : publisher
+      const { pid } = await killed.json<{ pid: number }>('daemon', 'status')
       for (const user of users) user.begin(nameOf(round))
       await sleep(BEFORE_MS)
-      const killed = whose === 'reader' ? reader : publisher
-      const killedMs = await kill(killed)
+      process.kill(pid, 'SIGKILL')
+      const killedMs = monotonicMs()
       // Who reads starts the daemon again; a publisher's is started by whoever looks after it.
-      if (whose === 'publisher') await publisher.ok('daemon', 'start')
-      else while ((await reader.run('daemon', 'status')).exitCode !== 0) await sleep(POLL_MS)
+      const starting = whose === 'publisher' ? publisher.ok('daemon', 'start') : undefined
+      // What was killed is still there for a moment.
+      for (const wanted of [false, true]) {
+        while ((await answers(socketOf(sandbox, killed))) !== wanted) await sleep(POLL_MS)
+      }
       const servesMs = monotonicMs()
       await sleep(AFTER_MS)
       yield await Promise.all(users.map((user) => user.end(killedMs, servesMs)))
+      await starting
     }
   } finally {
     for (const user of users) await user[Symbol.asyncDispose]()
@@ -92,11 +99,20 @@ function nameOf(round: number): string {
   return `round-${round}`
 }
 
-/** @returns when, by `monotonicMs` */
-async function kill(machine: Machine): Promise<number> {
-  const { pid } = await machine.json<{ pid: number }>('daemon', 'status')
-  process.kill(pid, 'SIGKILL')
-  return monotonicMs()
+function socketOf({ directory }: Sandbox, { home }: Machine): string {
+  const id = createHash('sha256').update(realpathSync(home)).digest('hex').slice(0, 12)
+  return join(directory, 'run', id, 'daemon.sock')
+}
+
+/** Whether a daemon listens there; one that was killed leaves its socket. */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path, () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
 }
 
 /** A process that uses the image in one way. */
