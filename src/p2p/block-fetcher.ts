@@ -232,7 +232,7 @@ export class BlockFetcher {
     const what = `block ${ask.block}`
     if (sinceMs === undefined) return peerDeadline(parent, timeoutMs, what)
     const isThere = (block: number): boolean =>
-      this.#core.peers.some((peer) => peer._remoteHasBlock(block))
+      this.#core.peers.some((peer) => offers(peer, block))
     return lossDeadline(parent, timeoutMs, what, () => this.#loss.lostSinceMs(ask, isThere))
   }
 

@@ -19,8 +19,6 @@ declare module 'hypercore' {
   export interface CorePeer {
     remotePublicKey: Buffer
     readonly stream: { readonly rawStream: object }
-    /** Whether it has told that it has this block. */
-    _remoteHasBlock(index: number): boolean
     /** It has all blocks before this one, and those of the bitfield. */
     readonly remoteContiguousLength: number
     readonly remoteBitfield: { get(index: number): boolean }
