@@ -17,6 +17,8 @@ export interface CommandStreams {
 }
 
 const O_CLOEXEC = 0o2_000_000
+const F_SETPIPE_SZ = 1031
+const PIPE_BYTES = 1024 * 1024
 const FIONREAD = 0x541b
 const DRAIN_POLL_MS = 2
 
@@ -78,13 +80,11 @@ function copyInput(descriptor: number): () => void {
 class Output {
   readonly #descriptor: number
   readonly #socket: Socket
-  #ended = false
 
   /** @param target 1 or 2; 0 forgets what comes */
   constructor(descriptor: number, target: number) {
     this.#descriptor = descriptor
     this.#socket = new Socket({ fd: descriptor, readable: true, writable: false })
-    this.#socket.once('close', () => (this.#ended = true))
     const stream = target === 1 ? process.stdout : process.stderr
     if (target === 0) this.#socket.resume()
     else this.#socket.pipe(stream, { end: false })
@@ -95,7 +95,8 @@ class Output {
   /** What the command started may still have the pipe open, so its end is nothing to wait for. */
   async finish(): Promise<void> {
     const waiting = Buffer.alloc(4)
-    while (!this.#ended) {
+    // Once it is destroyed, the descriptor may be another file's.
+    while (!this.#socket.destroyed) {
       const { ioctl } = kernelCalls()
       checked('ask a pipe', ioctl(this.#descriptor, FIONREAD, 'uint8_t *', waiting))
       if (waiting.readInt32LE() === 0 && this.#socket.readableLength === 0) break
@@ -108,6 +109,10 @@ class Output {
 
 function openPipe(): [readEnd: number, writeEnd: number] {
   const ends = Buffer.alloc(8)
-  checked('make a pipe', kernelCalls().pipe2(ends, O_CLOEXEC))
-  return [ends.readInt32LE(0), ends.readInt32LE(4)]
+  const { pipe2, fcntl } = kernelCalls()
+  checked('make a pipe', pipe2(ends, O_CLOEXEC))
+  const [readEnd, writeEnd] = [ends.readInt32LE(0), ends.readInt32LE(4)]
+  // Fewer turns for whoever sends much; the kernel may refuse.
+  fcntl(writeEnd, F_SETPIPE_SZ, 'int', PIPE_BYTES)
+  return [readEnd, writeEnd]
 }
