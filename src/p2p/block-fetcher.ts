@@ -1,9 +1,9 @@
 import type Hypercore from 'hypercore'
-import type { CorePeer } from 'hypercore'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { monotonicMs } from '../image/monotonic-clock.ts'
 import { Hedging } from './hedging.ts'
 import { lossDeadline, PeerLoss, type Ask } from './peer-loss.ts'
+import { lackOffer } from './offers.ts'
 import { fullDisk, lacksRoom } from './store-error.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from './waiting.ts'
 
@@ -120,9 +120,7 @@ export class BlockFetcher {
   /** Whether blocks are waited for that no connected peer has, or none has given for a while. */
   get isShort(): boolean {
     if (this.#waiting > 0 && performance.now() - this.#lastArrival > MISSED_MS) return true
-    const { peers } = this.#core
-    for (const block of this.#sought) if (!peers.some((peer) => offers(peer, block))) return true
-    return false
+    return lackOffer(this.#core, this.#sought)
   }
 
   has(block: number): boolean {
@@ -231,8 +229,7 @@ export class BlockFetcher {
     if (timeoutMs === undefined) return { signal: parent, clear: () => {} }
     const what = `block ${ask.block}`
     if (sinceMs === undefined) return peerDeadline(parent, timeoutMs, what)
-    const isThere = (block: number): boolean =>
-      this.#core.peers.some((peer) => offers(peer, block))
+    const isThere = (block: number): boolean => !lackOffer(this.#core, [block])
     return lossDeadline(parent, timeoutMs, what, () => this.#loss.lostSinceMs(ask, isThere))
   }
 
@@ -382,10 +379,6 @@ export class BlockFetcher {
       }
     }
   }
-}
-
-function offers({ remoteContiguousLength, remoteBitfield }: CorePeer, block: number): boolean {
-  return block < remoteContiguousLength || remoteBitfield.get(block)
 }
 
 /** A request that timed out or lost its peer is asked again; a closed or damaged log is not. */

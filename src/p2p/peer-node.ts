@@ -11,11 +11,11 @@ import { KnownPeers, type KnownPeer } from './known-peers.ts'
 import { lookUpPathsAtOnce } from './missing-nodes.ts'
 import type { PeerAddress } from './peer-address.ts'
 import { PeerAddresses } from './peer-addresses.ts'
-import { Places, STRANGER_LIMITS } from './places.ts'
 import { Probes } from './probes.ts'
 import { Replications, type ConnectionKind } from './replications.ts'
 import { fullDisk } from './store-error.ts'
 import { Strangers } from './strangers.ts'
+import { SwarmPlaces } from './swarm-places.ts'
 import { pause } from './waiting.ts'
 
 /** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
@@ -74,8 +74,7 @@ export class PeerNode implements AsyncDisposable {
   readonly #replications: Replications
   readonly #probes = new Probes()
   readonly #strangers = new Strangers()
-  /** Of connections that the swarm made, whoever began. */
-  readonly #places = new Places(STRANGER_LIMITS)
+  readonly #places = new SwarmPlaces(this.#strangers)
   #guestPort: Promise<number> | undefined
   #listening: PeerAddress | undefined
   readonly #onError: (error: Error) => void
@@ -118,7 +117,7 @@ export class PeerNode implements AsyncDisposable {
     swarm.on('connection', (connection: SwarmConnection, peer: PeerInfo) => {
       connection.setTimeout(SILENCE_MS)
       this.#add(connection, 'swarm')
-      this.#givePlace(connection, peer)
+      this.#places.give(connection, peer)
     })
   }
 
@@ -315,22 +314,6 @@ export class PeerNode implements AsyncDisposable {
     })
     this.#strangers.add(connection)
     this.#replications.add(connection, kind)
-  }
-
-  /** Strangers would take the places of those that this machine wants to connect to: hyperswarm counts all alike. */
-  #givePlace(connection: SwarmConnection, peer: PeerInfo): void {
-    const leave = this.#places.take({
-      address: connection.rawStream.remoteHost ?? '',
-      isStranger: () => this.#strangers.has(connection),
-      traffic: () => connection.rawBytesRead + connection.rawBytesWritten,
-      sendAway: () => {
-        // It may come again, and be found again.
-        peer.reconnect(false)
-        connection.destroy()
-      }
-    })
-    if (leave) connection.once('close', leave)
-    else connection.destroy()
   }
 }
 

@@ -43,7 +43,7 @@ export interface PeerSearchOptions {
  */
 export class PeerSearch {
   /** When both loops have ended, after the signal. */
-  readonly ended: Promise<void>
+  readonly ended: Promise<unknown>
   readonly #options: PeerSearchOptions
   readonly #named = new Map<string, PeerAddress>()
   #known: readonly KnownPeer[] = []
@@ -51,7 +51,7 @@ export class PeerSearch {
 
   constructor(options: PeerSearchOptions) {
     this.#options = options
-    this.ended = Promise.all([this.#dialing(), this.#lookingUp()]).then(() => {})
+    this.ended = Promise.all([this.#dialing(), this.#lookingUp()])
   }
 
   /** From now on, the DHT is told of this machine, too. */

@@ -59,10 +59,6 @@ export class Places implements Disposable {
     this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
-  get size(): number {
-    return this.#taken.size
-  }
-
   /**
    * Gives a peer a place, for which another may have to go.
    *

@@ -31,18 +31,18 @@ const memcpy = libc.func('void *memcpy(_Out_ uint8_t *, void *, size_t)') as (
   ...args: unknown[]
 ) => unknown
 
-let current = ''
-let uses = 0
+let told: AbortController | undefined
 
 for await (const line of createInterface({ input: process.stdin })) {
-  current = line
-  if (line !== '') void use(line)
+  told?.abort()
+  told = new AbortController()
+  if (line !== '') void use(line, told.signal)
 }
 
-async function use(directory: string): Promise<void> {
-  uses = 0
+async function use(directory: string, signal: AbortSignal): Promise<void> {
+  let uses = 0
   const one = way === 'walk' ? walker() : toucher(directory)
-  while (current === directory) {
+  while (!signal.aborted) {
     const from = monotonicMs()
     try {
       one()
@@ -59,7 +59,7 @@ async function use(directory: string): Promise<void> {
 }
 
 function tell(what: Touched): void {
-  console.log(JSON.stringify(what))
+  process.stdout.write(`${JSON.stringify(what)}\n`)
 }
 
 /** One piece of the files each time, in any order. */
