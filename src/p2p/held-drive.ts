@@ -155,7 +155,13 @@ export class HeldDrive implements AsyncDisposable {
   #wants(): PeerWants {
     if (this.#open === undefined) return { urgency: 'now', isShort: false }
     const { cores, fetcher } = this.#open
-    if (cores.blobs.peers.length === 0) return { urgency: fetcher.wants, isShort: false }
+    const { peers, contiguousLength, length } = cores.blobs
+    if (peers.length === 0) {
+      // A mirror is read by nobody here, and wants what it lacks.
+      const isToFill = this.secret === undefined && contiguousLength < length
+      const urgency = fetcher.wants === 'nothing' && isToFill ? 'later' : fetcher.wants
+      return { urgency, isShort: false }
+    }
     return fetcher.isShort
       ? { urgency: fetcher.wants, isShort: true }
       : { urgency: 'nothing', isShort: false }
