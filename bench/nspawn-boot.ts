@@ -10,9 +10,10 @@ import {
   removeCgroups
 } from '../src/boot/cgroup.ts'
 import { planNspawn } from '../src/boot/nspawn-plan.ts'
+import { NotifySocket } from '../src/boot/notify-socket.ts'
 import { preparePropagation, startNspawn, waitForLeader } from '../src/boot/nspawn-process.ts'
 import { waitForExit } from '../src/boot/process-table.ts'
-import { waitUntilReady } from '../src/boot/readiness.ts'
+import { NspawnNotices } from '../src/boot/readiness.ts'
 import { killContainer } from '../src/boot/stop-control.ts'
 
 const NAME = 'bench-peer'
@@ -20,7 +21,7 @@ const EXIT_TIMEOUT_MS = 10_000
 
 /**
  * What `boot` is compared with: systemd-nspawn on the directory itself, with the flags, the cgroups
- * and the question for readiness that `boot` uses. An overlay keeps the directory as it is; it is
+ * and the wait for readiness of `boot`. An overlay keeps the directory as it is; it is
  * mounted before the clock starts.
  *
  * @param beforeClock done last before the clock starts
@@ -42,9 +43,11 @@ export async function bootDirectly(
     const command = planNspawn({ ...flags, root: merged ?? '', console: 'pipe' })
     await beforeClock()
     const started = performance.now()
-    const nspawn = await startNspawn(inCgroups(cgroups, command), 'ignore', {})
+    using notify = NotifySocket.open(join(directory, 'notify'))
+    const nspawn = await startNspawn(inCgroups(cgroups, command), 'ignore', {}, notify.path)
     const leader = await waitForLeader(nspawn)
-    const word = leader && (await waitUntilReady(leader, new AbortController().signal))
+    const notices = new NspawnNotices(notify, nspawn.identity)
+    const word = await notices.ready(new AbortController().signal)
     const elapsedMs = performance.now() - started
     if (leader) await killContainer({ mode: 'boot', leader, cgroups })
     await waitForExit(nspawn.identity, EXIT_TIMEOUT_MS)

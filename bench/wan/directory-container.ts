@@ -12,9 +12,10 @@ import {
   removeCgroups
 } from '../../src/boot/cgroup.ts'
 import { planNspawn } from '../../src/boot/nspawn-plan.ts'
+import { NotifySocket } from '../../src/boot/notify-socket.ts'
 import { preparePropagation, startNspawn, waitForLeader } from '../../src/boot/nspawn-process.ts'
 import { waitForExit } from '../../src/boot/process-table.ts'
-import { waitUntilReady } from '../../src/boot/readiness.ts'
+import { NspawnNotices } from '../../src/boot/readiness.ts'
 import { killContainer } from '../../src/boot/stop-control.ts'
 import type { Workload } from '../workloads/workload.ts'
 import { nowMs } from './clock.ts'
@@ -78,7 +79,9 @@ async function run(
   const flags = { root, machine: NAME, hostname: NAME, payload, console: 'pipe' as const }
   const command = [...host.prefix, ...inCgroups(cgroups, planNspawn(flags))]
   const output = ready.by === 'output' ? 'pipe' : 'ignore'
-  const nspawn = await startNspawn(command, ['ignore', output, 'ignore'], {})
+  using notify = NotifySocket.open(`${root}.notify`)
+  const nspawn = await startNspawn(command, ['ignore', output, 'ignore'], {}, notify.path)
+  const notices = new NspawnNotices(notify, nspawn.identity)
   const marked =
     ready.by === 'output' ? markerIn(nspawn.child.stdout as Readable, ready.marker) : undefined
   const late = new AbortController()
@@ -86,7 +89,7 @@ async function run(
   const timeout = sleep(READY_TIMEOUT_MS, undefined, { signal: late.signal }).catch(() => undefined)
   const leader = await waitForLeader(nspawn)
   const systemd = async (): Promise<number | undefined> =>
-    leader && (await waitUntilReady(leader, late.signal)) ? nowMs() : undefined
+    (await notices.ready(late.signal)) ? nowMs() : undefined
   try {
     const watched = marked ?? probe?.answered ?? systemd()
     const readyAt = await Promise.race([watched, ended, timeout])

@@ -20,8 +20,10 @@ import type { StartingMounter } from './starting-mounter.ts'
 
 export interface BootDetachedOptions {
   readonly container: ContainerOptions
-  /** `running`: its PID 1 runs. `ready`: systemd inside says so too. @default 'running' */
+  /** `running`: its PID 1 runs. `ready`: its init says that it is up, or its command runs. @default 'running' */
   readonly wait?: 'running' | 'ready'
+  /** How long it may take from its PID 1 to ready; it goes on then. @default as long as it runs */
+  readonly waitTimeoutMs?: number
   readonly onState?: (state: ContainerState) => void
   /** Aborting before the wait is over stops and undoes the container. */
   readonly signal?: AbortSignal
@@ -35,7 +37,8 @@ const STATUS_DESCRIPTOR = 3
  * kept once its PID 1 ran.
  *
  * @throws ContainerError whatever kept it from running; nothing is left then, but what a container had
- *   or has written. `BOOT_FAILED` also when it ended before it was ready
+ *   or has written. `BOOT_FAILED` also when it ended before it was ready. `TIMEOUT` when it is not ready
+ *   in time, and goes on
  */
 export async function bootDetached(options: BootDetachedOptions): Promise<ContainerState> {
   requireRoot('run a container')
@@ -53,7 +56,7 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
  * @returns undefined where it never began for the flags that it was given; the next has none
  */
 async function runDetached(
-  { container, wait = 'running', onState, signal }: BootDetachedOptions,
+  { container, wait = 'running', waitTimeoutMs, onState, signal }: BootDetachedOptions,
   mounter: Promise<MounterGreeting> | undefined
 ): Promise<ContainerState | undefined> {
   const child = startService('runner')
@@ -64,7 +67,11 @@ async function runDetached(
   exited.catch(() => {})
   const abort = (): void => void child.kill('SIGTERM')
   signal?.addEventListener('abort', abort, { once: true })
+  /** The container's name, once its PID 1 runs. */
   let started: string | undefined
+  let timer: NodeJS.Timeout | undefined
+  let onLate = (): void => {}
+  const late = new Promise<'late'>((resolve) => (onLate = () => resolve('late')))
   const status = child.stdio[STATUS_DESCRIPTOR] as Readable
   try {
     const { stdin } = child
@@ -73,10 +80,14 @@ async function runDetached(
     const request: DetachedRequest = { container, hasMounter: mounter !== undefined }
     writeJsonLine(stdin, request)
     if (mounter) void tellOfMounter(stdin, mounter)
-    const state = await waitFor(status, wait, (state) => {
-      started = state.leader === undefined ? undefined : state.name
+    const told = waitFor(status, wait, (state) => {
+      if (state.leader !== undefined && started === undefined) {
+        started = state.name
+        if (waitTimeoutMs !== undefined) timer = setTimeout(onLate, waitTimeoutMs)
+      }
       onState?.(state)
     })
+    const state = await Promise.race([told, late])
     if (state === undefined) {
       await exited
       if (!isAborted(signal) && refusedFlags(child)) return undefined
@@ -85,7 +96,7 @@ async function runDetached(
     const keep: DetachedKeep = { keep: true }
     writeJsonLine(stdin, keep)
     stdin.end()
-    return state
+    if (state !== 'late') return state
   } catch (error) {
     // The runner cleans up after what it told of; then it is gone.
     child.stdin?.destroy()
@@ -96,7 +107,17 @@ async function runDetached(
     signal?.removeEventListener('abort', abort)
     status.destroy()
     child.unref()
+    clearTimeout(timer)
   }
+  throw new ContainerError(
+    'TIMEOUT',
+    `container ${started} runs, but has not said that it is ready`,
+    {
+      hint:
+        'it goes on; an init that is not systemd may never say so, and runs without --wait ready; ' +
+        `see what it does: dat-container logs ${started}`
+    }
+  )
 }
 
 /** Never rejects: what is wrong with the mounter, the runner says. */

@@ -1,5 +1,6 @@
 import { basename } from 'node:path'
 import { cgroupsOf, killCgroups } from './cgroup.ts'
+import type { NotifySocket } from './notify-socket.ts'
 import { findLeader, waitForLeader, type NspawnProcess } from './nspawn-process.ts'
 import {
   childrenOf,
@@ -9,10 +10,13 @@ import {
   waitForExit,
   type ProcessIdentity
 } from './process-table.ts'
+import { NspawnNotices } from './readiness.ts'
 import { killContainer, type StopTarget } from './stop-control.ts'
 
 export interface ContainerProcessOptions {
   readonly nspawn: NspawnProcess
+  /** Where that nspawn tells of the container. */
+  readonly notify: NotifySocket
   readonly mode: StopTarget['mode']
   /** Cgroups that were made for it; empty where a scope unit of systemd has that job. */
   readonly cgroups: readonly string[]
@@ -28,10 +32,12 @@ const EXIT_TIMEOUT_MS = 10_000
 /** A started systemd-nspawn and the PID 1 below it, which changes when the container reboots. */
 export class ContainerProcess {
   readonly #options: ContainerProcessOptions
+  readonly notices: NspawnNotices
   #leader: ProcessIdentity | undefined
 
   constructor(options: ContainerProcessOptions) {
     this.#options = options
+    this.notices = new NspawnNotices(options.notify, options.nspawn.identity)
   }
 
   get nspawn(): NspawnProcess {
@@ -42,10 +48,16 @@ export class ContainerProcess {
     return this.nspawn.exited
   }
 
-  /** Waits for PID 1; undefined when nspawn ended without. */
+  /** Waits for PID 1, which may have ended meanwhile; undefined when nspawn ended without. */
   async started(): Promise<ProcessIdentity | undefined> {
-    this.#leader = await waitForLeader(this.nspawn)
+    this.#leader = (await waitForLeader(this.nspawn)) ?? this.#endedLeader()
     return this.#leader
+  }
+
+  /** One that was gone before anybody looked. No process has this start time. */
+  #endedLeader(): ProcessIdentity | undefined {
+    const pid = this.notices.leaderPid()
+    return pid === undefined ? undefined : { pid, startTicks: 0 }
   }
 
   /** What to stop, or undefined while there is no PID 1 yet. */

@@ -27,7 +27,7 @@ export interface ContainerConfig {
 export interface BootTimings {
   readonly mountedMs?: number
   readonly startedMs?: number
-  /** systemd inside says that it is up; for a process: when it was started. */
+  /** The init inside says that it is up; for a process: when it was started. */
   readonly readyMs?: number
 }
 
@@ -58,7 +58,7 @@ export interface ContainerState {
   readonly rootfs: string
   /** Socket of the mounter that has the image. */
   readonly mounterSocket: string
-  /** Whether systemd inside has come up, and how: `running`, `degraded`. */
+  /** `running`: its init has said that it is up. `started`: its one command runs. */
   readonly ready?: string
   readonly startedAt: string
   readonly timings: BootTimings

@@ -1,5 +1,6 @@
 import type { Options } from 'execa'
 import { ContainerError } from '../image/errors.ts'
+import { hostEnvironment } from '../image/host-environment.ts'
 import { HOST_PATH, installCommand } from './package-manager.ts'
 
 export interface CommandResult {
@@ -9,7 +10,8 @@ export interface CommandResult {
 }
 
 /**
- * Runs a host program to its end and captures what it prints.
+ * Runs a host program to its end and captures what it prints. Of the environment it gets what
+ * `hostEnvironment` passes on.
  *
  * @param options.timeoutMs after which it is killed; the exit code is then 124, as timeout(1) has it
  * @throws ContainerError `MISSING_TOOL`, `CANCELLED`
@@ -28,7 +30,8 @@ export async function runCommand(
   const { execa } = await import('execa')
   const settings: Options = {
     reject: false,
-    env: { PATH: HOST_PATH, LC_ALL: 'C' },
+    extendEnv: false,
+    env: { ...hostEnvironment(), PATH: HOST_PATH, LC_ALL: 'C' },
     stdin: 'ignore',
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),

@@ -1,4 +1,5 @@
 import { chown } from 'node:fs/promises'
+import { ContainerError } from '../image/errors.ts'
 import type { StartCommand } from '../image/manifest.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { inCgroups, makeCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
@@ -8,6 +9,7 @@ import { bootStdio, commandStdio, logStdio, type ConsoleStdio } from './console-
 import { ContainerProcess } from './container-process.ts'
 import { writeExecDefaults } from './exec-defaults.ts'
 import { machineName, passedEnvironment, planNspawn } from './nspawn-plan.ts'
+import { NotifySocket } from './notify-socket.ts'
 import { preparePropagation, startNspawn } from './nspawn-process.ts'
 import type { BootPaths, ContainerPaths } from './paths.ts'
 import { planPayload, startMode } from './payload.ts'
@@ -46,6 +48,7 @@ export async function launchContainer(
   const systemd = isSystemdHost()
   const cgroups = systemd ? [] : await makeCgroups(ownCgroups(paths.homeId, places.name))
   if (!systemd) cleanup.defer(() => removeCgroups(cgroups, { parents: 2 }))
+  const passed = passedEnvironment(env, options.env ?? [])
   const nspawnArgv = planNspawn({
     ...options,
     root: places.merged,
@@ -54,6 +57,7 @@ export async function launchContainer(
     payload,
     console: io.console,
     env,
+    passed,
     extraArgs: options.nspawnArgs ?? []
   })
   const unit = `dat-container-${paths.homeId}-${places.name}`
@@ -61,10 +65,13 @@ export async function launchContainer(
     ? inOwnScope(unit, nspawnArgv, { systemd, delegate: true, slice: 'machine.slice' })
     : inCgroups(cgroups, nspawnArgv)
   checkCancelled()
-  const nspawn = await startNspawn(command, io.stdio, passedEnvironment(env))
+  const notify = openNotifySocket(places.notifySocket)
+  cleanup.defer(() => notify[Symbol.dispose]())
+  const nspawn = await startNspawn(command, io.stdio, passed, notify.path)
   cleanup.defer(io.attach(nspawn.child))
   const container = new ContainerProcess({
     nspawn,
+    notify,
     mode,
     cgroups,
     unit,
@@ -73,6 +80,14 @@ export async function launchContainer(
   })
   cleanup.defer(() => container.end())
   return container
+}
+
+function openNotifySocket(path: string): NotifySocket {
+  try {
+    return NotifySocket.open(path)
+  } catch (cause) {
+    throw new ContainerError('IO', `cannot make a socket for systemd-nspawn: ${path}`, { cause })
+  }
 }
 
 async function openConsole(

@@ -35,6 +35,8 @@ export interface NspawnOptions {
   readonly console: 'interactive' | 'read-only' | 'pipe'
   /** `NAME=value`. */
   readonly env?: readonly string[]
+  /** What of that nspawn has in its own environment, see {@link passedEnvironment}. */
+  readonly passed?: Readonly<Record<string, string>>
   /** @default 'host' */
   readonly network?: NetworkMode
   readonly binds?: readonly Bind[]
@@ -78,42 +80,57 @@ export function planNspawn(options: NspawnOptions): string[] {
       : []),
     ...(payload.mode === 'process' ? (payload.binds ?? []) : []).map(bindArgument),
     ...(options.binds ?? []).map(bindArgument),
-    ...(options.env ?? []).map((variable) => `--setenv=${argumentFor(variable)}`),
+    ...(options.env ?? []).map(
+      (variable) => `--setenv=${argumentFor(variable, options.passed ?? {})}`
+    ),
     ...capabilities('--capability', options.capAdd),
     ...capabilities('--drop-capability', options.capDrop),
     ...payloadArguments(payload, extraArgs)
   ]
 }
 
-/** Names that mean something to nspawn itself or to what starts it. */
-const OWN_VARIABLE = /^(PATH|TERM|LANG|LC_.*|LD_.*|HOME|ENV|IFS|PS[124]|SYSTEMD_.*|NOTIFY_SOCKET)$/
+/** Names that mean something to nspawn itself, to what starts it, or to the libraries of both. */
+const OWN_VARIABLE =
+  /^(PATH|TERM|LANG|LANGUAGE|LC_.*|LD_.*|HOME|ENV|IFS|PS[124]|SYSTEMD_.*|NOTIFY_SOCKET|WATCHDOG_.*|LISTEN_.*|BASH.*|SHELLOPTS|DBUS_.*|XDG_.*|TMPDIR|TZ|TZDIR|LOCPATH|NLSPATH|GCONV_PATH|GETCONF_DIR|GLIBC_.*|MALLOC_.*|RES_OPTIONS|HOSTALIASES|LOCALDOMAIN|OPENSSL_.*|SSL_.*|P11_.*|container)$/
 const IDENTIFIER = /^[A-Za-z_]\w*$/
 
 /**
  * The variables that go to the container through nspawn's own environment: an argument list is read
- * by every user of the machine. For these the list has the name alone.
+ * by every user of the machine. For these the list has the name alone. Only what whoever starts the
+ * container gave goes this way: what an image says must not be in the environment of a program that
+ * runs as root.
+ *
+ * @param env all variables of the container, `NAME=value`, the stronger ones later
+ * @param given those that were given with the command, as `NAME=value` or `NAME`
  */
-export function passedEnvironment(env: readonly string[]): Record<string, string> {
+export function passedEnvironment(
+  env: readonly string[],
+  given: readonly string[]
+): Record<string, string> {
+  const names = new Set(given.map(nameOf))
   return Object.fromEntries(
-    env.filter(isPassed).map((variable) => {
-      const equals = variable.indexOf('=')
-      return [variable.slice(0, equals), variable.slice(equals + 1)]
-    })
+    env
+      .filter((variable) => names.has(nameOf(variable)) && isPassable(nameOf(variable)))
+      .map((variable) => [nameOf(variable), variable.slice(nameOf(variable).length + 1)])
   )
 }
 
-function argumentFor(variable: string): string {
-  return isPassed(variable) ? variable.slice(0, variable.indexOf('=')) : variable
+function argumentFor(variable: string, passed: Readonly<Record<string, string>>): string {
+  const name = nameOf(variable)
+  return Object.hasOwn(passed, name) ? name : variable
 }
 
-function isPassed(variable: string): boolean {
-  const name = variable.slice(0, variable.indexOf('='))
+function nameOf(variable: string): string {
+  return variable.split('=', 1)[0] ?? ''
+}
+
+function isPassable(name: string): boolean {
   return IDENTIFIER.test(name) && !OWN_VARIABLE.test(name)
 }
 
 function payloadArguments(payload: Payload, extraArgs: readonly string[]): string[] {
   if (payload.mode === 'boot') {
-    return ['--boot', `--kill-signal=${POWEROFF_SIGNAL}`, ...extraArgs]
+    return ['--boot', '--notify-ready=yes', `--kill-signal=${POWEROFF_SIGNAL}`, ...extraArgs]
   }
   return [
     // PID 1 is nspawn's own little init: it reaps, and signals have their usual meaning for PID 2.

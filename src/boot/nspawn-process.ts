@@ -28,12 +28,14 @@ export interface NspawnProcess {
  * the container in order.
  *
  * @param environment variables that `--setenv=NAME` arguments refer to
+ * @param notifySocket where it tells of the container, by sd_notify(3)
  * @throws ContainerError `MISSING_TOOL`
  */
 export async function startNspawn(
   command: readonly string[],
   stdio: StdioOptions,
-  environment: Readonly<Record<string, string>>
+  environment: Readonly<Record<string, string>>,
+  notifySocket?: string
 ): Promise<NspawnProcess> {
   for (const tool of ['systemd-nspawn', 'setpriv']) {
     if (!isOnHost(tool)) throw await missingTool(tool)
@@ -42,7 +44,11 @@ export async function startNspawn(
     stdio,
     detached: true,
     cwd: '/',
-    env: { ...environment, ...nspawnEnvironment() }
+    env: {
+      ...environment,
+      ...nspawnEnvironment(),
+      ...(notifySocket === undefined ? {} : { NOTIFY_SOCKET: notifySocket })
+    }
   })
   const exited = new Promise<number>((resolve) => {
     child.once('close', (code, signal) => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { openHome } from '../daemon/home.ts'
 import { ContainerError } from '../image/errors.ts'
@@ -20,6 +21,8 @@ export interface BootPaths {
   readonly mounts: string
   /** Runtime: lock files; kept apart so that removing a container's directory races with nobody. */
   readonly locks: string
+  /** Runtime: one socket a running container; its path is short, as a unix socket's must be. */
+  readonly notify: string
 }
 
 /** Files of one container. */
@@ -44,6 +47,8 @@ export interface ContainerPaths {
   /** Mount point of the tmpfs that holds upper and work of an ephemeral container. */
   readonly scratch: string
   readonly lock: string
+  /** Where nspawn tells the runner of the container. */
+  readonly notifySocket: string
 }
 
 /** Files of one mounter, known once key and version are. */
@@ -89,9 +94,11 @@ export function bootPaths(home: string): BootPaths {
     containers: join(real, 'containers'),
     running: join(runtime, 'containers'),
     mounts: join(runtime, 'mounts'),
-    locks: join(runtime, 'locks')
+    locks: join(runtime, 'locks'),
+    notify: join(runtime, 'notify')
   }
-  for (const directory of [paths.containers, paths.running, paths.mounts, paths.locks]) {
+  const { containers, running, mounts, locks, notify } = paths
+  for (const directory of [containers, running, mounts, locks, notify]) {
     privateDirectory(directory)
   }
   return paths
@@ -116,7 +123,8 @@ export function containerPaths(paths: BootPaths, name: string): ContainerPaths {
     filters: join(runtime, 'filters.json'),
     merged: join(runtime, 'merged'),
     scratch: join(runtime, 'scratch'),
-    lock: join(paths.locks, `container-${name}`)
+    lock: join(paths.locks, `container-${name}`),
+    notifySocket: join(paths.notify, shortName(name))
   }
 }
 
@@ -147,6 +155,10 @@ export function mounterPathsOf(paths: BootPaths, directoryName: string): Mounter
     successor: join(directory, 'successor.json'),
     lock: join(paths.locks, `mount-${directoryName}`)
   }
+}
+
+function shortName(name: string): string {
+  return createHash('sha256').update(name).digest('hex').slice(0, KEY_CHARACTERS)
 }
 
 /** @throws ContainerError `USAGE` */

@@ -1,89 +1,68 @@
-import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { runCommand } from './host-command.ts'
-import { keepNsenterGoing } from './nsenter-watch.ts'
-import { planNsenter } from './nsenter-plan.ts'
-import {
-  childrenOf,
-  executableOf,
-  identify,
-  isAlive,
-  signalProcess,
-  type ProcessIdentity
-} from './process-table.ts'
+import type { NotifySocket } from './notify-socket.ts'
+import { isAlive, type ProcessIdentity } from './process-table.ts'
 
-const FIRST_PAUSE_MS = 20
+const FIRST_PAUSE_MS = 10
 const LONGEST_PAUSE_MS = 1000
-/** One call of systemctl; it is asked again as long as the container lives. */
-const CALL_TIMEOUT_MS = 120_000
+/** A look costs next to nothing; nobody sees whether it comes this part of the time late. */
+const PART_OF_TIME = 1 / 50
+
+/** What a container's init says when it is up. Whether parts of it failed, it does not say. */
+export const READY = 'running'
 
 /**
- * Waits until systemd in the container says that start-up has ended.
- *
- * @returns its word, `running` or `degraded`; undefined when the container ended first, when it was
- *   cancelled, or when the container's init is no systemd
+ * What systemd-nspawn tells of its container by sd_notify(3). No program of the image is run for it:
+ * its init tells nspawn, and nspawn passes on that it is ready.
  */
-export async function waitUntilReady(
-  leader: ProcessIdentity,
-  signal: AbortSignal
-): Promise<string | undefined> {
-  // Looked at through the leader's root; systemd makes this socket before it starts any unit.
-  const socket = `/proc/${leader.pid}/root/run/systemd/private`
-  let pauseMs = FIRST_PAUSE_MS
-  // PID 1 becomes systemd-shutdown at the end, which waits until nobody else is there: asking on and
-  // on would keep the container from ever stopping.
-  while (isAlive(leader) && !signal.aborted && executableOf(leader) !== 'systemd-shutdown') {
-    if (existsSync(socket)) {
-      const word = await askSystemd(leader, signal)
-      if (word !== undefined) return word
-      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+export class NspawnNotices {
+  readonly #socket: NotifySocket
+  readonly #nspawn: ProcessIdentity
+  #leaderPid: number | undefined
+  #isReady = false
+
+  constructor(socket: NotifySocket, nspawn: ProcessIdentity) {
+    this.#socket = socket
+    this.#nspawn = nspawn
+  }
+
+  /** The process id that the container's PID 1 has, or had, on the host: it has been started. */
+  leaderPid(): number | undefined {
+    this.look()
+    return this.#leaderPid
+  }
+
+  /**
+   * Waits until the container's init says that its start-up has ended.
+   *
+   * @returns undefined when the container ended first, or `signal` was aborted; an init that never says
+   *   so is waited for until then
+   */
+  async ready(signal: AbortSignal): Promise<typeof READY | undefined> {
+    const began = performance.now()
+    while (!signal.aborted) {
+      this.look()
+      if (this.#isReady) return READY
+      if (!isAlive(this.#nspawn)) return undefined
+      const pauseMs = (performance.now() - began) * PART_OF_TIME
+      await sleep(Math.min(Math.max(pauseMs, FIRST_PAUSE_MS), LONGEST_PAUSE_MS), undefined, {
+        signal
+      }).catch(() => {})
     }
-    await sleep(pauseMs, undefined, { signal }).catch(() => {})
-  }
-  return undefined
-}
-
-async function askSystemd(
-  leader: ProcessIdentity,
-  signal: AbortSignal
-): Promise<string | undefined> {
-  const [file = '', ...args] = planNsenter({
-    leaderPid: leader.pid,
-    argv: ['systemctl', 'is-system-running', '--wait'],
-    cwd: '/'
-  })
-  let endWatch: (() => void) | undefined
-  let pid = 0
-  const ended = new AbortController()
-  const cancel = (): void => void endCommandOf(pid, ended.signal)
-  try {
-    const asking = runCommand(file, args, {
-      timeoutMs: CALL_TIMEOUT_MS,
-      onStart: (started) => {
-        pid = started
-        endWatch = keepNsenterGoing(pid)
-      }
-    })
-    signal.addEventListener('abort', cancel, { once: true })
-    const { stdout } = await asking
-    const word = stdout.trim()
-    return word === 'running' || word === 'degraded' ? word : undefined
-  } catch {
     return undefined
-  } finally {
-    signal.removeEventListener('abort', cancel)
-    ended.abort()
-    endWatch?.()
   }
-}
 
-/**
- * Ends the command that nsenter runs, not nsenter: a command that lost its nsenter has nobody who
- * reaps it, and systemd-shutdown inside would wait ten seconds for it.
- */
-async function endCommandOf(nsenterPid: number, ended: AbortSignal): Promise<void> {
-  while (!ended.aborted) {
-    for (const pid of childrenOf(nsenterPid)) signalProcess(identify(pid), 'SIGKILL')
-    await sleep(FIRST_PAUSE_MS)
+  /** Takes what has come, so that nspawn need not wait to say more. */
+  look(): void {
+    for (const { pid, text } of this.#socket.receive()) {
+      // Nobody else is to speak for it, whoever may reach the socket.
+      if (pid === this.#nspawn.pid) this.#note(text.split('\n'))
+    }
+  }
+
+  #note(lines: readonly string[]): void {
+    const leader = lines.find((line) => /^X_NSPAWN_LEADER_PID=\d+$/.test(line))
+    if (leader !== undefined) this.#leaderPid = Number(leader.split('=')[1])
+    // What wraps nspawn has its process id before it; its container is there only afterwards.
+    if (this.#leaderPid !== undefined && lines.includes('READY=1')) this.#isReady = true
   }
 }

@@ -7,7 +7,7 @@ import type { MounterAhead } from './starting-mounter.ts'
 export interface RunnerEvents {
   /** After every change of the state. */
   onState?(state: ContainerState): void
-  /** Start-up inside has ended: systemd says so, or the one command runs. */
+  /** Start-up inside has ended: the init says so, or the one command runs. */
   onReady?(state: ContainerState): void
   /** With `record`: the container has ended, and this is what it read. */
   onRecorded?(profile: BootProfile): void

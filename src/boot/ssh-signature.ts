@@ -71,7 +71,7 @@ async function sshKeygen(words: readonly string[], input: string) {
   const { execa } = await import('execa')
   const env = { PATH: HOST_PATH, LC_ALL: 'C' }
   const ran = await execa('ssh-keygen', words, {
-    ...{ reject: false, env, input, stripFinalNewline: false }
+    ...{ reject: false, extendEnv: false, env, input, stripFinalNewline: false }
   })
   if (ran.code === 'ENOENT') throw await missingTool('ssh-keygen')
   return { exitCode: ran.exitCode ?? 128, stdout: ran.stdout ?? '', stderr: ran.stderr ?? '' }

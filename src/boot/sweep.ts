@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 import { basename } from 'node:path'
 import { unmount } from '../fuse/bind-mount.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
@@ -83,6 +83,7 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
   await unmountAllUnder(places.runtime)
   await removePropagation(machineName(name, paths.homeId))
   await removeUnmounted(places.runtime)
+  await rm(places.notifySocket, { force: true })
   const kept = await readKept(places)
   const isForgotten = kept.kind === 'config' && kept.config.ephemeral && !existsSync(places.upper)
   // Its files were in the tmpfs that is gone now, or it never got as far as having any. One whose

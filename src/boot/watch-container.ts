@@ -1,9 +1,8 @@
 import type { ContainerProcess } from './container-process.ts'
-import { waitUntilReady } from './readiness.ts'
 import type { RunState } from './run-state.ts'
 import type { RunnerEvents } from './runner-options.ts'
 
-/** How often a container is looked at for having rebooted. */
+/** How often a container is looked at for having rebooted, and its nspawn is listened to. */
 const WATCH_MS = 1000
 
 /**
@@ -39,13 +38,14 @@ async function noticeReady(
 ): Promise<void> {
   const target = container.target()
   if (target === undefined) return
-  const word = target.mode === 'process' ? 'started' : await waitUntilReady(target.leader, signal)
+  const word = target.mode === 'process' ? 'started' : await container.notices.ready(signal)
   if (word === undefined) return
   await state.update({ ready: word, reached: 'readyMs' })
   if (state.current !== undefined) events.onReady?.(state.current)
 }
 
 async function noticeReboot(container: ContainerProcess, state: RunState): Promise<void> {
+  container.notices.look()
   const leader = container.rebooted()
   if (leader !== undefined) await state.update({ leader })
 }

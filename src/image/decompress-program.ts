@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { ContainerError, systemErrorCode } from './errors.ts'
+import { hostEnvironment } from './host-environment.ts'
 import { badArchive } from './tar-error.ts'
 
 /** Of what a program complains, this much goes into the error's cause. */
@@ -15,7 +16,8 @@ export async function* decompressByProgram(
   compressed: AsyncIterable<Buffer>
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const child = spawn(program, ['--decompress', '--stdout', '--quiet'], {
-    stdio: ['pipe', 'pipe', 'pipe']
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: hostEnvironment()
   })
   let complaint = ''
   child.stderr.on('data', (text: Buffer) => {

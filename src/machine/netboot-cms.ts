@@ -25,6 +25,7 @@ export async function signCms(content: Buffer, signer: CodeSigner): Promise<Buff
     reject: false,
     encoding: 'buffer',
     input: content,
+    extendEnv: false,
     env: { PATH: HOST_PATH, LC_ALL: 'C' }
   })
   if (code === 'ENOENT') throw await missingTool('openssl')

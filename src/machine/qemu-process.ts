@@ -10,6 +10,7 @@ import {
 } from '../boot/process-table.ts'
 import { inOwnScope, isSystemdHost } from '../boot/service-process.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
+import { hostEnvironment } from '../image/host-environment.ts'
 import { lastLines } from './console-log.ts'
 import type { ControlPlace } from './qemu-plan.ts'
 import { Qmp } from './qmp.ts'
@@ -52,6 +53,7 @@ export async function startQemu(start: QemuStart): Promise<ProcessIdentity> {
     child = spawn(file, args, {
       detached: true,
       cwd: '/',
+      env: hostEnvironment(),
       stdio: ['ignore', log.fd, log.fd, start.lock.fd]
     })
   } finally {

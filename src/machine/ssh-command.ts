@@ -3,6 +3,7 @@ import { constants } from 'node:os'
 import { missingTool, runCommand, type CommandResult } from '../boot/host-command.ts'
 import { quoteForShell } from '../boot/shell-quote.ts'
 import { systemErrorCode } from '../image/errors.ts'
+import { hostEnvironment } from '../image/host-environment.ts'
 import type { MachineHome, MachinePaths } from './machine-paths.ts'
 import { LOOPBACK } from './port-forward.ts'
 
@@ -79,7 +80,9 @@ export function quoteCommand(argv: readonly string[]): string {
 export async function runSsh(plan: SshPlan, stdio: StdioOptions = 'inherit'): Promise<number> {
   const { onSignal } = plan
   // In a session of its own, no terminal's Ctrl-C reaches it.
-  const child = spawn('ssh', planSsh(plan), { stdio, detached: onSignal !== undefined })
+  const child = spawn('ssh', planSsh(plan), {
+    ...{ stdio, detached: onSignal !== undefined, env: hostEnvironment() }
+  })
   // A terminal sends Ctrl-C to both: what it means is for the guest to say.
   const ignore = onSignal ?? ((): void => {})
   const forward = onSignal ?? ((signal: NodeJS.Signals): void => void child.kill(signal))

@@ -15,7 +15,7 @@ const MOUNTER = fileURLToPath(new URL('stand-in-mounter.js', import.meta.url))
 
 /** What is used here of the `t` of a test; brittle's types do not name it. */
 export interface TestInstance {
-  teardown(undo: () => Promise<void>): void
+  teardown(undo: () => Promise<void> | void): void
 }
 
 /** A home of a test, and the link of a stand-in image. */
@@ -26,13 +26,20 @@ export interface BootFixture {
   readonly base: Pick<ContainerOptions, 'home' | 'link' | 'mounterScript' | 'stopTimeoutMs'>
 }
 
-/** A home of its own; when the test ends, everything is stopped and nothing may be left. */
-export function bootFixture(t: TestInstance, suffix = ''): BootFixture {
+/** Found once: its place in the environment is taken by what a test says. */
+const DEBIAN = debianRootfs()
+
+/**
+ * A home of its own; when the test ends, everything is stopped and nothing may be left.
+ *
+ * @param rootfs the directory that is the image
+ */
+export function bootFixture(t: TestInstance, suffix = '', rootfs = DEBIAN): BootFixture {
   const before = snapshot()
   const directory = mkdtempSync(join(tmpdir(), 'dc-boot-'))
   const home = join(directory, `home${suffix}`)
   // The stand-in mounter takes it from its environment.
-  process.env['DAT_CONTAINER_TEST_ROOTFS'] = debianRootfs()
+  process.env['DAT_CONTAINER_TEST_ROOTFS'] = rootfs
   const { homeId } = bootPaths(home)
   const link = formatLink({ key: randomBytes(32), secret: randomBytes(32), version: 1 })
   t.teardown(async () => {

@@ -15,12 +15,14 @@ import { pinnedVersions } from '../../src/boot/pinned-versions.ts'
 import { waitForExit } from '../../src/boot/process-table.ts'
 import { sweep } from '../../src/boot/sweep.ts'
 import { bootFixture, type BootFixture, type TestInstance } from './boot-fixture.ts'
-import { silentInitRootfs } from './silent-init.ts'
+import { scriptInitRootfs } from './script-init.ts'
+
+/** Only ends what hangs. */
+const LONG = { timeout: 300_000 }
 
 /** A fixture whose image has an init that never says that it is up. */
 function silentFixture(t: TestInstance): BootFixture & { wrote: (name: string) => string } {
-  const fixture = bootFixture(t)
-  process.env['DAT_CONTAINER_TEST_ROOTFS'] = silentInitRootfs()
+  const fixture = bootFixture(t, '', scriptInitRootfs())
   const wrote = (name: string): string => {
     const path = join(containerPaths(bootPaths(fixture.home), name).upper, 'wrote')
     return existsSync(path) ? readFileSync(path, 'utf8') : ''
@@ -33,48 +35,56 @@ async function written(wrote: () => string, times = 1): Promise<void> {
   while (wrote().split('\n').length <= times) await sleep(20)
 }
 
-void test('one that never said that it is ready keeps its files when it is stopped or killed', async (t) => {
-  const { base, home, wrote } = silentFixture(t)
-  for (const timeoutMs of [15_000, 0]) {
-    const name = timeoutMs === 0 ? 'killed' : 'stopped'
-    await bootDetached({ container: { ...base, name } })
-    await written(() => wrote(name))
-    await stopContainer({ home, name, timeoutMs })
-    const [kept] = (await listContainers(home, { all: true })).filter((one) => one.name === name)
-    t.is(kept?.state, 'stopped', `${name}: there still`)
-    t.is(wrote(name).split('\n').length, 2, `${name}: with what it wrote`)
-    await bootDetached({ container: { ...base, name } })
-    await written(() => wrote(name), 2)
-    await stopContainer({ home, name, timeoutMs: 0 })
-    t.is(wrote(name).split('\n').length, 3, `${name}: and goes on from there`)
-  }
-})
-
-void test('a systemd that is still starting, and one whose starter gives up, keep their files', async (t) => {
-  const { base, home } = bootFixture(t)
-  await bootDetached({ container: { ...base, name: 'early' } })
-  await stopContainer({ home, name: 'early', timeoutMs: 0 })
-  const abandoned = new AbortController()
-  const waiting = bootDetached({
-    container: { ...base, name: 'abandoned', stopTimeoutMs: 0 },
-    wait: 'ready',
-    signal: abandoned.signal,
-    onState: ({ state }) => {
-      if (state === 'running') abandoned.abort()
+void test(
+  'one that never said that it is ready keeps its files when it is stopped or killed',
+  LONG,
+  async (t) => {
+    const { base, home, wrote } = silentFixture(t)
+    for (const timeoutMs of [15_000, 0]) {
+      const name = timeoutMs === 0 ? 'killed' : 'stopped'
+      await bootDetached({ container: { ...base, name } })
+      await written(() => wrote(name))
+      await stopContainer({ home, name, timeoutMs })
+      const [kept] = (await listContainers(home, { all: true })).filter((one) => one.name === name)
+      t.is(kept?.state, 'stopped', `${name}: there still`)
+      t.is(wrote(name).split('\n').length, 2, `${name}: with what it wrote`)
+      await bootDetached({ container: { ...base, name } })
+      await written(() => wrote(name), 2)
+      await stopContainer({ home, name, timeoutMs: 0 })
+      t.is(wrote(name).split('\n').length, 3, `${name}: and goes on from there`)
     }
-  })
-  await t.exception(waiting, /stopped before it was ready/)
-  const left = await listContainers(home, { all: true })
-  t.alike(
-    left.map(({ name, state }) => [name, state]),
-    [
-      ['abandoned', 'stopped'],
-      ['early', 'stopped']
-    ]
-  )
-})
+  }
+)
 
-void test('a runner that is killed leaves what its container wrote', async (t) => {
+void test(
+  'a systemd that is still starting, and one whose starter gives up, keep their files',
+  LONG,
+  async (t) => {
+    const { base, home } = bootFixture(t)
+    await bootDetached({ container: { ...base, name: 'early' } })
+    await stopContainer({ home, name: 'early', timeoutMs: 0 })
+    const abandoned = new AbortController()
+    const waiting = bootDetached({
+      container: { ...base, name: 'abandoned', stopTimeoutMs: 0 },
+      wait: 'ready',
+      signal: abandoned.signal,
+      onState: ({ state }) => {
+        if (state === 'running') abandoned.abort()
+      }
+    })
+    await t.exception(waiting, /stopped before it was ready/)
+    const left = await listContainers(home, { all: true })
+    t.alike(
+      left.map(({ name, state }) => [name, state]),
+      [
+        ['abandoned', 'stopped'],
+        ['early', 'stopped']
+      ]
+    )
+  }
+)
+
+void test('a runner that is killed leaves what its container wrote', LONG, async (t) => {
   const { base, home, wrote } = silentFixture(t)
   const { runner } = await bootDetached({ container: { ...base, name: 'bereft' } })
   await written(() => wrote('bereft'))
@@ -85,22 +95,26 @@ void test('a runner that is killed leaves what its container wrote', async (t) =
   t.ok(wrote('bereft'))
 })
 
-void test('--rm and --ephemeral delete, and so does a start that came to nothing', async (t) => {
-  const { base, home, wrote } = silentFixture(t)
-  for (const options of [{ remove: true }, { ephemeral: true }]) {
-    await bootDetached({ container: { ...base, ...options, name: 'gone' } })
-    await stopContainer({ home, name: 'gone', timeoutMs: 0 })
-    t.alike(await listContainers(home, { all: true }), [], JSON.stringify(options))
+void test(
+  '--rm and --ephemeral delete, and so does a start that came to nothing',
+  LONG,
+  async (t) => {
+    const { base, home, wrote } = silentFixture(t)
+    for (const options of [{ remove: true }, { ephemeral: true }]) {
+      await bootDetached({ container: { ...base, ...options, name: 'gone' } })
+      await stopContainer({ home, name: 'gone', timeoutMs: 0 })
+      t.alike(await listContainers(home, { all: true }), [], JSON.stringify(options))
+    }
+    const failing = { ...base, name: 'failed', nspawnArgs: ['--no-such-option'] }
+    await t.exception(bootDetached({ container: failing }), /ended before it was up/)
+    t.absent(existsSync(join(home, 'containers/failed')), 'a new one leaves nothing')
+    await bootDetached({ container: { ...base, name: 'failed' } })
+    await written(() => wrote('failed'))
+    await stopContainer({ home, name: 'failed', timeoutMs: 0 })
+    await t.exception(bootDetached({ container: failing }), /ended before it was up/)
+    t.ok(wrote('failed'), 'one that had files has them still')
   }
-  const failing = { ...base, name: 'failed', nspawnArgs: ['--no-such-option'] }
-  await t.exception(bootDetached({ container: failing }), /ended before it was up/)
-  t.absent(existsSync(join(home, 'containers/failed')), 'a new one leaves nothing')
-  await bootDetached({ container: { ...base, name: 'failed' } })
-  await written(() => wrote('failed'))
-  await stopContainer({ home, name: 'failed', timeoutMs: 0 })
-  await t.exception(bootDetached({ container: failing }), /ended before it was up/)
-  t.ok(wrote('failed'), 'one that had files has them still')
-})
+)
 
 const DAMAGES: readonly [what: string, damage: (config: string) => void][] = [
   ['emptied', (config) => truncateSync(config, 0)],
@@ -115,7 +129,7 @@ function later(text: string): string {
   return JSON.stringify({ ...JSON.parse(text), formatVersion: 99 })
 }
 
-void test('a record that cannot be read is not an absent one', { timeout: 120_000 }, async (t) => {
+void test('a record that cannot be read is not an absent one', LONG, async (t) => {
   const { base, home, link, wrote } = silentFixture(t)
   const places = containerPaths(bootPaths(home), 'web')
   const container = { ...base, name: 'web' }

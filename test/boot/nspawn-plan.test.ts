@@ -29,7 +29,7 @@ const ALWAYS = [
   '--machine=m',
   '--hostname=h'
 ]
-const BOOT = ['--boot', '--kill-signal=SIGRTMIN+3']
+const BOOT = ['--boot', '--notify-ready=yes', '--kill-signal=SIGRTMIN+3']
 
 void test('nspawn argument lists', (t) => {
   const table: [string, Partial<NspawnOptions>, string[]][] = [
@@ -44,7 +44,8 @@ void test('nspawn argument lists', (t) => {
       {
         payload: { mode: 'process', argv: ['-x'], cwd: '/var', user: 'daemon' },
         console: 'interactive',
-        env: ['A=1 2', 'PATH=/bin']
+        env: ['A=1 2', 'PATH=/bin'],
+        passed: { A: '1 2' }
       },
       [
         '--console=interactive',
@@ -122,8 +123,16 @@ void test('nspawn argument lists', (t) => {
   }
 })
 
-void test('variables go by the environment, not by arguments', (t) => {
-  t.alike(passedEnvironment(['A=1=2', 'PATH=/bin', 'LD_PRELOAD=/x', 'a.b=c']), { A: '1=2' })
+void test('variables that the user gives go by the environment, not by arguments', (t) => {
+  const given = ['A=1=2', 'PATH=/bin', 'LD_PRELOAD=/x', 'a.b=c', 'FROM_OURS']
+  const env = ['IMAGE=1', 'A=0', ...given.slice(0, 4), 'FROM_OURS=3']
+  const passed = passedEnvironment(env, given)
+  t.alike(passed, { A: '1=2', FROM_OURS: '3' })
+  const argv = planNspawn({ ...BASE, env, passed }).filter((word) => word.startsWith('--setenv'))
+  t.alike(
+    argv.map((word) => word.slice('--setenv='.length)),
+    ['IMAGE=1', 'A', 'A', 'PATH=/bin', 'LD_PRELOAD=/x', 'a.b=c', 'FROM_OURS']
+  )
 })
 
 void test('machine names are short enough and differ', (t) => {

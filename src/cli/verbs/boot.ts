@@ -13,6 +13,7 @@ interface BootFlags {
   readonly name?: string
   readonly detach?: boolean
   readonly wait: 'running' | 'ready'
+  readonly waitTimeout?: number
   readonly ephemeral?: boolean
   readonly readOnly?: boolean
   readonly rm?: boolean
@@ -36,6 +37,11 @@ interface BootFlags {
   readonly peerTimeout: number
 }
 
+const LONG_WAIT_MS = 60_000
+const STILL_WAITING =
+  'still waiting for the init to say that it is ready; one that is not systemd may never do so ' +
+  '(--wait-timeout limits the wait)'
+
 export function addBoot(program: Command): void {
   program
     .command('boot')
@@ -45,9 +51,17 @@ export function addBoot(program: Command): void {
     .option('-n, --name <name>', 'name of the container')
     .option('-d, --detach', 'return when the container runs')
     .addOption(
-      new Option('--wait <state>', 'with --detach: wait until running or ready')
+      new Option(
+        '--wait <state>',
+        'with --detach: wait until running (it has a PID 1) or ready (its init says so, or a command runs)'
+      )
         .argParser(oneOf('running', 'ready'))
         .default('running')
+    )
+    .option(
+      '--wait-timeout <duration>',
+      'with --wait ready: no longer than this from running on; then fail, and let it go on',
+      durationMs
     )
     .option('--ephemeral', 'keep writes in memory and forget the container when it ends')
     .option('--read-only', 'allow no writes')
@@ -88,7 +102,7 @@ export function addBoot(program: Command): void {
     .option('--peer-timeout <duration>', 'how long to look for peers', durationMs, 30_000)
     .addHelpText(
       'after',
-      "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready\n" +
+      "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready --wait-timeout 2m\n" +
         "  dat-container boot 'dat://KEY#SECRET' --ephemeral -- sh -c 'uname -a'"
     )
     .action(async (image: string, argv: string[], flags: BootFlags, command: Command) => {
@@ -122,16 +136,32 @@ async function boot(
     process.exitCode = exitCode
     return
   }
+  await bootInBackground(container, flags, globals)
+}
+
+async function bootInBackground(
+  container: ContainerOptions,
+  { wait, waitTimeout }: BootFlags,
+  { home, output }: Globals
+): Promise<void> {
   const { bootDetached } = await import('../../boot/boot-detached.ts')
+  let timer: NodeJS.Timeout | undefined
+  const onState = ({ leader }: { leader?: unknown }): void => {
+    if (leader !== undefined && wait === 'ready') {
+      timer ??= setTimeout(() => output.note(STILL_WAITING), LONG_WAIT_MS)
+    }
+  }
   await interruptible(async (signal) => {
-    const booting = bootDetached({ container, wait: flags.wait, signal })
+    const limit =
+      waitTimeout === undefined || wait !== 'ready' ? {} : { waitTimeoutMs: waitTimeout }
+    const booting = bootDetached({ container, wait, ...limit, onState, signal })
     // Loaded while the container starts, not before.
     const [state, { inspectContainer }] = await Promise.all([
-      booting,
+      booting.finally(() => clearTimeout(timer)),
       import('../../boot/containers.ts')
     ])
-    const summary = await inspectContainer(globals.home, state.name)
-    globals.output.result({ ...summary, config: undefined, current: undefined }, () => [state.name])
+    const summary = await inspectContainer(home, state.name)
+    output.result({ ...summary, config: undefined, current: undefined }, () => [state.name])
   })
 }
 
