@@ -20,7 +20,10 @@ export async function writeDurableJson(path: string, value: unknown): Promise<vo
 export async function writeJsonFile(path: string, value: unknown): Promise<void> {
   const temporary = `${path}.${randomBytes(4).toString('hex')}`
   try {
-    await writeFile(temporary, textOf(value), { mode: 0o600 })
+    await writeFile(temporary, textOf(value), {
+      mode: 0o600,
+      flag: 'wx'
+    })
     await rename(temporary, path)
   } catch (error) {
     await rm(temporary, { force: true })

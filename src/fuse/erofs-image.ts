@@ -32,7 +32,9 @@ export async function writeErofsImage(tree: Tree, data: DataLayout, path: string
   const plan = planErofsImage(tree, data)
   const unfinished = `${path}.unfinished`
   try {
-    const file = await open(unfinished, 'w', 0o600)
+    // Of a mounter that was killed.
+    await rm(unfinished, { force: true })
+    const file = await open(unfinished, 'wx', 0o600)
     try {
       await writeImage(file, tree, data, plan)
     } finally {

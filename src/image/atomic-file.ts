@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { ContainerError, systemErrorCode } from './errors.ts'
@@ -23,9 +24,10 @@ export class AtomicFile implements AsyncDisposable {
    * @throws ContainerError `DISK_FULL`, `IO`
    */
   static async create(path: string, mode = 0o600): Promise<AtomicFile> {
-    const temporary = `${path}.${process.pid}.tmp`
+    // The directory may be one that others write to, as /tmp: what they have put there is not written through.
+    const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
     try {
-      return new AtomicFile(path, temporary, await open(temporary, 'w', mode))
+      return new AtomicFile(path, temporary, await open(temporary, 'wx', mode))
     } catch (cause) {
       throw writeError(path, cause)
     }

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { runCommand } from '../boot/host-command.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
@@ -54,8 +55,9 @@ async function makeDisk(
   bytes: number,
   qemuImg: string | undefined
 ): Promise<DataDisk> {
-  const temporary = `${path}.${process.pid}.tmp`
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
   try {
+    await (await open(temporary, 'wx', 0o600)).close()
     if (qemuImg === undefined) await resizeRaw(temporary, bytes)
     else await run(qemuImg, ['create', '-q', '-f', 'qcow2', temporary, String(bytes)])
     await rename(temporary, path)

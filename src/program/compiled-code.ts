@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 
@@ -56,7 +56,7 @@ export function readCompiledCode(path: string): CompiledCode {
 
 /** Keeps what V8 compiled, whole or not at all; where it cannot be written there is none. */
 export function writeCompiledCode(path: string, { scripts, isPartial }: CompiledCode): void {
-  const temporary = `${path}.${process.pid}.tmp`
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
     if (!isOwn(dirname(path))) return
@@ -69,7 +69,10 @@ export function writeCompiledCode(path: string, { scripts, isPartial }: Compiled
     const length = Buffer.alloc(LENGTH_BYTES)
     length.writeUInt32LE(text.length)
     const content = Buffer.concat([length, text, ...[...scripts.values()].map(({ code }) => code)])
-    writeFileSync(temporary, Buffer.concat([digest(content), content]), { mode: 0o600 })
+    writeFileSync(temporary, Buffer.concat([digest(content), content]), {
+      mode: 0o600,
+      flag: 'wx'
+    })
     renameSync(temporary, path)
   } catch {
     rmSync(temporary, { force: true })

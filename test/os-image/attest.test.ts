@@ -62,7 +62,7 @@ void test(
     t.is(container?.key, key)
     t.is(container?.version, 1)
     t.ok(container?.index[0]?.startsWith('sha256:'), 'what its index is')
-    const secret = (await here.json<{ link: string }>('info', 'tiny')).link.split('#')[1]
+    const secret = (await here.json<{ link: string }>('info', 'tiny', '--links')).link.split('#')[1]
     t.absent(
       readFileSync(file, 'utf8').includes(secret?.slice(0, 52) ?? 'none'),
       'no secret is told'
