@@ -190,9 +190,7 @@ class Mounter {
           ready: async ({ isStarted }) => this.#noteReady(isStarted),
           trace: async ({ within }) => this.#trace(await this.#marks(mounting), within),
           claimRecording: async () =>
-            this.#before === undefined &&
-            this.#leasesEver === 1 &&
-            this.#state.binds.length === 0,
+            this.#before === undefined && this.#leasesEver === 1 && this.#state.binds.length === 0,
           endRecording: async ({ keep }) => this.#endRecording(keep),
           bind: async ({ target, ...powers }) => this.#bind((await mounting).facts, target, powers),
           unbind: async ({ target }) => this.#unbind(target)
