@@ -9,7 +9,7 @@ import { detectManager, installCommand, isOnHost } from './package-manager.ts'
 import { isSystemdHost } from './service-process.ts'
 
 /** Programs that are called, apart from systemd-nspawn and QEMU. */
-const TOOLS = ['mount', 'losetup', 'nsenter', 'setpriv', 'script'] as const
+const TOOLS = ['mount', 'losetup', 'setpriv', 'script'] as const
 /** `--private-users-ownership` and `--console=read-only` are there since. */
 const OLDEST_NSPAWN = 249
 
@@ -58,7 +58,7 @@ export async function checkNetworkNamespaces(): Promise<Check> {
     return fail(name, 'the kernel has none', 'use a kernel that has CONFIG_NET_NS')
   }
   if (process.getuid?.() !== 0) return partly(name, 'cannot be tried without root', 'run with sudo')
-  if (!isOnHost('unshare')) return partly(name, 'not tried: no unshare', installCommand('nsenter'))
+  if (!isOnHost('unshare')) return partly(name, 'not tried: no unshare', installCommand('unshare'))
   const { exitCode, stderr } = await runCommand('unshare', ['--net', 'true'])
   if (exitCode === 0) return pass(name, 'one was made')
   return fail(name, stderr.trim(), 'run outside of a container, or give it CAP_SYS_ADMIN')

@@ -32,7 +32,7 @@ const READY_LIMIT_MS = 120_000
 /** @throws ContainerError `NEEDS_ROOT`, `MISSING_TOOL` */
 export async function requireRecording(): Promise<void> {
   requireRoot('record a boot profile')
-  for (const tool of ['systemd-nspawn', 'setpriv', 'nsenter']) {
+  for (const tool of ['systemd-nspawn', 'setpriv']) {
     if (!isOnHost(tool)) throw await missingTool(tool)
   }
 }

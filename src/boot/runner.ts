@@ -69,7 +69,7 @@ export class Runner {
   /** @throws ContainerError whatever keeps the container from running; nothing is left then */
   async run(): Promise<RunnerResult> {
     requireRoot('run a container')
-    for (const tool of ['systemd-nspawn', 'setpriv', 'nsenter']) {
+    for (const tool of ['systemd-nspawn', 'setpriv']) {
       if (!isOnHost(tool)) throw await missingTool(tool)
     }
     const { home, binds = [] } = this.#options

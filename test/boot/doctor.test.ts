@@ -18,7 +18,7 @@ void test('doctor says what there is, how to mend what is not, and leaves nothin
 
 void test('install commands name the package of each distribution', (t) => {
   t.is(installCommand('systemd-nspawn', 'apt'), 'apt-get install -y systemd-container')
-  t.is(installCommand('nsenter', 'dnf'), 'dnf install -y util-linux')
+  t.is(installCommand('unshare', 'dnf'), 'dnf install -y util-linux')
   t.is(installCommand('libfuse', 'pacman'), 'pacman -S --noconfirm fuse2')
 })
 

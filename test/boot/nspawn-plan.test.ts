@@ -6,7 +6,6 @@ import {
   type NspawnOptions
 } from '../../src/boot/nspawn-plan.ts'
 import { planOverlay } from '../../src/boot/overlay.ts'
-import { planNsenter } from '../../src/boot/nsenter-plan.ts'
 import { inCgroups, parseHierarchies } from '../../src/boot/cgroup.ts'
 import { inOwnScope } from '../../src/boot/service-process.ts'
 
@@ -151,30 +150,6 @@ void test('overlay plans', (t) => {
   const brief = planOverlay({ lower: '/l', places, ephemeral: true })
   t.is(brief.scratch, '/r/s')
   t.is(brief.data[1], 'lowerdir=/l,upperdir=/r/s/upper,workdir=/r/s/work')
-})
-
-void test('nsenter argument lists', (t) => {
-  const plan = planNsenter({
-    leaderPid: 7,
-    argv: ['id'],
-    cwd: '/var',
-    user: { uid: 6, gid: 8, groups: [8, 27] },
-    capabilityBound: '0000000000240000'
-  })
-  t.alike(plan.slice(1, 5), [
-    '--regid=8',
-    '--groups=8,27',
-    '--bounding-set=-all,+cap_18,+cap_21',
-    '--'
-  ])
-  t.alike(plan.slice(-4), ['--wdns=/var', '--setuid=6', '--', 'id'])
-  const shifted = planNsenter({ leaderPid: 7, argv: ['id'], cwd: '/', userNamespace: true })
-  t.ok(shifted.includes('--user') && shifted.includes('--setgid=0'))
-  const bound = planNsenter({ leaderPid: 7, argv: ['id'], cwd: '/', capabilityBound: '0' })
-  t.absent(
-    bound.some((argument) => argument.startsWith('--bounding-set')),
-    'nsenter needs two'
-  )
 })
 
 void test('cgroup hierarchies, and getting into them', (t) => {
