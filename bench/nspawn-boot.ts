@@ -55,7 +55,7 @@ export async function bootDirectly(
     return elapsedMs
   } finally {
     await killCgroups(cgroups)
-    await removeCgroups(cgroups, { parents: 2 })
+    await removeCgroups(cgroups, { parents: 'own' })
     await endPropagation()
     await execa('umount', [merged ?? ''])
     await rm(directory, { recursive: true, force: true })

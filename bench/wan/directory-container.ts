@@ -60,7 +60,7 @@ export async function readyFromDirectory(
     return readyAt - started
   } finally {
     await killCgroups(cgroups)
-    await removeCgroups(cgroups, { parents: 2 })
+    await removeCgroups(cgroups, { parents: 'own' })
     await endPropagation()
     if (mounted) await execa('umount', [merged])
     await rm(directory, { recursive: true, force: true, maxRetries: 3 })

@@ -1,5 +1,6 @@
 import type { OpenImageOptions } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
+import type { DeviceGrant } from './device-grant.ts'
 import type { Bind, NetworkMode } from './nspawn-plan.ts'
 
 /** What to run of an image, and how. All of it fits JSON, so it can go to a detached runner. */
@@ -31,8 +32,17 @@ export interface ContainerOptions extends Omit<OpenImageOptions, 'signal'> {
   readonly binds?: readonly Bind[]
   readonly capAdd?: readonly string[]
   readonly capDrop?: readonly string[]
-  /** @default false */
-  readonly privateUsers?: boolean
+  /**
+   * `auto`: user and group ids of the container's own, so that its root is nobody on this machine. `no`: those of
+   * this machine. @default 'auto'; 'no' when privileged
+   */
+  readonly privateUsers?: 'auto' | 'no'
+  /** All capabilities, all devices, no system-call filter, the machine's ids. @default false */
+  readonly privileged?: boolean
+  /** Devices of this machine that the container may use. */
+  readonly devices?: readonly DeviceGrant[]
+  /** How an image's ids are mapped: `served` as where the kernel cannot; for tests. @default 'auto' */
+  readonly idMapping?: 'auto' | 'served'
   readonly nspawnArgs?: readonly string[]
   /** Record what is read: as this home's profile of the image, or for the caller alone. */
   readonly record?: 'home' | 'caller'

@@ -1,23 +1,31 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, rmdir, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemErrorCode } from '../image/errors.ts'
+import type { DeviceRule } from './device-grant.ts'
 import { readProcFile } from './process-table.ts'
 
 /**
- * The cgroup hierarchies that systemd-nspawn cares for: the unified one and, on hosts that still
- * have it, version 1's `name=systemd`. Without systemd on the host nobody gives a container a cgroup
+ * The cgroup hierarchies that matter: the unified one, and on hosts that still have them version 1's
+ * `name=systemd`, which systemd-nspawn cares for, and `devices`. Without systemd on the host nobody gives a container a cgroup
  * of its own, and two containers that share one would each take the other's for theirs.
  */
 export interface CgroupHierarchy {
   readonly mountPoint: string
   readonly version: 1 | 2
+  /** It says which devices may be used. */
+  readonly devices?: true
 }
 
 const REMOVE_ATTEMPTS = 50
 const RETRY_MS = 20
 const ROOT_NAME = 'dat-container'
+/**
+ * Version 1's `devices` gets two levels: the rules are on the upper one, and the container sees the lower one
+ * alone, so that no power in it lifts them.
+ */
+const DEVICES_LEAF = 'devices'
 
 /** The hierarchies in the text of a mountinfo file. */
 export function parseHierarchies(mountInfo: string): CgroupHierarchy[] {
@@ -27,9 +35,10 @@ export function parseHierarchies(mountInfo: string): CgroupHierarchy[] {
     const mountPoint = front.split(' ')[4] ?? ''
     const [type, , options = ''] = back.split(' ')
     if (type === 'cgroup2') found.push({ mountPoint, version: 2 })
-    if (type === 'cgroup' && options.split(',').includes('name=systemd')) {
-      found.push({ mountPoint, version: 1 })
-    }
+    if (type !== 'cgroup') continue
+    const controllers = options.split(',')
+    if (controllers.includes('name=systemd')) found.push({ mountPoint, version: 1 })
+    if (controllers.includes('devices')) found.push({ mountPoint, version: 1, devices: true })
   }
   return found.filter(
     ({ mountPoint }, index) => found.findIndex((other) => other.mountPoint === mountPoint) === index
@@ -47,32 +56,53 @@ export function ownCgroups(
   name: string,
   hierarchies = readHierarchies()
 ): string[] {
-  return hierarchies.map(({ mountPoint }) => join(mountPoint, ROOT_NAME, homeId, name))
+  return hierarchies.map(({ mountPoint, devices }) =>
+    join(mountPoint, ROOT_NAME, homeId, name, devices === true ? DEVICES_LEAF : '')
+  )
 }
+
+const DEVICES_LINE = /^\d+:(?:[^:]*,)?devices(?:,[^:]*)?:(.*)$/m
 
 /** The cgroup directories that a process is in, without nspawn's `supervisor` part. */
 export function cgroupsOf(pid: number, hierarchies = readHierarchies()): string[] {
   const text = readProcFile(`/proc/${pid}/cgroup`) ?? ''
-  return hierarchies.flatMap(({ mountPoint, version }) => {
-    const pattern = version === 2 ? /^0::(.*)$/m : /^\d+:name=systemd:(.*)$/m
+  return hierarchies.flatMap(({ mountPoint, version, devices }) => {
+    const named = devices === true ? DEVICES_LINE : /^\d+:name=systemd:(.*)$/m
+    const pattern = version === 2 ? /^0::(.*)$/m : named
     const path = pattern.exec(text)?.[1]?.replace(/\/supervisor$/, '')
     return path === undefined || path === '/' ? [] : [join(mountPoint, path)]
   })
 }
 
-/** A command that puts itself into `directories` and then is `command`. */
+/**
+ * A command that puts itself into `directories` and then is `command`. It ends with 125 where it cannot join one
+ * that says which devices it may use.
+ */
 export function inCgroups(directories: readonly string[], command: readonly string[]): string[] {
   if (directories.length === 0) return [...command]
   const script =
-    'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1/cgroup.procs" 2>/dev/null || [ -d "$1" ] || exit 125; shift; n=$((n-1)); done; exec "$@"'
+    'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ > "$1/cgroup.procs" 2>/dev/null || ' +
+    `case "$1" in */${DEVICES_LEAF}|*/${DEVICES_LEAF}/*) exit 125;; esac; ` +
+    '[ -d "$1" ] || exit 125; shift; n=$((n-1)); done; exec "$@"'
   return ['sh', '-c', script, 'sh', String(directories.length), ...directories, ...command]
 }
 
-/** Makes cgroups; a hierarchy that does not let us is left out. @returns those there are */
-export async function makeCgroups(directories: readonly string[]): Promise<string[]> {
+/**
+ * Makes cgroups; a hierarchy that does not let us is left out.
+ *
+ * @param devices what may be used in them, where version 1 of cgroups says that; all when absent
+ * @returns those there are
+ */
+export async function makeCgroups(
+  directories: readonly string[],
+  devices?: readonly DeviceRule[]
+): Promise<string[]> {
   const made: string[] = []
   for (const directory of directories) {
     try {
+      if (devices !== undefined && basename(directory) === DEVICES_LEAF) {
+        await restrictDevices(dirname(directory), devices)
+      }
       await mkdir(directory, { recursive: true })
       made.push(directory)
     } catch (error) {
@@ -81,6 +111,15 @@ export async function makeCgroups(directories: readonly string[]): Promise<strin
     }
   }
   return made
+}
+
+/** Before anything is below: the kernel takes no such rules after that. */
+async function restrictDevices(directory: string, rules: readonly DeviceRule[]): Promise<void> {
+  await mkdir(directory, { recursive: true })
+  await writeFile(join(directory, 'devices.deny'), 'a')
+  for (const { type, major, minor, access } of rules) {
+    await writeFile(join(directory, 'devices.allow'), `${type} ${major}:${minor} ${access}`)
+  }
 }
 
 /** Ids of all processes in the cgroups and those below. */
@@ -118,11 +157,11 @@ export async function killCgroups(directories: readonly string[]): Promise<void>
 /**
  * Removes cgroups of ours and all below them.
  *
- * @param options.parents how many directories above to remove too, where nobody else uses them
+ * @param options.parents `own`: those above that `ownCgroups` named go too, where nobody else uses them
  */
 export async function removeCgroups(
   directories: readonly string[],
-  options: { parents: number }
+  options: { parents: 0 | 'own' }
 ): Promise<void> {
   for (const directory of directories) {
     for (let attempt = 0; attempt < REMOVE_ATTEMPTS && existsSync(directory); attempt++) {
@@ -130,8 +169,8 @@ export async function removeCgroups(
       // A cgroup stays busy for a moment after its last process is gone.
       if (existsSync(directory)) await sleep(RETRY_MS)
     }
-    let parent = directory
-    for (let level = 0; level < options.parents; level++) {
+    let parent = options.parents === 'own' ? directory : ''
+    while (basename(parent) !== ROOT_NAME && parent.includes(`/${ROOT_NAME}/`)) {
       parent = dirname(parent)
       await rmdir(parent).catch(() => {})
     }

@@ -5,6 +5,7 @@ import { ContainerError } from '../image/errors.ts'
 import { readJsonFile } from './json-file.ts'
 import type { BootPaths, ContainerPaths } from './paths.ts'
 import { isAlive, type ProcessIdentity } from './process-table.ts'
+import type { IdRange } from './user-namespace.ts'
 
 export const CONFIG_FORMAT_VERSION = 1
 
@@ -20,6 +21,11 @@ export interface ContainerConfig {
   readonly version: number
   readonly image: string
   readonly ephemeral: boolean
+  /**
+   * Ids of this machine that are the container's, and that its files belong to; null for one that has the machine's
+   * own. Absent in what an earlier release made, where it had the machine's own.
+   */
+  readonly idRange?: IdRange | null
   readonly lastExit?: { readonly code: number; readonly at: string }
 }
 

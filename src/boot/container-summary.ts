@@ -3,6 +3,7 @@ import { readLiveState, type BootTimings, type ContainerState } from './containe
 import { NO_IMAGE, readImageHealth, type ImageHealth } from './image-health.ts'
 import { readKept } from './kept-config.ts'
 import { containerPaths, type BootPaths } from './paths.ts'
+import type { IdRange } from './user-namespace.ts'
 
 /** One container as `ps` and `inspect` show it. */
 export interface ContainerSummary extends ImageHealth {
@@ -25,6 +26,8 @@ export interface ContainerSummary extends ImageHealth {
   readonly mode: 'boot' | 'process' | null
   readonly ready: string | null
   readonly exitCode: number | null
+  /** Ids of this machine that are the container's; null for one that has the machine's own. */
+  readonly idRange: IdRange | null
   readonly timings: BootTimings
   /** What is wrong with a damaged one, and what to do. */
   readonly problem: string | null
@@ -58,6 +61,7 @@ export async function summarize(
     mode: state?.mode ?? null,
     ready: state?.ready ?? null,
     exitCode: state === undefined ? (config?.lastExit?.code ?? null) : null,
+    idRange: config?.idRange ?? null,
     timings: state?.timings ?? {},
     problem: message === undefined || state !== undefined ? null : `${message} (${hint})`,
     ...(state === undefined ? NO_IMAGE : await readImageHealth(state.mounterSocket))

@@ -41,7 +41,7 @@ export async function checkTools(): Promise<Check> {
 export async function checkCgroups(): Promise<Check> {
   const hierarchies = readHierarchies()
   const unified = hierarchies.find(({ version }) => version === 2)
-  const named = hierarchies.find(({ version }) => version === 1)
+  const named = hierarchies.find(({ version, devices }) => version === 1 && devices !== true)
   if (unified !== undefined && named === undefined) return pass('cgroups', 'version 2')
   if (unified !== undefined) return pass('cgroups', 'hybrid: version 2 beside version 1')
   if (named !== undefined) return pass('cgroups', 'version 1')

@@ -12,12 +12,14 @@ import type { MountLease } from './mount-lease.ts'
 import type { BootPaths } from './paths.ts'
 import { startMode } from './payload.ts'
 import { identify } from './process-table.ts'
+import type { IdRange } from './user-namespace.ts'
 
 /** What is kept of a container: as it is on disk, or as it begins; pure. */
 export function configOf(
   claim: ContainerClaim,
   { facts: { link, key, version, image } }: MountLease,
-  options: ContainerOptions
+  options: ContainerOptions,
+  idRange: IdRange | undefined
 ): ContainerConfig {
   return (
     claim.config ?? {
@@ -28,7 +30,8 @@ export function configOf(
       key,
       version,
       image,
-      ephemeral: options.ephemeral === true
+      ephemeral: options.ephemeral === true,
+      idRange: idRange ?? null
     }
   )
 }

@@ -1,19 +1,27 @@
-import { chown } from 'node:fs/promises'
 import { ContainerError } from '../image/errors.ts'
+import { giveStreams } from './stream-owner.ts'
 import type { StartCommand } from '../image/manifest.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { inCgroups, makeCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
 import type { CleanupStack } from '../image/cleanup-stack.ts'
 import { openConsoleLog } from './console-log.ts'
 import { bootStdio, commandStdio, logStdio, type ConsoleStdio } from './console-stdio.ts'
+import { devicePolicy, prepareDevices } from './container-devices.ts'
 import { ContainerProcess } from './container-process.ts'
 import { writeExecDefaults } from './exec-defaults.ts'
-import { machineName, passedEnvironment, planNspawn } from './nspawn-plan.ts'
+import { mapBinds } from './mapped-binds.ts'
+import {
+  machineName,
+  passedEnvironment,
+  planNspawn,
+  PRIVILEGED_ENVIRONMENT
+} from './nspawn-plan.ts'
 import { NotifySocket } from './notify-socket.ts'
 import { preparePropagation, startNspawn } from './nspawn-process.ts'
 import type { BootPaths, ContainerPaths } from './paths.ts'
 import { planPayload, startMode } from './payload.ts'
 import { inOwnScope, isSystemdHost } from './service-process.ts'
+import { hostId, type IdRange } from './user-namespace.ts'
 
 export interface LaunchRequest {
   readonly paths: BootPaths
@@ -21,6 +29,8 @@ export interface LaunchRequest {
   /** How the image says it starts. */
   readonly start: StartCommand
   readonly options: ContainerOptions
+  /** The host's ids that are the container's; undefined for the same. */
+  readonly idRange: IdRange | undefined
   /** `inherit`: the streams of this process. `log`: the container's console log. */
   readonly console: 'inherit' | 'log'
   /** Asked last, just before anything is started. @throws to start nothing */
@@ -34,20 +44,27 @@ export interface LaunchRequest {
  * @throws ContainerError what is wrong with the command, the user or the image; `MISSING_TOOL`
  */
 export async function launchContainer(
-  { paths, places, start, options, console, checkCancelled }: LaunchRequest,
+  { paths, places, start, options, idRange, console, checkCancelled }: LaunchRequest,
   cleanup: CleanupStack
 ): Promise<ContainerProcess> {
   const { payload, env, owner } = await planPayload(places.merged, start, options)
   await writeExecDefaults(places, start, options)
   const mode = startMode(start, options)
   const io = await openConsole(mode, console, places.consoleLog, cleanup)
-  // Else a command that opens /dev/stdout could not.
-  if (owner && console === 'log') await chown(places.consoleLog, owner.uid, owner.gid)
+  if (owner !== undefined || idRange !== undefined) {
+    const [uid, gid] = [owner?.uid ?? 0, owner?.gid ?? 0].map((id) => hostId(id, idRange))
+    await giveStreams(console === 'log' ? places.consoleLog : undefined, mode, { uid, gid })
+  }
   const machine = machineName(places.name, paths.homeId)
   cleanup.defer(await preparePropagation(machine))
   const systemd = isSystemdHost()
-  const cgroups = systemd ? [] : await makeCgroups(ownCgroups(paths.homeId, places.name))
-  if (!systemd) cleanup.defer(() => removeCgroups(cgroups, { parents: 2 }))
+  const undo = (task: () => Promise<void>): void => cleanup.defer(task)
+  const devices = await prepareDevices(places, options, idRange, undo)
+  const asked = options.binds ?? []
+  const binds = idRange === undefined ? asked : await mapBinds(places, asked, idRange, undo)
+  const own = ownCgroups(paths.homeId, places.name)
+  if (!systemd) undo(() => removeCgroups(own, { parents: 'own' }))
+  const cgroups = systemd ? [] : await makeCgroups(own, devices.rules)
   const passed = passedEnvironment(env, options.env ?? [])
   const nspawnArgv = planNspawn({
     ...options,
@@ -55,19 +72,24 @@ export async function launchContainer(
     machine,
     hostname: options.hostname ?? places.name,
     payload,
+    idRange,
+    binds: [...binds, ...devices.binds],
     console: io.console,
     env,
     passed,
     extraArgs: options.nspawnArgs ?? []
   })
   const unit = `dat-container-${paths.homeId}-${places.name}`
+  const properties = devicePolicy(devices.rules)
   const command = systemd
-    ? inOwnScope(unit, nspawnArgv, { systemd, delegate: true, slice: 'machine.slice' })
+    ? inOwnScope(unit, nspawnArgv, { systemd, delegate: true, slice: 'machine.slice', properties })
     : inCgroups(cgroups, nspawnArgv)
   checkCancelled()
   const notify = openNotifySocket(places.notifySocket)
   cleanup.defer(() => notify[Symbol.dispose]())
-  const nspawn = await startNspawn(command, io.stdio, passed, notify.path)
+  const environment = options.privileged === true ? PRIVILEGED_ENVIRONMENT : {}
+  const nspawnEnvironment = { ...passed, ...environment }
+  const nspawn = await startNspawn(command, io.stdio, nspawnEnvironment, notify.path)
   cleanup.defer(io.attach(nspawn.child))
   const container = new ContainerProcess({
     nspawn,

@@ -7,7 +7,8 @@ import { StartingMounter, type StartMounterOptions } from './starting-mounter.ts
 /** What of a container's options is its mounter's business. */
 export function mounterOptions(
   options: ContainerOptions,
-  link = options.link
+  link = options.link,
+  idBase?: number
 ): StartMounterOptions {
   const { home, mountMode, mounterScript, command, forceBoot } = options
   const { peerTimeoutMs, onPeerLoss, offline, lazyOnly, reuse, record } = options
@@ -22,7 +23,8 @@ export function mounterOptions(
     ...(reuse === undefined ? {} : { reuse }),
     ...(offline === undefined ? {} : { offline }),
     ...(lazyOnly === undefined ? {} : { lazyOnly }),
-    ...(record === undefined ? {} : { record: true })
+    ...(record === undefined ? {} : { record: true }),
+    ...(idBase === undefined ? {} : { idBase })
   }
 }
 

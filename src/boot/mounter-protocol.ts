@@ -12,6 +12,8 @@ export type MounterRequest = Omit<OpenImageOptions, 'signal'> & {
   readonly mode: MountMode | 'auto'
   /** Somebody wants to record the start: the image goes as soon as that one does. */
   readonly record?: boolean
+  /** Added to every user and group id of the image: for a container with ids of its own, where the kernel cannot. */
+  readonly idBase?: number
   /** Go on for a mounter that has died, with the descriptors of its standby process. */
   readonly takeOver?: TakeOver
 }

@@ -10,6 +10,7 @@ import { bindMount, unmount } from '../fuse/bind-mount.ts'
 import { MOUNT_FLAG } from '../fuse/mount-syscall.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
 import type { MountContent, MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
+import { ShiftedTree } from '../fuse/shifted-tree.ts'
 import type { TakeOverOptions } from '../fuse/take-over-image.ts'
 import { monotonicMs, processBeganMs, processorMs } from '../image/monotonic-clock.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
@@ -69,12 +70,12 @@ export async function runMounter(
   greet: (socket: string) => void,
   signal: AbortSignal
 ): Promise<void> {
-  const { mode: _mode, record: _record, takeOver, ...open } = request
+  const { mode: _mode, record: _record, idBase, takeOver, ...open } = request
   if (takeOver !== undefined) return goOn({ ...request, takeOver }, parts, signal)
   await using opening = await parts.beginOpening({ ...open, signal })
   const { key, version } = opening
   // Named after the mode that was asked for: what `auto` comes to is one answer.
-  const places = mounterPaths(bootPaths(request.home), key, version, request.mode)
+  const places = mounterPaths(bootPaths(request.home), key, version, request.mode, idBase)
   const mounter = new Mounter({ opening, places, parts, request, signal })
   mounter.openAhead()
   const lock = await lockOrFindOther(places, signal)
@@ -98,7 +99,7 @@ async function goOn(
   await using lock = inheritedLock(places.lock, LOCK_FD)
   const state = await readJsonFile<MounterState>(places.state)
   if (state === undefined) throw new ContainerError('MOUNT_FAILED', 'the mount has gone')
-  const { mode: _mode, record: _record, takeOver: _takeOver, ...open } = request
+  const { mode: _mode, record: _record, idBase: _idBase, takeOver: _takeOver, ...open } = request
   await using opening = await openPatiently(() => parts.beginOpening({ ...open, signal }), signal)
   await rm(places.socket, { force: true })
   await new Mounter({ opening, places, parts, request, signal, before: state }).run(lock, () => {})
@@ -133,8 +134,8 @@ class Mounter {
   readonly #request: MounterRequest
   readonly #before: MounterState | undefined
   readonly #home: HomePaths
-  /** Where the metadata image of this version may be kept. */
-  readonly #kept: string
+  /** Where the metadata image of this version may be kept; undefined for one with other ids. */
+  readonly #kept: string | undefined
   readonly #recorder = new StartRecorder()
   readonly #signal: AbortSignal
   readonly #state: MounterStateFile
@@ -158,7 +159,10 @@ class Mounter {
     this.#request = request
     this.#before = before
     this.#home = openHome(request.home)
-    this.#kept = metadataFile(this.#home, opening.key, opening.manifest)
+    this.#kept =
+      request.idBase === undefined
+        ? metadataFile(this.#home, opening.key, opening.manifest)
+        : undefined
     this.#signal = signal
     // What was touched before is not known here.
     this.#isKept = before !== undefined
@@ -166,7 +170,7 @@ class Mounter {
 
   /** Has the index decoded as soon as it comes, where nothing is mounted without. */
   openAhead(): void {
-    if (this.#request.mode !== 'fuse' && existsSync(this.#kept)) return
+    if (this.#request.mode !== 'fuse' && this.#kept && existsSync(this.#kept)) return
     // Whoever waits for it is told of a failure.
     this.#opening.open().catch(() => {})
   }
@@ -248,7 +252,8 @@ class Mounter {
     }
     const { mode, takeOver } = this.#request
     if (this.#before === undefined || takeOver === undefined) {
-      return this.#parts.mountImage({ ...options, mode, keptMetadata: this.#kept })
+      const kept = this.#kept === undefined ? {} : { keptMetadata: this.#kept }
+      return this.#parts.mountImage({ ...options, mode, ...kept })
     }
     const heirloom = { device: DEVICE_FD, blocks: takeOver.blocks }
     return this.#parts.takeOverImage({ ...options, mode: this.#before.mode, heirloom })
@@ -297,7 +302,9 @@ class Mounter {
 
   async #content(): Promise<MountContent> {
     const session = await this.#opening.open()
-    const { tree, chunks } = session
+    const { chunks } = session
+    const { idBase } = this.#request
+    const tree = idBase === undefined ? session.tree : new ShiftedTree(session.tree, idBase)
     const recorded = recordedChunks(session)
     return { tree, chunks, foreseen: recorded && new Set(recorded) }
   }
@@ -368,9 +375,10 @@ class Mounter {
   /** So that the next mount of this version need not make it. Nobody asked for it, so it may fail. */
   async #keepMetadata(mounted: MountedImage | undefined): Promise<void> {
     // What is started to be recorded may be an image that goes at once.
-    if (mounted?.metadata === undefined || this.#request.record === true) return
+    const kept = this.#request.record === true ? undefined : this.#kept
+    if (mounted?.metadata === undefined || kept === undefined) return
     try {
-      await cacheMetadata(mounted.metadata, this.#kept)
+      await cacheMetadata(mounted.metadata, kept)
     } catch (error) {
       if (!isContainerError(error)) throw error
     }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { IdRange } from './user-namespace.ts'
 
 export type NetworkMode = 'host' | 'none' | 'private'
 
@@ -44,13 +45,16 @@ export interface NspawnOptions {
   readonly capAdd?: readonly string[]
   readonly capDrop?: readonly string[]
   readonly readOnly?: boolean
-  /** Shift user and group ids into a range of the container's own. */
-  readonly privateUsers?: boolean
+  /** The host's ids that the container's are; the root's files belong to them. @default the same ids */
+  readonly idRange?: IdRange | undefined
+  /** Every capability; `PRIVILEGED_ENVIRONMENT` goes with it. @default false */
+  readonly privileged?: boolean
   readonly extraArgs?: readonly string[]
 }
 
 /** Longest machine name systemd accepts. */
 const HIGHEST_MACHINE_LENGTH = 64
+const MAKE_NODES = 'CAP_MKNOD'
 /** What systemd as PID 1 takes for an orderly power-off. */
 export const POWEROFF_SIGNAL = 'SIGRTMIN+3'
 
@@ -60,7 +64,7 @@ export const POWEROFF_SIGNAL = 'SIGRTMIN+3'
  * the same whether systemd is the host's PID 1 or not.
  */
 export function planNspawn(options: NspawnOptions): string[] {
-  const { payload, network = 'host', extraArgs = [] } = options
+  const { payload, network = 'host', extraArgs = [], capAdd } = options
   return [
     'systemd-nspawn',
     '--quiet',
@@ -75,16 +79,14 @@ export function planNspawn(options: NspawnOptions): string[] {
     `--console=${options.console}`,
     ...(options.readOnly === true ? ['--read-only'] : []),
     ...(network === 'host' ? [] : ['--private-network']),
-    ...(options.privateUsers === true
-      ? ['--private-users=pick', '--private-users-ownership=chown']
-      : []),
+    ...userNamespace(options.idRange),
     ...(payload.mode === 'process' ? (payload.binds ?? []) : []).map(bindArgument),
     ...(options.binds ?? []).map(bindArgument),
     ...(options.env ?? []).map(
       (variable) => `--setenv=${argumentFor(variable, options.passed ?? {})}`
     ),
-    ...capabilities('--capability', options.capAdd),
-    ...capabilities('--drop-capability', options.capDrop),
+    ...capabilities('--capability', options.privileged === true ? ['all'] : capAdd),
+    ...capabilities('--drop-capability', droppedCapabilities(options)),
     ...payloadArguments(payload, extraArgs)
   ]
 }
@@ -148,13 +150,37 @@ function bindArgument({ source, target, readOnly }: Bind): string {
   return `--bind${readOnly ? '-ro' : ''}=${escape(source)}:${escape(target)}`
 }
 
+function userNamespace(range: IdRange | undefined): string[] {
+  if (range === undefined) return []
+  return [`--private-users=${range.base}:${range.count}`, '--private-users-ownership=off']
+}
+
+/** Who makes device nodes reaches the host's disks, so that is given to those who ask for it. */
+function droppedCapabilities({ privileged, capAdd = [], capDrop = [] }: NspawnOptions): string[] {
+  const added = capAdd.map(capabilityName)
+  const keepsNodes = privileged === true || added.includes('all') || added.includes(MAKE_NODES)
+  const dropped = capDrop.map(capabilityName)
+  return keepsNodes || dropped.includes('all') ? dropped : [...new Set([...dropped, MAKE_NODES])]
+}
+
 function capabilities(flag: string, names: readonly string[] = []): string[] {
-  if (names.length === 0) return []
-  const full = names.map((name) => {
-    const upper = name.toUpperCase()
-    return upper === 'ALL' ? 'all' : upper.startsWith('CAP_') ? upper : `CAP_${upper}`
-  })
-  return [`${flag}=${full.join(',')}`]
+  return names.length === 0 ? [] : [`${flag}=${names.map(capabilityName).join(',')}`]
+}
+
+function capabilityName(name: string): string {
+  const upper = name.toUpperCase()
+  return upper === 'ALL' ? 'all' : upper.startsWith('CAP_') ? upper : `CAP_${upper}`
+}
+
+/** No filter of system calls, and /proc/sys and /sys as on the host. */
+export const PRIVILEGED_ENVIRONMENT: Readonly<Record<string, string>> = {
+  SYSTEMD_SECCOMP: '0',
+  SYSTEMD_NSPAWN_API_VFS_WRITABLE: '1'
+}
+
+/** Whether arguments for nspawn itself say something of user ids: then that is the caller's affair. */
+export function hasOwnUserArguments(nspawnArgs: readonly string[]): boolean {
+  return nspawnArgs.some((argument) => /^(--private-users|-U)/.test(argument))
 }
 
 /** A machine name that no other home's container has, within the length systemd allows. */

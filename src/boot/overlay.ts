@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises'
-import { mount } from '../fuse/mount-syscall.ts'
+import { mount, MOUNT_FLAG } from '../fuse/mount-syscall.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { copyAttributes } from './copy-attributes.ts'
 import type { ContainerPaths } from './paths.ts'
@@ -11,6 +11,8 @@ export interface OverlayRequest {
   readonly places: Pick<ContainerPaths, 'upper' | 'work' | 'merged' | 'scratch'>
   /** Writes go to a tmpfs and are gone when the container is. */
   readonly ephemeral: boolean
+  /** Device nodes of the image, and those that the container makes, open devices. @default false */
+  readonly devices?: boolean
 }
 
 /** What will be mounted and made, in order. */
@@ -20,12 +22,22 @@ export interface OverlayPlan {
   readonly upper: string
   readonly work: string
   readonly merged: string
+  /**
+   * Flags of the overlay, a sum of `MOUNT_FLAG`s. Setuid programs have to work in the container; on the host
+   * nobody but root gets to where it is mounted, and in a user namespace they are setuid to nobody of the host.
+   */
+  readonly flags: number
   /** Option string of the overlay, then one for filesystems that refuse the first. */
   readonly data: readonly [preferred: string, plain: string]
 }
 
 /** Where writes of a container go, and the options of its overlay mount; pure. */
-export function planOverlay({ lower, places, ephemeral }: OverlayRequest): OverlayPlan {
+export function planOverlay({
+  lower,
+  places,
+  ephemeral,
+  devices = false
+}: OverlayRequest): OverlayPlan {
   const upper = ephemeral ? `${places.scratch}/upper` : places.upper
   const work = ephemeral ? `${places.scratch}/work` : places.work
   const directories = [
@@ -38,6 +50,7 @@ export function planOverlay({ lower, places, ephemeral }: OverlayRequest): Overl
     upper,
     work,
     merged: places.merged,
+    flags: devices ? 0 : MOUNT_FLAG.noDev,
     // metacopy: chown and chmod copy up no content. redirect_dir: a directory of the image can be
     // renamed. The image is read through an absolute path, so both are safe: only we write upper.
     data: [`${directories},metacopy=on,redirect_dir=on`, directories]
@@ -72,7 +85,7 @@ export async function mountOverlay(plan: OverlayPlan, lower: string): Promise<()
         source: 'tmpfs',
         target: plan.scratch,
         type: 'tmpfs',
-        flags: 0,
+        flags: MOUNT_FLAG.noSuid | MOUNT_FLAG.noDev,
         data: 'mode=700'
       })
     }
@@ -93,9 +106,9 @@ async function makeUpper(upper: string, lower: string): Promise<void> {
   if (made !== undefined) await copyAttributes(lower, upper)
 }
 
-async function mountWithFallback({ merged, data, upper }: OverlayPlan): Promise<void> {
+async function mountWithFallback({ merged, flags, data, upper }: OverlayPlan): Promise<void> {
   const [preferred, plain] = data
-  const call = { source: 'overlay', target: merged, type: 'overlay', flags: 0 }
+  const call = { source: 'overlay', target: merged, type: 'overlay', flags }
   try {
     await mount({ ...call, data: preferred })
   } catch (error) {

@@ -44,6 +44,12 @@ export interface ContainerPaths {
   /** The seccomp filters of its PID 1. */
   readonly filters: string
   readonly merged: string
+  /** Mount point of the image with its ids mapped, while the overlay is made. */
+  readonly lower: string
+  /** Device nodes that the container is given, on a tmpfs. */
+  readonly devices: string
+  /** Mount points of what is shown in the container with its ids mapped. */
+  readonly binds: string
   /** Mount point of the tmpfs that holds upper and work of an ephemeral container. */
   readonly scratch: string
   readonly lock: string
@@ -122,20 +128,28 @@ export function containerPaths(paths: BootPaths, name: string): ContainerPaths {
     execDefaults: join(runtime, 'exec.json'),
     filters: join(runtime, 'filters.json'),
     merged: join(runtime, 'merged'),
+    lower: join(runtime, 'lower'),
+    devices: join(runtime, 'devices'),
+    binds: join(runtime, 'binds'),
     scratch: join(runtime, 'scratch'),
     lock: join(paths.locks, `container-${name}`),
     notifySocket: join(paths.notify, shortName(name))
   }
 }
 
-/** @throws ContainerError `USAGE` when the runtime directory is too deep for a unix socket */
+/**
+ * @param idBase what is added to every user and group id of the image
+ * @throws ContainerError `USAGE` when the runtime directory is too deep for a unix socket
+ */
 export function mounterPaths(
   paths: BootPaths,
   key: string,
   version: number,
-  mode: MountMode | 'auto'
+  mode: MountMode | 'auto',
+  idBase = 0
 ): MounterPaths {
-  return mounterPathsOf(paths, `${key.slice(0, KEY_CHARACTERS)}-${version}-${mode}`)
+  const served = idBase === 0 ? mode : `${mode}-${idBase}`
+  return mounterPathsOf(paths, `${key.slice(0, KEY_CHARACTERS)}-${version}-${served}`)
 }
 
 /** Like {@link mounterPaths}, from the name of the directory. */

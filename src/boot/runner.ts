@@ -11,15 +11,16 @@ import {
   makeDirectories,
   type ContainerClaim
 } from './container-claim.ts'
+import { claimIds } from './container-ids.ts'
 import type { ContainerProcess } from './container-process.ts'
+import { mountContainerRoot, mountLower } from './container-root.ts'
 import { configOf, firstState } from './first-record.ts'
 import { missingTool } from './host-command.ts'
 import { readJsonFile, writeDurableJson } from './json-file.ts'
 import { launchContainer } from './launch.ts'
-import { removeUnmounted } from './mount-cleanup.ts'
+import { removeUnmounted, unmountAllUnder } from './mount-cleanup.ts'
 import { acquireMount, type MountLease } from './mount-lease.ts'
 import { mounterOptions } from './mount-ahead.ts'
-import { mountOverlay, planOverlay } from './overlay.ts'
 import { isOnHost } from './package-manager.ts'
 import { acquireRecordedMount } from './recorded-mount.ts'
 import { bootPaths, type BootPaths, type ContainerPaths } from './paths.ts'
@@ -33,6 +34,7 @@ import type { MounterAhead } from './starting-mounter.ts'
 import { startCancelled } from './start-cancelled.ts'
 import { forwardSignal, requestStop } from './stop-control.ts'
 import { sweep } from './sweep.ts'
+import type { IdRange } from './user-namespace.ts'
 import { watchContainer } from './watch-container.ts'
 
 const SIGNAL_EXIT_BASE = 128
@@ -125,6 +127,30 @@ export class Runner {
     return { name: claim.places.name, exitCode }
   }
 
+  /**
+   * The container's ids, and the image as it is to find it: where the kernel cannot map ids, by a mounter that
+   * serves them so.
+   */
+  async #lower(
+    { places }: ContainerClaim,
+    lease: MountLease,
+    idRange: IdRange | undefined,
+    cleanup: CleanupStack
+  ): Promise<{ lease: MountLease; lower: string }> {
+    if (idRange === undefined) return { lease, lower: lease.rootfs }
+    const options = this.#options
+    const isMapped = options.idMapping !== 'served'
+    if (isMapped && (await mountLower(lease.rootfs, places, idRange))) {
+      return { lease, lower: places.lower }
+    }
+    await lease[Symbol.asyncDispose]()
+    const acquire = options.record === undefined ? acquireMount : acquireRecordedMount
+    const mounter = mounterOptions(options, lease.facts.link, idRange.base)
+    const shifted = await acquire({ ...mounter, signal: this.#starting.signal })
+    cleanup.defer(() => shifted[Symbol.asyncDispose]())
+    return { lease: shifted, lower: shifted.rootfs }
+  }
+
   async #mount(named: ContainerClaim | undefined): Promise<MountLease> {
     const options = this.#options
     const link = named === undefined ? options.link : linkFor(named, options)
@@ -141,11 +167,16 @@ export class Runner {
   async #runClaimed(
     paths: BootPaths,
     claim: ContainerClaim,
-    lease: MountLease,
+    mounted: MountLease,
     cleanup: CleanupStack
   ): Promise<number> {
     const { places } = claim
-    const { ephemeral = false, remove = false, readOnly = false } = this.#options
+    const {
+      ephemeral = false,
+      remove = false,
+      readOnly = false,
+      privileged = false
+    } = this.#options
     this.#places = places
     // A start that fails leaves no trace of a container that was not there before. Once its PID 1 has
     // run, whatever comes, what it wrote is the user's.
@@ -156,15 +187,18 @@ export class Runner {
       if (!keep) await removeTree(places.directory)
     })
     await makeDirectories(places)
-    const config = configOf(claim, lease, this.#options)
+    const idRange = await claimIds(paths, claim, this.#options)
+    cleanup.defer(() => unmountAllUnder(places.lower))
+    const { lease, lower } = await this.#lower(claim, mounted, idRange, cleanup)
+    const config = configOf(claim, lease, this.#options, idRange)
     await writeDurableJson(places.config, config)
     const first = firstState(paths, claim, lease, this.#options)
     await this.#state.begin(places.state, first)
 
-    const plan = planOverlay({ lower: lease.rootfs, places, ephemeral: ephemeral || readOnly })
-    cleanup.defer(await mountOverlay(plan, lease.rootfs))
+    const root = { lower, places, ephemeral: ephemeral || readOnly, devices: privileged }
+    cleanup.defer(await mountContainerRoot(root))
     this.#checkCancelled()
-    const ended = await this.#runPayload(paths, places, lease, { cleanup, onStarted })
+    const ended = await this.#runPayload(paths, places, lease, { idRange, cleanup, onStarted })
     const exitCode = this.#exitStatus(ended)
     if (keep) {
       const lastExit = { code: exitCode, at: new Date().toISOString() }
@@ -178,13 +212,17 @@ export class Runner {
     paths: BootPaths,
     places: ContainerPaths,
     lease: MountLease,
-    { cleanup, onStarted }: { cleanup: CleanupStack; onStarted: () => void }
+    {
+      idRange,
+      cleanup,
+      onStarted
+    }: { idRange: IdRange | undefined; cleanup: CleanupStack; onStarted: () => void }
   ): Promise<number> {
     const { start } = lease.facts
     const [options, console] = [this.#options, this.#console]
     const checkCancelled = (): void => this.#checkCancelled()
     const container = await launchContainer(
-      { paths, places, start, options, console, checkCancelled },
+      { paths, places, start, options, idRange, console, checkCancelled },
       cleanup
     )
     this.#container = container

@@ -15,7 +15,7 @@ export function isSystemdHost(): boolean {
 export function inOwnScope(
   unit: string,
   command: readonly string[],
-  options: { systemd: boolean; delegate?: boolean; slice?: string }
+  options: { systemd: boolean; delegate?: boolean; slice?: string; properties?: readonly string[] }
 ): string[] {
   if (!options.systemd) return [...command]
   return [
@@ -27,6 +27,7 @@ export function inOwnScope(
     `--description=${unit}`,
     ...(options.slice === undefined ? [] : [`--slice=${options.slice}`]),
     ...(options.delegate === true ? ['--property=Delegate=yes'] : []),
+    ...(options.properties ?? []).map((property) => `--property=${property}`),
     '--',
     ...command
   ]

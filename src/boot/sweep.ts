@@ -77,7 +77,7 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
   // What a runner had just started when it was killed may join them meanwhile.
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     await killCgroups(cgroups)
-    await removeCgroups(own, { parents: 2 })
+    await removeCgroups(own, { parents: 'own' })
     if (!own.some((directory) => existsSync(directory))) break
   }
   await unmountAllUnder(places.runtime)

@@ -1,7 +1,13 @@
 import { constants } from 'node:os'
 import { ContainerError } from '../image/errors.ts'
 import type { FuseReply, InitAnswer } from './fuse-reply.ts'
-import { INIT_FLAG, LEAST_MINOR_VERSION, MAJOR_VERSION, MINOR_VERSION } from './fuse-protocol.ts'
+import {
+  INIT_FLAG,
+  INIT_UPPER_FLAG,
+  LEAST_MINOR_VERSION,
+  MAJOR_VERSION,
+  MINOR_VERSION
+} from './fuse-protocol.ts'
 
 /** Of one read: the most pages that the kernel takes, 256 of 4 KiB. */
 export const MAX_READ_BYTES = 1024 * 1024
@@ -17,11 +23,15 @@ const MAX_WRITE_BYTES = 4096
  */
 const WANTED = Object.values(INIT_FLAG).reduce((all, flag) => all | flag, 0)
 
+/** Their ids may be mapped, for containers that have others: the tree is the same to everybody. */
+const WANTED_UPPER = INIT_UPPER_FLAG.allowIdmap
+
 export interface InitOffer {
   readonly major: number
   readonly minor: number
   readonly maxReadahead: number
   readonly flags: number
+  readonly upperFlags: number
 }
 
 /**
@@ -37,6 +47,7 @@ export function answerInit(offer: InitOffer): InitAnswer | undefined {
     minor: offer.major === MAJOR_VERSION ? Math.min(offer.minor, MINOR_VERSION) : MINOR_VERSION,
     maxReadahead: offer.maxReadahead,
     flags: offer.flags & WANTED,
+    upperFlags: offer.upperFlags & WANTED_UPPER,
     maxBackground: MAX_BACKGROUND,
     congestionThreshold: (MAX_BACKGROUND * 3) / 4,
     maxWrite: MAX_WRITE_BYTES,

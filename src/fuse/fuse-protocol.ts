@@ -14,6 +14,8 @@ export const IN_HEADER_BYTES = 40
 export const OUT_HEADER_BYTES = 16
 /** Of `fuse_init_in` up to 7.35; what came later is of no use here. */
 export const INIT_IN_BYTES = 16
+/** With the upper flags. */
+export const INIT_EXTENDED_BYTES = 20
 export const INIT_OUT_BYTES = 64
 /** Of `fuse_read_in`, which READDIR and READDIRPLUS have too. */
 export const READ_IN_BYTES = 40
@@ -62,7 +64,15 @@ export const INIT_FLAG = {
   posixAcl: 1 << 20,
   maxPages: 1 << 22,
   cacheSymlinks: 1 << 23,
-  noOpendirSupport: 1 << 24
+  noOpendirSupport: 1 << 24,
+  /** There are upper flags. */
+  extended: 1 << 30
+} as const
+
+/** The upper 32 bits of what INIT agrees on. */
+export const INIT_UPPER_FLAG = {
+  /** Mounts of the tree may map ids; from Linux 6.12 on, and with default_permissions only. */
+  allowIdmap: 1 << 8
 } as const
 
 /** Of the answer to OPEN and OPENDIR. */

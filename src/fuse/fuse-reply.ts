@@ -32,6 +32,7 @@ export interface InitAnswer {
   readonly minor: number
   readonly maxReadahead: number
   readonly flags: number
+  readonly upperFlags: number
   readonly maxBackground: number
   readonly congestionThreshold: number
   readonly maxWrite: number
@@ -138,6 +139,7 @@ export class FuseReply {
     // Granularity of times: 1 ns.
     view.setUint32(at + 24, 1, true)
     view.setUint16(at + 28, answer.maxPages, true)
+    view.setUint32(at + 32, answer.upperFlags, true)
   }
 
   putFilesystemSize({ blocks, files, blockBytes, maxNameBytes }: FilesystemSize): void {

@@ -1,6 +1,7 @@
 import {
   GETXATTR_IN_BYTES,
   IN_HEADER_BYTES,
+  INIT_EXTENDED_BYTES,
   INIT_IN_BYTES,
   INTERRUPT_IN_BYTES,
   LSEEK_IN_BYTES,
@@ -46,6 +47,8 @@ type RequestBody =
       /** Bytes. */
       readonly maxReadahead: number
       readonly flags: number
+      /** The upper 32 bits, of kernels that have them; else 0. */
+      readonly upperFlags: number
     }
   | { readonly kind: 'lookup'; readonly name: Buffer }
   /** `size` of 0 asks how many bytes there are. */
@@ -138,7 +141,8 @@ function parseBody(opcode: number, isWhole: boolean, body: Buffer): RequestBody 
         major: body.readUInt32LE(0),
         minor: body.readUInt32LE(4),
         maxReadahead: body.readUInt32LE(8),
-        flags: body.readUInt32LE(12)
+        flags: body.readUInt32LE(12),
+        upperFlags: body.length < INIT_EXTENDED_BYTES ? 0 : body.readUInt32LE(16)
       }
     default:
       return { kind: 'unknown' }

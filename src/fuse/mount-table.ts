@@ -50,3 +50,11 @@ export function mountsUnder(table: readonly MountEntry[], directory: string): Mo
     .filter(({ mountPoint }) => mountPoint === directory || mountPoint.startsWith(below))
     .toReversed()
 }
+
+/** Where the file system is mounted that holds `path` (absolute, free of symlinks). */
+export function mountPointOf(path: string, mountPoints: readonly string[]): string {
+  const holding = mountPoints.filter(
+    (point) => path === point || path.startsWith(point.endsWith('/') ? point : `${point}/`)
+  )
+  return holding.reduce((longest, point) => (point.length > longest.length ? point : longest), '/')
+}

@@ -193,7 +193,7 @@ void test('exec where all capabilities are dropped has none', LONG, async (t) =>
 void test('exec enters a container with users of its own', LONG, async (t) => {
   const fixture = bootFixture(t)
   const probe = await Probe.boot(fixture, 'shifted', {
-    privateUsers: true,
+    privateUsers: 'auto',
     command: ['sleep', '1000']
   })
   const fields = [...CAPABILITIES, 'CapInh', ...FILTER]

@@ -28,6 +28,7 @@ const ALWAYS = [
   '--machine=m',
   '--hostname=h'
 ]
+const NO_NODES = '--drop-capability=CAP_MKNOD'
 const BOOT = ['--boot', '--notify-ready=yes', '--kill-signal=SIGRTMIN+3']
 
 void test('nspawn argument lists', (t) => {
@@ -107,19 +108,32 @@ void test('nspawn argument lists', (t) => {
     ],
     [
       'private users and further arguments',
-      { privateUsers: true, extraArgs: ['--tmpfs=/x'] },
+      { idRange: { base: 1_000_000, count: 65_536 }, extraArgs: ['--tmpfs=/x'] },
       [
         '--console=read-only',
-        '--private-users=pick',
-        '--private-users-ownership=chown',
+        '--private-users=1000000:65536',
+        '--private-users-ownership=off',
         ...BOOT,
         '--tmpfs=/x'
       ]
     ]
   ]
   for (const [name, change, expected] of table) {
-    t.alike(planNspawn({ ...BASE, ...change }), [...ALWAYS, ...expected], name)
+    const plan = planNspawn({ ...BASE, ...change }).filter((argument) => argument !== NO_NODES)
+    t.alike(plan, [...ALWAYS, ...expected], name)
   }
+})
+
+void test('nobody makes device nodes who did not ask for it', (t) => {
+  const dropped = (change: Partial<NspawnOptions>): string[] =>
+    planNspawn({ ...BASE, ...change }).filter((word) => word.startsWith('--drop-capability'))
+  t.alike(dropped({}), [NO_NODES])
+  t.alike(dropped({ capDrop: ['net_raw'] }), ['--drop-capability=CAP_NET_RAW,CAP_MKNOD'])
+  t.alike(dropped({ capDrop: ['all'] }), ['--drop-capability=all'])
+  t.alike(dropped({ capAdd: ['mknod'] }), [])
+  t.alike(dropped({ capAdd: ['all'], capDrop: ['sys_time'] }), ['--drop-capability=CAP_SYS_TIME'])
+  t.alike(dropped({ privileged: true }), [])
+  t.ok(planNspawn({ ...BASE, privileged: true }).includes('--capability=all'))
 })
 
 void test('variables that the user gives go by the environment, not by arguments', (t) => {
@@ -155,9 +169,11 @@ void test('overlay plans', (t) => {
 void test('cgroup hierarchies, and getting into them', (t) => {
   const hybrid = `31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw
 32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu
+36 31 0:33 / /sys/fs/cgroup/devices rw - cgroup cgroup rw,devices
 40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd
 41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw`
   t.alike(parseHierarchies(hybrid), [
+    { mountPoint: '/sys/fs/cgroup/devices', version: 1, devices: true },
     { mountPoint: '/sys/fs/cgroup/systemd', version: 1 },
     { mountPoint: '/sys/fs/cgroup/unified', version: 2 }
   ])

@@ -1,6 +1,6 @@
 import test from 'brittle'
 import { answerInit } from '../../src/fuse/fuse-init.ts'
-import { INIT_FLAG, OPCODE } from '../../src/fuse/fuse-protocol.ts'
+import { INIT_FLAG, INIT_UPPER_FLAG, OPCODE } from '../../src/fuse/fuse-protocol.ts'
 import { FuseReply, type NodeAttributes } from '../../src/fuse/fuse-reply.ts'
 import { parseRequest } from '../../src/fuse/fuse-request.ts'
 import { seekFile } from '../../src/fuse/file-seek.ts'
@@ -9,6 +9,9 @@ import { PID, readBody, request, u32, u64, UNIQUE } from './fuse-messages.ts'
 const HEADER = { unique: UNIQUE, node: 9, pid: PID }
 const NAME = Buffer.from([0x62, 0xff, 0x64])
 const ENDED = Buffer.concat([NAME, Buffer.alloc(1)])
+
+/** What a kernel says of itself, all that it may know. */
+const OFFER = { major: 7, minor: 45, maxReadahead: 131_072, flags: 0xffff_ffff }
 
 void test('requests are taken apart', (t) => {
   const table = [
@@ -36,8 +39,8 @@ void test('requests are taken apart', (t) => {
     ],
     [request(OPCODE.interrupt, 9, u64(UNIQUE)), { kind: 'interrupt', target: UNIQUE }],
     [
-      request(OPCODE.init, 9, u32(7, 45, 131_072, 0xffff_ffff), Buffer.alloc(48)),
-      { kind: 'init', major: 7, minor: 45, maxReadahead: 131_072, flags: 0xffff_ffff }
+      request(OPCODE.init, 9, u32(7, 45, 131_072, 0xffff_ffff, 256), Buffer.alloc(44)),
+      { kind: 'init', ...OFFER, upperFlags: 256 }
     ],
     [request(16, 9, Buffer.alloc(100)), { kind: 'unknown' }]
   ] as const
@@ -130,11 +133,13 @@ void test('an error goes alone', (t) => {
 })
 
 void test('what INIT agrees on is what both sides know', (t) => {
-  const offer = { major: 7, minor: 45, maxReadahead: 131_072, flags: 0xffff_ffff }
+  const offer = { ...OFFER, upperFlags: 0xffff_ffff }
   const all = Object.values(INIT_FLAG).reduce((sum, flag) => sum + flag, 0)
   const answer = answerInit(offer)
   t.alike([answer?.major, answer?.minor, answer?.flags], [7, 38, all])
   t.is(answer?.maxReadahead, 131_072)
+  t.is(answer?.upperFlags, INIT_UPPER_FLAG.allowIdmap, 'ids may be mapped')
+  t.is(answerInit({ ...offer, upperFlags: 0 })?.upperFlags, 0)
   t.is(answerInit({ ...offer, minor: 31 })?.minor, 31, 'an older kernel')
   const few = INIT_FLAG.doReaddirplus | INIT_FLAG.asyncRead
   t.is(answerInit({ ...offer, flags: few })?.flags, few, 'one that knows less')
@@ -143,7 +148,8 @@ void test('what INIT agrees on is what both sides know', (t) => {
   t.is(answerInit({ ...offer, major: 8, minor: 0 })?.major, 7, 'a newer one asks again')
   const reply = new FuseReply()
   reply.putInit(answer!)
-  t.is(reply.finish(2n).length, 16 + 64)
+  const bytes = reply.finish(2n)
+  t.alike([bytes.length, bytes.readUInt32LE(16 + 32)], [16 + 64, INIT_UPPER_FLAG.allowIdmap])
 })
 
 void test('data and holes are found', (t) => {

@@ -82,9 +82,9 @@ function digest(path: string): string {
 
 for (const [title, options] of [
   ['by default', {}],
-  ['with users of its own', { privateUsers: true }],
-  ['without user namespace and capabilities', { privateUsers: false, capDrop: ['all'] }],
-  ['without user namespace', { privateUsers: false }]
+  ['with users of its own', { privateUsers: 'auto' }],
+  ['without user namespace and capabilities', { privateUsers: 'no', capDrop: ['all'] }],
+  ['without user namespace', { privateUsers: 'no' }]
 ] as const satisfies [string, Partial<ContainerOptions>][]) {
   void test(`a container takes nothing of who enters it: ${title}`, LONG, async (t) => {
     const fixture = bootFixture(t)
@@ -114,7 +114,7 @@ void test('control: a plain nsenter is taken', LONG, async (t) => {
   const copy = join(directory, 'nsenter')
   copyFileSync(hostProgram('nsenter'), copy)
   const before = digest(copy)
-  const hostile = await Hostile.boot(fixture, 'hostile', { privateUsers: false })
+  const hostile = await Hostile.boot(fixture, 'hostile', { privateUsers: 'no' })
   // It executes itself for ever, as /again is whatever executes it.
   spawnSync(copy, [`--target=${hostile.leader}`, '--all', '/again'], { timeout: 20_000 })
   const { saw, took } = await hostile.finish()

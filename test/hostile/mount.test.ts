@@ -6,10 +6,9 @@ import type { Shared } from '../e2e/results.ts'
 import { LONG, Sandbox } from '../e2e/sandbox.ts'
 import { tinyRootfs } from '../e2e/tiny-rootfs.ts'
 import { setFileCapability } from './file-capability.ts'
+import { openToUsers, runAsUser } from './local-user.ts'
 import { VictimDevice } from './victim.ts'
 
-/** A user of this machine with no rights. */
-const NOBODY = 65_534
 const CAP_DAC_OVERRIDE = 1
 
 for (const mode of ['erofs', 'fuse']) {
@@ -20,24 +19,23 @@ for (const mode of ['erofs', 'fuse']) {
       await using sandbox = await Sandbox.open()
       const machine = await sandbox.machine('machine')
       // Users get as far as the mount.
-      chmodSync(sandbox.directory, 0o755)
+      openToUsers(sandbox.directory)
       using victim = new VictimDevice(sandbox.directory, 'disk of this machine')
       const secret = join(sandbox.directory, 'secret')
       writeFileSync(secret, 'secret', { mode: 0o600 })
       const { link } = await machine.json<Shared>('share', hostileRootfs(sandbox.directory, victim))
       const directory = join(sandbox.directory, 'mnt')
-      const asNobody = (...argv: string[]): string => {
-        const ids = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups']
-        return spawnSync('setpriv', [...ids, ...argv]).stdout.toString()
-      }
-      const asRoot = (): string => asNobody(join(directory, 'usr/bin/setuid-cat'), secret)
+      const asRoot = (): string => runAsUser(join(directory, 'usr/bin/setuid-cat'), secret)
       const byFileCapability = (): string =>
-        asNobody(join(directory, 'usr/bin/capable-cat'), secret)
+        runAsUser(join(directory, 'usr/bin/capable-cat'), secret)
       const ofDevice = (): string =>
-        asNobody('head', '--bytes=20', join(directory, 'usr/bin/victim'))
+        runAsUser('head', '--bytes=20', join(directory, 'usr/bin/victim'))
 
       await machine.ok('mount', link, directory, '--mount', mode)
-      t.is(asNobody(join(directory, 'usr/bin/cat'), join(directory, 'etc/os-release')), 'ID=tiny\n')
+      t.is(
+        runAsUser(join(directory, 'usr/bin/cat'), join(directory, 'etc/os-release')),
+        'ID=tiny\n'
+      )
       t.is(asRoot(), '', 'a setuid program is the user’s')
       t.is(byFileCapability(), '', 'so is one with capabilities')
       t.is(ofDevice(), '', 'a device node opens nothing')

@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander'
 import { parseBind } from '../../boot/bind-option.ts'
 import type { ContainerOptions } from '../../boot/boot-options.ts'
+import { parseDevice } from '../../boot/device-grant.ts'
 import type { BootProfile } from '../../image/boot-profile.ts'
 import { processBeganMs } from '../../image/monotonic-clock.ts'
 import { ContainerError } from '../../image/errors.ts'
@@ -27,6 +28,10 @@ interface BootFlags {
   readonly network?: 'host' | 'none' | 'private'
   readonly capAdd?: string[]
   readonly capDrop?: string[]
+  readonly device?: string[]
+  readonly privateUsers?: 'auto' | 'no'
+  readonly privileged?: boolean
+  readonly idMapping?: 'auto' | 'served'
   readonly nspawnArg?: string[]
   readonly mount: 'auto' | 'erofs' | 'fuse'
   readonly lazyOnly?: boolean
@@ -84,6 +89,26 @@ export function addBoot(program: Command): void {
     )
     .option('--cap-add <capability>', 'grant a capability (repeatable)', collect)
     .option('--cap-drop <capability>', 'take a capability away (repeatable)', collect)
+    .option(
+      '--device <path[:path][:rwm]>',
+      'let it use a device of this machine (repeatable)',
+      collect
+    )
+    .addOption(
+      new Option(
+        '--private-users <which>',
+        'auto: user ids of its own (default); no: this machine’s, so that its root is root here'
+      ).argParser(oneOf('auto', 'no'))
+    )
+    .addOption(
+      new Option('--id-mapping <how>', 'auto; served: as where the kernel cannot map ids')
+        .argParser(oneOf('auto', 'served'))
+        .hideHelp()
+    )
+    .option(
+      '--privileged',
+      'no isolation from this machine: all capabilities, all devices, its user ids, no system-call filter'
+    )
     .option('--nspawn-arg <argument>', 'pass on to systemd-nspawn (repeatable)', collect)
     .addOption(
       new Option('--mount <mode>', 'how the image is mounted: auto, erofs or fuse')
@@ -186,6 +211,10 @@ function containerOptions(
     network: flags.network,
     capAdd: flags.capAdd,
     capDrop: flags.capDrop,
+    devices: flags.device?.map(parseDevice),
+    privateUsers: flags.privateUsers,
+    privileged: flags.privileged,
+    idMapping: flags.idMapping,
     nspawnArgs: flags.nspawnArg,
     lazyOnly: flags.lazyOnly,
     offline: flags.offline,
