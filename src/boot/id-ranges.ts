@@ -5,7 +5,7 @@ import { mountPointOf, readMountTable } from '../fuse/mount-table.ts'
 import { writeFileAtomically } from '../image/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { takeLock } from './file-lock.ts'
-import { findTaken, overlaps } from './taken-ids.ts'
+import { findTaken, overlaps, type TakenIds } from './taken-ids.ts'
 import type { IdRange } from './user-namespace.ts'
 
 /** Of all homes of this machine. */
@@ -55,6 +55,8 @@ export interface ClaimOptions {
   readonly ofHome?: () => Promise<readonly number[]>
   /** @default the machine's */
   readonly registry?: string
+  /** @default {@link findTaken} */
+  readonly taken?: () => Promise<TakenIds>
 }
 
 /**
@@ -65,7 +67,13 @@ export interface ClaimOptions {
  */
 export async function claimIdRange(
   { home, name }: RangeOwner,
-  { known, outside = false, ofHome, registry: path = REGISTRY }: ClaimOptions = {}
+  {
+    known,
+    outside = false,
+    ofHome,
+    registry: path = REGISTRY,
+    taken = findTaken
+  }: ClaimOptions = {}
 ): Promise<IdRange> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
   await using lock = await takeLock(`${path}.lock`, LOCK_WAIT_MS)
@@ -85,7 +93,7 @@ export async function claimIdRange(
   // A home from a backup, or a registry that is new: its containers' own records tell.
   const isNewHome = !registry.ranges.some((entry) => entry.home === home)
   const used = [...others.map(({ base }) => base), ...(isNewHome ? ((await ofHome?.()) ?? []) : [])]
-  const base = known?.base ?? (await findFree(registry.next, used))
+  const base = known?.base ?? (await findFree(registry.next, used, taken))
   const entry: RangeEntry = {
     base,
     home,
@@ -101,9 +109,13 @@ export async function claimIdRange(
   return { base, count: RANGE_IDS }
 }
 
-async function findFree(next: number, used: readonly number[]): Promise<number> {
+async function findFree(
+  next: number,
+  used: readonly number[],
+  look: () => Promise<TakenIds>
+): Promise<number> {
   const bases = new Set(used)
-  const taken = await findTaken()
+  const taken = await look()
   const count = (END - LOWEST) / RANGE_IDS
   for (let step = 0; step < count; step++) {
     const base = LOWEST + ((next - LOWEST + step * RANGE_IDS) % (END - LOWEST))

@@ -13,6 +13,7 @@ const LOCAL_SERVICES = new Set([
   'extrausers'
 ])
 const GETENT_LIMIT_MS = 3000
+const NUMBER = /^\d+$/
 
 /** Ids of this machine that are not for containers of ours. */
 export interface TakenIds {
@@ -51,11 +52,10 @@ export function overlaps({ base, count }: IdRange, others: readonly IdRange[]): 
  */
 export function parseRanges(text: string, kind: 'id' | 'range'): IdRange[] {
   return text.split('\n').flatMap((line) => {
-    const fields = line.split(':')
-    const base = Number(kind === 'id' ? fields[2] : fields[1])
-    const count = kind === 'id' ? 1 : Number(fields[2])
-    const isRange = fields.length >= 3 && Number.isSafeInteger(base) && Number.isSafeInteger(count)
-    return isRange ? [{ base, count }] : []
+    const [, second = '', third = ''] = line.split(':')
+    const [base, count] = kind === 'id' ? [third, '1'] : [second, third]
+    if (!NUMBER.test(base) || !NUMBER.test(count)) return []
+    return [{ base: Number(base), count: Number(count) }]
   })
 }
 

@@ -58,7 +58,8 @@ export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
       hint: `it can share it from its next start on: dat-container machine stop ${places.name}, then this again`
     })
   })
-  const words = ['dat-container', ...verb.words, ...shown, '--', ...image, ...verb.rest]
+  const options = [...verb.words, ...shown, ...(shown.length > 0 ? sharedIds(verb.words) : [])]
+  const words = ['dat-container', ...options, '--', ...image, ...verb.rest]
   await openPorts(state, forwards)
   try {
     throwIfCancelled(verb.signal)
@@ -66,6 +67,15 @@ export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
   } finally {
     if (verb.detached !== true) await closePorts(state, forwards).catch(() => {})
   }
+}
+
+/**
+ * A guest sees directories of this machine by 9p, which cannot map user ids. The machine is around the container
+ * all the same.
+ */
+function sharedIds(words: readonly string[]): string[] {
+  const isSaid = words.some((word) => /^--(private-users|privileged)/.test(word))
+  return isSaid ? [] : ['--private-users=no']
 }
 
 async function running(

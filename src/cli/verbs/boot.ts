@@ -128,7 +128,11 @@ export function addBoot(program: Command): void {
     .addHelpText(
       'after',
       "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready --wait-timeout 2m\n" +
-        "  dat-container boot 'dat://KEY#SECRET' --ephemeral -- sh -c 'uname -a'"
+        "  dat-container boot 'dat://KEY#SECRET' --ephemeral -- sh -c 'uname -a'\n" +
+        '\nA container has user ids of its own: its root is nobody on this machine, and with --network host it\n' +
+        'binds no port below 1024. --private-users no gives that up: who breaks out is then root here. With\n' +
+        '--privileged nothing keeps it in: it reads and writes every disk. Both are for images that you trust\n' +
+        'like this machine’s own root, and hold for a container’s whole life.'
     )
     .action(async (image: string, argv: string[], flags: BootFlags, command: Command) => {
       await boot(image, argv, flags, readGlobals(command))
