@@ -112,8 +112,8 @@ void test(
     t.teardown(() => delete process.env['DAT_CONTAINER_TEST_START'])
     const probe = await Probe.boot(fixture, 'command', {
       env: ['BOTH=boot', 'SPACE=a b\nc'],
-      // With this machine's network and ids of its own it could not have the capability below.
-      network: 'none',
+      // With ids of its own, systemd-nspawn can neither set an OOM score nor keep the capability below.
+      privateUsers: 'no',
       nspawnArgs: [
         '--no-new-privileges=yes',
         '--rlimit=NOFILE=333:444',
