@@ -51,14 +51,15 @@ async function bootNamed(
   home: MachineHome,
   globals: Globals
 ): Promise<number> {
-  const { guestLink } = await import('../machine/guest-link.ts')
+  const { daemonPortOf, guestLink } = await import('../machine/guest-link.ts')
   const { runContainerVerb } = await import('../machine/container-verb.ts')
   const { endIsolated, imageWithoutSecret, isInMachine, isolatedIn, watchIsolated } =
     await import('../machine/isolated-machine.ts')
   const { startWatched } = await import('./verbs/machine-start.ts')
   const isNew = (await isolatedIn(home, name)) === undefined
   // A new machine knows no names; a start in software is long, and would be for nothing.
-  if (isNew && !looksLikeLink(await guestLink(globals.home, boot.image))) {
+  const link = await guestLink(globals.home, boot.image)
+  if (isNew && !looksLikeLink(link)) {
     throw new ContainerError('NOT_FOUND', `there is no image ${boot.image} here`, {
       hint: 'dat-container images lists those that are; or give a link'
     })
@@ -70,7 +71,11 @@ async function bootNamed(
   const start = async (shares?: readonly string[]): Promise<void> => {
     throwIfCancelled(interrupted.signal)
     globals.output.note(`starting machine ${name} for this container alone`)
-    const isolates = { image: imageWithoutSecret(boot.image), remove: boot.remove }
+    const daemonPort = daemonPortOf(link)
+    const isolates = {
+      ...{ image: imageWithoutSecret(boot.image), remove: boot.remove },
+      ...(daemonPort === undefined ? {} : { daemonPort })
+    }
     try {
       await startWatched(name, { ...boot.machine, shares, isolates }, globals)
       isOurs = ran = true

@@ -3,7 +3,7 @@ import { delimiter, join } from 'node:path'
 import { runCommand } from '../boot/host-command.ts'
 import { detectManager, installCommand } from '../boot/package-manager.ts'
 import { ContainerError } from '../image/errors.ts'
-import { qemuProgram, type Architecture, type Platform } from './qemu-plan.ts'
+import { qemuProgram, SANDBOX, type Architecture, type Platform } from './qemu-plan.ts'
 
 export interface Qemu {
   /** Full path. */
@@ -63,6 +63,12 @@ export async function findQemu(platform: Platform, architecture: Architecture): 
     })
   }
   return { program, version }
+}
+
+/** Whether a QEMU has its filter of system calls: not where it was built without. */
+export async function hasSandbox({ program }: Qemu): Promise<boolean> {
+  const asked = await runCommand(program, [...SANDBOX, '-machine', 'help'], { timeoutMs: 10_000 })
+  return asked.exitCode === 0
 }
 
 /** What `qemu-system-… --version` says, as `7.2.22`. */

@@ -29,6 +29,12 @@ export async function guestLink(home: string, image: string): Promise<string> {
   return formatLink({ ...link, version, peers: [here, ...(link.peers ?? [])] })
 }
 
+/** The port of this machine's loopback that a guest's link leads to; undefined where it leads to none. */
+export function daemonPortOf(link: string): number | undefined {
+  if (!looksLikeLink(link)) return undefined
+  return parseFullLink(link).peers?.find(({ host }) => host === HOST_AS_GUEST_SEES_IT)?.port
+}
+
 function named(images: readonly ImageListing[], link: string): ImageListing | undefined {
   const key = formatKey(parseFullLink(link).key)
   return images.find((image) => image.key === key && image.link !== null)

@@ -7,6 +7,7 @@ import { isAlive } from '../boot/process-table.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { formatKey, looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import { askGuest, ASK_TIMEOUT_MS, containersIn } from './guest-containers.ts'
+import { guardPlace, removeGuard } from './loopback-guard.ts'
 import { takeMachineLock } from './machine-lock.ts'
 import { machinePaths, type MachineHome } from './machine-paths.ts'
 import {
@@ -192,11 +193,12 @@ export async function sweepIsolated(home: MachineHome): Promise<void> {
     if (state?.state === 'starting' && !isAlive(state.starter)) {
       await endQemu(state.qemu, state.control)
     }
-    if (isolates?.remove !== true) continue
     const lock = await takeMachineLock(places.lock, 0)
     // It runs, or somebody starts or removes it.
     if (lock === undefined) continue
     try {
+      await removeGuard(guardPlace(home, places))
+      if (isolates?.remove !== true) continue
       await rm(places.runtime, { recursive: true, force: true })
       await rm(places.directory, { recursive: true, force: true })
     } finally {

@@ -52,6 +52,8 @@ export interface IsolatedContainer {
   readonly image: string
   /** Whether it goes when it ends: so does its machine's disk then. */
   readonly remove: boolean
+  /** The port of this machine's loopback by which the guest reaches the daemon. */
+  readonly daemonPort?: number
 }
 
 /** A directory of this machine, and where the guest shows it. */

@@ -49,7 +49,17 @@ export interface MachinePlan {
   readonly control: ControlPlace
   /** A firmware image to use instead of QEMU's own. */
   readonly firmware?: string
+  /** QEMU gives up the system calls that it does not need, see {@link SANDBOX}. */
+  readonly sandboxed?: boolean
+  /** The guest does not run before it is told to. */
+  readonly paused?: boolean
 }
+
+/** QEMU's filter of system calls: it starts no program, and raises no privilege. */
+export const SANDBOX = [
+  '-sandbox',
+  'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
+] as const
 
 /** Names that people and other programs have for architectures. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
@@ -121,6 +131,8 @@ export function planQemu(plan: MachinePlan): string[] {
   return [
     '-name',
     `guest=${plan.name}`,
+    ...(plan.sandboxed === true ? SANDBOX : []),
+    ...(plan.paused === true ? ['-S'] : []),
     '-nodefaults',
     '-no-user-config',
     '-display',

@@ -11,12 +11,14 @@ import { throwIfCancelled } from '../image/cancel.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import { planCommandLine } from './command-line.ts'
+import { beginGuarded, sandboxOf } from './confinement.ts'
 import { lastLines } from './console-log.ts'
 import { prepareDisk } from './data-disk.ts'
 import { diskKey } from './disk-key.ts'
 import { findQemu } from './find-qemu.ts'
 import { freePort } from './free-port.ts'
 import { requireData } from './guest-data.ts'
+import { guardPlace, removeGuard } from './loopback-guard.ts'
 import { takeMachineLock } from './machine-lock.ts'
 import { mergeOptions, type MachineOptions } from './machine-options.ts'
 import { machineHome, machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
@@ -125,7 +127,14 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   const plan = await planStart(request, start, { config, before }, notice)
   throwIfCancelled(signal)
   const { qemu, sshPort } = await launch(plan, start, config, signal)
+  undo.defer(() => removeGuard(guardPlace(home, places)))
   undo.defer(() => endQemu(qemu, plan.control))
+  if (plan.paused === true) {
+    await beginGuarded(
+      { qemu, control: plan.control, place: guardPlace(home, places), config },
+      notice
+    )
+  }
   // What did not start is not what the next start is to repeat: a wrong key, for instance.
   if (before !== undefined) undo.defer(() => writeDurableJson(places.config, before))
   await writeDurableJson(places.config, { ...config, sshPort })
@@ -255,7 +264,9 @@ async function planStart(
       tag: shareTag(index)
     })),
     consoleLog: places.consoleLog,
-    control: controlPlace(places)
+    control: controlPlace(places),
+    sandboxed: await sandboxOf(qemu, config, notice),
+    paused: config.isolates !== undefined
   }
 }
 
@@ -281,7 +292,7 @@ async function launch(
       const qemu = await startQemu({
         program: plan.program,
         argv,
-        unit: `dat-machine-${home.running.split('/').at(-2)}-${places.name}`,
+        unit: `dat-machine-${guardPlace(home, places).homeId}-${places.name}`,
         log: places.qemuLog,
         control: plan.control,
         lock,

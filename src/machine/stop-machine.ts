@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { isAlive, waitForExit } from '../boot/process-table.ts'
 import { ContainerError } from '../image/errors.ts'
+import { guardPlace, removeGuard } from './loopback-guard.ts'
 import { takeMachineLock } from './machine-lock.ts'
 import { machineHome, machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
 import {
@@ -47,7 +48,7 @@ export async function stopMachine(request: StopRequest): Promise<{ orderly: bool
       hint: `end it: kill -9 ${state.qemu.pid}`
     })
   }
-  await forgetRun(places)
+  await forgetRun(home, places)
   return { orderly }
 }
 
@@ -85,7 +86,8 @@ export async function removeMachine(request: {
   force?: boolean
 }): Promise<void> {
   const { home, name, force = false } = request
-  const places = machinePaths(machineHome(home), name)
+  const machines = machineHome(home)
+  const places = machinePaths(machines, name)
   await requireConfig(places)
   if ((await readLiveState(places)) !== undefined) {
     if (!force) {
@@ -100,6 +102,7 @@ export async function removeMachine(request: {
     throw new ContainerError('BUSY', `machine ${name} is just being started`)
   }
   try {
+    await removeGuard(guardPlace(machines, places))
     await rm(places.runtime, { recursive: true, force: true })
     await rm(places.directory, { recursive: true, force: true })
   } finally {
@@ -108,10 +111,11 @@ export async function removeMachine(request: {
 }
 
 /** Clears away the runtime part of a machine that ended, unless somebody starts it again already. */
-async function forgetRun(places: MachinePaths): Promise<void> {
+async function forgetRun(home: MachineHome, places: MachinePaths): Promise<void> {
   const lock = await takeMachineLock(places.lock, LOCK_WAIT_MS)
   if (lock === undefined) return
   try {
+    await removeGuard(guardPlace(home, places))
     await rm(places.runtime, { recursive: true, force: true })
   } finally {
     await lock.close()
