@@ -78,7 +78,7 @@ export class ClientConnection {
     channel.respond(METHODS.images, () => service.list())
     channel.respond(METHODS.mirror, (request) => service.mirror(request, this.#gone.signal))
     channel.respond(METHODS.gc, (request) => service.gc(request, this.#gone.signal))
-    channel.respond(METHODS.forget, ({ image }) => service.forget(image))
+    channel.respond(METHODS.forget, ({ image, force = false }) => service.forget(image, { force }))
     this.ended = channel.closed.then(() => this.#cleanUp())
   }
 

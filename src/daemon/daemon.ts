@@ -112,6 +112,7 @@ export class Daemon implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#node.beginEnd()
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve())
       for (const connection of this.#connections) connection.close()

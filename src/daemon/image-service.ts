@@ -168,11 +168,17 @@ export class ImageService implements AsyncDisposable {
     }
   }
 
-  /** Stops serving an image and frees its blocks. */
-  async forget(image: string): Promise<ImageListing> {
+  /**
+   * Stops serving an image and frees its blocks.
+   *
+   * @param options.force also one that this machine has published
+   * @throws ContainerError `NOT_FOUND`; `BUSY` where what is lost has to be wanted
+   */
+  async forget(image: string, options: { readonly force: boolean }): Promise<ImageListing> {
     const { catalog, node, pool } = this.#options
     const entry = this.#entry(image)
     const listing = this.#listing(entry)
+    if (!options.force && entry.role === 'owner') throw this.#lossOf(entry)
     await this.publisher.stopListing(entry)
     const seeded = this.#seeded.get(entry.key)
     this.#seeded.delete(entry.key)
@@ -190,7 +196,7 @@ export class ImageService implements AsyncDisposable {
   /** Frees a temporary image, unless that was done before. */
   async forgetTemporary(link: string): Promise<void> {
     const entry = this.#options.catalog.find(parseLink(link).key.toString('hex'))
-    if (entry?.temporary) await this.forget(link)
+    if (entry?.temporary) await this.forget(link, { force: true })
   }
 
   list(): ImageListing[] {
@@ -278,6 +284,19 @@ export class ImageService implements AsyncDisposable {
       .then(() => this.#follow(entry, drive))
       .catch((err: unknown) => this.#options.log.debug({ err, image: entry.name }, 'not opened'))
     return drive
+  }
+
+  /** What goes with an image that this machine has published. */
+  #lossOf(entry: CatalogEntry): ContainerError {
+    const copies = this.#seeded.get(entry.key)?.copies ?? 0
+    const content =
+      copies === 0
+        ? 'no peer that is connected has all of it, so its content may be lost, too'
+        : `its content stays with ${copies === 1 ? 'a peer that has' : `${copies} peers that have`} all of it`
+    const message = `this machine published ${entry.name}: once it is gone, nobody can publish a new version of it, and ${content}`
+    return new ContainerError('BUSY', message, {
+      hint: `to give it up all the same: dat-container unseed --force ${entry.name}`
+    })
   }
 
   #follow(entry: CatalogEntry, drive: HeldDrive): void {

@@ -259,5 +259,9 @@ export const METHODS = {
     fields.flag('dryRun')
   }),
   listenForGuests: json<null, { readonly port: number }>('listen-for-guests'),
-  forget: json<{ image: string }, ImageListing>('forget', withImage)
+  /** `force`: also one that this machine has published. */
+  forget: json<{ image: string; force?: boolean }, ImageListing>('forget', (fields) => {
+    withImage(fields)
+    if (fields.has('force')) fields.flag('force')
+  })
 } as const

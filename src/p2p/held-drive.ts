@@ -114,14 +114,27 @@ export class HeldDrive implements AsyncDisposable {
     return readManifest(cores, fetcher, version, signal)
   }
 
+  /** How many of the connected peers have all that is known of its content. */
+  get copies(): number {
+    const blobs = this.#open?.cores.blobs
+    if (blobs === undefined || blobs.length === 0) return 0
+    const whole = blobs.peers.filter((peer) => peer.remoteContiguousLength >= blobs.length)
+    // A peer may be connected twice.
+    return new Set(whole.map(({ remotePublicKey }) => remotePublicKey.toString('hex'))).size
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error('the drive was closed'))
     this.#stopLooking()
     await this.#search?.ended
     this.#open?.fetcher.close()
+    // The two have nothing to do with each other, and the second waits for others.
+    await Promise.all([this.#closeCores(), this.#node.takingBack(this.#discovery?.destroy())])
+  }
+
+  async #closeCores(): Promise<void> {
     await this.#opening?.catch(() => {})
     if (this.#open) await closeDriveCores(this.#open.cores)
-    await this.#discovery?.destroy()
   }
 
   /** Whether the logs were known before any peer was asked. */

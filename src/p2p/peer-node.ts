@@ -76,6 +76,8 @@ export class PeerNode implements AsyncDisposable {
   readonly #strangers = new Strangers()
   readonly #places = new SwarmPlaces(this.#strangers)
   #guestPort: Promise<number> | undefined
+  /** Resolves when nobody is waited for any more. */
+  #ending: Promise<void> | undefined
   #listening: PeerAddress | undefined
   readonly #onError: (error: Error) => void
   readonly #options: PeerNodeOptions
@@ -264,10 +266,24 @@ export class PeerNode implements AsyncDisposable {
     return { connections: peersOf(open), direct: peersOf(direct), ...bytes }
   }
 
+  /**
+   * Waits until announcements are taken back, which waits for DHT nodes that may be gone: not for long, as they expire
+   * by themselves. Of a node that ends, all together have that time.
+   */
+  async takingBack(done: Promise<unknown> | undefined): Promise<void> {
+    if (done === undefined) return
+    await Promise.race([done.catch(() => {}), this.#ending ?? pause(UNANNOUNCE_WAIT_MS)])
+  }
+
+  /** Says that drives which are closed from now on are closed because the node will be. */
+  beginEnd(): void {
+    this.#ending ??= pause(UNANNOUNCE_WAIT_MS)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
+    this.beginEnd()
     this.#places[Symbol.dispose]()
-    // Taking announcements back waits for DHT nodes that may be gone; they expire by themselves.
-    await Promise.race([this.#swarm.destroy().catch(() => {}), pause(UNANNOUNCE_WAIT_MS)])
+    await this.takingBack(this.#swarm.destroy())
     await this.#direct[Symbol.asyncDispose]()
     await this.#swarm.dht.destroy({ force: true })
     await this.store.close()

@@ -39,7 +39,7 @@ void test(
     await machine.ok('daemon', 'stop')
 
     await machine.json<Shared>('share', source, '--name', 'gone')
-    await machine.ok('unseed', 'gone')
+    await machine.ok('unseed', '--force', 'gone')
     t.is(
       (await machine.json<unknown[]>('images')).length,
       1,

@@ -101,6 +101,15 @@ async function stop(globals: Globals): Promise<void> {
     globals.output.result({ stopped: false }, () => ['no daemon runs'])
     return
   }
+  const { describeUsers, imageUsers } = await import('../../boot/image-users.ts')
+  const users = await imageUsers(globals.home)
+  const waiting = { ...users, containers: users.containers.filter(({ isRunning }) => isRunning) }
+  const described = describeUsers(waiting)
+  if (described !== '') {
+    globals.output.note(
+      `reads of ${described} wait from now on, until the daemon is back: dat-container daemon start`
+    )
+  }
   const holder = lockHolder(paths.daemonLock)
   const daemon = holder === undefined ? undefined : identify(holder)
   await client.request(METHODS.shutdown, null)
@@ -118,7 +127,11 @@ async function stop(globals: Globals): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, 25))
   }
-  globals.output.result({ stopped: true }, () => ['the daemon has stopped'])
+  const document = {
+    stopped: true,
+    waiting: { containers: waiting.containers.map(({ name }) => name), mounts: waiting.mounts }
+  }
+  globals.output.result(document, () => ['the daemon has stopped'])
 }
 
 async function status(globals: Globals): Promise<void> {

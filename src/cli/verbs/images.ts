@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { ImageListing } from '../../daemon/protocol.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { printable, table } from '../output.ts'
 import { durationMs } from '../arguments.ts'
@@ -17,9 +18,15 @@ export function addImages(program: Command): void {
     .alias('rmi')
     .description('stop serving an image and free its blocks')
     .argument('<image>', 'its name, link or mirror link')
-    .addHelpText('after', '\nExample:\n  dat-container unseed debian')
-    .action(async (image: string, _flags: object, command: Command) => {
-      await unseed(image, readGlobals(command))
+    .option('-f, --force', 'also one that is in use, or that this machine has published')
+    .addHelpText(
+      'after',
+      '\nAn image that this machine published cannot be published again once it is gone: nobody else has\n' +
+        'its key. What uses an image waits for peers who have it.\n' +
+        '\nExample:\n  dat-container unseed debian'
+    )
+    .action(async (image: string, flags: { force?: boolean }, command: Command) => {
+      await unseed(image, flags.force ?? false, readGlobals(command))
     })
   program
     .command('mirror')
@@ -61,11 +68,34 @@ async function images(links: boolean, globals: Globals): Promise<void> {
   )
 }
 
-async function unseed(image: string, globals: Globals): Promise<void> {
+async function unseed(image: string, force: boolean, globals: Globals): Promise<void> {
   const { METHODS } = await import('../../daemon/protocol.ts')
   using client = await connect(globals)
-  const gone = await client.request(METHODS.forget, { image })
-  globals.output.result(gone, () => [`${printable(gone.name)} is no longer on this machine`])
+  if (!force) await requireUnused(image, await client.request(METHODS.images, null), globals)
+  const gone = await client.request(METHODS.forget, { image, force })
+  const loss = gone.role === 'owner' ? ', nor is the key that publishes it' : ''
+  globals.output.result(gone, () => [`${printable(gone.name)} is no longer on this machine${loss}`])
+}
+
+/** @throws ContainerError `BUSY` when containers or mounts of this home stand on it */
+async function requireUnused(
+  image: string,
+  images: readonly ImageListing[],
+  { home }: Globals
+): Promise<void> {
+  const { describeUsers, imageUsers } = await import('../../boot/image-users.ts')
+  const { formatKey, looksLikeLink, parseLink } = await import('../../p2p/link.ts')
+  const { ContainerError } = await import('../../image/errors.ts')
+  const isLink = looksLikeLink(image)
+  const key = isLink ? formatKey(parseLink(image).key) : undefined
+  const found = images.find((one) => (isLink ? one.key === key : one.name === image))
+  // What there is not, the daemon says.
+  if (!found) return
+  const used = describeUsers(await imageUsers(home, found.key))
+  if (used === '') return
+  throw new ContainerError('BUSY', `image ${found.name} is used by ${used}`, {
+    hint: 'remove those first (dat-container rm, umount); with --force, what they still have to read must come from peers'
+  })
 }
 
 async function mirror(
