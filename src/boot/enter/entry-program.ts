@@ -28,6 +28,7 @@ const TIOCNOTTY = 0x5422
 const PRCTL = {
   setDumpable: 4,
   setKeepCapabilities: 8,
+  setName: 15,
   dropBounding: 24,
   setNoNewPrivileges: 38,
   ambient: 47
