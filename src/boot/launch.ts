@@ -47,7 +47,7 @@ export async function launchContainer(
   { paths, places, start, options, idRange, console, checkCancelled }: LaunchRequest,
   cleanup: CleanupStack
 ): Promise<ContainerProcess> {
-  const { payload, env, owner } = await planPayload(places.merged, start, options)
+  const { payload, env, owner } = await planPayload(places.merged, places.directory, start, options)
   await writeExecDefaults(places, start, options)
   const mode = startMode(start, options)
   const io = await openConsole(mode, console, places.consoleLog, cleanup)

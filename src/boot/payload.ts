@@ -6,7 +6,7 @@ import { CONTAINER_PATH, findCommand, requireInit } from './container-command.ts
 import { resolveUser, type ContainerUser } from './container-user.ts'
 import type { Bind, Payload } from './nspawn-plan.ts'
 import { resolveInRoot } from './rootfs-path.ts'
-import { planUserSwitch } from './user-switch.ts'
+import { makeUserSwitch } from './user-switch.ts'
 
 /** What a container will run, checked against its tree. */
 export interface PayloadPlan {
@@ -31,11 +31,13 @@ export function startEnvironment(start: StartCommand, options: ContainerOptions)
 /**
  * Resolves what to run in the tree at `root`, before anything is started.
  *
+ * @param directory of the container, for what it needs besides its tree
  * @throws ContainerError `COMMAND_NOT_FOUND`, `COMMAND_NOT_EXECUTABLE`, `BOOT_FAILED`, `NOT_FOUND`
  *   (the user), `BAD_MANIFEST`
  */
 export async function planPayload(
   root: string,
+  directory: string,
   start: StartCommand,
   options: ContainerOptions
 ): Promise<PayloadPlan> {
@@ -53,7 +55,10 @@ export async function planPayload(
   }
   const cwd = options.cwd ?? start.cwd
   const path = env.findLast((variable) => variable.startsWith('PATH='))?.slice('PATH='.length)
-  await findCommand(root, command, { path: path ?? CONTAINER_PATH, ...(cwd && { cwd }) })
+  const file = await findCommand(root, command, {
+    path: path ?? CONTAINER_PATH,
+    ...(cwd && { cwd })
+  })
   const place = cwd === undefined || cwd === '' ? {} : { cwd }
   const other = await otherUser(root, options.user ?? start.user)
   if (other === undefined) return { payload: { mode: 'process', argv, ...place }, env }
@@ -61,7 +66,7 @@ export async function planPayload(
   if (byNspawn && user.name !== undefined) {
     return { payload: { mode: 'process', argv, ...place, user: user.name }, env }
   }
-  const { argv: before, binds } = await planUserSwitch(user)
+  const { argv: before, binds } = await makeUserSwitch(directory, user, file, argv)
   return {
     payload: { mode: 'process', argv: [...before, ...argv], ...place, binds },
     env: [...userEnvironment(user), ...env],

@@ -3,9 +3,9 @@ import { spawnSync } from 'node:child_process'
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DATA_ADDRESS } from '../../src/boot/enter/elf.ts'
 import { LOWEST_ERROR } from '../../src/boot/enter/instructions.ts'
 import { ProgramBuilder } from '../../src/boot/enter/program-builder.ts'
+import { makeUserProgram } from '../../src/boot/enter/user-program.ts'
 import { sealProgram } from '../../src/boot/enter/sealed-program.ts'
 import { SYSTEM_CALLS, type Processor } from '../../src/boot/enter/system-calls.ts'
 
@@ -16,9 +16,8 @@ const OUT = 1
 
 /** Uses each kind of instruction, and ends with 42 when all of them do what they should. */
 function everyInstruction(processor: Processor): Buffer {
-  const builder = new ProgramBuilder(processor, DATA_ADDRESS)
+  const builder = new ProgramBuilder(processor)
   const { data } = builder
-  data.words(0n, 0n)
   const [status, child, count] = [data.words(0n), data.words(0n), data.words(0n)]
   const say = (text: string): void => builder.try('write', OUT, data.text(text), text.length)
 
@@ -81,6 +80,16 @@ for (const processor of Object.keys(SYSTEM_CALLS) as Processor[]) {
     }
     t.is(stdout, 'counted said from sh\n')
     t.is(status, 42)
+
+    const user = { uid: 12, gid: 7, groups: [7, 8] }
+    const command = ['sh', '-c', 'id -u; id -G; echo "$0 $A"', 'the name']
+    const change = { user, path: '/bin/sh', argumentCount: command.length }
+    writeFileSync(path, makeUserProgram(change, processor), { mode: 0o755 })
+    const changed = spawnSync(program, [...args, ...command], {
+      encoding: 'utf8',
+      env: { ...process.env, A: 'a b' }
+    })
+    t.is(changed.stdout, '12\n7 8\nthe name a b\n', 'another user, with arguments and variables')
   })
 }
 

@@ -68,7 +68,8 @@ test('an image of a registry is mounted, exported and run as what it is', LONG, 
   await machine.ok('boot', link, '--detach', '--name', 'logs', ...logs)
   while ((await machine.ok('logs', 'logs')) === '') await sleep(100)
   t.is(await machine.ok('logs', 'logs'), 'said', 'its log is its own')
-  t.is(await machine.ok('exec', 'logs', '--', 'id', '-u'), '0')
+  t.is(await machine.ok('exec', 'logs', '--', 'id', '-u'), '1234', 'exec is who the image says')
+  t.is(await machine.ok('exec', '-u', 'root', 'logs', '--', 'id', '-u'), '0')
   await machine.ok('rm', '--force', 'logs')
 
   const oci = join(sandbox.directory, 'out.oci')

@@ -17,6 +17,8 @@ export const encodeAarch64: Encode = (instruction, distance) => {
     }
     case 'set':
       return code(...move(0, instruction.value))
+    case 'stack': // mov x0, sp
+      return code(0x910003e0)
     case 'load': // ldar x0, [x9]: another thread may write the word
       return code(...move(SCRATCH, instruction.at), 0xc8dffc00 | (SCRATCH << 5))
     case 'store': // stlr x0, [x9]

@@ -8,7 +8,7 @@ import type { EntryPlan } from './entry-plan.ts'
 import { makeEntryProgram } from './entry-program.ts'
 import { openPidfd } from './kernel-calls.ts'
 import { sealProgram } from './sealed-program.ts'
-import { SYSTEM_CALLS, type Processor } from './system-calls.ts'
+import { thisProcessor } from './processor.ts'
 
 /** What to start in a container; the rest is as the container has it. */
 export type EntryCommand = Pick<EntryPlan, 'user' | 'cwd' | 'terminal' | 'path' | 'argv' | 'env'>
@@ -86,12 +86,4 @@ export async function enterContainer(
     if (!['ESRCH', 'ENOENT'].includes(systemErrorCode(cause) ?? '') || isAlive(leader)) throw cause
     throw new ContainerError('NOT_RUNNING', 'the container has ended', { cause })
   }
-}
-
-function thisProcessor(): Processor {
-  const { arch } = process
-  if (arch in SYSTEM_CALLS) return arch as Processor
-  throw new ContainerError('MISSING_TOOL', `exec does not know this processor: ${arch}`, {
-    hint: 'x64 and arm64 are known'
-  })
 }

@@ -1,4 +1,6 @@
+import { execute } from './execute.ts'
 import { REPORT_BYTES, type EntryPlan, type ResourceLimit } from './entry-plan.ts'
+import { groupList } from './groups.ts'
 import { LOWEST_ERROR, type Operand } from './instructions.ts'
 import { ProgramBuilder } from './program-builder.ts'
 import type { Processor } from './system-calls.ts'
@@ -47,16 +49,6 @@ const LAST_DESCRIPTOR = 0xffff_ffff
 const FILE_MODE_MASK = 0o022
 const MADV_DONTFORK = 10
 const FAILED = 125
-/** Why execve(2) fails, and the exit status that a shell gives then. */
-const EXECUTE_FAILURES = [
-  { errno: 2, status: 127, why: 'no such file (is the interpreter there that it names?)' },
-  { errno: 20, status: 127, why: 'no such file (a part of the path is no directory)' },
-  { errno: 13, status: 126, why: 'permission denied' },
-  { errno: 8, status: 126, why: 'wrong format (is it of another processor, or without #!?)' },
-  { errno: 7, status: 126, why: 'too many arguments' },
-  { errno: 11, status: 126, why: 'the user has as many processes as it may' }
-] as const
-const UNKNOWN_FAILURE = { errno: 0, status: 126, why: 'the kernel refused it' } as const
 const SIGNAL_BITS = 0x7f
 
 /**
@@ -175,9 +167,8 @@ function join(builder: ProgramBuilder, plan: EntryPlan): bigint {
     builder.call('limit capabilities', 'prctl', PRCTL.dropBounding, bit)
   }
   builder.call('become the user', 'prctl', PRCTL.setKeepCapabilities, 1)
-  const groups = Buffer.alloc(4 * user.groups.length)
-  for (const [index, group] of user.groups.entries()) groups.writeUInt32LE(group, 4 * index)
-  builder.call('become the user', 'setgroups', user.groups.length, data.bytes(groups))
+  const groups = data.bytes(groupList(user.groups))
+  builder.call('become the user', 'setgroups', user.groups.length, groups)
   builder.call('become the user', 'setresgid', user.gid, user.gid, user.gid)
   builder.call('become the user', 'setresuid', user.uid, user.uid, user.uid)
   // A change of ids makes a process readable for others again, where the machine says so.
@@ -245,20 +236,7 @@ function startCommand(
   // Its session begins here, as a shell must see the leader of its process group.
   builder.try('setsid')
   if (plan.terminal) builder.try('ioctl', 0, TIOCSCTTY, 0)
-  execute(builder, plan)
-}
-
-/** Becomes the command, or says why not as a shell would, on standard error. */
-function execute(builder: ProgramBuilder, { path, argv, env }: EntryPlan): void {
-  const { data } = builder
-  builder.try('execve', data.text(path), data.texts(argv), data.texts(env))
-  for (const { errno } of EXECUTE_FAILURES) builder.jumpIf('equal', -errno, `execute: ${errno}`)
-  for (const { errno, status, why } of [UNKNOWN_FAILURE, ...EXECUTE_FAILURES]) {
-    builder.label(`execute: ${errno}`)
-    const message = `dat-container: cannot execute ${path}: ${why}\n`
-    builder.try('write', 2, data.text(message), Buffer.byteLength(message))
-    builder.end(status)
-  }
+  execute(builder, plan.path, data.texts(plan.argv), data.texts(plan.env))
 }
 
 /**

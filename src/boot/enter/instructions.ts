@@ -3,12 +3,14 @@ export type Operand = bigint | { readonly at: bigint }
 
 /**
  * The few things that a generated program does, for any processor. There is one register, the
- * result: a system call sets it, and so do `load` and `set`. Nothing uses a stack.
+ * result: a system call sets it, and so do `load`, `set` and `stack`. Nothing is put on the stack.
  */
 export type Instruction =
   | { readonly op: 'call'; readonly number: number; readonly operands: readonly Operand[] }
   | { readonly op: 'set'; readonly value: bigint }
   | { readonly op: 'load' | 'store'; readonly at: bigint }
+  /** Where the stack is: at a program's begin the count of its arguments, then their addresses. */
+  | { readonly op: 'stack' }
   | { readonly op: 'and' | 'add'; readonly value: bigint }
   | { readonly op: 'shiftRight'; readonly bits: number }
   | { readonly op: 'label'; readonly name: string }

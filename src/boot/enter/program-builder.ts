@@ -26,10 +26,10 @@ export class ProgramBuilder {
   /** Where a process goes that has noted what failed. @default its end, with status 1 */
   failuresTo: string | undefined
 
-  /** @param report where two words of an `EntryReport` are written */
-  constructor(processor: Processor, report: bigint) {
+  /** @param report where two words of an `EntryReport` are written. @default the program's data */
+  constructor(processor: Processor, report?: bigint) {
     this.#processor = processor
-    this.#report = report
+    this.#report = report ?? this.data.words(0n, 0n)
   }
 
   /** A system call whose failure is none of the program. */
@@ -78,6 +78,10 @@ export class ProgramBuilder {
   jumpIf(is: Condition, value: Operand | number, to: string): void {
     const operand = typeof value === 'number' ? BigInt(value) : value
     this.#instructions.push({ op: 'jumpIf', is, value: operand, to })
+  }
+
+  stack(): void {
+    this.#instructions.push({ op: 'stack' })
   }
 
   load(at: bigint): void {

@@ -19,6 +19,8 @@ export const encodeX86: Encode = (instruction, distance) => {
     }
     case 'set':
       return move(RAX, instruction.value)
+    case 'stack': // mov rax, rsp
+      return bytes([0x48, 0x89, 0xe0])
     case 'load': // mov rax, [address]
       return bytes([0x48, 0xa1], word(instruction.at))
     case 'store': // mov [address], rax

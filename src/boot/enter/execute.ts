@@ -1,0 +1,38 @@
+import type { Operand } from './instructions.ts'
+import type { ProgramBuilder } from './program-builder.ts'
+
+/** Why execve(2) fails, and the exit status that a shell gives then. */
+const FAILURES = [
+  { errno: 2, status: 127, why: 'no such file (is the interpreter there that it names?)' },
+  { errno: 20, status: 127, why: 'no such file (a part of the path is no directory)' },
+  { errno: 13, status: 126, why: 'permission denied' },
+  { errno: 8, status: 126, why: 'wrong format (is it of another processor, or without #!?)' },
+  { errno: 7, status: 126, why: 'too many arguments' },
+  { errno: 11, status: 126, why: 'the user has as many processes as it may' }
+] as const
+const OTHER_FAILURE = { errno: 0, status: 126, why: 'the kernel refused it' } as const
+const STANDARD_ERROR = 2
+
+/**
+ * Becomes a command, or says why not on standard error and ends as a shell would.
+ *
+ * @param argv addresses of the arguments
+ * @param env addresses of the variables
+ */
+export function execute(builder: ProgramBuilder, path: string, argv: Operand, env: Operand): void {
+  const { data } = builder
+  builder.try('execve', data.text(path), argv, env)
+  for (const { errno } of FAILURES) builder.jumpIf('equal', -errno, `execute: ${errno}`)
+  // What is none of these falls through to the first.
+  for (const { errno, status, why } of [OTHER_FAILURE, ...FAILURES]) {
+    builder.label(`execute: ${errno}`)
+    say(builder, `cannot execute ${path}: ${why}`)
+    builder.end(status)
+  }
+}
+
+/** Writes a line to standard error. */
+export function say(builder: ProgramBuilder, text: string): void {
+  const line = `dat-container: ${text}\n`
+  builder.try('write', STANDARD_ERROR, builder.data.text(line), Buffer.byteLength(line))
+}
