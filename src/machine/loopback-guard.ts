@@ -148,7 +148,7 @@ export async function guardLoopback(
 export async function removeGuard({ homeId, name }: GuardPlace): Promise<void> {
   if (process.platform !== 'linux') return
   const made = ownCgroups(homeId, name).filter((directory) => existsSync(directory))
-  await removeCgroups(made, { parents: 2 })
+  await removeCgroups(made, { parents: 'own' })
 }
 
 /** A scope of systemd is the machine's own; elsewhere one is made. */

@@ -24,7 +24,7 @@ void test(
         ...base,
         name,
         user: '4242:7',
-        privateUsers: false,
+        privateUsers: 'no',
         command: ['sleep', '1000']
       },
       wait: 'ready'
