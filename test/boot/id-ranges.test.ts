@@ -10,7 +10,7 @@ const HIGHEST = 0x7ffe_0000 - RANGE_IDS
 
 interface Place {
   readonly registry: string
-  claim(home: string, name: string, options?: ClaimOptions): Promise<number>
+  readonly claim: (home: string, name: string, options?: ClaimOptions) => Promise<number>
 }
 
 function place(t: { teardown(undo: () => void): void }): Place {
