@@ -35,9 +35,7 @@ fi
 # npm writes this file last, so it is newer than the lockfile exactly when the modules fit it.
 if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
   say 'installing node modules'
-  # Not `npm ci`: it refuses a lockfile from a registry that carries only some platforms' builds of an
-  # optional package. Versions and digests come from the lockfile all the same, and it is not rewritten.
-  npm install --no-save --no-audit --no-fund >&2
+  npm ci --no-audit --no-fund >&2
 fi
 
 npm run --silent build >&2

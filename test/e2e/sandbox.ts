@@ -7,7 +7,11 @@ import { execa, type Options, type Result } from 'execa'
 import createTestnet, { type Testnet } from 'hyperdht/testnet.js'
 import { rememberHomes } from '../boot/leftovers.ts'
 
-const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
+/** The command as it is installed. */
+export const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
+
+/** A Node.js, and the script of the command. */
+type Program = readonly [node: string, main: string]
 
 export type Ran = Result<{ encoding: 'utf8'; reject: false }>
 
@@ -16,16 +20,27 @@ export class Machine {
   readonly home: string
   readonly #environment: Record<string, string>
   readonly #prefix: readonly string[]
+  readonly #program: Program
 
-  constructor(home: string, environment: Record<string, string>, prefix: readonly string[] = []) {
+  /**
+   * @param prefix words before the command line, of a program that runs it
+   * @param program Node.js and the command
+   */
+  constructor(
+    home: string,
+    environment: Record<string, string>,
+    prefix: readonly string[] = [],
+    program: Program = [process.execPath, MAIN]
+  ) {
     this.home = home
+    this.#program = program
     this.#environment = { ...environment, DAT_CONTAINER_HOME: home }
     this.#prefix = prefix
   }
 
   /** Program and arguments that run `dat-container` here. */
   argv(...args: string[]): [string, string[]] {
-    const [program = process.execPath, ...rest] = [...this.#prefix, process.execPath, MAIN, ...args]
+    const [program, ...rest] = [...this.#prefix, ...this.#program, ...args] as [string, ...string[]]
     return [program, rest]
   }
 
@@ -78,14 +93,18 @@ export class Sandbox implements AsyncDisposable {
   readonly #testnet: Testnet
   readonly #machines: Machine[] = []
 
-  private constructor(directory: string, testnet: Testnet) {
+  readonly #program: Program | undefined
+
+  private constructor(directory: string, testnet: Testnet, program: Program | undefined) {
     this.directory = directory
+    this.#program = program
     this.#testnet = testnet
     this.bootstrap = testnet.bootstrap.map(({ host, port }) => `${host}:${port}`).join(',')
   }
 
-  static async open(): Promise<Sandbox> {
-    return new Sandbox(mkdtempSync(join(tmpdir(), 'dat-e2e-')), await createTestnet(3))
+  /** @param options.program what its machines run. @default the command, by this process's Node.js */
+  static async open({ program }: { readonly program?: Program } = {}): Promise<Sandbox> {
+    return new Sandbox(mkdtempSync(join(tmpdir(), 'dat-e2e-')), await createTestnet(3), program)
   }
 
   get sandboxEnvironment(): Record<string, string> {
@@ -100,7 +119,7 @@ export class Sandbox implements AsyncDisposable {
   async machine(name: string): Promise<Machine> {
     const home = join(this.directory, name)
     await mkdir(home, { recursive: true })
-    const machine = new Machine(home, this.sandboxEnvironment)
+    const machine = new Machine(home, this.sandboxEnvironment, [], this.#program)
     this.#machines.push(machine)
     return machine
   }
