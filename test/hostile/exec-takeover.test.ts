@@ -1,7 +1,7 @@
 import test from 'brittle'
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -43,7 +43,9 @@ class Hostile {
       wait: 'ready'
     })
     writeFileSync(join(rootfs, 'again'), ITSELF, { mode: 0o755 })
-    writeFileSync(join(rootfs, 'attack.pl'), readFileSync(ATTACK))
+    // Whole when it is there: half of it would end at once.
+    writeFileSync(join(rootfs, 'attack.new'), readFileSync(ATTACK))
+    renameSync(join(rootfs, 'attack.new'), join(rootfs, 'attack.pl'))
     const hostile = new Hostile(fixture, name, rootfs, leader?.pid ?? 0)
     while (hostile.report() === undefined) await sleep(20)
     return hostile
