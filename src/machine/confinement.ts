@@ -1,8 +1,10 @@
 import type { ProcessIdentity } from '../boot/process-table.ts'
 import { hasSandbox, type Qemu } from './find-qemu.ts'
 import { guardLoopback, type GuardPlace } from './loopback-guard.ts'
+import { lendFiles } from './lent-files.ts'
 import type { MachineConfig } from './machine-record.ts'
-import type { ControlPlace } from './qemu-plan.ts'
+import type { ControlPlace, MachinePlan } from './qemu-plan.ts'
+import { asUser, canSwitchUser, qemuUid } from './qemu-user.ts'
 import { Qmp } from './qmp.ts'
 
 /**
@@ -45,4 +47,47 @@ export async function beginGuarded(
   }
   using qmp = await Qmp.open(control)
   await qmp.execute('cont')
+}
+
+/** How a QEMU is started: with what of the plan changed, and as whom. */
+export interface ConfinedStart extends AsyncDisposable {
+  readonly plan: MachinePlan
+  /** Goes before the arguments of the plan. */
+  readonly argv: readonly string[]
+  readonly wrapper: readonly string[]
+  readonly descriptors: readonly number[]
+}
+
+/**
+ * Plans to start the QEMU of an isolated guest as a user of its own, to whom nothing of this machine
+ * belongs. Disposed of when QEMU has been started.
+ *
+ * @param directory of the machine, where files may be made for a moment
+ * @param notice told when QEMU runs as root all the same
+ */
+export async function confineStart(
+  plan: MachinePlan,
+  { place, directory }: { readonly place: GuardPlace; readonly directory: string },
+  notice: (line: string) => void
+): Promise<ConfinedStart> {
+  const { control } = plan
+  const asItIs = {
+    plan,
+    argv: [],
+    wrapper: [],
+    descriptors: [],
+    [Symbol.asyncDispose]: async () => {}
+  }
+  if (plan.paused !== true || !canSwitchUser() || control.kind !== 'unix') return asItIs
+  if (plan.shares.length > 0) {
+    notice('QEMU runs as root, as the guest has directories of this machine')
+    return asItIs
+  }
+  const uid = qemuUid(place)
+  const lent = await lendFiles({ ...plan, control }, uid, directory)
+  return {
+    ...{ plan: lent.plan, argv: lent.argv, descriptors: lent.descriptors },
+    wrapper: asUser(uid, plan.accelerator),
+    [Symbol.asyncDispose]: () => lent[Symbol.asyncDispose]()
+  }
 }

@@ -51,6 +51,8 @@ export interface MachinePlan {
   readonly firmware?: string
   /** QEMU gives up the system calls that it does not need, see {@link SANDBOX}. */
   readonly sandboxed?: boolean
+  /** A descriptor that listens at `control`, which QEMU inherits. @default it listens there itself */
+  readonly controlDescriptor?: number
   /** The guest does not run before it is told to. */
   readonly paused?: boolean
 }
@@ -158,7 +160,7 @@ export function planQemu(plan: MachinePlan): string[] {
     '-serial',
     'chardev:console',
     '-chardev',
-    controlSocket(plan.control),
+    controlSocket(plan.control, plan.controlDescriptor),
     '-mon',
     'chardev=control,mode=control',
     '-netdev',
@@ -202,7 +204,8 @@ function sharedDirectory({ source, readOnly }: SharedDirectory, index: number): 
   return `local,id=share${index},path=${escaped(source)},${model}${access}`
 }
 
-function controlSocket(place: ControlPlace): string {
+function controlSocket(place: ControlPlace, descriptor: number | undefined): string {
+  if (descriptor !== undefined) return `socket,id=control,fd=${descriptor},server=on,wait=off`
   const where =
     place.kind === 'unix' ? `path=${escaped(place.path)}` : `host=127.0.0.1,port=${place.port}`
   return `socket,id=control,${where},server=on,wait=off`

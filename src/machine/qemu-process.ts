@@ -32,6 +32,10 @@ export interface QemuStart {
   readonly control: ControlPlace
   /** The locked file of the machine's name, which QEMU inherits and so keeps locked. */
   readonly lock: FileHandle
+  /** Goes before the program, in the same process. */
+  readonly wrapper?: readonly string[]
+  /** Further descriptors that QEMU inherits, from 4 on. */
+  readonly descriptors?: readonly number[]
   readonly signal?: AbortSignal | undefined
 }
 
@@ -46,15 +50,19 @@ export async function startQemu(start: QemuStart): Promise<ProcessIdentity> {
   let child: ChildProcess
   try {
     const root = process.getuid?.() === 0
-    const command = inOwnScope(start.unit, [start.program, ...start.argv], {
-      systemd: root && isSystemdHost()
-    })
+    const command = inOwnScope(
+      start.unit,
+      [...(start.wrapper ?? []), start.program, ...start.argv],
+      {
+        systemd: root && isSystemdHost()
+      }
+    )
     const [file = start.program, ...args] = command
     child = spawn(file, args, {
       detached: true,
       cwd: '/',
       env: hostEnvironment(),
-      stdio: ['ignore', log.fd, log.fd, start.lock.fd]
+      stdio: ['ignore', log.fd, log.fd, start.lock.fd, ...(start.descriptors ?? [])]
     })
   } finally {
     await log.close()

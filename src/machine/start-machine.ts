@@ -11,7 +11,7 @@ import { throwIfCancelled } from '../image/cancel.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { chooseAccelerator } from './accelerator.ts'
 import { planCommandLine } from './command-line.ts'
-import { beginGuarded, sandboxOf } from './confinement.ts'
+import { beginGuarded, confineStart, sandboxOf } from './confinement.ts'
 import { lastLines } from './console-log.ts'
 import { prepareDisk } from './data-disk.ts'
 import { diskKey } from './disk-key.ts'
@@ -126,7 +126,7 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   }
   const plan = await planStart(request, start, { config, before }, notice)
   throwIfCancelled(signal)
-  const { qemu, sshPort } = await launch(plan, start, config, signal)
+  const { qemu, sshPort } = await launch(plan, start, config, notice, signal)
   undo.defer(() => removeGuard(guardPlace(home, places)))
   undo.defer(() => endQemu(qemu, plan.control))
   if (plan.paused === true) {
@@ -275,6 +275,7 @@ async function launch(
   plan: MachinePlan & { readonly program: string },
   { home, places, lock }: Start,
   config: MachineConfig,
+  notice: (line: string) => void,
   signal: AbortSignal | undefined
 ): Promise<{ qemu: ProcessIdentity; sshPort: number }> {
   const taken = new Set(plan.forwards.map(({ hostPort }) => hostPort))
@@ -287,12 +288,16 @@ async function launch(
       hostPort: sshPort,
       guestPort: SSH_GUEST_PORT
     } as const
-    const argv = planQemu({ ...plan, forwards: [ssh, ...plan.forwards] })
+    const place = guardPlace(home, places)
+    const where = { place, directory: places.runtime }
+    await using start = await confineStart(plan, where, notice)
     try {
       const qemu = await startQemu({
         program: plan.program,
-        argv,
-        unit: `dat-machine-${guardPlace(home, places).homeId}-${places.name}`,
+        argv: [...start.argv, ...planQemu({ ...start.plan, forwards: [ssh, ...plan.forwards] })],
+        wrapper: start.wrapper,
+        descriptors: start.descriptors,
+        unit: `dat-machine-${place.homeId}-${places.name}`,
         log: places.qemuLog,
         control: plan.control,
         lock,

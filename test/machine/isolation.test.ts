@@ -82,7 +82,7 @@ test(titled('the guest of a container alone is confined'), { ...LONG, skip }, as
       name,
       options: {
         ...standInGuest(),
-        ...{ accelerator: 'tcg', memoryBytes: 256 * 1024 ** 2, diskBytes: 0 },
+        ...{ accelerator: 'tcg', memoryBytes: 256 * 1024 ** 2, diskBytes: 64 * 1024 ** 2 },
         ...(isolated ? { isolates } : {})
       },
       timeoutMs: 200_000
@@ -101,8 +101,22 @@ test(titled('the guest of a container alone is confined'), { ...LONG, skip }, as
     t.is(await reach('127.0.0.1', other?.port), '', `${name}: its own loopback`)
     if (OUTWARD !== undefined)
       t.is(await reach(OUTWARD, world?.port), 'reached', `${name}: the world`)
-    t.is(/^Seccomp:\s+(\d)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1], '2')
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8')
+    const uids = /^Uid:\s+(.*)$/m.exec(status)?.[1]?.split('\t').map(Number) ?? []
+    t.is(uids.length, 4)
+    if (isolated)
+      t.ok(
+        uids.every((uid) => uid >= 1_900_000_000),
+        `${name}: no account’s user`
+      )
+    else t.alike(uids, [0, 0, 0, 0])
+    t.is(/^CapEff:\s+(\w+)/m.exec(status)?.[1] === '0000000000000400', isolated, 'low ports alone')
+    t.is(/^NoNewPrivs:\s+(\d)/m.exec(status)?.[1], '1')
+    t.is(/^Seccomp:\s+(\d)/m.exec(status)?.[1], '2')
     t.absent(readFileSync(`/proc/${pid}/environ`, 'utf8').includes('hunter2'))
+    const disk = 'echo kept > /dev/vda; sync; head -n 1 /dev/vda'
+    t.is(await machine.ok('machine', 'ssh', name, '--', disk), 'kept', `${name}: its disk`)
+    t.ok((await machine.ok('machine', 'logs', name)).includes('stand-in is up'), `${name}: its log`)
     await removeMachine({ home: machine.home, name, force: true })
   }
   t.alike(readdirSync(`${machine.home}/machines`), [])
