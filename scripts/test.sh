@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything the tests need, then all of them, some files side by side.
 # Meanwhile HyperOS is built, where os-image/dist is not of this checkout and a test starts it.
-# Usage: scripts/test.sh [PATH …]  (built test files; default: all)
+# Usage: scripts/test.sh [PATH …]  (built test files; default: all). DAT_CONTAINER_TEST_NODE=20 takes another Node.js.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,4 +22,5 @@ files=("$@")
 if [ "${#files[@]}" = 0 ]; then
   mapfile -t files < <(find build/test -name '*.test.js' | sort)
 fi
-exec node build/scripts/run-tests.js --build-image "${files[@]}"
+# The release that the README names, whatever this machine has: tests start everything with what runs them.
+exec "$(scripts/node-release.sh "${DAT_CONTAINER_TEST_NODE:-24}")" build/scripts/run-tests.js --build-image "${files[@]}"
