@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything the tests need, then all of them, some files side by side.
 # Meanwhile HyperOS is built, where os-image/dist is not of this checkout and a test starts it.
-# Usage: scripts/test.sh [PATH …]  (built test files; default: all). DAT_CONTAINER_TEST_NODE=20 takes another Node.js.
+# Usage: scripts/test.sh [PATH …]  (built test files; default: all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,5 +22,11 @@ files=("$@")
 if [ "${#files[@]}" = 0 ]; then
   mapfile -t files < <(find build/test -name '*.test.js' | sort)
 fi
-# The release that the README names, whatever this machine has: tests start everything with what runs them.
-exec "$(scripts/node-release.sh "${DAT_CONTAINER_TEST_NODE:-24}")" build/scripts/run-tests.js --build-image "${files[@]}"
+# The whole suite runs on this release; test/node-releases tries the others.
+release=24
+node=node
+if [ "$(node -p 'process.versions.node.split(".")[0]')" != "$release" ]; then
+  node=$(scripts/node-release.sh "$release")
+fi
+echo "running on Node.js $("$node" --version)" >&2
+PATH=$(dirname "$(command -v "$node")"):$PATH exec "$node" build/scripts/run-tests.js --build-image "${files[@]}"
