@@ -4,9 +4,11 @@ import { ContainerError } from '../image/errors.ts'
 import type { ContainerState } from './container-record.ts'
 import { findCommandProcess, findLeader } from './nspawn-process.ts'
 import { hostProgram } from './package-manager.ts'
-import { isAlive, type ProcessIdentity } from './process-table.ts'
+import { isAlive, readProcFile, type ProcessIdentity } from './process-table.ts'
 
 const POLL_MS = 5
+/** What nspawn calls itself once it has given its rights away and only reaps. */
+const STUB_NAME = '(sd-stubinit)'
 /** nspawn takes milliseconds to set a container up once its PID 1 is there. */
 const SETUP_TIMEOUT_MS = 10_000
 
@@ -42,7 +44,11 @@ export async function startedLeader(
 
 /** Of a process, nspawn itself stays PID 1, and starts the command last. */
 function isSetUp(leader: ProcessIdentity, mode: ContainerState['mode']): boolean {
-  if (mode === 'process') return findCommandProcess(leader) !== undefined
+  if (mode === 'process') {
+    // Before that it may have another child: the image's getent, which looks up a user.
+    const name = readProcFile(`/proc/${leader.pid}/comm`)?.trim()
+    return name === STUB_NAME && findCommandProcess(leader) !== undefined
+  }
   const [own, nspawn] = [`/proc/${leader.pid}/exe`, hostProgram('systemd-nspawn')].map((path) =>
     statSync(path, { throwIfNoEntry: false })
   )
