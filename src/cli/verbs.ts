@@ -18,6 +18,7 @@ import { addLs } from './verbs/ls.ts'
 import { addMachine } from './verbs/machine.ts'
 import { addMount } from './verbs/mount.ts'
 import { addPull } from './verbs/pull.ts'
+import { addRepair } from './verbs/repair.ts'
 import { addShare } from './verbs/share.ts'
 import { addStats } from './verbs/stats.ts'
 import { addVerify } from './verbs/verify.ts'
@@ -40,6 +41,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addPull,
   addImages,
   addGc,
+  addRepair,
   addDaemon,
   addDht,
   addMachine,

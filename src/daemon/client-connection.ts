@@ -5,6 +5,7 @@ import { monotonicMs, processorMs } from '../image/monotonic-clock.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import { formatKey } from '../p2p/link.ts'
 import { cancelled, sharedController } from '../p2p/waiting.ts'
+import { freedVersions } from './freed-versions.ts'
 import type { ImageService } from './image-service.ts'
 import {
   METHODS,
@@ -34,6 +35,9 @@ export interface ClientConnectionOptions {
 
 interface OpenHandle {
   readonly drive: HeldDrive
+  readonly manifest: Manifest
+  /** Only what is on this machine is used. */
+  readonly offline: boolean
   readonly bytesReadBefore: number
 }
 
@@ -65,11 +69,23 @@ export class ClientConnection {
     channel.respond(METHODS.open, (request) => this.#open(request))
     channel.respond(METHODS.close, ({ handle }) => this.#close(handle))
     channel.respond(METHODS.block, ({ handle, block, ...options }) =>
-      this.#fetcher(handle).read(block, { ...options, signal: this.#gone.signal })
+      this.#fetcher(handle).read(block, {
+        ...options,
+        localOnly: this.#handle(handle).offline,
+        signal: this.#gone.signal
+      })
     )
     channel.respond(METHODS.fill, (request) => this.#fill(request))
+    channel.respond(METHODS.freedVersions, ({ handle }) => {
+      const { drive, manifest } = this.#handle(handle)
+      return freedVersions(this.#opened(handle), manifest, service.isOwner(drive.key))
+    })
     channel.respond(METHODS.stats, ({ handle }) => this.#stats(handle))
     channel.respond(METHODS.holding, (request) => this.#holding(request))
+    channel.respond(METHODS.prepareUpdate, async ({ image }) => {
+      await service.prepareUpdate(image, this.#gone.signal)
+      return null
+    })
     channel.respond(METHODS.publishBegin, (request) => this.#beginPublish(request))
     channel.respond(METHODS.publishAppend, (blocks) => this.#publishing().append(blocks))
     channel.respond(METHODS.publishAppendSlot, (request) => this.#publishing().appendSlot(request))
@@ -88,15 +104,19 @@ export class ClientConnection {
 
   async #open(request: OpenRequest): Promise<OpenResponse> {
     const asked = { askedMs: monotonicMs(), daemonCpuMs: processorMs() }
-    const { drive, manifest, link } = await this.#options.service.open(request, this.#gone.signal)
+    const { drive, manifest, link, mayBeOld } = await this.#options.service.open(
+      request,
+      this.#gone.signal
+    )
     if (this.#gone.signal.aborted) {
       await this.#options.service.close(drive)
       throw cancelled()
     }
     const handle = this.#nextHandle++
-    this.#handles.set(handle, { drive, bytesReadBefore: this.#options.status().bytesRead })
+    const bytesReadBefore = this.#options.status().bytesRead
+    this.#handles.set(handle, { drive, manifest, offline: request.offline, bytesReadBefore })
     const timing = { ...asked, ...drive.firstPeer, answeredMs: monotonicMs() }
-    return { handle, link, key: formatKey(drive.key), manifest, timing }
+    return { handle, link, key: formatKey(drive.key), manifest, mayBeOld, timing }
   }
 
   async #close(handle: number): Promise<null> {
@@ -107,8 +127,16 @@ export class ClientConnection {
   }
 
   async #fill({ handle, ranges, wait }: FillRequest): Promise<null> {
+    if (this.#handle(handle).offline) {
+      if (wait) this.#fetcher(handle).checkHeld(ranges)
+      return null
+    }
     const ended = this.#fetcher(handle).fill(ranges, { eager: wait })
-    if (wait) await Promise.race([ended, this.#options.channel.closed])
+    if (wait) {
+      await Promise.race([ended, this.#options.channel.closed])
+      // What was told to be here is to be here after a power cut.
+      await this.#options.service.sync()
+    }
     // A disk that is full is told to the reads that meet it.
     else ended.catch(() => {})
     return null

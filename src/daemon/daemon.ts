@@ -16,6 +16,7 @@ import type { Listening } from './listening.ts'
 import { lockHolder, tryProcessLock, type ProcessLock } from './process-lock.ts'
 import type { DaemonStatus } from './protocol.ts'
 import { RpcChannel } from './rpc.ts'
+import { StoreRecord } from './store-record.ts'
 
 export interface DaemonOptions {
   readonly paths: HomePaths
@@ -29,7 +30,7 @@ export interface DaemonOptions {
 export class Daemon implements AsyncDisposable {
   /** Resolves when a client has asked the daemon to stop. */
   readonly stopRequested: Promise<void>
-  readonly #options: DaemonOptions
+  readonly #options: DaemonOptions & { readonly record: StoreRecord }
   readonly #lock: ProcessLock
   readonly #node: PeerNode
   readonly #pool: DrivePool
@@ -40,7 +41,7 @@ export class Daemon implements AsyncDisposable {
   #requestStop!: () => void
 
   private constructor(
-    options: DaemonOptions,
+    options: DaemonOptions & { readonly record: StoreRecord },
     lock: ProcessLock,
     node: PeerNode,
     pool: DrivePool,
@@ -76,18 +77,22 @@ export class Daemon implements AsyncDisposable {
       mkdirSync(paths.store, { recursive: true, mode: 0o700 })
       await BlockExchangeFile.sweep(paths.runtime)
       const catalog = await ImageCatalog.load(paths.catalog)
+      const record = await StoreRecord.read(paths)
       const node = await PeerNode.open({
         storage: paths.store,
         identity: paths.swarmIdentity,
         knownPeers: paths.peers,
+        seed: record.seed,
         bootstrap,
         listen: listening.listen,
         // One that was not asked for is another each time, so that nothing leads to it from outside.
         outsidePort: listening.listen === 'known' ? undefined : listening.advertise?.port,
+        onStoreTrouble: (text, details) => log.error(details, text),
         onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')
       })
       opened.push(node)
-      const pool = new DrivePool(node)
+      await record.noteOpened(node.seed)
+      const pool = new DrivePool(node, (key) => void service.noteFork(key))
       opened.push(pool)
       const service = new ImageService({
         catalog,
@@ -95,10 +100,11 @@ export class Daemon implements AsyncDisposable {
         pool,
         log,
         home: paths.home,
+        mayLackVersions: !record.isAsLeft,
         advertise: listening.advertise
       })
       await service.resume()
-      const daemon = new Daemon(options, lock, node, pool, service)
+      const daemon = new Daemon({ ...options, record }, lock, node, pool, service)
       await daemon.#listen()
       log.info({ home: paths.home, bootstrap: bootstrap ?? 'public' }, 'daemon started')
       return daemon
@@ -123,6 +129,11 @@ export class Daemon implements AsyncDisposable {
     await this.#service[Symbol.asyncDispose]()
     await this.#pool[Symbol.asyncDispose]()
     await this.#node[Symbol.asyncDispose]()
+    const { record, log } = this.#options
+    // Nothing depends on it: the next start looks for peers where it need not.
+    await record
+      .noteClosed(this.#node.seed)
+      .catch((err: unknown) => log.warn({ err }, 'the store is closed, and that is not noted'))
     this.#lock[Symbol.dispose]()
     this.#options.log.info('daemon stopped')
   }
@@ -141,7 +152,8 @@ export class Daemon implements AsyncDisposable {
       listen: listen ? formatPeerAddress(listen) : null,
       advertise: advertise ? formatPeerAddress(advertise) : null,
       ...this.#node.traffic(),
-      images: this.#service.count
+      images: this.#service.count,
+      store: this.#node.health.trouble
     }
   }
 

@@ -12,10 +12,13 @@ interface Hold {
  */
 export class DrivePool implements AsyncDisposable {
   readonly #node: PeerNode
+  readonly #onFork: (key: Buffer) => void
   readonly #holds = new Map<string, Hold>()
 
-  constructor(node: PeerNode) {
+  /** @param onFork called when a drive has two histories */
+  constructor(node: PeerNode, onFork: (key: Buffer) => void) {
     this.#node = node
+    this.#onFork = onFork
   }
 
   /**
@@ -27,7 +30,8 @@ export class DrivePool implements AsyncDisposable {
     const id = holdId(key, secret)
     let hold = this.#holds.get(id)
     if (!hold) {
-      hold = { drive: new HeldDrive({ node: this.#node, key, secret, role }), uses: 0 }
+      const onFork = (): void => this.#onFork(key)
+      hold = { drive: new HeldDrive({ node: this.#node, key, secret, role, onFork }), uses: 0 }
       this.#holds.set(id, hold)
     }
     hold.uses++

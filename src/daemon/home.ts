@@ -11,6 +11,8 @@ export interface HomePaths {
   /** Cleared by a reboot; unix sockets live here because their paths must be short. */
   readonly runtime: string
   readonly store: string
+  /** What is noted of the store, outside of it; with its seed. */
+  readonly storeRecord: string
   readonly catalog: string
   /** What peers know this home by; holds a secret. */
   readonly swarmIdentity: string
@@ -49,6 +51,7 @@ export function openHome(home: string): HomePaths {
       home: real,
       runtime,
       store: join(real, 'store'),
+      storeRecord: join(real, 'store.json'),
       catalog: join(real, 'images.json'),
       swarmIdentity: join(real, 'swarm-identity.json'),
       peers: join(real, 'peers'),

@@ -25,6 +25,8 @@ export interface CatalogEntry {
   readonly peers?: readonly PeerAddress[]
   /** Its drive does not list the files of the newest version yet. */
   readonly unlisted?: boolean
+  /** Two histories of it are signed; this machine keeps the one that it has. */
+  readonly forked?: boolean
   /** Of one client, which it goes with; nobody is told of it. */
   readonly temporary?: boolean
 }
@@ -105,6 +107,13 @@ export class ImageCatalog {
     if (!entry?.unlisted) return
     const { unlisted: _done, ...listed } = entry
     await this.put(listed)
+  }
+
+  /** @param key drive key, hex */
+  async markForked(key: string): Promise<void> {
+    for (const entry of this.list()) {
+      if (entry.key === key && !entry.forked) await this.put({ ...entry, forked: true })
+    }
   }
 
   async remove(entry: CatalogEntry): Promise<void> {

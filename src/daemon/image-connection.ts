@@ -30,6 +30,7 @@ interface Attached {
 export class ImageConnection implements Disposable {
   readonly link: string
   readonly manifest: Manifest
+  readonly mayBeOld: boolean
   /** How opening went: in the daemon, and when that was reached. */
   readonly timing: OpenTiming & { readonly daemonMs: number }
   readonly #options: ImageConnectionOptions
@@ -40,11 +41,12 @@ export class ImageConnection implements Disposable {
 
   private constructor(
     options: ImageConnectionOptions,
-    opened: Attached & Pick<ImageConnection, 'link' | 'manifest' | 'timing'>
+    opened: Attached & Pick<ImageConnection, 'link' | 'manifest' | 'mayBeOld' | 'timing'>
   ) {
     this.#options = options
     this.link = opened.link
     this.manifest = opened.manifest
+    this.mayBeOld = opened.mayBeOld
     this.timing = opened.timing
     this.#attached = Promise.resolve(opened)
   }
@@ -114,6 +116,16 @@ export class ImageConnection implements Disposable {
   readMounted(block: number, { sinceMs, timeoutMs }: AskOptions): Promise<Buffer> {
     const request = { block, sinceMs, ...(timeoutMs === undefined ? {} : { timeoutMs }) }
     return this.request(METHODS.block, request, undefined, timeoutMs)
+  }
+
+  /**
+   * As {@link readBlock}; a block that is here already is checked as when it came, and fetched anew where it is damaged.
+   *
+   * @throws ContainerError `BAD_BLOCK` where it is damaged and nobody gives it
+   */
+  readChecked(block: number, timeoutMs: number | undefined, signal?: AbortSignal): Promise<Buffer> {
+    const request = timeoutMs === undefined ? { block } : { block, timeoutMs }
+    return this.request(METHODS.block, { ...request, checked: true }, signal)
   }
 
   /** As {@link readBlock}, for a block that nobody waits for yet. */

@@ -32,13 +32,23 @@ export function listImage(
     link: secret ? formatLink({ key, secret, version: undefined, peers }) : null,
     mirrorLink: formatLink({ key, secret: undefined, version: undefined, peers }),
     blocksHeld: logs.reduce((sum, log) => sum + heldBlocks(log), 0),
+    blocksOffered: logs.reduce((sum, log) => sum + offeredBlocks(log), 0),
     blocksKnown: logs.reduce((sum, { length }) => sum + length, 0),
     peers: open?.cores.blobs.peers.length ?? 0,
     storedBytes: open?.cores.blobs.byteLength ?? 0,
     entryBytes: open?.cores.db.byteLength ?? 0,
     createdAt: entry.createdAt,
+    forked: entry.forked === true,
     filesListed: entry.unlisted !== true
   }
+}
+
+function offeredBlocks({ core, length, peers }: DriveCores['blobs']): number {
+  let offered = 0
+  for (let block = 0; block < length; block++) {
+    if (core.bitfield.get(block) || peers.some((peer) => peer._remoteHasBlock(block))) offered++
+  }
+  return offered
 }
 
 function heldBlocks({ core, length }: DriveCores['blobs']): number {

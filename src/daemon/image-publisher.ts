@@ -11,6 +11,7 @@ import { purgeDrive } from '../p2p/purge.ts'
 import { pause } from '../p2p/waiting.ts'
 import { FileListings } from './file-listings.ts'
 import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
+import { forkedError } from './lost-versions.ts'
 import { newestManifest, treeOf } from './newest-version.ts'
 
 /** How long a publish waits to be announced before it hands out its link all the same. */
@@ -20,6 +21,12 @@ export interface ImagePublisherOptions {
   readonly catalog: ImageCatalog
   readonly node: PeerNode
   readonly log: Logger
+}
+
+/** The catalog's entry of an image of this home's own. */
+export interface OwnedEntry extends CatalogEntry {
+  readonly namespace: string
+  readonly secret: string
 }
 
 export interface PublishTarget {
@@ -83,7 +90,7 @@ export class ImagePublisher implements AsyncDisposable {
    */
   async beginUpdate(key: string): Promise<PublishTarget> {
     const { catalog } = this.#options
-    const writer = await this.#openWriter(catalog.find(key))
+    const writer = await this.#openWriter(this.owned(catalog.find(key)))
     try {
       await this.#listings.settled(key)
       const entry = catalog.find(key)
@@ -165,19 +172,29 @@ export class ImagePublisher implements AsyncDisposable {
     await this.#listings[Symbol.asyncDispose]()
   }
 
-  async #openWriter(entry: CatalogEntry | undefined): Promise<DriveWriter> {
+  /**
+   * An image that this machine may add versions to.
+   *
+   * @throws ContainerError `NOT_FOUND`, `FORKED`
+   */
+  owned(entry: CatalogEntry | undefined): OwnedEntry {
     if (entry?.role !== 'owner' || !entry.namespace || !entry.secret) {
       throw new ContainerError('NOT_FOUND', 'this machine is not the owner of that image', {
         hint: 'only the home that published an image can add versions to it'
       })
     }
+    if (entry.forked) throw forkedError(entry.name)
+    return { ...entry, namespace: entry.namespace, secret: entry.secret }
+  }
+
+  async #openWriter(entry: OwnedEntry): Promise<DriveWriter> {
     const { node } = this.#options
     const secret = Buffer.from(entry.secret, 'hex')
-    return await DriveWriter.open({ node, namespace: entry.namespace, secret })
+    return await DriveWriter.open({ node, namespace: entry.namespace, secret, isKnown: true })
   }
 
   async #listAnew(entry: CatalogEntry, signal: AbortSignal): Promise<void> {
-    await using writer = await this.#openWriter(entry)
+    await using writer = await this.#openWriter(this.owned(entry))
     const newest = await newestManifest(writer)
     if (newest) await writer.listFiles(listAnew(await treeOf(writer, newest)), signal)
   }

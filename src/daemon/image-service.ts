@@ -11,13 +11,14 @@ import {
   type FullLink
 } from '../p2p/link.ts'
 import type { PeerAddress } from '../p2p/peer-address.ts'
-import { purgeDrive } from '../p2p/purge.ts'
+import { deleteDrive, purgeDrive } from '../p2p/purge.ts'
 import { peerDeadline } from '../p2p/waiting.ts'
 import type { DrivePool } from './drive-pool.ts'
 import type { CatalogEntry } from './image-catalog.ts'
 import { findVersion } from './find-version.ts'
 import { listImage } from './image-listing.ts'
 import { ImagePublisher, type ImagePublisherOptions } from './image-publisher.ts'
+import { LostVersions } from './lost-versions.ts'
 import { dropMetadata } from './metadata-cache.ts'
 import { freeOldVersions } from './old-versions.ts'
 import type { GcRequest, GcResponse, ImageListing, OpenRequest } from './protocol.ts'
@@ -30,6 +31,8 @@ const GC_WAIT_MS = 30_000
 export interface ImageServiceOptions extends ImagePublisherOptions {
   readonly pool: DrivePool
   readonly home: string
+  /** Whether peers may have versions of this home's own images that it has lost. */
+  readonly mayLackVersions: boolean
   /** Where peers reach this machine without the DHT. */
   readonly advertise?: PeerAddress | undefined
 }
@@ -38,6 +41,8 @@ export interface OpenedImage {
   readonly drive: HeldDrive
   readonly manifest: Manifest
   readonly link: string
+  /** The newest version was asked for, and nobody was there who could tell of a newer one. */
+  readonly mayBeOld: boolean
 }
 
 /** What the daemon does with images: remembers, opens, publishes, mirrors and forgets them. */
@@ -45,12 +50,14 @@ export class ImageService implements AsyncDisposable {
   readonly publisher: ImagePublisher
   readonly #options: ImageServiceOptions
   readonly #mirrors = new Map<string, BlindMirror>()
+  readonly #recovery: LostVersions
   /** Drives that the seed list keeps open, by catalog key. */
   readonly #seeded = new Map<string, HeldDrive>()
 
   constructor(options: ImageServiceOptions) {
     this.#options = options
     this.publisher = new ImagePublisher(options, (entry) => this.#seed(entry))
+    this.#recovery = new LostVersions(options)
   }
 
   get count(): number {
@@ -68,8 +75,11 @@ export class ImageService implements AsyncDisposable {
         )
         await catalog.remove(entry)
       } else {
-        this.#seed(entry)
-        this.publisher.resume(entry)
+        const drive = this.#seed(entry)
+        // Listing files appends: what was lost must be here before.
+        if (entry.role === 'owner') {
+          void this.#recovery.begin(entry, drive).then(() => this.publisher.resume(entry))
+        }
       }
     }
   }
@@ -91,13 +101,37 @@ export class ImageService implements AsyncDisposable {
       const manifest = await drive.manifest(link.version, deadline.signal)
       if (link.version !== undefined) await findVersion(drive, manifest, deadline.signal)
       await this.#remember(link, manifest, known)
-      return { drive, manifest, link: formatLink({ ...link, version: manifest.version }) }
+      const mayBeOld =
+        link.version === undefined &&
+        roleOf(known) === 'reader' &&
+        !drive.opened?.cores.blobs.peers.length
+      return { drive, manifest, link: formatLink({ ...link, version: manifest.version }), mayBeOld }
     } catch (error) {
       await pool.release(drive)
       throw error
     } finally {
       deadline.clear()
     }
+  }
+
+  /**
+   * Called before a version is added: takes from peers what this home has lost of its own image, as it would publish
+   * another version in its place.
+   *
+   * @throws ContainerError `NOT_FOUND` where it is not this home's, `FORKED` where that has happened
+   */
+  async prepareUpdate(image: string, signal: AbortSignal): Promise<void> {
+    const entry = this.publisher.owned(this.#options.catalog.find(this.keyOf(image)))
+    await this.#recovery.take(entry, this.#seed(entry), signal)
+  }
+
+  /** Two histories of an image are signed. */
+  async noteFork(key: Buffer): Promise<void> {
+    const { catalog, log } = this.#options
+    const entry = catalog.find(key.toString('hex'))
+    if (entry === undefined || entry.forked) return
+    log.error({ image: entry.name, role: entry.role }, 'peers have another history of this image')
+    await catalog.markForked(entry.key)
   }
 
   close(drive: HeldDrive): Promise<void> {
@@ -189,6 +223,8 @@ export class ImageService implements AsyncDisposable {
     const key = Buffer.from(entry.key, 'hex')
     await purgeDrive(node.store, key)
     await node.knownPeers?.forget(key)
+    // What is left of a log tells how far it went and by which history: the other one would not be taken.
+    if (entry.forked) await deleteDrive(node.store, key)
     await dropMetadata(this.#options, formatKey(key))
     return listing
   }
@@ -217,6 +253,16 @@ export class ImageService implements AsyncDisposable {
     await Promise.allSettled([...this.#mirrors.values()].map((m) => m[Symbol.asyncDispose]()))
     this.#mirrors.clear()
     this.#seeded.clear()
+  }
+
+  /** Whether this home publishes the image. */
+  isOwner(key: Buffer): boolean {
+    return this.#options.catalog.find(key.toString('hex'))?.role === 'owner'
+  }
+
+  /** Returns when all that the store has is on the disk. @throws ContainerError `DISK_FULL`, `IO` */
+  sync(): Promise<void> {
+    return this.#options.node.sync()
   }
 
   /** Drive key, hex. @throws ContainerError `BAD_LINK`, `NOT_FOUND`, `USAGE` */
@@ -264,6 +310,7 @@ export class ImageService implements AsyncDisposable {
       publishing: false,
       createdAt: known?.createdAt ?? new Date().toISOString(),
       ...(known?.unlisted ? { unlisted: true } : {}),
+      ...(known?.forked ? { forked: true } : {}),
       ...knownPeers(peers, known)
     }
     await this.#options.catalog.put(entry)

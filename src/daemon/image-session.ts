@@ -92,6 +92,13 @@ export interface ImageSession extends AsyncDisposable {
   fetchAll(signal?: AbortSignal): Promise<void>
 }
 
+/** Reads that compare what is on this machine with the drive's tree, and fetch anew what is damaged. */
+export interface CheckedImage {
+  readonly chunks: ChunkReader
+  /** Reads all that the image has besides its content. @throws ContainerError `BAD_BLOCK`, `PEERS_UNREACHABLE` */
+  parts(): Promise<void>
+}
+
 /** An image that is looked at beyond its files. */
 export interface InspectedImage extends ImageSession {
   /**
@@ -106,6 +113,11 @@ export interface InspectedImage extends ImageSession {
    * @throws ContainerError `BAD_INDEX` when it is damaged, `PEERS_UNREACHABLE`
    */
   bootProfile(signal?: AbortSignal): Promise<BootProfile | undefined>
+  checked(): CheckedImage
+  /** Versions of the manifest's list that nobody has any more, as far as that is known. */
+  freedVersions(): Promise<number[]>
+  /** Whether nobody was there who could tell of a newer version. */
+  readonly mayBeOld: boolean
   /** 1 for each chunk whose block is on this machine, 0 for the others. */
   heldChunks(): Promise<Uint8Array>
 }

@@ -1,5 +1,5 @@
 import { chunkBlocks } from '../image/block-ranges.ts'
-import type { Manifest, PartPointer } from '../image/manifest.ts'
+import { manifestParts, type Manifest } from '../image/manifest.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import { peerDeadline } from '../p2p/waiting.ts'
 import { readDriveTree } from './drive-tree.ts'
@@ -53,7 +53,7 @@ export async function freeOldVersions(
     }
     kept.push(record.version)
     const manifest = await drive.manifest(record.version, looking.signal)
-    for (const { block, blocks } of partsOf(manifest)) need(block, blocks)
+    for (const { block, blocks } of manifestParts(manifest)) need(block, blocks)
     for (const [first, count] of await usedBlocks(manifest)) need(first, count)
   }
   looking.clear()
@@ -78,10 +78,4 @@ export async function freeOldVersions(
     const tree = await readDriveTree(fetcher, manifest, looking.signal)
     return chunkBlocks(tree.chunks)
   }
-}
-
-function partsOf({ index, chunkHashes, profile }: Manifest): PartPointer[] {
-  return [index, index.base, chunkHashes, chunkHashes.base, profile].filter(
-    (part) => part !== undefined
-  )
 }

@@ -12,7 +12,8 @@ import {
   MAX_IMAGE_TEXT,
   type RequestCheck
 } from './request-checks.ts'
-import type { FetchCounters } from '../p2p/block-fetcher.ts'
+import type { FetchCounters } from '../p2p/fetch-counters.ts'
+import type { StoreTrouble } from '../p2p/store-health.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
 export const PROTOCOL = 'dat-container/daemon/4'
@@ -38,6 +39,8 @@ export interface DaemonStatus {
   /** Of `bytesRead`, what came by TCP. */
   readonly directBytesRead: number
   readonly images: number
+  /** What went wrong with the store since the daemon started. */
+  readonly store: StoreTrouble
 }
 
 export interface OpenRequest {
@@ -54,6 +57,8 @@ export interface OpenResponse {
   readonly link: string
   readonly key: string
   readonly manifest: Manifest
+  /** The newest version was asked for, and nobody was there who could tell of a newer one. */
+  readonly mayBeOld: boolean
   readonly timing: OpenTiming
 }
 
@@ -78,6 +83,8 @@ export interface BlockRequest {
   readonly ahead?: boolean
   /** When its reader first asked, by `monotonicMs`: the time-out then is one for all that wait. */
   readonly sinceMs?: number
+  /** Is compared with the log's tree also where it is here already. */
+  readonly checked?: boolean
 }
 
 export interface FillRequest {
@@ -139,12 +146,16 @@ export interface ImageListing {
   /** Of the content; of a mirror, also of the entries. */
   readonly blocksHeld: number
   readonly blocksKnown: number
+  /** Of those known, those that are held, and those that a connected peer has. */
+  readonly blocksOffered: number
   readonly peers: number
   /** Of the log of content, as long as it is known, whether here or not. */
   readonly storedBytes: number
   /** Of the log of entries, likewise. */
   readonly entryBytes: number
   readonly createdAt: string
+  /** Whether two histories of it are signed; the one that is here is kept and served. */
+  readonly forked: boolean
   /** Of an owner: whether other tools for Hyperdrives find the newest version's files, which takes a moment. */
   readonly filesListed: boolean
 }
@@ -200,6 +211,7 @@ export const METHODS = {
     fields.flag('wait')
   }),
   stats: json<{ handle: number }, StatsResponse>('stats', withHandle),
+  freedVersions: json<{ handle: number }, number[]>('freed-versions', withHandle),
   /** Stored bytes of one block, decrypted. */
   block: {
     name: 'block',
@@ -210,6 +222,7 @@ export const METHODS = {
       fields.count('block', MAX_BLOCK)
       if (fields.has('timeoutMs')) fields.amount('timeoutMs')
       if (fields.has('ahead')) fields.flag('ahead')
+      if (fields.has('checked')) fields.flag('checked')
     }
   },
   /** One bit a block, lowest bit first: whether this machine has it. */
@@ -222,6 +235,8 @@ export const METHODS = {
       fields.count('blocks', MAX_BLOCK)
     }
   },
+  /** Looks for versions of this machine's own image that peers have and it has lost. */
+  prepareUpdate: json<{ image: string }, null>('publish.prepare', withImage),
   publishBegin: json<PublishBeginRequest, PublishBeginResponse>('publish.begin', (fields) => {
     if (fields.has('update')) fields.text('update', MAX_IMAGE_TEXT)
     if (fields.has('temporary')) fields.flag('temporary')

@@ -16,7 +16,7 @@ import { DaemonClient } from './client.ts'
 import { openHome, type HomePaths } from './home.ts'
 import { openSource, type OpenSourceOptions } from './open-source.ts'
 import { isOf, readPublishCache, writePublishCache } from './publish-cache-file.ts'
-import type { PublishCommitResponse } from './protocol.ts'
+import { METHODS, type PublishCommitResponse } from './protocol.ts'
 import { RemotePublish } from './publish-client.ts'
 import { StoredVersion } from './stored-version.ts'
 
@@ -178,6 +178,7 @@ export async function readPrevious(
   paths: HomePaths,
   image: string
 ): Promise<PreviousVersions> {
+  await client.request(METHODS.prepareUpdate, { image })
   await using stored = await StoredVersion.open(client, image)
   const { manifest } = stored
   const [index, chunkHashes, cache] = await Promise.all([

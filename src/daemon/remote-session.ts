@@ -2,7 +2,7 @@ import { chunkBlocks } from '../image/block-ranges.ts'
 import { decodeProfile, MAX_PROFILE_BYTES, type BootProfile } from '../image/boot-profile.ts'
 import type { ChunkReader } from '../image/chunk-reader.ts'
 import { readChunkHashes } from '../image/chunk-hashes.ts'
-import type { Manifest } from '../image/manifest.ts'
+import { manifestParts, type Manifest } from '../image/manifest.ts'
 import type { Tree } from '../image/tree.ts'
 import { formatKey, parseFullLink } from '../p2p/link.ts'
 import { pause } from '../p2p/waiting.ts'
@@ -10,7 +10,13 @@ import { cachedBlocks } from './block-cache.ts'
 import { BlockPrefetch, REPLAY_WINDOW } from './block-prefetch.ts'
 import type { ChunkDonors } from './chunk-donors.ts'
 import type { ImageConnection } from './image-connection.ts'
-import type { ImageStats, InspectedImage, OpeningTiming, StartOrder } from './image-session.ts'
+import type {
+  CheckedImage,
+  ImageStats,
+  InspectedImage,
+  OpeningTiming,
+  StartOrder
+} from './image-session.ts'
 import { METHODS } from './protocol.ts'
 import { readPart } from './read-part.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
@@ -56,7 +62,19 @@ export class RemoteImageSession implements InspectedImage {
     this.version = connection.manifest.version
     this.tree = tree
     const readBlock = cachedBlocks((block) => this.#readBlock(block))
-    this.chunks = new StoredChunkReader(tree, readBlock)
+    this.chunks = new StoredChunkReader(tree, readBlock, (block) => this.#readChecked(block))
+  }
+
+  checked(): CheckedImage {
+    const readChecked = cachedBlocks((block) => this.#readChecked(block))
+    return {
+      chunks: new StoredChunkReader(this.tree, readChecked, readChecked),
+      parts: async () => {
+        for (const { block, blocks } of manifestParts(this.manifest)) {
+          for (let n = 0; n < blocks; n++) await this.#readChecked(block + n)
+        }
+      }
+    }
   }
 
   /** Takes chunks that are not here from other images that are; whose end is this session's. */
@@ -120,6 +138,14 @@ export class RemoteImageSession implements InspectedImage {
     return decodeProfile(packed, this.tree.chunks.length)
   }
 
+  get mayBeOld(): boolean {
+    return this.#connection.mayBeOld
+  }
+
+  freedVersions(): Promise<number[]> {
+    return this.#connection.request(METHODS.freedVersions, {})
+  }
+
   async heldChunks(): Promise<Uint8Array> {
     const known = this.manifest.versions.at(-1)?.blocks ?? 0
     const bits = await this.#connection.request(METHODS.holding, { blocks: known })
@@ -178,6 +204,10 @@ export class RemoteImageSession implements InspectedImage {
     // long that may take. One request to the peers serves both.
     const read = this.#reads.read(block)
     return ahead === undefined ? read : Promise.race([read, ahead.catch(() => read)])
+  }
+
+  #readChecked(block: number): Promise<Buffer> {
+    return this.#connection.readChecked(block, this.#timeoutMs)
   }
 
   /** What makes the image whole, what lets other images take content from it, and its profile. */

@@ -1,4 +1,5 @@
 import type { ChunkReader } from '../image/chunk-reader.ts'
+import { isContainerError } from '../image/errors.ts'
 import { chunkContent } from '../image/stored-chunk.ts'
 import type { Tree } from '../image/tree.ts'
 
@@ -9,15 +10,24 @@ export type ReadBlock = (block: number, signal?: AbortSignal) => Promise<Uint8Ar
 export class StoredChunkReader implements ChunkReader {
   readonly #tree: Tree
   readonly #readBlock: ReadBlock
+  readonly #readChecked: ReadBlock
 
-  constructor(tree: Tree, readBlock: ReadBlock) {
+  /** @param readChecked reads a block again of which a chunk does not decode: it may be damaged in the store */
+  constructor(tree: Tree, readBlock: ReadBlock, readChecked: ReadBlock) {
     this.#tree = tree
     this.#readBlock = readBlock
+    this.#readChecked = readChecked
   }
 
   async read(chunk: number, signal?: AbortSignal): Promise<Uint8Array> {
-    const { block, length } = this.#tree.chunks
+    const { block: blocks, length } = this.#tree.chunks
     if (chunk < 0 || chunk >= length) throw new RangeError(`no chunk ${chunk}`)
-    return chunkContent(this.#tree, chunk, await this.#readBlock(block[chunk] ?? 0, signal))
+    const block = blocks[chunk] ?? 0
+    try {
+      return chunkContent(this.#tree, chunk, await this.#readBlock(block, signal))
+    } catch (error) {
+      if (!isContainerError(error, 'BAD_BLOCK')) throw error
+      return chunkContent(this.#tree, chunk, await this.#readChecked(block, signal))
+    }
   }
 }

@@ -7,6 +7,9 @@ import type { Manifest, PartPointer } from '../image/manifest.ts'
 import type { DaemonClient } from './client.ts'
 import { METHODS, type OpenResponse } from './protocol.ts'
 
+/** How long peers may take to give what was lost here. */
+const LOST_MS = 10_000
+
 /** The newest version of an image that is wholly on this machine, as its publisher reads it. */
 export class StoredVersion implements AsyncDisposable {
   readonly manifest: Manifest
@@ -27,12 +30,13 @@ export class StoredVersion implements AsyncDisposable {
    * @throws ContainerError `NOT_FOUND`, `PEERS_UNREACHABLE` where it is not here, what is wrong with it
    */
   static async open(client: DaemonClient, image: string): Promise<StoredVersion> {
-    const request = { image, peerTimeoutMs: 0, offline: true }
+    // It is here, unless this home has lost it and peers have it.
+    const request = { image, peerTimeoutMs: LOST_MS, offline: false }
     return new StoredVersion(client, await client.request(METHODS.open, request))
   }
 
   block(block: number): Promise<Buffer> {
-    return this.#client.request(METHODS.block, { handle: this.#handle, block })
+    return this.#client.request(METHODS.block, { handle: this.#handle, block, timeoutMs: LOST_MS })
   }
 
   /** @throws ContainerError `BAD_INDEX` when it is damaged, or larger than `limitBytes` */

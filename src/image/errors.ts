@@ -17,8 +17,10 @@ const ERROR_CODES = [
   'NOT_FOUND', // no such container, image, version or path
   'SOURCE_CHANGED', // the source was modified or vanished while it was read
   'DISK_FULL',
+  'STORE_DAMAGED', // the home's store does not open
   'NEEDS_ROOT',
   'MISSING_TOOL', // a program or kernel feature is absent
+  'FORKED', // two histories of an image are signed
   'NAME_IN_USE',
   'NOT_RUNNING',
   'BUSY', // something is in use: a mount point, a home, an image of a running container
@@ -44,7 +46,7 @@ export function knownCode(code: unknown): ErrorCode {
 
 export interface ContainerErrorOptions {
   /** What the user can do next; printed after the message. */
-  hint?: string
+  hint?: string | undefined
   cause?: unknown
 }
 

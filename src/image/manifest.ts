@@ -93,3 +93,10 @@ export interface Manifest {
   readonly profile?: PartPointer
   readonly versions: readonly VersionRecord[]
 }
+
+/** All that a version has besides its content. */
+export function manifestParts({ index, chunkHashes, profile }: Manifest): PartPointer[] {
+  return [index, index.base, chunkHashes, chunkHashes.base, profile].filter(
+    (part) => part !== undefined
+  )
+}

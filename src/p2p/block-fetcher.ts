@@ -1,9 +1,13 @@
 import type Hypercore from 'hypercore'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { monotonicMs } from '../image/monotonic-clock.ts'
+import { damagedHere, isTransient, notHere } from './fetch-errors.ts'
+import type { FetchCounters } from './fetch-counters.ts'
 import { Hedging } from './hedging.ts'
 import { lossDeadline, PeerLoss, type Ask } from './peer-loss.ts'
 import { lackOffer } from './offers.ts'
+import type { PeerNode } from './peer-node.ts'
+import { StoredBlocks } from './stored-blocks.ts'
 import { fullDisk, lacksRoom } from './store-error.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from './waiting.ts'
 
@@ -46,17 +50,6 @@ const RETRY_PAUSE_MS = 100
 /** `[first block, count]`, in the order in which they shall be fetched. */
 export type BlockRange = readonly [number, number]
 
-/** What was got from peers since the log was opened here. */
-export interface FetchCounters {
-  /** Stored bytes, all causes. */
-  readonly fetchedBytes: number
-  readonly demandBytes: number
-  readonly prefetchBytes: number
-  readonly demandReads: number
-  /** Time that reads waited for peers, summed over reads. */
-  readonly stallMs: number
-}
-
 export interface ReadBlockOptions {
   readonly signal?: AbortSignal
   /** Give up with `PEERS_UNREACHABLE` after this; undefined waits for ever. */
@@ -68,6 +61,10 @@ export interface ReadBlockOptions {
   readonly sinceMs?: number
   /** Nobody waits for it yet: it counts as fetched ahead and brings no others along. @default false */
   readonly ahead?: boolean
+  /** Is compared with the log's tree also where it is here already. @default false */
+  readonly checked?: boolean
+  /** Nobody is asked for it. @default false */
+  readonly localOnly?: boolean
 }
 
 /**
@@ -83,6 +80,7 @@ export class BlockFetcher {
   /** All but companions. */
   readonly #sought = new Set<number>()
   readonly #closed = sharedController()
+  readonly #stored: StoredBlocks
   readonly #hedging: Hedging
   readonly #loss = new PeerLoss()
   #counters = { fetchedBytes: 0, demandBytes: 0, prefetchBytes: 0, demandReads: 0, stallMs: 0 }
@@ -99,16 +97,17 @@ export class BlockFetcher {
   #fillTimer: NodeJS.Timeout | undefined
   #fillEnd: ((error?: Error) => void)[] = []
 
-  /** @param storage directory of the store that the log is in */
-  constructor(core: Hypercore, storage: string) {
+  /** @param node whose store the log is in */
+  constructor(core: Hypercore, node: Pick<PeerNode, 'storage' | 'health'>) {
     this.#core = core
-    this.#storage = storage
+    this.#storage = node.storage
+    this.#stored = new StoredBlocks(core, node.health)
     this.#hedging = new Hedging(core)
     core.on('download', this.#onDownload)
   }
 
   get counters(): FetchCounters {
-    return this.#counters
+    return { ...this.#counters, ...this.#stored.counters }
   }
 
   /** Whether blocks are waited for: by somebody who reads or pulls, or only to fill the image up. */
@@ -130,13 +129,30 @@ export class BlockFetcher {
   /**
    * One decrypted block, from this machine or from peers.
    *
-   * @throws ContainerError `PEERS_UNREACHABLE` after `timeoutMs`; the signal's reason
+   * @throws ContainerError `PEERS_UNREACHABLE` after `timeoutMs`, `BAD_BLOCK` where it was damaged here as well; the
+   *   signal's reason
    */
   async read(block: number, options: ReadBlockOptions = {}): Promise<Buffer> {
-    if (this.has(block)) {
-      const local = await this.#core.get(block, { wait: false })
-      if (local) return local
+    if (!this.has(block)) return this.#fetch(block, options)
+    // A block that is damaged is dropped, and not here then.
+    const local = await this.#stored.read(block, options.checked === true)
+    if (local) return local
+    try {
+      return await this.#fetch(block, options)
+    } catch (cause) {
+      if (!isContainerError(cause, 'PEERS_UNREACHABLE')) throw cause
+      throw damagedHere(block, cause)
     }
+  }
+
+  /** @throws ContainerError `PEERS_UNREACHABLE` where blocks are not on this machine */
+  checkHeld(ranges: readonly BlockRange[]): void {
+    const missing = [...this.#missing(ranges)].length
+    if (missing > 0) throw notHere(`${missing} blocks of this image are`)
+  }
+
+  async #fetch(block: number, options: ReadBlockOptions): Promise<Buffer> {
+    if (options.localOnly) throw notHere(`block ${block} is`)
     return options.ahead === true ? this.#fetchAhead(block, options) : this.#demand(block, options)
   }
 
@@ -171,6 +187,7 @@ export class BlockFetcher {
   close(): void {
     this.stopFill()
     this.#core.off('download', this.#onDownload)
+    this.#stored[Symbol.dispose]()
     this.#hedging[Symbol.dispose]()
     this.#closed.abort(new ContainerError('CANCELLED', 'the image was closed'))
   }
@@ -379,10 +396,4 @@ export class BlockFetcher {
       }
     }
   }
-}
-
-/** A request that timed out or lost its peer is asked again; a closed or damaged log is not. */
-function isTransient(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return code === 'REQUEST_TIMEOUT' || code === 'REQUEST_CANCELLED'
 }

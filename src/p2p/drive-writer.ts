@@ -3,9 +3,10 @@ import type Hypercore from 'hypercore'
 import Hyperdrive from 'hyperdrive'
 import { throwIfCancelled } from '../image/cancel.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
-import { encodeManifest } from '../image/manifest-codec.ts'
+import { decodeManifest, encodeManifest } from '../image/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../image/manifest.ts'
 import { roomySession, withRoom } from './block-room.ts'
+import { syncBeforeTelling, tellOf } from './durable-log.ts'
 import { joinReads } from './joined-reads.ts'
 import { KEY_BYTES } from './link.ts'
 import type { FileListing } from './list-files.ts'
@@ -17,7 +18,12 @@ export interface WriterOptions {
   /** Names the drive's key pair within the store; the same name opens the same drive again. */
   readonly namespace: string
   readonly secret: Buffer
+  /** Whether somebody else may know of the drive already. @default false */
+  readonly isKnown?: boolean
 }
+
+/** How long peers may take to give a block that was lost here. */
+const LOST_BLOCK_MS = 10_000
 
 /** An append that was asked for. */
 interface Run {
@@ -36,6 +42,7 @@ export class DriveWriter implements AsyncDisposable {
   readonly secret: Buffer
   readonly #drive: Hyperdrive
   readonly #blobs: Hypercore
+  readonly #node: PeerNode
   readonly #storage: string
   readonly #waiting: Run[] = []
   #isAppending = false
@@ -43,6 +50,7 @@ export class DriveWriter implements AsyncDisposable {
   private constructor(drive: Hyperdrive, blobs: Hypercore, options: WriterOptions) {
     this.#drive = drive
     this.#blobs = blobs
+    this.#node = options.node
     this.#storage = options.node.storage
     this.key = drive.key
     this.secret = options.secret
@@ -53,7 +61,7 @@ export class DriveWriter implements AsyncDisposable {
   }
 
   static async open(options: WriterOptions): Promise<DriveWriter> {
-    const { node, namespace, secret } = options
+    const { node, namespace, secret, isKnown = false } = options
     // The drive closes the store that it is given: it gets a session of its own.
     const drive = new Hyperdrive(node.store.namespace(namespace), { encryptionKey: secret })
     try {
@@ -62,6 +70,7 @@ export class DriveWriter implements AsyncDisposable {
       const blobs = roomySession(core)
       await blobs.ready()
       joinReads(drive.core)
+      for (const log of [blobs, drive.core]) syncBeforeTelling(log, () => node.sync(), isKnown)
       return new DriveWriter(drive, blobs, options)
     } catch (error) {
       await drive.close().catch(() => {})
@@ -103,7 +112,8 @@ export class DriveWriter implements AsyncDisposable {
   }
 
   /**
-   * Completes a version: the manifest's block, then its entry. Readers see the version from then on.
+   * Completes a version: the manifest's block, then its entry. Readers see the version from then on, and it is on the
+   * disk when this returns.
    *
    * @throws ContainerError `DISK_FULL`, `IO`
    */
@@ -120,6 +130,8 @@ export class DriveWriter implements AsyncDisposable {
       await batch.close().catch(() => {})
       throw this.#explained(error)
     }
+    await this.#node.sync()
+    for (const log of [this.#blobs, this.#drive.core]) tellOf(log)
   }
 
   /**
@@ -141,11 +153,19 @@ export class DriveWriter implements AsyncDisposable {
     return isContainerError(error) ? error : storeError(this.#storage, error)
   }
 
-  /** One block that was appended, decrypted. */
+  /**
+   * One block that was appended, decrypted; from peers where it was lost here.
+   *
+   * @throws ContainerError `BAD_MANIFEST` when it is not to be had
+   */
   async read(block: number): Promise<Buffer> {
-    const found = await this.#blobs.get(block, { wait: false })
-    if (!found) throw new ContainerError('BAD_MANIFEST', `block ${block} is not in this drive`)
-    return found
+    try {
+      const found = await this.#blobs.get(block, { timeout: LOST_BLOCK_MS })
+      if (found) return found
+    } catch (cause) {
+      throw notInDrive(block, cause)
+    }
+    throw notInDrive(block)
   }
 
   /**
@@ -156,17 +176,26 @@ export class DriveWriter implements AsyncDisposable {
    */
   async rollBack(first: number): Promise<void> {
     if (first >= this.length) return
+    const manifest = await this.newestManifest(first)
     await this.#blobs.clear(first, this.length)
-    const manifest = await this.newestManifest()
     // Small, and what makes room again: there may be none to spare.
     if (manifest) await this.#enqueue(withRoom([manifest]))
   }
 
-  /** The block of the newest version's manifest; undefined before the first is committed. */
-  async newestManifest(): Promise<Buffer | undefined> {
+  /**
+   * The block of the newest version's manifest; undefined before the first is committed.
+   *
+   * @param end where the log ended when that was committed
+   */
+  async newestManifest(end = this.length): Promise<Buffer | undefined> {
     const entry = await this.#drive.entry(MANIFEST_PATH)
     const blob = entry?.value.blob
-    return blob ? this.read(blob.blockOffset) : undefined
+    if (!blob) return undefined
+    const listed = await this.read(blob.blockOffset)
+    if (blob.blockOffset === end - 1) return listed
+    // What was lost and taken from peers may be more of the one log than of the other.
+    const last = await this.read(end - 1).catch(() => undefined)
+    return last && isNewer(last, listed) ? last : listed
   }
 
   /** What came while an append was under way is one append: each costs a signature and a flush. */
@@ -194,4 +223,17 @@ export class DriveWriter implements AsyncDisposable {
     await this.#blobs.close()
     await this.#drive.close()
   }
+}
+
+function isNewer(block: Buffer, than: Buffer): boolean {
+  try {
+    return decodeManifest(block).version > decodeManifest(than).version
+  } catch {
+    // It is no manifest: a publish was cut short there.
+    return false
+  }
+}
+
+function notInDrive(block: number, cause?: unknown): ContainerError {
+  return new ContainerError('BAD_MANIFEST', `block ${block} is not in this drive`, { cause })
 }

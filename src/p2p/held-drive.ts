@@ -1,5 +1,6 @@
 import { discoveryKey } from 'hypercore-crypto'
 import type { PeerDiscovery } from 'hyperswarm'
+import { isContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { monotonicMs } from '../image/monotonic-clock.ts'
 import { BlockFetcher } from './block-fetcher.ts'
@@ -8,8 +9,16 @@ import { readManifest } from './image-manifest.ts'
 import type { PeerAddress } from './peer-address.ts'
 import type { PeerNode } from './peer-node.ts'
 import { PeerSearch, type PeerWants } from './peer-search.ts'
-import { pause, sharedController, untilAborted } from './waiting.ts'
+import { StoredBlocks } from './stored-blocks.ts'
+import { pause, peerDeadline, sharedController, untilAborted } from './waiting.ts'
 
+/** How long an owner looks for peers that may have more of its logs, and waits for what they say. */
+const CATCH_UP_MS = 15_000
+/** How long a new connection may take until it is known which logs the peer has. */
+const TELL_MS = 2_000
+const TELL_STEP_MS = 50
+/** How long the log of entries may take to become longer where that of the content has. */
+const ENTRIES_MS = 1_000
 /** With a peer at hand, how long the newest version is waited for before the local one serves. */
 const FRESHNESS_WAIT_MS = 1_500
 
@@ -20,6 +29,8 @@ export interface HeldDriveOptions {
   readonly secret: Buffer | undefined
   /** Owners announce only; readers look for peers too; one that is alone tells nobody. */
   readonly role: 'owner' | 'reader' | 'alone'
+  /** Called when a log has two histories. */
+  readonly onFork?: () => void
 }
 
 /** One drive that this machine holds: announced, replicated, and read when there is a secret. */
@@ -32,6 +43,7 @@ export class HeldDrive implements AsyncDisposable {
   readonly #announced: Promise<void>
   readonly #search: PeerSearch | undefined
   readonly #stopLooking: () => void = () => {}
+  readonly #onFork: () => void
   #peerFoundMs: number | undefined
   #peerConnectedMs: number | undefined
   #opening: Promise<OpenDrive> | undefined
@@ -41,6 +53,7 @@ export class HeldDrive implements AsyncDisposable {
     this.key = options.key
     this.secret = options.secret
     this.#node = options.node
+    this.#onFork = () => options.onFork?.()
     const isReader = options.role === 'reader'
     this.#announced = Promise.resolve()
     if (options.role === 'alone') return
@@ -107,7 +120,8 @@ export class HeldDrive implements AsyncDisposable {
     const { cores, fetcher } = await this.open(signal)
     if (version === undefined && cores.blobs.peers.length > 0 && (hadIt || this.#startedLocal)) {
       await Promise.race([
-        cores.blobs.update({ wait: true }).catch(() => false),
+        // By force, as an owner may have lost the end of its log.
+        cores.blobs.update({ wait: true, force: true }).catch(() => false),
         pause(FRESHNESS_WAIT_MS, signal)
       ])
     }
@@ -123,6 +137,68 @@ export class HeldDrive implements AsyncDisposable {
     return new Set(whole.map(({ remotePublicKey }) => remotePublicKey.toString('hex'))).size
   }
 
+  /**
+   * Takes from peers what they hold of the logs beyond their end here: an owner may have lost that, as to a backup that
+   * was restored. Only the end is known then; blocks come when they are asked for.
+   *
+   * @param look looks for peers first; else those are asked that are connected
+   * @returns whether a log has become longer
+   */
+  async catchUp(look: boolean, signal: AbortSignal): Promise<boolean> {
+    const either = AbortSignal.any([signal, this.#closed.signal])
+    const { signal: until, clear } = peerDeadline(either, CATCH_UP_MS, 'lost versions')
+    const looking = look ? this.#look(until) : Promise.resolve()
+    try {
+      const { cores } = await this.open(until)
+      const logs = [cores.db, cores.blobs]
+      const before = logs.map(({ length }) => length)
+      const found = look ? logs.map((log) => log.findingPeers()) : []
+      void this.#stopFinding(looking, found)
+      const [entries, content] = logs.map((log) => log.update({ wait: true, force: true }))
+      await untilAborted(content ?? Promise.resolve(false), until)
+      // Who has only read the image may not be able to prove more of this log, and no reader needs it.
+      entries?.catch(() => {})
+      await Promise.race([entries, pause(ENTRIES_MS, until)])
+      return logs.some(({ length }, n) => length > (before[n] ?? 0))
+    } catch (error) {
+      // Nobody has answered in time.
+      if (isContainerError(error, 'PEERS_UNREACHABLE')) return false
+      throw error
+    } finally {
+      await looking
+      clear()
+    }
+  }
+
+  /** Whether a peer has more of the content's log than is here, which it cannot prove or has not sent. */
+  get isBehind(): boolean {
+    const { blobs } = this.#open?.cores ?? {}
+    return blobs?.peers.some(({ remoteLength }) => remoteLength > blobs.length) === true
+  }
+
+  async #stopFinding(looking: Promise<void>, found: readonly (() => void)[]): Promise<void> {
+    await looking
+    for (const stop of found) stop()
+  }
+
+  async #look(until: AbortSignal): Promise<void> {
+    while (!until.aborted && !this.#hasPeers()) {
+      const looked = this.#discovery?.refresh({ client: true, server: true })
+      const connected = looked?.then(() => this.#node.connected()) ?? Promise.resolve()
+      await untilAborted(connected, until).catch(() => {})
+      // Of a connection that is new, it is not known yet which logs its peer has.
+      const told = performance.now() + TELL_MS
+      while (!until.aborted && !this.#hasPeers() && performance.now() < told) {
+        await pause(TELL_STEP_MS, until)
+      }
+    }
+  }
+
+  #hasPeers(): boolean {
+    const { db, blobs } = this.#open?.cores ?? {}
+    return [db, blobs].every((log) => (log?.peers.length ?? 0) > 0)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error('the drive was closed'))
     this.#stopLooking()
@@ -134,9 +210,12 @@ export class HeldDrive implements AsyncDisposable {
 
   async #closeCores(): Promise<void> {
     await this.#opening?.catch(() => {})
+    this.#storedEntries?.[Symbol.dispose]()
     if (this.#open) await closeDriveCores(this.#open.cores)
   }
 
+  /** Of the entries' log; the fetcher looks after the other. */
+  #storedEntries: StoredBlocks | undefined
   /** Whether the logs were known before any peer was asked. */
   #startedLocal = false
 
@@ -148,8 +227,11 @@ export class HeldDrive implements AsyncDisposable {
       signal: this.#closed.signal,
       onPeer: () => (this.#peerConnectedMs = monotonicMs())
     })
+    // Of the entries, two histories do no harm: whoever has one keeps it, and reads the content by its manifests.
+    cores.blobs.on('conflict', this.#onFork)
     this.#startedLocal = cores.blobs.peers.length === 0
-    this.#open = { cores, fetcher: new BlockFetcher(cores.blobs, this.#node.storage) }
+    this.#storedEntries = new StoredBlocks(cores.db, this.#node.health)
+    this.#open = { cores, fetcher: new BlockFetcher(cores.blobs, this.#node) }
     return this.#open
   }
 

@@ -18,6 +18,10 @@ declare module 'hypercore' {
   }
   export interface CorePeer {
     remotePublicKey: Buffer
+    /** Of the log, as the peer has it. */
+    readonly remoteLength: number
+    /** Whether the peer has said that it has a block. */
+    _remoteHasBlock(index: number): boolean
     readonly stream: { readonly rawStream: object }
     /** It has all blocks before this one, and those of the bitfield. */
     readonly remoteContiguousLength: number
@@ -32,8 +36,16 @@ declare module 'hypercore' {
   }
   /** A log's part of the store. */
   export interface CoreStorage {
+    /** Where in the store the log is. */
+    readonly core: unknown
     readonly db: { read(options: { autoDestroy: boolean }): StoreReads }
-    read(fork?: number): { read: StoreReads }
+    read(fork?: number): {
+      read: StoreReads
+      /** As it is stored: encrypted where the log is. */
+      getBlock(index: number): Promise<Buffer | null>
+      getTreeNode(index: number): Promise<{ readonly hash: Buffer } | null>
+      tryFlush(): void
+    }
   }
   /** A session of one append-only log. Blocks handed out are decrypted copies. */
   export default class Hypercore extends EventEmitter {
@@ -47,8 +59,14 @@ declare module 'hypercore' {
     readonly peers: readonly CorePeer[]
     readonly closing: Promise<void> | null
     readonly core: {
+      /** Of a log without sessions. */
+      close(): Promise<void>
       readonly bitfield: { get(index: number): boolean }
-      readonly state: { readonly storage: CoreStorage }
+      readonly state: {
+        readonly storage: CoreStorage
+        /** Stores what was prepared; what it is told of by peers, and what they are told, follows. */
+        flush(): Promise<boolean>
+      }
       readonly replicator: {
         setInflightRange(low: number, high: number): void
         /** Calls off the requests that `get` has put into its `activeRequests`, which then reject. */
@@ -61,7 +79,8 @@ declare module 'hypercore' {
     }
     ready(): Promise<void>
     close(): Promise<void>
-    update(options?: { wait?: boolean }): Promise<boolean>
+    /** @param options.force also of a log that this machine writes */
+    update(options?: { wait?: boolean; force?: boolean }): Promise<boolean>
     session(options?: object): Hypercore
     /** Bytes that the encryption keeps before a block. */
     readonly padding: number
@@ -75,35 +94,6 @@ declare module 'hypercore' {
     findingPeers(): () => void
     static key(manifest: CoreManifest): Buffer
   }
-}
-
-declare module 'hypercore/lib/merkle-tree.js' {
-  export interface TreeSession {
-    readonly storage: {
-      /** Reads that are sent off together by `tryFlush`. */
-      read(): { hasTreeNode(index: number): Promise<boolean>; tryFlush(): void }
-    }
-  }
-  export const MerkleTree: {
-    missingNodes: (session: TreeSession, index: number, length: number) => Promise<number>
-  }
-}
-
-declare module 'hypercore/lib/replicator.js' {
-  /** A log's view of the peer at the other end of one connection. */
-  export interface ReplicatingPeer {
-    readonly stream: object
-    /** Whether the peer has proven to know the log's key. */
-    readonly remoteOpened: boolean
-    /** Requests that have not been answered. */
-    readonly inflight: number
-    /** Answers that are being verified and stored. */
-    readonly dataProcessing: number
-    getMaxInflight(): number
-    getMaxHotswapInflight(): number
-  }
-  const Replicator: { readonly Peer: { readonly prototype: ReplicatingPeer } }
-  export default Replicator
 }
 
 declare module 'protomux' {
@@ -140,23 +130,6 @@ declare module 'protomux' {
   }
 }
 
-declare module 'hypercore-storage' {
-  export interface StorageOptions {
-    allowBackup?: boolean
-    wait?: boolean
-    /** Bytes. @default 64 MiB */
-    writeBufferSize?: number
-    /** Part of the files of large values, the oldest, that compaction in the background rewrites. @default 0.25 */
-    blobGarbageCollectionAgeCutOff?: number
-    /** Writes past the page cache, where the file system can; otherwise it does not open. @default false */
-    useDirectIOForFlushAndCompaction?: boolean
-  }
-  export default class HypercoreStorage {
-    constructor(directory: string, options?: StorageOptions)
-    close(): Promise<void>
-  }
-}
-
 declare module 'corestore' {
   import type Hypercore from 'hypercore'
   import type HypercoreStorage from 'hypercore-storage'
@@ -169,8 +142,16 @@ declare module 'corestore' {
     inflightRange?: [number, number]
   }
   export default class Corestore {
-    constructor(storage: HypercoreStorage)
+    /** @param options.primaryKey for a store that has none yet; `unsafe` says that this is meant */
+    constructor(
+      storage: HypercoreStorage,
+      options?: { primaryKey?: Buffer | undefined; unsafe?: boolean }
+    )
+    /** What key pairs are derived from. */
+    readonly primaryKey: Buffer
     readonly storage: { deleteCore(pointer: unknown): Promise<void> }
+    /** The logs that are open, by discovery key in hex. */
+    readonly cores: { readonly map: Map<string, unknown> }
     ready(): Promise<void>
     close(): Promise<void>
     get(options: CoreOptions): Hypercore
@@ -369,6 +350,15 @@ declare module 'z32' {
 declare module 'hypercore-crypto' {
   /** BLAKE2b of 32 bytes. */
   export function hash(data: Uint8Array): Buffer
+  /** What a block's leaf in the tree of a log is. */
+  export function data(block: Uint8Array): Buffer
+  /** The hash of the node above two others. */
+  export function parent(
+    left: import('hypercore-storage').TreeNode,
+    right: import('hypercore-storage').TreeNode
+  ): Buffer
+  /** What is signed of a log: all its roots. */
+  export function tree(roots: readonly import('hypercore-storage').TreeNode[]): Buffer
   /** The topic under which a log is announced; tells nothing of its key. */
   export function discoveryKey(key: Buffer): Buffer
 }

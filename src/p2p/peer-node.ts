@@ -1,10 +1,12 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import Corestore from 'corestore'
 import DHT, { type KeyPair } from 'hyperdht'
 import HypercoreStorage from 'hypercore-storage'
 import Hyperswarm, { type PeerDiscovery, type PeerInfo, type SwarmConnection } from 'hyperswarm'
-import { ContainerError } from '../image/errors.ts'
 import { DirectPeers } from './direct-peers.ts'
 import { takesDirectWrites } from './direct-writes.ts'
+import { keepForkedLogs } from './forks.ts'
 import { keyPairOf, readIdentity, writeIdentity, type Identity } from './identity.ts'
 import { Invitations } from './invitations.ts'
 import { KnownPeers, type KnownPeer } from './known-peers.ts'
@@ -13,9 +15,12 @@ import type { PeerAddress } from './peer-address.ts'
 import { PeerAddresses } from './peer-addresses.ts'
 import { Probes } from './probes.ts'
 import { Replications, type ConnectionKind } from './replications.ts'
-import { fullDisk } from './store-error.ts'
+import { fullDisk, openError } from './store-error.ts'
+import { StoreHealth } from './store-health.ts'
+import { DATABASE, StoreSync } from './store-sync.ts'
 import { Strangers } from './strangers.ts'
 import { SwarmPlaces } from './swarm-places.ts'
+import { tolerateUnsoundStores } from './unsound-store.ts'
 import { pause } from './waiting.ts'
 
 /** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
@@ -45,6 +50,10 @@ export interface PeerNodeOptions {
   readonly listen?: PeerAddress | 'known' | undefined
   /** The port that peers reach it at, where that is another, as behind a NAT. */
   readonly outsidePort?: number | undefined
+  /** What a store that is made derives its key pairs from; one that is there has its own. @default a new one */
+  readonly seed?: Buffer | undefined
+  /** Called when blocks in the store are found damaged, or cannot be stored. */
+  readonly onStoreTrouble?: (text: string, details: object) => void
   /** Called for errors of single connections, which are normal and end nothing. */
   readonly onConnectionError?: (error: Error) => void
 }
@@ -69,6 +78,9 @@ export class PeerNode implements AsyncDisposable {
   /** Directory of the store. */
   readonly storage: string
   readonly knownPeers: KnownPeers | undefined
+  /** What goes wrong with the store. */
+  readonly health: StoreHealth
+  readonly #sync: StoreSync
   readonly #swarm: Hyperswarm
   readonly #direct: DirectPeers
   readonly #replications: Replications
@@ -96,6 +108,8 @@ export class PeerNode implements AsyncDisposable {
     this.storage = options.storage
     this.knownPeers =
       options.knownPeers === undefined ? undefined : new KnownPeers(options.knownPeers)
+    this.health = new StoreHealth(options.onStoreTrouble)
+    this.#sync = new StoreSync(options.storage)
     this.#swarm = swarm
     this.#onError = (error) => options.onConnectionError?.(error)
     this.#direct = new DirectPeers({
@@ -130,6 +144,8 @@ export class PeerNode implements AsyncDisposable {
    */
   static async open(options: PeerNodeOptions): Promise<PeerNode> {
     lookUpPathsAtOnce()
+    keepForkedLogs()
+    tolerateUnsoundStores()
     const storage = new HypercoreStorage(options.storage, {
       // A store that was copied or moved with its home is as good as before: every block is verified.
       allowBackup: true,
@@ -139,16 +155,14 @@ export class PeerNode implements AsyncDisposable {
       // Blocks go to the store once and are seldom read soon: through the page cache, they would drive out what is.
       useDirectIOForFlushAndCompaction: await takesDirectWrites(options.storage)
     })
-    const store = new Corestore(storage)
+    const isNew = options.seed !== undefined && !existsSync(join(options.storage, DATABASE))
+    const store = new Corestore(storage, isNew ? { primaryKey: options.seed, unsafe: true } : {})
     try {
       await store.ready()
     } catch (cause) {
       const full = /no space left/i.test(text(cause)) && fullDisk(options.storage, cause)
       if (full) throw full
-      throw new ContainerError('BUSY', `cannot open the store ${options.storage}: ${text(cause)}`, {
-        hint: 'another process may have it open; stop it, or use another --home',
-        cause
-      })
+      throw openError(options.storage, cause)
     }
     const { bootstrap } = options
     // On a private network nobody is behind a NAT and every peer can answer for the DHT. Left to
@@ -170,6 +184,20 @@ export class PeerNode implements AsyncDisposable {
       throw error
     }
     return node
+  }
+
+  /**
+   * Returns when all that was written to the store so far is on the disk.
+   *
+   * @throws ContainerError `DISK_FULL`, `IO`
+   */
+  sync(): Promise<void> {
+    return this.#sync.sync()
+  }
+
+  /** What the store derives its key pairs from. */
+  get seed(): Buffer {
+    return this.store.primaryKey
   }
 
   /** Where peers may connect by TCP. */
@@ -219,6 +247,11 @@ export class PeerNode implements AsyncDisposable {
   listenForGuests(): Promise<number> {
     this.#guestPort ??= this.#direct.listen({ host: '127.0.0.1', port: 0 })
     return this.#guestPort
+  }
+
+  /** Resolves when whoever was found by then is connected, or not to be had. */
+  async connected(): Promise<void> {
+    await this.#swarm.flush()
   }
 
   /** Announces (`server`) and looks up (`client`) a topic until the discovery is destroyed. */

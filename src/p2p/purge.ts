@@ -23,6 +23,31 @@ export async function purgeDrive(store: Corestore, key: Buffer): Promise<void> {
   }
 }
 
+/**
+ * Removes the shells that {@link purgeDrive} leaves. Nobody in this process has the drive open; a peer that replicates
+ * it has its channel closed first.
+ */
+export async function deleteDrive(store: Corestore, key: Buffer): Promise<void> {
+  const db = store.get({ key })
+  await db.ready()
+  const contentKey = db.manifest && Hyperdrive.getContentKey(db.manifest, db.key)
+  await db.close()
+  for (const each of [contentKey, key]) {
+    if (each) await deleteLog(store, each)
+  }
+}
+
+async function deleteLog(store: Corestore, key: Buffer): Promise<void> {
+  const log = store.get({ key })
+  await log.ready()
+  const { core, discoveryKey } = log
+  const pointers = core.state.storage.core
+  await log.close()
+  await core.close()
+  store.cores.map.delete(discoveryKey.toString('hex'))
+  await store.storage.deleteCore(pointers)
+}
+
 async function emptyLog(core: Hypercore): Promise<void> {
   try {
     await core.clear(0, core.length)

@@ -24,6 +24,21 @@ export function lacksRoom(storage: string): ContainerError | undefined {
   return freeBytes(storage) < RESERVED_BYTES ? diskFull(storage) : undefined
 }
 
+/** Says why a store does not open. */
+export function openError(storage: string, cause: unknown): ContainerError {
+  const text = cause instanceof Error ? cause.message : String(cause)
+  if (/\block/i.test(text)) {
+    return new ContainerError('BUSY', `cannot open the store ${storage}: ${text}`, {
+      hint: 'another process may have it open; stop it, or use another --home',
+      cause
+    })
+  }
+  return new ContainerError('STORE_DAMAGED', `the store ${storage} does not open: ${text}`, {
+    hint: 'run `dat-container repair`: it keeps the store aside and makes a new one of what can be read and of what peers have',
+    cause
+  })
+}
+
 /** Puts a store's write error into the user's terms. */
 export function storeError(storage: string, cause: unknown): ContainerError {
   const text = cause instanceof Error ? cause.message : String(cause)

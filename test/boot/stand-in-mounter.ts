@@ -53,6 +53,8 @@ async function openImage({ link, signal }: OpenImageOptions): Promise<ImageSessi
         demandReads: 6,
         stallMs: 7,
         peers: 8,
+        damagedBlocks: 0,
+        unstoredBlocks: 0,
         complete: true,
         localBytes: 9,
         reusedBytes: 0,

@@ -159,6 +159,22 @@ async function status(globals: Globals): Promise<void> {
       ...(state.listen ? [['listens at', state.listen]] : []),
       ...(state.advertise ? [['links say', state.advertise]] : []),
       ['images', String(state.images)],
+      ...(state.store.damagedBlocks > 0
+        ? [
+            [
+              'damaged',
+              `${state.store.damagedBlocks} blocks, which were dropped to be fetched again`
+            ]
+          ]
+        : []),
+      ...(state.store.unstoredBlocks > 0
+        ? [
+            [
+              'not stored',
+              `${state.store.unstoredBlocks} blocks were handed on: ${state.store.unstoredReason}`
+            ]
+          ]
+        : []),
       [
         'peers',
         state.direct ? `${state.connections}, ${state.direct} by TCP` : `${state.connections}`

@@ -5,6 +5,9 @@ import { printable, table } from '../output.ts'
 import { durationMs } from '../arguments.ts'
 import { interruptible } from '../interrupt.ts'
 
+/** With nothing coming for so long, peers have told what they have. */
+const SETTLED_MS = 3_000
+
 export function addImages(program: Command): void {
   program
     .command('images')
@@ -113,18 +116,33 @@ async function mirror(
       flags.name === undefined ? request : { ...request, name: flags.name }
     )
     using bar = progressBar('mirroring', globals.output.json)
-    while (flags.wait && (state.blocksKnown === 0 || state.blocksHeld < state.blocksKnown)) {
+    let quietSince = Date.now()
+    while (flags.wait && !isWhole(state, Date.now() - quietSince)) {
       signal.throwIfAborted()
       await new Promise((resolve) => setTimeout(resolve, 100))
-      const { key } = state
+      const { key, blocksHeld } = state
       state = (await client.request(METHODS.images, null)).find((it) => it.key === key) ?? state
+      if (state.blocksHeld !== blocksHeld) quietSince = Date.now()
       const share = state.blocksKnown === 0 ? 0 : state.blocksHeld / state.blocksKnown
       bar.update(Math.round(share * state.storedBytes), state.storedBytes, `${state.peers} peers`)
     }
+    const gone = state.peers > 0 ? state.blocksKnown - state.blocksOffered : 0
     globals.output.result(state, () => [
-      `mirroring ${state.key}: ${state.blocksHeld} of ${state.blocksKnown} blocks here`
+      `mirroring ${state.key}: ${state.blocksHeld} of ${state.blocksKnown} blocks here`,
+      ...(gone > 0 ? [`no peer here has ${gone} of them: old versions may have been freed`] : [])
     ])
   })
+}
+
+/** @param quietMs how long nothing has come */
+function isWhole(
+  { blocksHeld, blocksKnown, blocksOffered, peers }: ImageListing,
+  quietMs: number
+): boolean {
+  if (blocksKnown === 0) return false
+  if (blocksHeld >= blocksKnown) return true
+  // The rest was freed by all who are here. A peer that just came has not told what it has.
+  return peers > 0 && blocksHeld >= blocksOffered && quietMs > SETTLED_MS
 }
 
 async function connect(globals: Globals) {

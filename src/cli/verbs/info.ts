@@ -23,8 +23,18 @@ async function info(link: string, flags: OpenFlags, globals: Globals): Promise<v
     await using image = await openToLook(link, flags, globals, signal)
     const { manifest } = image
     const stats = await image.stats()
+    const freed = await image.freedVersions()
     const { localBytes, imageBytes, peers, complete } = stats
-    const document = { ...manifest, link: image.link, key: image.key, localBytes, peers, complete }
+    const document = {
+      ...manifest,
+      link: image.link,
+      key: image.key,
+      localBytes,
+      peers,
+      complete,
+      freed,
+      mayBeOld: image.mayBeOld
+    }
     const start =
       manifest.start.mode === 'boot' ? 'its init' : (manifest.start.argv ?? []).join(' ')
     globals.output.result(document, () => [
@@ -45,13 +55,14 @@ async function info(link: string, flags: OpenFlags, globals: Globals): Promise<v
       ]),
       '',
       ...table([
-        ['VERSION', 'CREATED', 'FILES', 'SIZE', 'NEW', 'MESSAGE'],
+        ['VERSION', 'CREATED', 'FILES', 'SIZE', 'NEW', 'STATE', 'MESSAGE'],
         ...manifest.versions.map((record) => [
           String(record.version),
           record.created,
           String(record.files),
           prettyBytes(record.bytes),
           prettyBytes(record.newBytes),
+          freed.includes(record.version) ? 'freed' : '-',
           printable(record.message ?? '')
         ])
       ])

@@ -43,5 +43,11 @@ export async function openToLook(
     signal,
     ...(flags.peerTimeout === undefined ? {} : { peerTimeoutMs: flags.peerTimeout })
   }
-  return openImage(options)
+  const image = await openImage(options)
+  if (image.mayBeOld && !options.offline) {
+    globals.output.note(
+      `nobody who has this image answers: version ${image.version} is the newest known here, and may be old`
+    )
+  }
+  return image
 }

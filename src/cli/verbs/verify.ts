@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { InspectedImage } from '../../daemon/image-session.ts'
+import type { CheckedImage, InspectedImage } from '../../daemon/image-session.ts'
 import { isContainerError } from '../../image/errors.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
@@ -13,7 +13,7 @@ export function addVerify(program: Command): void {
   addOpenOptions(
     program
       .command('verify')
-      .description('read and check every chunk of an image, fetching what is missing')
+      .description('read and check every chunk of an image, fetching what is missing or damaged')
       .argument('<image>', 'a link, or the name of an image that is on this machine')
   )
     .addHelpText('after', "\nExample:\n  dat-container verify 'dat://KEY#SECRET' --offline")
@@ -33,13 +33,15 @@ async function verify(link: string, flags: OpenFlags, globals: Globals): Promise
     let checked = 0
     let storedBytes = 0
     const damaged: number[] = []
+    const whole = image.checked()
+    const before = (await image.stats()).damagedBlocks
     const worker = async (): Promise<void> => {
       while (next < table.length) {
         const chunk = next++
         try {
           // Of a file that was replaced while it was published; nobody reads it.
           if (image.tree.chunkBytes[chunk] === 0) continue
-          await image.chunks.read(chunk, signal)
+          await whole.chunks.read(chunk, signal)
         } catch (error) {
           if (!isContainerError(error, 'BAD_BLOCK')) throw error
           if (damaged.length === 0) printError(error, output.json)
@@ -51,17 +53,38 @@ async function verify(link: string, flags: OpenFlags, globals: Globals): Promise
       }
     }
     await Promise.all(Array.from({ length: IN_FLIGHT }, worker))
+    const partsDamaged = !(await areWhole(whole))
     const profileDamaged = !(await isProfileWhole(image, signal))
     const { key, version } = image
-    const counts = { chunks: checked, storedBytes, damaged: damaged.length }
-    output.result({ key, version, ...counts, profileDamaged }, () => [
+    const { damagedBlocks } = await image.stats()
+    // What was damaged and is whole now has come from peers.
+    const lost = new Set(damaged.map((chunk) => table.block[chunk])).size
+    const repairedBlocks = Math.max(damagedBlocks - before - lost - (partsDamaged ? 1 : 0), 0)
+    const counts = { chunks: checked, storedBytes, damaged: damaged.length, repairedBlocks }
+    output.result({ key, version, ...counts, partsDamaged, profileDamaged }, () => [
       damaged.length === 0
         ? `version ${version}: all ${checked} chunks are whole`
         : `version ${version}: ${damaged.length} of ${checked} chunks are damaged`,
+      ...(repairedBlocks === 0
+        ? []
+        : [
+            `${repairedBlocks} blocks were damaged in the store, and were fetched from peers again`
+          ]),
+      ...(partsDamaged ? ['its index is damaged in the store, and no peer gives it'] : []),
       ...(profileDamaged ? ['its boot profile is damaged; starts do without'] : [])
     ])
-    if (damaged.length > 0 || profileDamaged) process.exitCode = 5
+    if (damaged.length > 0 || partsDamaged || profileDamaged) process.exitCode = 5
   })
+}
+
+async function areWhole(image: CheckedImage): Promise<boolean> {
+  try {
+    await image.parts()
+    return true
+  } catch (error) {
+    if (isContainerError(error, 'BAD_BLOCK')) return false
+    throw error
+  }
 }
 
 async function isProfileWhole(image: InspectedImage, signal: AbortSignal): Promise<boolean> {

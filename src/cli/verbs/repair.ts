@@ -1,0 +1,102 @@
+import type { Command } from 'commander'
+import type { SalvagedImage, StoreRepair } from '../../daemon/repair-store.ts'
+import { readGlobals, type Globals } from '../globals.ts'
+import { printable, table } from '../output.ts'
+
+const STOP_TIMEOUT_MS = 30_000
+
+export function addRepair(program: Command): void {
+  program
+    .command('repair')
+    .description('make a damaged store anew, of what can be read of it and of what peers have')
+    .option('--dry-run', 'only tell what is damaged')
+    .addHelpText(
+      'after',
+      `
+The damaged store is renamed and never removed; a daemon that runs is stopped meanwhile. Blocks of single images that are
+damaged need no repair: they are fetched again when they are read, and by verify.
+
+Examples:
+  dat-container repair --dry-run
+  dat-container repair`
+    )
+    .action(async (flags: { dryRun?: boolean }, command: Command) => {
+      await repair(flags.dryRun ?? false, readGlobals(command))
+    })
+}
+
+async function repair(dryRun: boolean, globals: Globals): Promise<void> {
+  const { openHome } = await import('../../daemon/home.ts')
+  const { repairStore } = await import('../../daemon/repair-store.ts')
+  const { DaemonClient } = await import('../../daemon/client.ts')
+  const paths = openHome(globals.home)
+  if (dryRun) {
+    report(await repairStore(paths, { dryRun }), dryRun, globals)
+    return
+  }
+  const { wasRunning, lock } = await takeOver(paths)
+  let repaired: StoreRepair
+  try {
+    repaired = await repairStore(paths, { dryRun })
+  } finally {
+    lock[Symbol.dispose]()
+  }
+  // Mounts and containers wait for it.
+  if (wasRunning) (await DaemonClient.connect(paths))[Symbol.dispose]()
+  report(repaired, dryRun, globals)
+}
+
+/** Stops the daemon, if one runs, and takes its lock. */
+async function takeOver(paths: ReturnType<typeof import('../../daemon/home.ts').openHome>) {
+  const { DaemonClient } = await import('../../daemon/client.ts')
+  const { METHODS } = await import('../../daemon/protocol.ts')
+  const { lockHolder, tryProcessLock } = await import('../../daemon/process-lock.ts')
+  const { ContainerError } = await import('../../image/errors.ts')
+  using client = await DaemonClient.connectRunning(paths)
+  if (client) await client.request(METHODS.shutdown, null)
+  const deadline = Date.now() + STOP_TIMEOUT_MS
+  for (;;) {
+    const lock = tryProcessLock(paths.daemonLock)
+    if (lock) return { wasRunning: client !== undefined, lock }
+    if (Date.now() > deadline) {
+      throw new ContainerError('BUSY', 'the daemon did not stop in time', {
+        hint: `end process ${lockHolder(paths.daemonLock)} by hand`
+      })
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+function report(repaired: StoreRepair, dryRun: boolean, { output }: Globals): void {
+  const { damaged, openError, setAside, ownsKeys, images } = repaired
+  output.result({ dryRun, ...repaired }, () => [
+    ...(openError === null ? [] : [`the store does not open: ${openError}`]),
+    ...(damaged ? [] : ['nothing in the store is damaged']),
+    ...(damaged && images.length > 0
+      ? table([
+          ['NAME', 'ROLE', 'HELD', 'WHOLE', 'THE REST'],
+          ...images.map((image) => [
+            printable(image.name),
+            image.role,
+            image.held === null ? '?' : String(image.held),
+            String(image.whole),
+            restOf(image)
+          ])
+        ])
+      : []),
+    ...(ownsKeys || !images.some(({ role }) => role === 'owner')
+      ? []
+      : ['the keys of your own images are lost: nobody can add versions to them any more']),
+    ...(setAside === null
+      ? damaged
+        ? ['dat-container repair makes it anew; the damaged one is kept']
+        : []
+      : [`the damaged store is kept as ${setAside}: remove it when all is well`])
+  ])
+}
+
+function restOf({ role, held, whole }: SalvagedImage): string {
+  if (held === whole) return '-'
+  if (role === 'owner') return 'is lost, unless peers have it: they are asked'
+  return role === 'mirror' ? 'comes from peers' : 'comes from peers when it is read, or by pull'
+}

@@ -1,0 +1,41 @@
+import { isContainerError } from '../image/errors.ts'
+import { decodeManifest } from '../image/manifest-codec.ts'
+import { manifestParts, type Manifest } from '../image/manifest.ts'
+import type { OpenDrive } from '../p2p/held-drive.ts'
+
+/** How long peers may take to give an old version's manifest. */
+const MANIFEST_MS = 2_000
+
+/**
+ * Versions of a manifest's list whose index nobody has any more, neither this machine nor a peer that is connected.
+ *
+ * @param isOwner nobody else is asked: what the owner has freed, it has freed for good
+ */
+export async function freedVersions(
+  { cores, fetcher }: OpenDrive,
+  newest: Manifest,
+  isOwner: boolean
+): Promise<number[]> {
+  const { peers } = cores.blobs
+  // Without peers it is only known what is not here.
+  if (!isOwner && peers.length === 0) return []
+  const isGone = (block: number): boolean =>
+    !fetcher.has(block) && !peers.some((peer) => peer._remoteHasBlock(block))
+  const freed: number[] = []
+  for (const { version, blocks } of newest.versions) {
+    if (version === newest.version) continue
+    try {
+      const content = await fetcher.read(blocks - 1, { timeoutMs: MANIFEST_MS })
+      const parts = manifestParts(decodeManifest(content))
+      const isFreed = parts.some(({ block, blocks: count }) => {
+        for (let n = 0; n < count; n++) if (isGone(block + n)) return true
+        return false
+      })
+      if (isFreed) freed.push(version)
+    } catch (error) {
+      // Of one whose manifest is not to be had, nothing is known.
+      if (!isContainerError(error)) throw error
+    }
+  }
+  return freed
+}

@@ -1,0 +1,156 @@
+import { existsSync } from 'node:fs'
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { discoveryKey } from 'hypercore-crypto'
+import type { CoreManifest } from 'hypercore'
+import HypercoreStorage from 'hypercore-storage'
+import Hyperdrive from 'hyperdrive'
+import { syncDirectory } from '../image/atomic-file.ts'
+import { formatKey } from '../p2p/link.ts'
+import { salvageLog, type Salvaged } from '../p2p/salvage.ts'
+import { StoreSync } from '../p2p/store-sync.ts'
+import type { HomePaths } from './home.ts'
+import { ImageCatalog, type CatalogEntry } from './image-catalog.ts'
+import type { ImageRole } from './protocol.ts'
+import { StoreRecord } from './store-record.ts'
+
+/** Tables of a damaged store are opened when something in them is read, and not all at first. */
+const FEW_FILES = 32
+
+export interface SalvagedImage {
+  readonly key: string
+  readonly name: string
+  readonly role: ImageRole
+  /** Blocks that the store held of it; null where that cannot be read either, and nothing is left. */
+  readonly held: number | null
+  /** Of them, those that are whole. */
+  readonly whole: number
+}
+
+export interface StoreRepair {
+  /** Whether anything is wrong. */
+  readonly damaged: boolean
+  /** Why the store does not open; null where it does. */
+  readonly openError: string | null
+  /** Where the damaged store is now; null where nothing was done. */
+  readonly setAside: string | null
+  /** Whether this home may go on publishing versions of its own images. */
+  readonly ownsKeys: boolean
+  readonly images: readonly SalvagedImage[]
+}
+
+/**
+ * Makes a home's store anew: of what can be read of the damaged one, which is renamed and stays. What is missing then
+ * comes from peers. The caller holds the daemon's lock, unless this only looks.
+ *
+ * @param options.dryRun only tells what would be
+ * @throws ContainerError `IO`, `DISK_FULL`
+ */
+export async function repairStore(
+  paths: HomePaths,
+  { dryRun }: { readonly dryRun: boolean }
+): Promise<StoreRepair> {
+  const made = `${paths.store}.new`
+  if (!dryRun) await finishInterrupted(paths.store, made)
+  const catalog = await ImageCatalog.load(paths.catalog)
+  const record = await StoreRecord.read(paths)
+  const { from, openError } = await openDamaged(paths.store)
+  try {
+    const looked = await salvageAll(from, undefined, catalog.list())
+    const seed = record.seed ?? (await from?.getSeed().catch(() => null)) ?? undefined
+    const damaged = openError !== null || looked.some(({ held, whole }) => held !== whole)
+    const found = { damaged, openError, ownsKeys: seed !== undefined, images: looked }
+    if (!damaged || dryRun) return { ...found, setAside: null }
+
+    await mkdir(made, { mode: 0o700 })
+    const to = new HypercoreStorage(made, { allowBackup: true })
+    await to.ready()
+    if (seed) await to.setSeed(seed)
+    const images = await salvageAll(from, to, catalog.list())
+    await new StoreSync(made).sync()
+    await to.close()
+    await from?.close()
+    const setAside = `${paths.store}.damaged-${new Date().toISOString().replace(/[:.]/g, '-')}`
+    await rename(paths.store, setAside)
+    await rename(made, paths.store)
+    await syncDirectory(paths.home)
+    return { ...found, images, setAside }
+  } finally {
+    await from?.close()
+  }
+}
+
+/** One that was killed between its two renames is ended, any other begins anew. */
+async function finishInterrupted(store: string, made: string): Promise<void> {
+  if (!existsSync(made)) return
+  if (existsSync(store)) await rm(made, { recursive: true })
+  else await rename(made, store)
+}
+
+async function openDamaged(
+  store: string
+): Promise<{ from: HypercoreStorage | undefined; openError: string | null }> {
+  const options = { allowBackup: true, wait: false, readOnly: true }
+  let reason: string | null = null
+  // As the daemon opens it; then so that fewer of its files need be whole.
+  for (const more of [{}, { maxOpenFiles: FEW_FILES }]) {
+    const storage = new HypercoreStorage(store, { ...options, ...more })
+    try {
+      await storage.ready()
+      return { from: storage, openError: reason }
+    } catch (error) {
+      reason ??= error instanceof Error ? error.message : String(error)
+      await storage.close().catch(() => {})
+    }
+  }
+  return { from: undefined, openError: reason }
+}
+
+async function salvageAll(
+  from: HypercoreStorage | undefined,
+  to: HypercoreStorage | undefined,
+  entries: readonly CatalogEntry[]
+): Promise<SalvagedImage[]> {
+  const images: SalvagedImage[] = []
+  for (const { key: hex, name, role } of entries) {
+    const key = Buffer.from(hex, 'hex')
+    const logs: (Salvaged | undefined)[] = []
+    if (from) {
+      const contentKey = await contentKeyOf(from, key)
+      for (const log of contentKey ? [key, contentKey] : [key]) {
+        logs.push(await salvageLog(from, to, log))
+      }
+      // The content is known by what the entries' log says of itself.
+      if (!contentKey) logs.push(undefined)
+    }
+    const read = logs.filter((log) => log !== undefined)
+    const isLost = read.length < 2
+    const sum = (of: 'held' | 'whole'): number => read.reduce((all, log) => all + log[of], 0)
+    images.push({
+      key: formatKey(key),
+      name,
+      role,
+      held: isLost ? null : sum('held'),
+      whole: sum('whole')
+    })
+  }
+  return images
+}
+
+async function contentKeyOf(from: HypercoreStorage, key: Buffer): Promise<Buffer | undefined> {
+  try {
+    const log = await from.resumeCore(discoveryKey(key))
+    if (!log) return undefined
+    const read = log.read()
+    const reading = read.getAuth()
+    read.tryFlush()
+    let auth: { manifest?: CoreManifest | null } | null
+    try {
+      auth = await reading
+    } finally {
+      await log.close()
+    }
+    return (auth?.manifest && Hyperdrive.getContentKey(auth.manifest, key)) ?? undefined
+  } catch {
+    return undefined
+  }
+}

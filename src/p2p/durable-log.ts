@@ -1,0 +1,33 @@
+import type Hypercore from 'hypercore'
+
+/** States of logs that were changed, and whether anybody else may know of the log. */
+const known = new WeakMap<object, boolean>()
+
+/**
+ * Has a log tell its peers of new blocks only when those are on the disk: of blocks that peers hold and a power cut
+ * took from the publisher, it would publish others in their place, and the log would have two histories.
+ * hypercore has no hook between storing and telling. Its version is pinned.
+ *
+ * @param isKnown whether anybody else may know of the log; {@link tellOf} says so later
+ */
+export function syncBeforeTelling(
+  log: Hypercore,
+  sync: () => Promise<void>,
+  isKnown: boolean
+): void {
+  const { state } = log.core
+  const isChanged = known.has(state)
+  known.set(state, isKnown || known.get(state) === true)
+  if (isChanged) return
+  const store = state.flush.bind(state)
+  state.flush = async () => {
+    const isStored = await store()
+    if (known.get(state)) await sync()
+    return isStored
+  }
+}
+
+/** From now on peers may know of the log. */
+export function tellOf(log: Hypercore): void {
+  known.set(log.core.state, true)
+}
