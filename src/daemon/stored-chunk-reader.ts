@@ -23,8 +23,9 @@ export class StoredChunkReader implements ChunkReader {
     const { block: blocks, length } = this.#tree.chunks
     if (chunk < 0 || chunk >= length) throw new RangeError(`no chunk ${chunk}`)
     const block = blocks[chunk] ?? 0
+    const stored = await this.#readBlock(block, signal)
     try {
-      return chunkContent(this.#tree, chunk, await this.#readBlock(block, signal))
+      return chunkContent(this.#tree, chunk, stored)
     } catch (error) {
       if (!isContainerError(error, 'BAD_BLOCK')) throw error
       return chunkContent(this.#tree, chunk, await this.#readChecked(block, signal))

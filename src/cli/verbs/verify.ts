@@ -33,6 +33,7 @@ async function verify(link: string, flags: OpenFlags, globals: Globals): Promise
     let checked = 0
     let storedBytes = 0
     const damaged: number[] = []
+    const dropped = new Set<number | undefined>()
     const whole = image.checked()
     const before = (await image.stats()).damagedBlocks
     const worker = async (): Promise<void> => {
@@ -43,7 +44,11 @@ async function verify(link: string, flags: OpenFlags, globals: Globals): Promise
           if (image.tree.chunkBytes[chunk] === 0) continue
           await whole.chunks.read(chunk, signal)
         } catch (error) {
-          if (!isContainerError(error, 'BAD_BLOCK')) throw error
+          // Of a block that was dropped, another chunk is not to be had either.
+          const isDropped =
+            isContainerError(error, 'PEERS_UNREACHABLE') && dropped.has(table.block[chunk])
+          if (!isContainerError(error, 'BAD_BLOCK') && !isDropped) throw error
+          dropped.add(table.block[chunk])
           if (damaged.length === 0) printError(error, output.json)
           damaged.push(chunk)
         }
