@@ -17,6 +17,7 @@ export interface CommandStreams {
 }
 
 const O_CLOEXEC = 0o2_000_000
+const F_DUPFD_CLOEXEC = 1030
 const F_SETPIPE_SZ = 1031
 const PIPE_BYTES = 1024 * 1024
 const FIONREAD = 0x541b
@@ -78,32 +79,40 @@ function copyInput(descriptor: number): () => void {
 
 /** One of the command's outputs. */
 class Output {
-  readonly #descriptor: number
+  /** The same pipe once more: the socket closes its own when it has come to the end. */
+  #pipe: number | undefined
   readonly #socket: Socket
 
   /** @param target 1 or 2; 0 forgets what comes */
   constructor(descriptor: number, target: number) {
-    this.#descriptor = descriptor
+    const { fcntl } = kernelCalls()
+    this.#pipe = checked('keep a pipe', fcntl(descriptor, F_DUPFD_CLOEXEC, 'int', 0))
     this.#socket = new Socket({ fd: descriptor, readable: true, writable: false })
     const stream = target === 1 ? process.stdout : process.stderr
     if (target === 0) this.#socket.resume()
     else this.#socket.pipe(stream, { end: false })
     // Nobody reads us any more: then nobody reads the command.
     if (target !== 0) stream.once('error', () => this.#socket.destroy())
+    this.#socket.once('close', () => this.#closePipe())
   }
 
   /** What the command started may still have the pipe open, so its end is nothing to wait for. */
   async finish(): Promise<void> {
     const waiting = Buffer.alloc(4)
-    // Once it is destroyed, the descriptor may be another file's.
-    while (!this.#socket.destroyed) {
-      const { ioctl } = kernelCalls()
-      checked('ask a pipe', ioctl(this.#descriptor, FIONREAD, 'uint8_t *', waiting))
+    const { ioctl } = kernelCalls()
+    while (this.#pipe !== undefined && !this.#socket.destroyed) {
+      checked('ask a pipe', ioctl(this.#pipe, FIONREAD, 'uint8_t *', waiting))
       if (waiting.readInt32LE() === 0 && this.#socket.readableLength === 0) break
       await sleep(DRAIN_POLL_MS)
     }
     this.#socket.unpipe()
     this.#socket.destroy()
+    this.#closePipe()
+  }
+
+  #closePipe(): void {
+    if (this.#pipe !== undefined) closeSync(this.#pipe)
+    this.#pipe = undefined
   }
 }
 

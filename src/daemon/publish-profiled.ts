@@ -92,7 +92,7 @@ export async function publishProfiled(
   const committed = await untilAborted(publish.commit(manifest), signal)
   if (first.scan) await writePublishCache(paths, publish.key, published, first.scan)
   await stored[Symbol.asyncDispose]()
-  await client.request(METHODS.forget, { image: first.link })
+  await client.request(METHODS.forget, { image: first.link, force: true })
   const { storedBytes } = tree.chunks
   return {
     ...committed,

@@ -79,7 +79,7 @@ test('no root and missing tools are said, with what mends it', LONG, async (t) =
   const theirs = join(sandbox.directory, 'theirs')
   const runtime = join(sandbox.directory, 'run-theirs')
   for (const path of [theirs, runtime]) {
-    mkdirSync(path)
+    mkdirSync(path, { mode: 0o700 })
     execFileSync('chown', ['65534:65534', path])
   }
   const asNobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups']
