@@ -13,6 +13,7 @@ export interface CommandResult {
  * Runs a host program to its end and captures what it prints. Of the environment it gets what
  * `hostEnvironment` passes on.
  *
+ * @param options.input what it reads from standard input @default nothing
  * @param options.timeoutMs after which it is killed; the exit code is then 124, as timeout(1) has it
  * @throws ContainerError `MISSING_TOOL`, `CANCELLED`
  */
@@ -23,6 +24,7 @@ export async function runCommand(
     timeoutMs?: number
     signal?: AbortSignal
     cwd?: string
+    input?: string
     onStart?: (pid: number) => void
   } = {}
 ): Promise<CommandResult> {
@@ -32,7 +34,7 @@ export async function runCommand(
     reject: false,
     extendEnv: false,
     env: { ...hostEnvironment(), PATH: HOST_PATH, LC_ALL: 'C' },
-    stdin: 'ignore',
+    ...(options.input === undefined ? { stdin: 'ignore' } : { input: options.input }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
     ...(options.signal === undefined ? {} : { cancelSignal: options.signal }),

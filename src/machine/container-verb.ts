@@ -3,6 +3,7 @@ import { parseBind } from '../boot/bind-option.ts'
 import type { Bind } from '../boot/nspawn-plan.ts'
 import { throwIfCancelled } from '../image/cancel.ts'
 import { ContainerError } from '../image/errors.ts'
+import { giveLink } from './give-link.ts'
 import { guestLink } from './guest-link.ts'
 import { closePorts, openPorts } from './guest-ports.ts'
 import { guestVolume, pathInGuest, sharesFor } from './guest-volumes.ts'
@@ -47,7 +48,7 @@ export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
   const places = machinePaths(home, verb.machine)
   const volumes = (verb.volumes ?? []).map(parseBind)
   const forwards = (verb.forwards ?? []).map(parseForward)
-  const image = verb.image === undefined ? [] : [await guestLink(verb.home, verb.image)]
+  const link = verb.image === undefined ? undefined : await guestLink(verb.home, verb.image)
   const state = await running(places, verb, volumes)
   const { shares } = await requireConfig(places)
   const shown = volumes.flatMap((volume) => {
@@ -59,11 +60,17 @@ export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
     })
   })
   const options = [...verb.words, ...shown, ...(shown.length > 0 ? sharedIds(verb.words) : [])]
-  const words = ['dat-container', ...options, '--', ...image, ...verb.rest]
+  const target = sshTarget(home, places, state.sshPort)
+  const image = link === undefined ? [] : [await giveLink(target, link, verb.signal)]
+  const command = [
+    quoteCommand(['dat-container', ...options, '--']),
+    ...image,
+    quoteCommand(verb.rest)
+  ].join(' ')
   await openPorts(state, forwards)
   try {
     throwIfCancelled(verb.signal)
-    return await throughSsh(sshTarget(home, places, state.sshPort), words)
+    return await throughSsh(target, command)
   } finally {
     if (verb.detached !== true) await closePorts(state, forwards).catch(() => {})
   }
@@ -96,8 +103,7 @@ async function running(
   })
 }
 
-async function throughSsh(target: SshTarget, words: readonly string[]): Promise<number> {
-  const command = quoteCommand(words)
+async function throughSsh(target: SshTarget, command: string): Promise<number> {
   if (process.stdin.isTTY && process.stdout.isTTY) {
     return runSsh({ ...target, command, tty: 'always' })
   }

@@ -112,11 +112,13 @@ export async function runSsh(plan: SshPlan, stdio: StdioOptions = 'inherit'): Pr
 export async function captureSsh(
   target: SshTarget,
   command: string,
-  options: { timeoutMs: number; signal?: AbortSignal | undefined }
+  options: { timeoutMs: number; input?: string; signal?: AbortSignal | undefined }
 ): Promise<CommandResult> {
-  const { timeoutMs, signal } = options
-  return runCommand('ssh', planSsh({ ...target, command, tty: 'never', noInput: true }), {
+  const { timeoutMs, input, signal } = options
+  const noInput = input === undefined
+  return runCommand('ssh', planSsh({ ...target, command, tty: 'never', noInput }), {
     timeoutMs,
+    ...(noInput ? {} : { input }),
     ...(signal === undefined ? {} : { signal })
   })
 }
