@@ -35,6 +35,8 @@ for (const mode of ['erofs', 'fuse']) {
         const source = manyFiles(join(sandbox.directory, 'source'))
         const { link } = await publisher.json<Shared>('share', source)
         const directory = join(sandbox.directory, 'mnt')
+        // Finding the publisher for the first time may take longer than the mount is to wait.
+        await reader.ok('info', link)
         await reader.ok(
           ...['mount', link, directory, '--mount', mode, '--lazy-only'],
           ...['--on-peer-loss', 'fail', '--peer-timeout', TIMEOUT]

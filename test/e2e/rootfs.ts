@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 
 /**
@@ -9,6 +9,7 @@ import { join } from 'node:path'
 export function debianRootfs(): string {
   const path =
     process.env['DAT_CONTAINER_TEST_ROOTFS'] ?? join(process.cwd(), '.cache/debian-rootfs')
-  if (existsSync(join(path, 'etc/os-release'))) return path
+  // Where it is a link, `cp -a` would copy that, and tests would change the original.
+  if (existsSync(join(path, 'etc/os-release'))) return realpathSync(path)
   throw new Error(`no root filesystem at ${path}: run scripts/rootfs.sh`)
 }
