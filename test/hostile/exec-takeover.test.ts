@@ -16,6 +16,8 @@ import { bootFixture, type BootFixture } from '../boot/boot-fixture.ts'
 const ATTACK = fileURLToPath(new URL('../../../test/hostile/takeover.pl', import.meta.url))
 /** A program that is whatever program executes it, run once more inside. */
 const ITSELF = '#!/proc/self/exe\n'
+/** A plain nsenter is taken in most of them. */
+const TAKING_TIMES = 20
 const TIMES = 10
 
 /** A container with a process that takes what it can of whoever enters. */
@@ -117,8 +119,10 @@ void test('control: a plain nsenter is taken', LONG, async (t) => {
   copyFileSync(hostProgram('nsenter'), copy)
   const before = digest(copy)
   const hostile = await Hostile.boot(fixture, 'hostile', { privateUsers: 'no' })
-  // It executes itself for ever, as /again is whatever executes it.
-  spawnSync(copy, [`--target=${hostile.leader}`, '--all', '/again'], { timeout: 20_000 })
+  // It executes itself, as /again is whatever executes it. Who is quicker, it or the attack, is chance.
+  for (let time = 0; time < TAKING_TIMES && digest(copy) === before; time++) {
+    spawnSync(copy, [`--target=${hostile.leader}`, '--all', '/again'], { timeout: 20_000 })
+  }
   const { saw, took } = await hostile.finish()
   t.ok(
     saw.some((line) => line.includes(copy)),

@@ -48,3 +48,5 @@ until (-e '/stop') {
   }
 }
 print $report "DONE\n";
+# The container ends with this, and the report with the container.
+sleep 1 while 1;
