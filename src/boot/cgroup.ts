@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemErrorCode } from '../image/errors.ts'
 import type { DeviceRule } from './device-grant.ts'
+import { runCommand } from './host-command.ts'
 import { readProcFile } from './process-table.ts'
 
 /**
@@ -126,12 +127,22 @@ async function restrictDevices(directory: string, rules: readonly DeviceRule[]):
 export function cgroupPids(directories: readonly string[]): number[] {
   const pids = new Set<number>()
   for (const directory of directories.flatMap(withDescendants)) {
-    for (const line of (readProcFile(join(directory, 'cgroup.procs')) ?? '').split('\n')) {
+    for (const line of processLines(directory)) {
       // 0 stands for a process of a PID namespace that we do not see into.
       if (Number(line) > 0) pids.add(Number(line))
     }
   }
   return [...pids]
+}
+
+/** None of a threaded one, whose processes are listed further up. */
+function processLines(directory: string): string[] {
+  try {
+    return (readProcFile(join(directory, 'cgroup.procs')) ?? '').split('\n')
+  } catch (error) {
+    if (OF_CONTAINERS.has(systemErrorCode(error) ?? '')) return []
+    throw error
+  }
 }
 
 /** Kills whatever is in the cgroups, and waits until they are empty. */
@@ -167,7 +178,9 @@ export async function removeCgroups(
     for (let attempt = 0; attempt < REMOVE_ATTEMPTS && existsSync(directory); attempt++) {
       for (const path of withDescendants(directory).toReversed()) await rmdir(path).catch(() => {})
       // A cgroup stays busy for a moment after its last process is gone.
-      if (existsSync(directory)) await sleep(RETRY_MS)
+      if (!existsSync(directory)) break
+      if (attempt === 1) await removeOddBelow(directory)
+      await sleep(RETRY_MS)
     }
     let parent = options.parents === 'own' ? directory : ''
     while (basename(parent) !== ROOT_NAME && parent.includes(`/${ROOT_NAME}/`)) {
@@ -177,13 +190,30 @@ export async function removeCgroups(
   }
 }
 
-/** A directory and all below it, parents first. */
+/** What a container has made there too deep, or by a name too odd, for Node.js. */
+async function removeOddBelow(directory: string): Promise<void> {
+  const args = [directory, '-mindepth', '1', '-depth', '-type', 'd', '-delete']
+  // What is left is tried again, and stays when it cannot be removed.
+  await runCommand('find', args).catch(() => {})
+}
+
+/**
+ * Errors of what a container has made in its own cgroup: a path longer than the kernel takes, a threaded
+ * cgroup. They must not keep it from being stopped.
+ */
+const OF_CONTAINERS = new Set(['ENAMETOOLONG', 'EOPNOTSUPP', 'ENOTSUP', 'ENODEV'])
+
+/**
+ * A directory and all below it, parents first, but what a container has hidden by depth or odd names:
+ * its processes end with its PID 1.
+ */
 function withDescendants(directory: string): string[] {
   try {
     const below = readdirSync(directory, { withFileTypes: true }).filter((e) => e.isDirectory())
     return [directory, ...below.flatMap(({ name }) => withDescendants(join(directory, name)))]
   } catch (error) {
-    if (['ENOENT', 'ENODEV'].includes(systemErrorCode(error) ?? '')) return []
+    const code = systemErrorCode(error) ?? ''
+    if (code === 'ENOENT' || OF_CONTAINERS.has(code)) return []
     throw error
   }
 }

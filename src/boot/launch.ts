@@ -9,6 +9,7 @@ import { bootStdio, commandStdio, logStdio, type ConsoleStdio } from './console-
 import { devicePolicy, prepareDevices } from './container-devices.ts'
 import { ContainerProcess } from './container-process.ts'
 import { writeExecDefaults } from './exec-defaults.ts'
+import { clearMachineIdTrap } from './machine-id-trap.ts'
 import { mapBinds } from './mapped-binds.ts'
 import {
   machineName,
@@ -47,6 +48,7 @@ export async function launchContainer(
   { paths, places, start, options, idRange, console, checkCancelled }: LaunchRequest,
   cleanup: CleanupStack
 ): Promise<ContainerProcess> {
+  await clearMachineIdTrap(places.merged)
   const { payload, env, owner } = await planPayload(places.merged, places.directory, start, options)
   await writeExecDefaults(places, start, options)
   const mode = startMode(start, options)

@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { POWEROFF_SIGNAL } from './nspawn-plan.ts'
 import { findCommandProcess } from './nspawn-process.ts'
 import { existsSync } from 'node:fs'
@@ -13,6 +14,7 @@ import {
 
 /** SIGRTMIN+3 as glibc numbers it; Node.js knows no real-time signal by name. */
 const POWEROFF_SIGNAL_NUMBER = 37
+const HIGHEST_SIGNAL_NUMBER = 64
 /** systemd handles signals a moment before it makes its socket; one that hangs is asked blindly. */
 const LISTEN_TIMEOUT_MS = 3000
 const POLL_MS = 20
@@ -74,10 +76,14 @@ export async function killContainer({ leader, cgroups }: StopTarget): Promise<vo
   await killCgroups(cgroups)
 }
 
+/** Undefined for what is no signal: an image says it, and it must not keep the image from being stopped. */
 function signalOf(name: string | undefined): NodeJS.Signals | number | undefined {
   if (name === undefined || name === '') return undefined
-  if (/^\d+$/.test(name)) return Number(name)
   if (name === POWEROFF_SIGNAL) return POWEROFF_SIGNAL_NUMBER
+  if (/^\d+$/.test(name)) {
+    const number = Number(name)
+    return number > 0 && number <= HIGHEST_SIGNAL_NUMBER ? number : undefined
+  }
   const full = name.startsWith('SIG') ? name : `SIG${name}`
-  return /^SIG[A-Z0-9]+$/.test(full) ? (full as NodeJS.Signals) : undefined
+  return Object.hasOwn(constants.signals, full) ? (full as NodeJS.Signals) : undefined
 }
