@@ -74,8 +74,8 @@ for (const [way, options] of WAYS) {
     }
     const { base, home } = bootFixture(t, 'later', tinyRootfs(join(directory, 'later'), ['ln']))
     const later = { ...base, name: 'later', ...options }
-    const plants = `ln -sfn ${OUT}${trap} /etc/machine-id; ${SAY}`
-    await boot(home, { ...later, command: ['sh', '-c', plants] })
+    const plants = `ln -sfn ${OUT}${trap} /etc/machine-id && echo planted; exec sleep 1000`
+    await boot(home, { ...later, command: ['sh', '-c', plants] }, /^(planted)$/m)
     const told = await boot(home, { ...later, command: ['sh', '-c', SAY] })
     t.ok(told.length === 32 && told !== OF_HOST, 'nor one that a container has put there')
   })
@@ -129,10 +129,14 @@ function leaderOf({ leader }: ContainerState): NonNullable<ContainerState['leade
   return leader
 }
 
-/** Boots, and stops again. @returns the id that it was told */
-async function boot(home: string, container: ContainerOptions): Promise<string> {
+/** Boots, and stops again. @returns what it said, without dashes: the id that it was told */
+async function boot(
+  home: string,
+  container: ContainerOptions,
+  pattern = /^id (\S*)$/m
+): Promise<string> {
   await bootDetached({ container })
-  const id = await said(home, container.name ?? '', /^id (\S*)$/m)
+  const id = await said(home, container.name ?? '', pattern)
   await stopContainer({ home, name: container.name ?? '', timeoutMs: 0 })
   return id.replaceAll('-', '')
 }
