@@ -116,7 +116,8 @@ class Output {
   }
 }
 
-function openPipe(): [readEnd: number, writeEnd: number] {
+/** Both ends close on exec. */
+export function openPipe(): [readEnd: number, writeEnd: number] {
   const ends = Buffer.alloc(8)
   const { pipe2, fcntl } = kernelCalls()
   checked('make a pipe', pipe2(ends, O_CLOEXEC))

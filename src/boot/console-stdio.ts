@@ -1,5 +1,6 @@
 import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { isatty } from 'node:tty'
+import { isNull, nullInput, nullOutput } from './null-streams.ts'
 import type { NspawnOptions } from './nspawn-plan.ts'
 
 /** How a container is joined to the streams of this process, or to a log. */
@@ -15,10 +16,19 @@ const DETACHED = (): (() => void) => () => {}
 
 /** Output to an open log file, no input. */
 export function logStdio(mode: 'boot' | 'process', logDescriptor: number): ConsoleStdio {
+  const output = [logDescriptor, logDescriptor]
+  // The console of a boot is a terminal of nspawn's.
+  if (mode === 'boot') {
+    return { console: 'read-only', stdio: ['ignore', ...output], attach: DETACHED }
+  }
+  const input = nullInput()
   return {
-    console: mode === 'boot' ? 'read-only' : 'pipe',
-    stdio: ['ignore', logDescriptor, logDescriptor],
-    attach: DETACHED
+    console: 'pipe',
+    stdio: [input.descriptor, ...output],
+    attach() {
+      input.started()
+      return () => {}
+    }
   }
 }
 
@@ -37,10 +47,17 @@ export function commandStdio(): ConsoleStdio {
     return { console: 'interactive', stdio: 'inherit', attach: forwardResize }
   }
   const [input, output, error] = [0, 1, 2].map((descriptor) => isatty(descriptor))
+  const nulls = [0, 1, 2].map((descriptor) => {
+    if (!isNull(descriptor)) return undefined
+    return descriptor === 0 ? nullInput() : nullOutput()
+  })
   return {
     console: 'pipe',
-    stdio: [input, output, error].map((terminal) => (terminal === true ? 'pipe' : 'inherit')),
+    stdio: [input, output, error].map((terminal, descriptor) =>
+      terminal === true ? 'pipe' : (nulls[descriptor]?.descriptor ?? 'inherit')
+    ),
     attach(child) {
+      for (const stream of nulls) stream?.started()
       child.stdout?.pipe(process.stdout, { end: false })
       child.stderr?.pipe(process.stderr, { end: false })
       if (child.stdin === null) return () => {}

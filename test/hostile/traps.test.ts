@@ -105,6 +105,23 @@ for (const [way, options] of WAYS) {
     t.alike(left, [], 'no cgroup is left')
   })
 
+  void test(`no stream of a command is a device of this machine: ${way}`, LONG, async (t) => {
+    const { base, home } = bootFixture(
+      t,
+      '',
+      tinyRootfs(mkdtempSync(join(tmpdir(), 'dc-null-')), ['stat', 'tr'])
+    )
+    const script =
+      'for n in 0 1 2; do stat -L -c "%F" /proc/self/fd/$n; done > /tmp/kinds; ' +
+      'read line; echo "kinds $? $(cat /tmp/kinds | tr "\\n" ,)"; exec sleep 1000'
+    const container = { ...base, name: 'null', ...options, command: ['sh', '-c', script] }
+    await bootDetached({ container })
+    const kinds = await said(home, 'null', /^kinds (.*)$/m)
+    t.ok(kinds.startsWith('1 '), 'there is nothing to be read')
+    t.absent(kinds.includes('character'), kinds)
+    await stopContainer({ home, name: 'null', timeoutMs: 0 })
+  })
+
   void test(`no stop signal of an image keeps it from being stopped: ${way}`, LONG, async (t) => {
     for (const stopSignal of ['SIGFOO', '999', '0', 'SIGSTOP', 'SIGTERM']) {
       const start = { mode: 'process', argv: ['sleep', '1000'], stopSignal }
