@@ -69,6 +69,8 @@ export class HeldDrive implements AsyncDisposable {
     this.#announced = isReader
       ? this.#announceAfterLookUp(this.#discovery)
       : this.#discovery.flushed()
+    // A node that ends meanwhile rejects it, and perhaps nobody waits.
+    this.#announced.catch(() => {})
     if (!isReader) return
     this.#search = new PeerSearch({
       node: this.#node,

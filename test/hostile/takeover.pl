@@ -34,6 +34,9 @@ until (-e '/stop') {
       my $path = foreign($link) // next;
       next if $seen{$path};
       sysopen(my $file, $link, O_RDONLY) or next;
+      # Meanwhile the process may have executed a program of the container's own.
+      my @opened = stat $file;
+      next unless $path eq (readlink("/proc/self/fd/" . fileno($file)) // '') . " $opened[1]";
       $seen{$path} = 1;
       print $report "SAW $path\n";
       push @held, [$path, $file];
