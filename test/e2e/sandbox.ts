@@ -118,7 +118,7 @@ export class Sandbox implements AsyncDisposable {
 
   async machine(name: string): Promise<Machine> {
     const home = join(this.directory, name)
-    await mkdir(home, { recursive: true })
+    await mkdir(home, { recursive: true, mode: 0o700 })
     const machine = new Machine(home, this.sandboxEnvironment, [], this.#program)
     this.#machines.push(machine)
     return machine

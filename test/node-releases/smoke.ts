@@ -11,8 +11,6 @@ import { tinyRootfs } from '../e2e/tiny-rootfs.ts'
 import { treeDigest } from '../e2e/tree-digest.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
-/** Majors that `engines` in package.json allows and that are, or were lately, maintained. */
-const RELEASES = [20, 22, 24, 26]
 /** It only ends what hangs. */
 const LIMIT = { timeout: 600_000 }
 
@@ -28,7 +26,8 @@ const LOADS = [
 
 type Test = ReturnType<typeof test>
 
-for (const release of RELEASES) {
+/** The test of one release: all that the tool does, once. */
+export function testRelease(release: 20 | 22 | 24 | 26): void {
   test(`the whole of the tool works on Node.js ${release}`, LIMIT, async (t) => {
     const before = snapshot()
     const node = nodeRelease(release)

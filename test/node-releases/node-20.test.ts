@@ -1,0 +1,3 @@
+import { testRelease } from './smoke.ts'
+
+testRelease(20)
