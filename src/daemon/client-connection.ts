@@ -77,8 +77,9 @@ export class ClientConnection {
     )
     channel.respond(METHODS.fill, (request) => this.#fill(request))
     channel.respond(METHODS.freedVersions, ({ handle }) => {
-      const { drive, manifest } = this.#handle(handle)
-      return freedVersions(this.#opened(handle), manifest, service.isOwner(drive.key))
+      const { drive, manifest, offline } = this.#handle(handle)
+      const isOwner = service.isOwner(drive.key)
+      return freedVersions(this.#opened(handle), manifest, { isOwner, localOnly: offline })
     })
     channel.respond(METHODS.stats, ({ handle }) => this.#stats(handle))
     channel.respond(METHODS.holding, (request) => this.#holding(request))

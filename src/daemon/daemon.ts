@@ -5,12 +5,14 @@ import { umask } from 'node:process'
 import type { Logger } from 'pino'
 import { ContainerError } from '../image/errors.ts'
 import { formatPeerAddress } from '../p2p/peer-address.ts'
+import { haveHeads } from '../p2p/log-heads.ts'
 import { PeerNode } from '../p2p/peer-node.ts'
+import { storeDamaged } from '../p2p/store-error.ts'
 import { BlockExchangeFile } from './block-exchange.ts'
 import { ClientConnection } from './client-connection.ts'
 import { DrivePool } from './drive-pool.ts'
 import type { HomePaths } from './home.ts'
-import { ImageCatalog } from './image-catalog.ts'
+import { ImageCatalog, type CatalogEntry } from './image-catalog.ts'
 import { ImageService } from './image-service.ts'
 import type { Listening } from './listening.ts'
 import { lockHolder, tryProcessLock, type ProcessLock } from './process-lock.ts'
@@ -91,6 +93,7 @@ export class Daemon implements AsyncDisposable {
         onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')
       })
       opened.push(node)
+      await checkHeads(node, catalog.list())
       await record.noteOpened(node.seed)
       const pool = new DrivePool(node, (key) => void service.noteFork(key))
       opened.push(pool)
@@ -190,4 +193,17 @@ export class Daemon implements AsyncDisposable {
       umask(before)
     }
   }
+}
+
+/** @throws ContainerError `STORE_DAMAGED` where an image's logs would not open, or open as if they were new */
+async function checkHeads(node: PeerNode, entries: readonly CatalogEntry[]): Promise<void> {
+  const sound = await Promise.all(
+    entries.map(({ key }) => haveHeads(node.store.storage, Buffer.from(key, 'hex')))
+  )
+  const damaged = entries.filter((_entry, number) => !sound[number])
+  if (damaged.length === 0) return
+  const names = damaged.map(({ name }) => name).join(', ')
+  throw storeDamaged(
+    `the store ${node.storage} is damaged where it tells how far these go: ${names}`
+  )
 }

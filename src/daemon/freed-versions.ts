@@ -9,12 +9,13 @@ const MANIFEST_MS = 2_000
 /**
  * Versions of a manifest's list whose index nobody has any more, neither this machine nor a peer that is connected.
  *
- * @param isOwner nobody else is asked: what the owner has freed, it has freed for good
+ * @param options.isOwner nobody else is asked: what the owner has freed, it has freed for good
+ * @param options.localOnly manifests that are not here are not fetched
  */
 export async function freedVersions(
   { cores, fetcher }: OpenDrive,
   newest: Manifest,
-  isOwner: boolean
+  { isOwner, localOnly }: { readonly isOwner: boolean; readonly localOnly: boolean }
 ): Promise<number[]> {
   const { peers } = cores.blobs
   // Without peers it is only known what is not here.
@@ -25,7 +26,7 @@ export async function freedVersions(
   for (const { version, blocks } of newest.versions) {
     if (version === newest.version) continue
     try {
-      const content = await fetcher.read(blocks - 1, { timeoutMs: MANIFEST_MS })
+      const content = await fetcher.read(blocks - 1, { timeoutMs: MANIFEST_MS, localOnly })
       const parts = manifestParts(decodeManifest(content))
       const isFreed = parts.some(({ block, blocks: count }) => {
         for (let n = 0; n < count; n++) if (isGone(block + n)) return true

@@ -199,7 +199,9 @@ export class ImageConnection implements Disposable {
       return { client, handle }
     } catch (error) {
       client[Symbol.dispose]()
-      if (isContainerError(error, 'PEERS_UNREACHABLE', 'DAEMON_UNREACHABLE')) return undefined
+      // After `repair`, a store is as good as new.
+      if (isContainerError(error, 'PEERS_UNREACHABLE', 'DAEMON_UNREACHABLE', 'STORE_DAMAGED'))
+        return undefined
       throw error
     }
   }

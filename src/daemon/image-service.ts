@@ -1,6 +1,7 @@
 import { ContainerError } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import { BlindMirror } from '../p2p/blind-mirror.ts'
+import { notHere } from '../p2p/fetch-errors.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import {
   formatKey,
@@ -93,18 +94,21 @@ export class ImageService implements AsyncDisposable {
     const link = this.#resolve(request.image)
     const { catalog, pool } = this.#options
     const known = catalog.find(link.key.toString('hex'))
+    const { offline } = request
+    if (offline && !known) throw notHere('this image is')
     const drive = pool.acquire(link.key, link.secret, roleOf(known))
-    if (!request.offline) drive.addPeers(link.peers ?? [])
-    const limit = request.offline ? OFFLINE_WAIT_MS : request.peerTimeoutMs
+    if (!offline) drive.addPeers(link.peers ?? [])
+    const limit = offline ? OFFLINE_WAIT_MS : request.peerTimeoutMs
     const deadline = peerDeadline(signal, limit, 'this image')
     try {
-      const manifest = await drive.manifest(link.version, deadline.signal)
-      if (link.version !== undefined) await findVersion(drive, manifest, deadline.signal)
+      const manifest = await drive.manifest(link.version, deadline.signal, { localOnly: offline })
+      if (link.version !== undefined && !offline)
+        await findVersion(drive, manifest, deadline.signal)
       await this.#remember(link, manifest, known)
       const mayBeOld =
         link.version === undefined &&
         roleOf(known) === 'reader' &&
-        !drive.opened?.cores.blobs.peers.length
+        (offline || !drive.opened?.cores.blobs.peers.length)
       return { drive, manifest, link: formatLink({ ...link, version: manifest.version }), mayBeOld }
     } catch (error) {
       await pool.release(drive)

@@ -1,11 +1,9 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
-import { discoveryKey } from 'hypercore-crypto'
-import type { CoreManifest } from 'hypercore'
 import HypercoreStorage from 'hypercore-storage'
-import Hyperdrive from 'hyperdrive'
 import { syncDirectory } from '../image/atomic-file.ts'
 import { formatKey } from '../p2p/link.ts'
+import { contentKeyOf } from '../p2p/log-heads.ts'
 import { salvageLog, type Salvaged } from '../p2p/salvage.ts'
 import { StoreSync } from '../p2p/store-sync.ts'
 import type { HomePaths } from './home.ts'
@@ -134,23 +132,4 @@ async function salvageAll(
     })
   }
   return images
-}
-
-async function contentKeyOf(from: HypercoreStorage, key: Buffer): Promise<Buffer | undefined> {
-  try {
-    const log = await from.resumeCore(discoveryKey(key))
-    if (!log) return undefined
-    const read = log.read()
-    const reading = read.getAuth()
-    read.tryFlush()
-    let auth: { manifest?: CoreManifest | null } | null
-    try {
-      auth = await reading
-    } finally {
-      await log.close()
-    }
-    return (auth?.manifest && Hyperdrive.getContentKey(auth.manifest, key)) ?? undefined
-  } catch {
-    return undefined
-  }
 }

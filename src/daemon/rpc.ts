@@ -4,6 +4,7 @@ import FramedStream from 'framed-stream'
 import Protomux from 'protomux'
 import ProtomuxRPC from 'protomux-rpc'
 import { ContainerError, knownCode, type ContainerErrorOptions } from '../image/errors.ts'
+import { isDamage, storeDamaged } from '../p2p/store-error.ts'
 import { PROTOCOL, type Method } from './protocol.ts'
 import { badRequest, checkRequest } from './request-checks.ts'
 
@@ -112,6 +113,7 @@ function encoded<T>(encoding: Encoding<T>, value: T): Buffer {
 function wireError(error: unknown): Error {
   if (error instanceof ContainerError) return Object.assign(error, { context: error.hint ?? '' })
   const message = error instanceof Error ? error.message : String(error)
+  if (isDamage(error)) return wireError(storeDamaged(`the store is damaged: ${message}`, error))
   return Object.assign(new Error(message), { code: 'IO', context: '' })
 }
 

@@ -6,6 +6,7 @@ import { monotonicMs } from '../image/monotonic-clock.ts'
 import { BlockFetcher } from './block-fetcher.ts'
 import { closeDriveCores, openDriveCores, type DriveCores } from './drive-cores.ts'
 import { readManifest } from './image-manifest.ts'
+import { readLocalManifest } from './local-manifest.ts'
 import type { PeerAddress } from './peer-address.ts'
 import type { PeerNode } from './peer-node.ts'
 import { PeerSearch, type PeerWants } from './peer-search.ts'
@@ -116,10 +117,19 @@ export class HeldDrive implements AsyncDisposable {
     return this.#open
   }
 
-  /** The manifest of a version, or of the newest that is known now. */
-  async manifest(version: number | undefined, signal: AbortSignal): Promise<Manifest> {
+  /**
+   * The manifest of a version, or of the newest that is known now.
+   *
+   * @param options.localOnly of what is on this machine: nobody is asked @default false
+   */
+  async manifest(
+    version: number | undefined,
+    signal: AbortSignal,
+    { localOnly = false } = {}
+  ): Promise<Manifest> {
     const hadIt = this.#open !== undefined
     const { cores, fetcher } = await this.open(signal)
+    if (localOnly) return readLocalManifest(cores, fetcher, version, signal)
     if (version === undefined && cores.blobs.peers.length > 0 && (hadIt || this.#startedLocal)) {
       await Promise.race([
         // By force, as an owner may have lost the end of its log.

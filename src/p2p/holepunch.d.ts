@@ -149,7 +149,7 @@ declare module 'corestore' {
     )
     /** What key pairs are derived from. */
     readonly primaryKey: Buffer
-    readonly storage: { deleteCore(pointer: unknown): Promise<void> }
+    readonly storage: HypercoreStorage & { deleteCore(pointer: unknown): Promise<void> }
     /** The logs that are open, by discovery key in hex. */
     readonly cores: { readonly map: Map<string, unknown> }
     ready(): Promise<void>

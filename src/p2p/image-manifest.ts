@@ -39,21 +39,36 @@ export async function readManifest(
   // content may not have that yet.
   header.catch(() => {})
   const newest = await newestManifest(cores, fetcher, header, signal)
-  if (version === undefined || version === newest.version) return newest
+  if (version === undefined) return newest
+  return versionBefore(newest, version, (block) => fetcher.read(block, { signal }))
+}
+
+/**
+ * The manifest of a version, found by those that come after it.
+ *
+ * @param read gives a block of the content
+ * @throws ContainerError `NOT_FOUND` for a version that was never published, `BAD_MANIFEST`; what reading throws
+ */
+export async function versionBefore(
+  newest: Manifest,
+  version: number,
+  read: (block: number) => Promise<Uint8Array>
+): Promise<Manifest> {
+  if (version === newest.version) return newest
   let record = findVersion(newest, version)
   // A manifest lists recent versions; the oldest of them lists those before it.
   for (let from = newest, hops = 0; !record; record = findVersion(from, version), hops++) {
     const [oldest] = from.versions
     const goesBack = oldest && version < oldest.version && oldest.version < from.version
     if (goesBack && hops < MAX_HOPS) {
-      from = await manifestOf(fetcher, oldest, signal)
+      from = await manifestOf(oldest, read)
       continue
     }
     throw new ContainerError('NOT_FOUND', `this image has no version ${version}`, {
       hint: `its newest version is ${newest.version}; \`info\` lists them all`
     })
   }
-  return manifestOf(fetcher, record, signal)
+  return manifestOf(record, read)
 }
 
 async function newestManifest(
@@ -86,11 +101,10 @@ function findVersion({ versions }: Manifest, version: number): VersionRecord | u
 }
 
 async function manifestOf(
-  fetcher: BlockFetcher,
   { version, blocks }: VersionRecord,
-  signal: AbortSignal
+  read: (block: number) => Promise<Uint8Array>
 ): Promise<Manifest> {
-  const manifest = decodeManifest(await fetcher.read(blocks - 1, { signal }))
+  const manifest = decodeManifest(await read(blocks - 1))
   if (manifest.version !== version) {
     throw new ContainerError('BAD_MANIFEST', `version ${version} of this image is damaged`)
   }
@@ -117,7 +131,7 @@ async function manifestFromEntries(
   fetcher: BlockFetcher,
   signal: AbortSignal
 ): Promise<Manifest> {
-  const blob = await untilAborted(findBlob(cores.db, MANIFEST_PATH), signal)
+  const blob = await untilAborted(findManifestBlob(cores.db), signal)
   if (!blob || blob.blockLength !== 1 || blob.blockOffset >= cores.blobs.length) {
     throw new ContainerError('NOT_AN_IMAGE', `this drive holds no container image`, {
       hint: `an image has a ${MANIFEST_PATH.slice(1)}; publish one with \`share\``
@@ -126,8 +140,9 @@ async function manifestFromEntries(
   return decodeManifest(await fetcher.read(blob.blockOffset, { signal }))
 }
 
-async function findBlob(db: Hypercore, path: string): Promise<BlobId | undefined> {
+/** Where the entries say that the manifest of the version is that was completed last. */
+export async function findManifestBlob(db: Hypercore): Promise<BlobId | undefined> {
   const bee = new Hyperbee(db, { keyEncoding: 'utf-8', valueEncoding: 'json' })
-  const node = await bee.sub(ENTRIES_SUB).get(path)
+  const node = await bee.sub(ENTRIES_SUB).get(MANIFEST_PATH)
   return node?.value.blob ?? undefined
 }

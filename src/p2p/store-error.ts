@@ -1,5 +1,5 @@
 import { statfsSync } from 'node:fs'
-import { ContainerError } from '../image/errors.ts'
+import { ContainerError, systemErrorCode } from '../image/errors.ts'
 
 /**
  * Below this many free bytes a write that failed has failed for want of space. RocksDB keeps the
@@ -24,6 +24,12 @@ export function lacksRoom(storage: string): ContainerError | undefined {
   return freeBytes(storage) < RESERVED_BYTES ? diskFull(storage) : undefined
 }
 
+/** Whether RocksDB has read something that fails its checksum, or that the disk does not give. */
+export function isDamage(error: unknown): boolean {
+  // Those of other files name the call that failed.
+  return systemErrorCode(error) === 'EIO' && !(error instanceof Error && 'syscall' in error)
+}
+
 /** Says why a store does not open. */
 export function openError(storage: string, cause: unknown): ContainerError {
   const text = cause instanceof Error ? cause.message : String(cause)
@@ -33,7 +39,12 @@ export function openError(storage: string, cause: unknown): ContainerError {
       cause
     })
   }
-  return new ContainerError('STORE_DAMAGED', `the store ${storage} does not open: ${text}`, {
+  return storeDamaged(`the store ${storage} does not open: ${text}`, cause)
+}
+
+/** Of a store that only `repair` makes good. @param message what does not work */
+export function storeDamaged(message: string, cause?: unknown): ContainerError {
+  return new ContainerError('STORE_DAMAGED', message, {
     hint: 'run `dat-container repair`: it keeps the store aside and makes a new one of what can be read and of what peers have',
     cause
   })

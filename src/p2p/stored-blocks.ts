@@ -1,7 +1,8 @@
 import { data as hashOf } from 'hypercore-crypto'
 import type Hypercore from 'hypercore'
 import type { StoreHealth } from './store-health.ts'
-import { DAMAGED, isDamage, UNSTORED } from './unsound-store.ts'
+import { isDamage } from './store-error.ts'
+import { DAMAGED, UNSTORED } from './unsound-store.ts'
 
 export interface StoreCounters {
   /** Blocks of this log that were found damaged in the store since it was opened here, and dropped. */

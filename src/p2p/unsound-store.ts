@@ -6,6 +6,7 @@ import Replicator, {
 } from 'hypercore/lib/replicator.js'
 import { CoreRX } from 'hypercore-storage/lib/tx.js'
 import { systemErrorCode } from '../image/errors.ts'
+import { isDamage } from './store-error.ts'
 
 /** What sessions that listen emit: a block does not read back, or could not be stored. */
 export const DAMAGED = 'damaged-block'
@@ -30,11 +31,6 @@ export function tolerateUnsoundStores(): void {
   refuseDamagedBlocks()
 }
 
-/** Whether RocksDB has read something that fails its checksum, or that the disk does not give. */
-export function isDamage(error: unknown): boolean {
-  return systemErrorCode(error) === 'EIO'
-}
-
 /**
  * Of the tree, a node that is not there comes with the next block below it; a page of the bitfield says which blocks
  * are here, and without it none of them is. Where a log begins and ends is left alone: it would begin anew.
@@ -57,8 +53,12 @@ function handOnUnstoredBlocks(): void {
   const { verify } = Core.prototype
   Core.prototype.verify = async function (this: ReplicatedCore, proof: BlockProof, from: unknown) {
     try {
-      return await verify.call(this, proof, from)
+      const isStored = await verify.call(this, proof, from)
+      addPatience(this, 1)
+      return isStored
     } catch (error) {
+      // hypercore asks a peer whose proof does not fit for nothing more; this one is asked again.
+      if (!proof.upgrade && lacksNodes(error) && addPatience(this, -1)) return false
       if (!proof.block || proof.upgrade || !isFailedWrite(error)) throw error
       // It throws where the block is not the log's.
       const batch = await MerkleTree.verify(this.state, proof)
@@ -88,6 +88,20 @@ function refuseDamagedBlocks(): void {
       }
     }
   }
+}
+
+/**
+ * A block that is dropped takes nodes of the tree along, which proofs that are on their way were to be checked against. So
+ * many may fail before a peer is to blame; each that fits makes up for one.
+ */
+const MOST_PATIENCE = 512
+const patience = new WeakMap<ReplicatedCore, number>()
+
+/** @returns whether some was left */
+function addPatience(core: ReplicatedCore, change: 1 | -1): boolean {
+  const left = (patience.get(core) ?? MOST_PATIENCE) + change
+  patience.set(core, Math.max(0, Math.min(left, MOST_PATIENCE)))
+  return left >= 0
 }
 
 /** What proves a block is not all there. */

@@ -144,15 +144,14 @@ function flipBits(machine: Machine, count: number, name: RegExp): void {
     .filter((file) => name.test(file))
     .map((file) => ({ path: join(directory, file), bytes: statSync(join(directory, file)).size }))
   const total = files.reduce((sum, { bytes }) => sum + bytes, 0)
+  const contents = files.map(({ path }) => readFileSync(path))
   for (let flip = 0; flip < count; flip++) {
     let place = Math.floor(Math.random() * total)
-    const file = files.find(({ bytes }) => (place -= bytes) < 0)
-    if (!file) continue
-    const content = readFileSync(file.path)
-    const byte = place + file.bytes
-    content[byte] = (content[byte] ?? 0) ^ (1 << (flip % 8))
-    writeFileSync(file.path, content)
+    const number = files.findIndex(({ bytes }) => (place -= bytes) < 0)
+    const [content, bytes] = [contents[number], files[number]?.bytes ?? 0]
+    if (content) content[place + bytes] = (content[place + bytes] ?? 0) ^ (1 << (flip % 8))
   }
+  for (const [number, { path }] of files.entries()) writeFileSync(path, contents[number] ?? '')
 }
 
 async function compared(source: string, mounted: string) {

@@ -58,6 +58,7 @@ export interface Listed {
   readonly role: string
   readonly blocksHeld: number
   readonly blocksKnown: number
+  readonly peers: number
   readonly forked: boolean
   readonly filesListed: boolean
   readonly storedBytes: number
