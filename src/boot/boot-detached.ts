@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import { refusedFlags } from '../daemon/service-flags.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerOptions } from './boot-options.ts'
+import type { ImageNews } from '../daemon/image-session.ts'
 import type { ContainerState } from './container-record.ts'
 import type {
   DetachedEvent,
@@ -25,6 +26,7 @@ export interface BootDetachedOptions {
   /** How long it may take from its PID 1 to ready; it goes on then. @default as long as it runs */
   readonly waitTimeoutMs?: number
   readonly onState?: (state: ContainerState) => void
+  readonly onNews?: (news: ImageNews) => void
   /** Aborting before the wait is over stops and undoes the container. */
   readonly signal?: AbortSignal
 }
@@ -56,7 +58,7 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
  * @returns undefined where it never began for the flags that it was given; the next has none
  */
 async function runDetached(
-  { container, wait = 'running', waitTimeoutMs, onState, signal }: BootDetachedOptions,
+  { container, wait = 'running', waitTimeoutMs, onState, onNews, signal }: BootDetachedOptions,
   mounter: Promise<MounterGreeting> | undefined
 ): Promise<ContainerState | undefined> {
   const child = startService('runner')
@@ -80,13 +82,18 @@ async function runDetached(
     const request: DetachedRequest = { container, hasMounter: mounter !== undefined }
     writeJsonLine(stdin, request)
     if (mounter) void tellOfMounter(stdin, mounter)
-    const told = waitFor(status, wait, (state) => {
-      if (state.leader !== undefined && started === undefined) {
-        started = state.name
-        if (waitTimeoutMs !== undefined) timer = setTimeout(onLate, waitTimeoutMs)
-      }
-      onState?.(state)
-    })
+    const told = waitFor(
+      status,
+      wait,
+      (state) => {
+        if (state.leader !== undefined && started === undefined) {
+          started = state.name
+          if (waitTimeoutMs !== undefined) timer = setTimeout(onLate, waitTimeoutMs)
+        }
+        onState?.(state)
+      },
+      onNews
+    )
     const state = await Promise.race([told, late])
     if (state === undefined) {
       await exited
@@ -126,7 +133,7 @@ async function greetingOf(
   signal: AbortSignal | undefined
 ): Promise<MounterGreeting> {
   return mounter.socket(signal).then(
-    (socket) => ({ socket }),
+    (socket) => ({ socket, news: mounter.news }),
     (error: unknown) => ({ error: toRecord(error) })
   )
 }
@@ -140,7 +147,8 @@ async function tellOfMounter(runner: Writable, mounter: Promise<MounterGreeting>
 async function waitFor(
   status: Readable,
   wait: 'running' | 'ready',
-  onState: BootDetachedOptions['onState']
+  onState: BootDetachedOptions['onState'],
+  onNews: BootDetachedOptions['onNews']
 ): Promise<ContainerState | undefined> {
   let last: ContainerState | undefined
   for await (const line of readJsonLines(status)) {
@@ -156,6 +164,9 @@ async function waitFor(
           'BOOT_FAILED',
           `the container ended before it was ready (exit code ${event.exitCode})`
         )
+      case 'news':
+        onNews?.(event.news)
+        break
       case 'state':
         last = event.state
         onState?.(event.state)

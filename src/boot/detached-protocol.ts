@@ -1,4 +1,5 @@
 import type { ContainerOptions } from './boot-options.ts'
+import type { ImageNews } from '../daemon/image-session.ts'
 import type { ContainerState } from './container-record.ts'
 import type { ErrorRecord } from '../image/error-record.ts'
 import type { MounterGreeting } from './mounter-protocol.ts'
@@ -26,6 +27,7 @@ export interface DetachedKeep {
 /** What a detached runner tells its starter. */
 export type DetachedEvent =
   | { readonly event: 'state'; readonly state: ContainerState }
+  | { readonly event: 'news'; readonly news: ImageNews }
   | { readonly event: 'ready'; readonly state: ContainerState }
   | { readonly event: 'exit'; readonly exitCode: number }
   | { readonly event: 'error'; readonly error: ErrorRecord }

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { ImageNews } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
@@ -23,6 +24,7 @@ export interface AcquireMountOptions extends StartMounterOptions {
   readonly signal?: AbortSignal
   /** A mounter of this very image and mode that was started ahead. */
   readonly started?: MounterAhead
+  readonly onNews?: (news: ImageNews) => void
 }
 
 /** A mounter may be going down just as we come: that often a new one is tried. */
@@ -199,14 +201,15 @@ async function connectTo(socketPath: string): Promise<Socket | undefined> {
  * @throws ContainerError whatever opening and mounting throw, `CANCELLED`
  */
 export async function acquireMount(options: AcquireMountOptions): Promise<MountLease> {
-  const { signal, started, ...start } = options
+  const { signal, started, onNews, ...start } = options
   // Refused before a process is started for it. What is no link is the name of an image.
   if (looksLikeLink(options.link)) parseFullLink(options.link)
   bootPaths(options.home)
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     if (signal?.aborted === true) throw cancelled()
     const ahead = attempt === 1 ? started : undefined
-    const socketPath = await (ahead ?? new StartingMounter(start)).socket(signal)
+    const mounter = ahead ?? new StartingMounter(start)
+    const socketPath = await mounter.socket(signal)
     const lease = await MountLease.connect(socketPath)
     if (lease === undefined) {
       await sleep(RETRY_MS)
@@ -214,6 +217,7 @@ export async function acquireMount(options: AcquireMountOptions): Promise<MountL
     }
     try {
       await lease.mounted(signal)
+      if (mounter.news) onNews?.(mounter.news)
       return lease
     } catch (error) {
       await lease[Symbol.asyncDispose]()

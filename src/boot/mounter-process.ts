@@ -41,7 +41,7 @@ export async function serveMounter(parts: MounterParts): Promise<void> {
     await runMounter(
       first.value as MounterRequest,
       parts,
-      (socket) => greet({ socket }),
+      (socket, news) => greet({ socket, news }),
       ending.signal
     )
   } catch (error) {

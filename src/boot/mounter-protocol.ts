@@ -1,4 +1,4 @@
-import type { ImageStats, OpenImageOptions } from '../daemon/image-session.ts'
+import type { ImageNews, ImageStats, OpenImageOptions } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import type { StartCommand } from '../image/manifest.ts'
@@ -53,7 +53,9 @@ export interface MountStats extends ImageStats {
  * What a mounter says on its standard output, one line: which socket to lease from (its own, or that
  * of the mounter which already has this image version), or why there is none.
  */
-export type MounterGreeting = { readonly socket: string } | { readonly error: ErrorRecord }
+export type MounterGreeting =
+  | { readonly socket: string; readonly news?: ImageNews | undefined }
+  | { readonly error: ErrorRecord }
 
 /** What files of an image may do on this machine, where it is shown at a directory. */
 export interface BindPowers {

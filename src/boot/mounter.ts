@@ -2,7 +2,12 @@ import { existsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openHome, type HomePaths } from '../daemon/home.ts'
-import type { BeginOpening, ImageSession, OpeningImage } from '../daemon/image-session.ts'
+import type {
+  BeginOpening,
+  ImageNews,
+  ImageSession,
+  OpeningImage
+} from '../daemon/image-session.ts'
 import { writeLocalProfile } from '../daemon/local-profile.ts'
 import { cacheMetadata, metadataFile } from '../daemon/metadata-cache.ts'
 import { startOf } from '../daemon/start-order.ts'
@@ -57,17 +62,19 @@ const LOOK_MS = 100
 /** How often a successor tries to open the image while its daemon is not there. */
 const OPEN_AGAIN_MS = 500
 
+type Greet = (socket: string, news: ImageNews | undefined) => void
+
 /**
  * Opens, mounts and serves one image version until nobody uses it or `signal` aborts. When another
  * mounter has that version, greets with its socket and returns.
  *
- * @param greet called once with the socket to lease from
+ * @param greet called once with the socket to lease from, and what is to be known of the image
  * @throws ContainerError whatever opening or mounting threw, when that came before the greeting
  */
 export async function runMounter(
   request: MounterRequest,
   parts: MounterParts,
-  greet: (socket: string) => void,
+  greet: Greet,
   signal: AbortSignal
 ): Promise<void> {
   const { mode: _mode, record: _record, idBase, takeOver, ...open } = request
@@ -80,7 +87,7 @@ export async function runMounter(
   mounter.openAhead()
   const lock = await lockOrFindOther(places, signal)
   if (lock === undefined) {
-    greet(places.socket)
+    greet(places.socket, opening.news)
     return
   }
   await using _held = lock
@@ -175,7 +182,7 @@ class Mounter {
     this.#opening.open().catch(() => {})
   }
 
-  async run(lock: FileLock, greet: (socket: string) => void): Promise<void> {
+  async run(lock: FileLock, greet: Greet): Promise<void> {
     const { directory, socket } = this.#places
     this.#succession = new Succession(this.#places, lock, this.#request, this.#opening.link)
     try {
@@ -201,7 +208,7 @@ class Mounter {
         },
         (leases) => this.#leasesAre(leases)
       )
-      greet(socket)
+      greet(socket, this.#opening.news)
       try {
         const { mounted } = await mounting
         await this.#succession.begin(mounted.heirloom)

@@ -44,6 +44,7 @@ async function run(): Promise<void> {
       console: 'log',
       signal: abandoned.signal,
       events: {
+        onNews: (news) => tell({ event: 'news', news }),
         onState: (state) => tell({ event: 'state', state }),
         onReady: (state) => tell({ event: 'ready', state })
       }

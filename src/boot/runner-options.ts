@@ -1,3 +1,4 @@
+import type { ImageNews } from '../daemon/image-session.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import type { ContainerState } from './container-record.ts'
@@ -9,6 +10,8 @@ export interface RunnerEvents {
   onState?(state: ContainerState): void
   /** Start-up inside has ended: the init says so, or the one command runs. */
   onReady?(state: ContainerState): void
+  /** What is to be known of the image, before anything of it runs. */
+  onNews?(news: ImageNews): void
   /** With `record`: the container has ended, and this is what it read. */
   onRecorded?(profile: BootProfile): void
 }

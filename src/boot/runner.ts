@@ -160,6 +160,7 @@ export class Runner {
     return acquire({
       ...mounterOptions(options, link),
       signal: this.#starting.signal,
+      onNews: (news) => this.#events.onNews?.(news),
       ...(ahead === undefined || link !== options.link ? {} : { started: ahead })
     })
   }

@@ -1,3 +1,4 @@
+import type { ImageNews } from '../daemon/image-session.ts'
 import { ContainerError } from '../image/errors.ts'
 import { untilAborted } from '../p2p/waiting.ts'
 import { fromRecord } from '../image/error-record.ts'
@@ -7,6 +8,7 @@ import type { MounterAhead } from './starting-mounter.ts'
 /** The mounter that the starter of a detached runner has started, and will end if nobody leases from it. */
 export class StartersMounter implements MounterAhead {
   readonly #greeting: Promise<MounterGreeting | undefined>
+  news: ImageNews | undefined
 
   /** @param greeting undefined when the starter has gone before it came; never rejects */
   constructor(greeting: Promise<MounterGreeting | undefined>) {
@@ -21,6 +23,7 @@ export class StartersMounter implements MounterAhead {
       throw new ContainerError('CANCELLED', 'cancelled while the image was being mounted')
     }
     if ('error' in greeting) throw fromRecord(greeting.error)
+    this.news = greeting.news
     return greeting.socket
   }
 

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import type { OpenImageOptions } from '../daemon/image-session.ts'
+import type { ImageNews, OpenImageOptions } from '../daemon/image-session.ts'
 import { refusedFlags } from '../daemon/service-flags.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import { ContainerError } from '../image/errors.ts'
@@ -26,6 +26,8 @@ export interface MounterAhead extends AsyncDisposable {
    * @throws ContainerError why there is none; `CANCELLED` when `signal` aborts
    */
   socket(signal?: AbortSignal): Promise<string>
+  /** What is to be known of the image, once the socket is. */
+  readonly news: ImageNews | undefined
 }
 
 /**
@@ -36,6 +38,7 @@ export class StartingMounter implements MounterAhead {
   readonly #greeting: Promise<MounterGreeting | undefined>
   #process: MounterProcess
   #done = false
+  news: ImageNews | undefined
 
   constructor(options: StartMounterOptions) {
     const { mounterScript, mode = 'auto', ...open } = options
@@ -66,6 +69,7 @@ export class StartingMounter implements MounterAhead {
         })
       }
       if ('error' in greeting) throw fromRecord(greeting.error)
+      this.news = greeting.news
       return greeting.socket
     } finally {
       signal?.removeEventListener('abort', cancel)

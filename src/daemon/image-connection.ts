@@ -4,6 +4,7 @@ import { monotonicMs } from '../image/monotonic-clock.ts'
 import { cancelled, pause, sharedController, untilAborted } from '../p2p/waiting.ts'
 import { DaemonClient } from './client.ts'
 import type { HomePaths } from './home.ts'
+import type { ImageNews } from './image-session.ts'
 import type { AskOptions } from './waiting-reads.ts'
 import { METHODS, type Method, type OpenTiming } from './protocol.ts'
 
@@ -30,7 +31,7 @@ interface Attached {
 export class ImageConnection implements Disposable {
   readonly link: string
   readonly manifest: Manifest
-  readonly mayBeOld: boolean
+  readonly news: ImageNews
   /** How opening went: in the daemon, and when that was reached. */
   readonly timing: OpenTiming & { readonly daemonMs: number }
   readonly #options: ImageConnectionOptions
@@ -41,12 +42,12 @@ export class ImageConnection implements Disposable {
 
   private constructor(
     options: ImageConnectionOptions,
-    opened: Attached & Pick<ImageConnection, 'link' | 'manifest' | 'mayBeOld' | 'timing'>
+    opened: Attached & Pick<ImageConnection, 'link' | 'manifest' | 'news' | 'timing'>
   ) {
     this.#options = options
     this.link = opened.link
     this.manifest = opened.manifest
-    this.mayBeOld = opened.mayBeOld
+    this.news = opened.news
     this.timing = opened.timing
     this.#attached = Promise.resolve(opened)
   }
@@ -62,7 +63,9 @@ export class ImageConnection implements Disposable {
         signal
       )
       const timing = { ...opened.timing, daemonMs }
-      return new ImageConnection(options, { client, ...opened, timing })
+      const { mayBeOld, forked, manifest } = opened
+      const news = { version: manifest.version, mayBeOld, forked }
+      return new ImageConnection(options, { client, ...opened, news, timing })
     } catch (error) {
       // Hanging up makes the daemon give up what it still does for us.
       client[Symbol.dispose]()

@@ -44,6 +44,8 @@ export interface OpenedImage {
   readonly link: string
   /** The newest version was asked for, and nobody was there who could tell of a newer one. */
   readonly mayBeOld: boolean
+  /** Two histories of it are signed; as what this machine has one of them. */
+  readonly forked: 'owner' | 'reader' | null
 }
 
 /** What the daemon does with images: remembers, opens, publishes, mirrors and forgets them. */
@@ -109,7 +111,8 @@ export class ImageService implements AsyncDisposable {
         link.version === undefined &&
         roleOf(known) === 'reader' &&
         (offline || !drive.opened?.cores.blobs.peers.length)
-      return { drive, manifest, link: formatLink({ ...link, version: manifest.version }), mayBeOld }
+      const pinned = formatLink({ ...link, version: manifest.version })
+      return { drive, manifest, link: pinned, mayBeOld, forked: forkOf(known) }
     } catch (error) {
       await pool.release(drive)
       throw error
@@ -372,4 +375,9 @@ function knownPeers(
 function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {
   if (entry?.temporary) return 'alone'
   return entry?.role === 'owner' ? 'owner' : 'reader'
+}
+
+function forkOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | null {
+  if (entry?.forked !== true) return null
+  return entry.role === 'owner' ? 'owner' : 'reader'
 }

@@ -99,6 +99,16 @@ export interface CheckedImage {
   parts(): Promise<void>
 }
 
+/** What whoever opens an image should know of it beside its content. */
+export interface ImageNews {
+  /** The one that was opened. */
+  readonly version: number
+  /** The newest version was asked for, and nobody was there who could tell of a newer one. */
+  readonly mayBeOld: boolean
+  /** Two histories of it are signed; as what this machine has one of them. */
+  readonly forked: 'owner' | 'reader' | null
+}
+
 /** An image that is looked at beyond its files. */
 export interface InspectedImage extends ImageSession {
   /**
@@ -116,8 +126,7 @@ export interface InspectedImage extends ImageSession {
   checked(): CheckedImage
   /** Versions of the manifest's list that nobody has any more, as far as that is known. */
   freedVersions(): Promise<number[]>
-  /** Whether nobody was there who could tell of a newer version. */
-  readonly mayBeOld: boolean
+  readonly news: ImageNews
   /** 1 for each chunk whose block is on this machine, 0 for the others. */
   heldChunks(): Promise<Uint8Array>
 }
@@ -129,6 +138,7 @@ export interface OpeningImage<Session extends ImageSession = ImageSession> exten
   readonly key: string
   readonly version: number
   readonly manifest: Manifest
+  readonly news?: ImageNews
   /**
    * Returns once the index is here, as it should be.
    *

@@ -10,7 +10,7 @@ import { pause } from '../p2p/waiting.ts'
 import { ChunkDonors } from './chunk-donors.ts'
 import { openHome } from './home.ts'
 import { ImageConnection } from './image-connection.ts'
-import type { InspectedImage, OpenImageOptions, OpeningImage } from './image-session.ts'
+import type { ImageNews, InspectedImage, OpenImageOptions, OpeningImage } from './image-session.ts'
 import { readLocalProfile, type LocalProfile } from './local-profile.ts'
 import { readPart } from './read-part.ts'
 import { RemoteImageSession } from './remote-session.ts'
@@ -70,6 +70,7 @@ class RemoteOpening implements OpeningImage<InspectedImage> {
   readonly key: string
   readonly version: number
   readonly manifest: Manifest
+  readonly news: ImageNews
   readonly #connection: ImageConnection
   readonly #options: OpenImageOptions
   readonly #beganMs: number
@@ -90,6 +91,7 @@ class RemoteOpening implements OpeningImage<InspectedImage> {
     this.link = link
     this.key = formatKey(parseFullLink(link).key)
     this.manifest = manifest
+    this.news = connection.news
     this.version = manifest.version
     const run = options.lazyOnly === true ? undefined : options.run
     this.#start = run === undefined ? undefined : startOf(manifest, run)

@@ -59,6 +59,8 @@ export interface OpenResponse {
   readonly manifest: Manifest
   /** The newest version was asked for, and nobody was there who could tell of a newer one. */
   readonly mayBeOld: boolean
+  /** Two histories of it are signed; as what this machine has one of them. */
+  readonly forked: 'owner' | 'reader' | null
   readonly timing: OpenTiming
 }
 

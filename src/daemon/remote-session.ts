@@ -12,6 +12,7 @@ import type { ChunkDonors } from './chunk-donors.ts'
 import type { ImageConnection } from './image-connection.ts'
 import type {
   CheckedImage,
+  ImageNews,
   ImageStats,
   InspectedImage,
   OpeningTiming,
@@ -138,8 +139,8 @@ export class RemoteImageSession implements InspectedImage {
     return decodeProfile(packed, this.tree.chunks.length)
   }
 
-  get mayBeOld(): boolean {
-    return this.#connection.mayBeOld
+  get news(): ImageNews {
+    return this.#connection.news
   }
 
   freedVersions(): Promise<number[]> {

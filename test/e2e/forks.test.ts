@@ -55,6 +55,14 @@ test('an image with two histories is served on, and its publisher told', LONG, a
   const { blocksKnown, blocksHeld } = await listed(reader)
   t.ok(blocksKnown > 0 && blocksHeld > 0, 'the reader keeps what it has')
   await reader.ok('verify', link)
+  for (const verb of ['info', 'pull']) {
+    const { exitCode, stderr } = await reader.run(verb, link)
+    t.is(exitCode, 0, verb)
+    t.ok(/two histories.*dat-container unseed/.test(stderr), stderr)
+  }
+  const booted = await reader.run('boot', link, '--ephemeral', '--', 'true')
+  t.ok(/two histories.*dat-container unseed/.test(booted.stderr), `boot: ${booted.stderr}`)
+  t.ok(/two histories.*new image/.test((await publisher.run('info', link)).stderr), 'its publisher')
   t.ok((await reader.ok('cat', link, '/second')).length > 0, 'and reads it')
 
   const refused = await publisher.run('--json', 'share', source, '--update', 'image')

@@ -2,11 +2,13 @@ import { Option, type Command } from 'commander'
 import { parseBind } from '../../boot/bind-option.ts'
 import type { ContainerOptions } from '../../boot/boot-options.ts'
 import { parseDevice } from '../../boot/device-grant.ts'
+import type { ImageNews } from '../../daemon/image-session.ts'
 import type { BootProfile } from '../../image/boot-profile.ts'
 import { processBeganMs } from '../../image/monotonic-clock.ts'
 import { ContainerError } from '../../image/errors.ts'
 import { collect, durationMs, oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
+import { tellNews } from '../image-news.ts'
 import { interruptible } from '../interrupt.ts'
 import { REUSE_OPTION } from './open-options.ts'
 
@@ -159,7 +161,10 @@ async function boot(
     const { exitCode } = await runContainer({
       container,
       console: 'inherit',
-      events: { onRecorded: (profile) => globals.output.note(recorded(profile)) },
+      events: {
+        onNews: (news) => tellNews(globals.output, news, flags.offline),
+        onRecorded: (profile) => globals.output.note(recorded(profile))
+      },
       ...(mounter === undefined ? {} : { mounter })
     })
     process.exitCode = exitCode
@@ -170,7 +175,7 @@ async function boot(
 
 async function bootInBackground(
   container: ContainerOptions,
-  { wait, waitTimeout }: BootFlags,
+  { wait, waitTimeout, offline }: BootFlags,
   { home, output }: Globals
 ): Promise<void> {
   const { bootDetached } = await import('../../boot/boot-detached.ts')
@@ -183,7 +188,8 @@ async function bootInBackground(
   await interruptible(async (signal) => {
     const limit =
       waitTimeout === undefined || wait !== 'ready' ? {} : { waitTimeoutMs: waitTimeout }
-    const booting = bootDetached({ container, wait, ...limit, onState, signal })
+    const onNews = (news: ImageNews): void => tellNews(output, news, offline)
+    const booting = bootDetached({ container, wait, ...limit, onState, onNews, signal })
     // Loaded while the container starts, not before.
     const [state, { inspectContainer }] = await Promise.all([
       booting.finally(() => clearTimeout(timer)),

@@ -33,7 +33,8 @@ async function info(link: string, flags: OpenFlags, globals: Globals): Promise<v
       peers,
       complete,
       freed,
-      mayBeOld: image.mayBeOld
+      mayBeOld: image.news.mayBeOld,
+      forked: image.news.forked !== null
     }
     const start =
       manifest.start.mode === 'boot' ? 'its init' : (manifest.start.argv ?? []).join(' ')

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import type { InspectedImage, OpenImageOptions } from '../../daemon/image-session.ts'
 import { durationMs } from '../arguments.ts'
 import type { Globals } from '../globals.ts'
+import { tellNews } from '../image-news.ts'
 
 /** Flags of every verb that opens an image. */
 export interface OpenFlags {
@@ -44,10 +45,6 @@ export async function openToLook(
     ...(flags.peerTimeout === undefined ? {} : { peerTimeoutMs: flags.peerTimeout })
   }
   const image = await openImage(options)
-  if (image.mayBeOld && !options.offline) {
-    globals.output.note(
-      `nobody who has this image answers: version ${image.version} is the newest known here, and may be old`
-    )
-  }
+  tellNews(globals.output, image.news, options.offline)
   return image
 }

@@ -31,6 +31,8 @@ async function pull(link: string, flags: OpenFlags, globals: Globals): Promise<v
     // Made while content comes, and not when somebody waits for the first mount.
     const whole = Promise.all([image.fetchAll(signal), prepareMetadata(globals, image)])
     const fetched = whole.finally(() => (done.value = true))
+    // It may fail while nobody waits for it yet.
+    fetched.catch(() => {})
     while (!done.value) {
       const { localBytes, reusedBytes, imageBytes, peers } = await image.stats()
       bar.update(localBytes + reusedBytes, imageBytes, `${peers} peers`)
