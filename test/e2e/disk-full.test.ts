@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
+  chmodSync,
   closeSync,
   mkdirSync,
   openSync,
@@ -13,7 +14,7 @@ import {
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import test from 'brittle'
-import type { Shared } from './results.ts'
+import type { Listed, Shared } from './results.ts'
 import { LONG, Sandbox } from './sandbox.ts'
 
 interface Status {
@@ -24,6 +25,8 @@ test('what is read on a full disk is served without being stored', LONG, async (
   await using sandbox = await Sandbox.open()
   const publisher = await sandbox.machine('publisher')
   const reader = await sandbox.machine('reader')
+  // Also what is below it: others do not get into a home.
+  chmodSync(reader.home, 0o700)
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=200m,mode=700', 'tmpfs', reader.home])
   try {
     const source = join(sandbox.directory, 'source')
@@ -48,11 +51,12 @@ test('what is read on a full disk is served without being stored', LONG, async (
     const log = await readFile(join(reader.home, 'daemon.log'), 'utf8')
     t.comment(`the log has ${log.split('takes no more').length - 1} lines of it`)
     rmSync(filler)
-    await reader.ok('daemon', 'stop')
     await reader.ok('pull', link)
+    const [image] = await reader.json<Listed[]>('images')
+    t.is(image?.blocksHeld, image?.blocksKnown, 'with room again, the same daemon stores the rest')
     await publisher.ok('daemon', 'stop')
     await reader.ok('verify', link, '--offline')
-    t.pass('with room again, the image is pulled')
+    t.pass('and all of it is whole')
     await reader.run('umount', directory)
   } finally {
     await reader.shutDown()
