@@ -24,6 +24,8 @@ if [ ! -x "$program" ]; then
   partial=$(mktemp -d "$folder.XXXXXX")
   trap 'rm -rf "$partial"' EXIT
   npm install --silent --no-audit --no-fund --ignore-scripts --prefix "$partial" "$package@$version" >&2
+  # mktemp closes it to others; tests run commands as another user.
+  chmod 755 "$partial"
   rm -rf "$folder"
   # Where another has put it there meanwhile, that one is as good.
   mv -T "$partial" "$folder" 2>/dev/null || [ -x "$program" ]
