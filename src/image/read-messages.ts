@@ -6,6 +6,8 @@ export const END_OF_LISTS = 'end'
 
 /** What it tells. */
 export type ReadMessage =
+  /** Its modules are loaded. */
+  | { readonly kind: 'ready' }
   | { readonly kind: 'batch'; readonly batch: ContentBatch }
   | { readonly kind: 'end' }
   | { readonly kind: 'error'; readonly error: ErrorRecord }

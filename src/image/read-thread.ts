@@ -12,6 +12,10 @@ import { END_OF_LISTS, type ReadMessage } from './read-messages.ts'
 export class ReadThread implements AsyncDisposable {
   readonly #worker = new Worker(workerScript('read-worker', import.meta.url))
   #failure: Error | undefined
+  /** Settled when its modules are loaded, or never will be. */
+  readonly #loaded = new Promise<void>((resolve) => {
+    for (const event of ['message', 'error', 'exit']) this.#worker.once(event, () => resolve())
+  })
 
   constructor() {
     // Whoever reads is told.
@@ -38,6 +42,7 @@ export class ReadThread implements AsyncDisposable {
     try {
       for await (const [message] of messages) {
         const received = message as ReadMessage
+        if (received.kind === 'ready') continue
         if (received.kind === 'end') return
         if (received.kind === 'error') throw fromRecord(received.error)
         yield received.batch
@@ -71,6 +76,8 @@ export class ReadThread implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // A thread that is ended while it loads a native module ends the process (Node.js 24).
+    await this.#loaded
     await this.#worker.terminate()
   }
 }

@@ -45,3 +45,5 @@ async function read(message: FileList | typeof END_OF_LISTS): Promise<void> {
   }
   if (isEnd) post({ kind: 'end' })
 }
+
+post({ kind: 'ready' })

@@ -28,6 +28,9 @@ process.env['TMPDIR'] = SCOPE
 process.env['DAT_CONTAINER_RUNTIME_DIR'] ??= join(SCOPE, 'run')
 process.once('exit', removeScope)
 
+/** A mounter lingers, and a busy machine takes its time; it only ends what stays. */
+const LEAVING_MS = 30_000
+
 /** Ids of homes in the scope, kept when the homes are gone: cgroups are named by them. */
 const homeIds = new Set<string>()
 
@@ -84,7 +87,7 @@ export function compare(
 export async function leftAfter(
   before: Snapshot,
   onlyWith: string | readonly string[] = '',
-  timeoutMs = 8000
+  timeoutMs = LEAVING_MS
 ): Promise<string[]> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
