@@ -15,7 +15,7 @@ import { parseArgs } from 'node:util'
 import { execa } from 'execa'
 
 /** A file that takes longer hangs. */
-const FILE_TIMEOUT_MS = 15 * 60_000
+const FILE_TIMEOUT_MS = 25 * 60_000
 /** Tests wait more than they compute: one more at once than there are processors. */
 const JOBS = availableParallelism() + 1
 /** In the text of a built test that starts HyperOS, or in its path. */

@@ -82,7 +82,7 @@ export class Machine {
 }
 
 /** Tests that boot take longer than the runner’s usual limit; it only ends what hangs. */
-export const LONG = { timeout: 300_000 }
+export const LONG = { timeout: 600_000 }
 
 const UNMOUNT_WAIT_MS = 15_000
 
