@@ -40,13 +40,14 @@ const usersOfImage = files.filter((file) => IMAGE_USER.test(file + readFileSync(
 const others = files.filter((file) => !usersOfImage.includes(file))
 const image = values['build-image'] && usersOfImage.length > 0 ? buildImage() : undefined
 
-await runFiles(longestFirst(others))
+await runFiles(longestFirst(others), jobs)
 if ((await image) === false) {
   failures.push('os-image')
   totals.failed++
   for (const file of usersOfImage) console.log(`not run, as there is no image: ${file}`)
 } else {
-  await runFiles(longestFirst(usersOfImage))
+  // An emulated machine takes all processors that there are.
+  await runFiles(longestFirst(usersOfImage), 1)
 }
 
 const slowest = durations.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST)
@@ -57,13 +58,13 @@ if (failures.length > 0) console.log(`failed files: ${failures.join(', ')}`)
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`)
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0
 
-/** Runs `jobs` files at once, in this order. */
-async function runFiles(queue: readonly string[]): Promise<void> {
+/** Runs `atOnce` files at once, in this order. */
+async function runFiles(queue: readonly string[], atOnce: number): Promise<void> {
   const waiting = [...queue]
   const run = async (): Promise<void> => {
     for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await runFile(file)
   }
-  await Promise.all(Array.from({ length: jobs }, run))
+  await Promise.all(Array.from({ length: atOnce }, run))
 }
 
 /** A long file that began last would have the machine to itself. The length of its text tells somewhat. */
