@@ -60,7 +60,7 @@ async function inContainer(
   const skip = new Set([...OVER_MOUNTED, OVERLAYS])
   const quiet = ['--nspawn-arg', '--resolv-conf=off', '--', 'sleep', 'infinity']
   const { leader } = await reader.json<Container>(
-    ...['boot', link, '-n', mode, '-d', '--mount', mode, ...quiet]
+    ...['boot', '--private-users', 'no', link, '-n', mode, '-d', '--mount', mode, ...quiet]
   )
   const found = await readTreeFacts(`/proc/${leader}/root`, skip)
   const expected = new Map([...tree].filter(([path]) => !isBelow(path, skip)))
