@@ -8,7 +8,7 @@ import { takeLock } from './file-lock.ts'
 import { findTaken, overlaps, type TakenIds } from './taken-ids.ts'
 import type { IdRange } from './user-namespace.ts'
 
-/** Of all homes of this machine. */
+/** Shared by all homes of this machine. */
 const REGISTRY = '/var/lib/dat-container/id-ranges.json'
 const FORMAT_VERSION = 1
 

@@ -30,7 +30,7 @@ export async function readImageHealth(mounterSocket: string): Promise<ImageHealt
   }
 }
 
-/** Of a container that does not run. */
+/** The answer for a container that does not run. */
 export const NO_IMAGE: ImageHealth = {
   waiting: null,
   imageLost: false,

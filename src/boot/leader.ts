@@ -42,7 +42,7 @@ export async function startedLeader(
   }
 }
 
-/** Of a process, nspawn itself stays PID 1, and starts the command last. */
+/** In process mode nspawn itself stays PID 1, and starts the command last. */
 function isSetUp(leader: ProcessIdentity, mode: ContainerState['mode']): boolean {
   if (mode === 'process') {
     // Before that it may have another child: the image's getent, which looks up a user.

@@ -9,7 +9,7 @@ export interface Notification {
   readonly text: string
 }
 
-// Of Linux, the same on x86-64 and arm64.
+// Linux's numbers, the same on x86-64 and arm64.
 const AF_UNIX = 1
 const SOCK_DGRAM = 2
 const SOCK_CLOEXEC = 0o2000000

@@ -15,7 +15,7 @@ export interface Waiting {
 
 /** Shorter waits are how an image comes over a network. */
 const STALL_MS = 1_000
-/** Of one stall; a program that reads on in spite of errors would fill the disk. */
+/** Lines that one stall may log; a program that reads on in spite of errors would fill the disk. */
 const MOST_LOGGED = 64
 
 type Watched = Pick<ImageSession, 'tree' | 'manifest' | 'waiting' | 'isDaemonGone'>

@@ -156,7 +156,7 @@ export class ClientConnection {
   #holding({ handle, blocks }: HoldingRequest): Buffer {
     const fetcher = this.#fetcher(handle)
     const count = Math.min(blocks, this.#opened(handle).cores.blobs.length)
-    // Of blocks that nobody knows of nothing is told: they are not here.
+    // Blocks that nobody knows of are not here, and nothing is told of them.
     const bits = Buffer.alloc(Math.ceil(count / 8))
     for (let block = 0; block < count; block++) {
       if (fetcher.has(block)) bits[block >> 3] = (bits[block >> 3] ?? 0) | (1 << (block & 7))

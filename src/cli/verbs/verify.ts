@@ -44,7 +44,7 @@ async function verify(link: string, flags: OpenFlags, globals: Globals): Promise
           if (image.tree.chunkBytes[chunk] === 0) continue
           await whole.chunks.read(chunk, signal)
         } catch (error) {
-          // Of a block that was dropped, another chunk is not to be had either.
+          // Other chunks of a block that was dropped are not to be had either.
           const isDropped =
             isContainerError(error, 'PEERS_UNREACHABLE') && dropped.has(table.block[chunk])
           if (!isContainerError(error, 'BAD_BLOCK') && !isDropped) throw error
