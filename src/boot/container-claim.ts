@@ -120,9 +120,12 @@ function hintFor({ name }: ContainerPaths): string {
   return `choose another name with -n, or remove it: dat-container rm ${name}`
 }
 
-/** Makes the container's directories, persistent and runtime. */
+/**
+ * Makes the container's directories, persistent and runtime. The runtime one is there for as long as
+ * anything may be half made: by it a sweep finds what somebody who was killed has left.
+ */
 export async function makeDirectories(places: ContainerPaths): Promise<void> {
+  await mkdir(places.runtime, { recursive: true, mode: 0o700 })
   const first = await mkdir(places.directory, { recursive: true, mode: 0o700 })
   if (first !== undefined) await syncDirectory(dirname(places.directory))
-  await mkdir(places.runtime, { recursive: true, mode: 0o700 })
 }

@@ -184,8 +184,8 @@ export class Runner {
     let keep = claim.config !== undefined || claim.orphaned !== undefined
     const onStarted = (): void => void (keep = !ephemeral && !remove)
     cleanup.defer(async () => {
-      await removeUnmounted(places.runtime)
       if (!keep) await removeTree(places.directory)
+      await removeUnmounted(places.runtime)
     })
     await makeDirectories(places)
     const idRange = await claimIds(paths, claim, this.#options)

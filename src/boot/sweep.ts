@@ -82,13 +82,14 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
   }
   await unmountAllUnder(places.runtime)
   await removePropagation(machineName(name, paths.homeId))
-  await removeUnmounted(places.runtime)
   await rm(places.notifySocket, { force: true })
   const kept = await readKept(places)
   const isForgotten = kept.kind === 'config' && kept.config.ephemeral && !existsSync(places.upper)
   // Its files were in the tmpfs that is gone now, or it never got as far as having any. One whose
   // record cannot be read stays.
   if (kept.kind === 'none' || isForgotten) await removeTree(places.directory)
+  // Last: a sweep that is killed before is done again for as long as this is there.
+  await removeUnmounted(places.runtime)
   return true
 }
 

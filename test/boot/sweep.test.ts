@@ -1,9 +1,11 @@
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import test from 'brittle'
 import type { ContainerState } from '../../src/boot/container-record.ts'
 import { bootDetached } from '../../src/boot/boot-detached.ts'
 import { listContainers, removeContainer, stopContainer } from '../../src/boot/containers.ts'
 import { execInContainer } from '../../src/boot/exec.ts'
 import { readJsonFile } from '../../src/boot/json-file.ts'
+import { makeDirectories } from '../../src/boot/container-claim.ts'
 import { bootPaths, containerPaths } from '../../src/boot/paths.ts'
 import { isAlive, waitForExit, type ProcessIdentity } from '../../src/boot/process-table.ts'
 import { sweep } from '../../src/boot/sweep.ts'
@@ -34,6 +36,20 @@ void test('a sweep clears up after runners killed at every stage', async (t) => 
     t.alike(await listContainers(home, { all: true }), [])
     t.alike(await sweep({ home }), { containers: [], mounters: [], failed: [] }, 'nothing twice')
   }
+})
+
+void test('what a sweep cannot find is never made: the directory of running containers comes first', async (t) => {
+  const { home } = bootFixture(t)
+  const places = containerPaths(bootPaths(home), 'half')
+  writeFileSync(places.runtime, 'in its way')
+  await t.exception(makeDirectories(places), 'cut short')
+  t.absent(existsSync(places.directory), 'nothing is there that only the other would tell of')
+  rmSync(places.runtime)
+  await makeDirectories(places)
+  t.ok(existsSync(places.directory))
+  await sweep({ home })
+  t.absent(existsSync(places.directory), 'one that has no record yet is swept')
+  t.absent(existsSync(places.runtime))
 })
 
 void test('a container whose nspawn is killed is cleaned up by its runner', async (t) => {
