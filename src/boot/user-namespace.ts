@@ -29,9 +29,10 @@ const LIMIT_MS = 5000
  * Makes a user namespace whose ids from 0 on are those of `range`. A process makes it, as one with
  * several threads cannot, and goes; the descriptor keeps it.
  *
+ * @param group a group of the host that it has besides, as the id after the range
  * @throws ContainerError `MISSING_TOOL` where the kernel has no user namespaces or allows no more
  */
-export async function openUserNamespace(range: IdRange): Promise<UserNamespace> {
+export async function openUserNamespace(range: IdRange, group?: number): Promise<UserNamespace> {
   if (!isOnHost('unshare')) throw await missingTool('unshare')
   // cat waits on its standard input until it is no longer needed.
   const argv = ['--user', '--', hostProgram('cat')]
@@ -41,7 +42,9 @@ export async function openUserNamespace(range: IdRange): Promise<UserNamespace> 
   try {
     await untilInOwn(child)
     const map = `0 ${range.base} ${range.count}\n`
-    for (const name of ['uid_map', 'gid_map']) await writeFile(`/proc/${child.pid}/${name}`, map)
+    const further = group === undefined ? '' : `${range.count} ${group} 1\n`
+    await writeFile(`/proc/${child.pid}/uid_map`, map)
+    await writeFile(`/proc/${child.pid}/gid_map`, map + further)
     const file = await open(`/proc/${child.pid}/ns/user`, 'r')
     return { fd: file.fd, [Symbol.asyncDispose]: () => file.close() }
   } finally {

@@ -10,6 +10,7 @@ import { readMountTable } from './mount-table.ts'
 const SYSCALL = { openTree: 428, moveMount: 429, mountSetattr: 442 } as const
 const AT_FDCWD = -100
 const AT_EMPTY_PATH = 0x1000
+const AT_RECURSIVE = 0x8000
 const OPEN_TREE_CLONE = 1
 const OPEN_TREE_CLOEXEC = 0o2_000_000
 const MOVE_MOUNT_F_EMPTY_PATH = 4
@@ -95,19 +96,52 @@ export async function mountIdmapped(options: IdmappedMountOptions): Promise<bool
   return true
 }
 
+/**
+ * Clones the mount that `source` is in, with all below it and their owners' ids mapped, and mounts it
+ * nowhere: who has the descriptor reaches it, and with the last descriptor it is gone.
+ *
+ * @returns a descriptor, for the caller to close; undefined where the kernel or one of the file systems
+ *   cannot map ids
+ * @throws ContainerError `NEEDS_ROOT`, `NOT_FOUND`, `MOUNT_FAILED`
+ */
+export async function cloneIdmapped({
+  source,
+  userNamespace,
+  attributes = 0
+}: Pick<IdmappedMountOptions, 'source' | 'userNamespace' | 'attributes'>): Promise<
+  number | undefined
+> {
+  const tree = await openTree(source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE)
+  if (tree === undefined) return undefined
+  try {
+    const set = attributes | MOUNT_ATTR_IDMAP
+    if (await mapIds(tree, source, userNamespace, set, AT_RECURSIVE)) return tree
+  } catch (error) {
+    closeSync(tree)
+    throw error
+  }
+  closeSync(tree)
+  return undefined
+}
+
+/** @returns a descriptor; undefined where the kernel has no such call */
+async function openTree(source: string, flags: number): Promise<number | undefined> {
+  const { openTree: call } = loadCalls()
+  const tree = await run(call, SYSCALL.openTree, AT_FDCWD, source, flags)
+  if (tree >= 0) return tree
+  if (-tree === constants.errno.ENOSYS) return undefined
+  throw mountError(`cannot clone ${source}`, -tree)
+}
+
 /** @returns whether ids could be mapped, where that is asked for */
 async function cloneMount(
   source: string,
   target: string,
   { attributes, userNamespace }: { attributes: number; userNamespace?: number }
 ): Promise<boolean> {
-  const { openTree, moveMount } = loadCalls()
-  const flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
-  const tree = await run(openTree, SYSCALL.openTree, AT_FDCWD, source, flags)
-  if (tree < 0) {
-    if (-tree === constants.errno.ENOSYS) return false
-    throw mountError(`cannot clone ${source}`, -tree)
-  }
+  const { moveMount } = loadCalls()
+  const tree = await openTree(source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC)
+  if (tree === undefined) return false
   try {
     if (attributes !== 0) {
       const result = await setAttributes(tree, attributes)
@@ -123,8 +157,14 @@ async function cloneMount(
   }
 }
 
-async function mapIds(tree: number, source: string, userNamespace: number): Promise<boolean> {
-  const result = await setAttributes(tree, MOUNT_ATTR_IDMAP, userNamespace)
+async function mapIds(
+  tree: number,
+  source: string,
+  userNamespace: number,
+  set: number = MOUNT_ATTR_IDMAP,
+  flags = 0
+): Promise<boolean> {
+  const result = await setAttributes(tree, set, userNamespace, flags)
   const { EINVAL, ENOSYS, EPERM } = constants.errno
   // EPERM: the file system is of another user namespace, or mapped already.
   if ([EINVAL, ENOSYS, EPERM].includes(-result)) return false
@@ -132,13 +172,19 @@ async function mapIds(tree: number, source: string, userNamespace: number): Prom
   return true
 }
 
-async function setAttributes(tree: number, set: number, userNamespace = 0): Promise<number> {
+async function setAttributes(
+  tree: number,
+  set: number,
+  userNamespace = 0,
+  flags = 0
+): Promise<number> {
   const attributes = new BigUint64Array(MOUNT_ATTR_BYTES / 8)
   attributes[0] = BigInt(set)
   attributes[3] = BigInt(userNamespace)
   const bytes = new Uint8Array(attributes.buffer)
   const { mountSetattr } = loadCalls()
-  return run(mountSetattr, SYSCALL.mountSetattr, tree, '', AT_EMPTY_PATH, bytes, MOUNT_ATTR_BYTES)
+  const where = AT_EMPTY_PATH | flags
+  return run(mountSetattr, SYSCALL.mountSetattr, tree, '', where, bytes, MOUNT_ATTR_BYTES)
 }
 
 /** Paths of the mounts below a directory, relative to it. */

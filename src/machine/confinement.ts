@@ -1,10 +1,20 @@
+import { readFileSync } from 'node:fs'
 import type { ProcessIdentity } from '../boot/process-table.ts'
 import { hasSandbox, type Qemu } from './find-qemu.ts'
 import { guardLoopback, type GuardPlace } from './loopback-guard.ts'
-import { lendFiles } from './lent-files.ts'
+import { FIRST_DESCRIPTOR, lendFiles, type LentFiles } from './lent-files.ts'
+import { lendShares } from './lent-shares.ts'
 import type { MachineConfig } from './machine-record.ts'
 import type { ControlPlace, MachinePlan } from './qemu-plan.ts'
-import { asUser, canSwitchUser, qemuUid } from './qemu-user.ts'
+import {
+  acceleratorGroup,
+  asNamespaceRoot,
+  asUser,
+  canEnterNamespace,
+  canSwitchUser,
+  qemuRange,
+  qemuUid
+} from './qemu-user.ts'
 import { Qmp } from './qmp.ts'
 
 /**
@@ -60,7 +70,7 @@ export interface ConfinedStart extends AsyncDisposable {
 
 /**
  * Plans to start the QEMU of an isolated guest as a user of its own, to whom nothing of this machine
- * belongs. Disposed of when QEMU has been started.
+ * belongs but the directories that the guest was given. Disposed of when QEMU has been started.
  *
  * @param directory of the machine, where files may be made for a moment
  * @param notice told when QEMU runs as root all the same
@@ -79,15 +89,55 @@ export async function confineStart(
     [Symbol.asyncDispose]: async () => {}
   }
   if (plan.paused !== true || !canSwitchUser() || control.kind !== 'unix') return asItIs
-  if (plan.shares.length > 0) {
-    notice('QEMU runs as root, as the guest has directories of this machine')
+  const atRoot = (why: string): ConfinedStart => {
+    notice(`QEMU runs as root, as the guest has directories of this machine and ${why}`)
     return asItIs
   }
-  const uid = qemuUid(place)
-  const lent = await lendFiles({ ...plan, control }, uid, directory)
-  return {
-    ...{ plan: lent.plan, argv: lent.argv, descriptors: lent.descriptors },
-    wrapper: asUser(uid, plan.accelerator),
-    [Symbol.asyncDispose]: () => lent[Symbol.asyncDispose]()
+  if (plan.shares.length === 0) {
+    const uid = qemuUid(place)
+    const lent = await lendFiles({ ...plan, control }, uid, directory)
+    return confined(lent, asUser(uid, plan.accelerator), [lent])
+  }
+  if (!canEnterNamespace()) return atRoot('there is no nsenter')
+  const low = plan.forwards.find(({ hostPort }) => hostPort < firstOpenPort())
+  if (low !== undefined) {
+    return atRoot(
+      `its port ${low.hostPort} is for root to publish; from ${firstOpenPort()} on it is not`
+    )
+  }
+  const range = qemuRange(place)
+  const group = acceleratorGroup(plan.accelerator)
+  const shared = await lendShares(plan.shares, { range, group, first: FIRST_DESCRIPTOR })
+  if (shared === undefined) return atRoot('their file system, or this kernel, cannot map owners')
+  const { shares, descriptors, userNamespace } = shared
+  const wrapper = asNamespaceRoot(userNamespace, group === undefined ? undefined : range.count)
+  try {
+    const first = FIRST_DESCRIPTOR + descriptors.length
+    const lent = await lendFiles({ ...plan, shares, control }, range.base, directory, first)
+    const all = { ...lent, descriptors: [...descriptors, ...lent.descriptors] }
+    return confined(all, wrapper, [lent, shared])
+  } catch (error) {
+    await shared[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+function confined(
+  { plan, argv, descriptors }: LentFiles,
+  wrapper: readonly string[],
+  opened: readonly AsyncDisposable[]
+): ConfinedStart {
+  const close = async (): Promise<void> => {
+    for (const one of opened) await one[Symbol.asyncDispose]()
+  }
+  return { plan, argv, descriptors, wrapper, [Symbol.asyncDispose]: close }
+}
+
+/** The lowest port that a process without privilege may listen at. */
+function firstOpenPort(): number {
+  try {
+    return Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'))
+  } catch {
+    return 1024
   }
 }

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { listenAt } from './control-listener.ts'
 import type { ControlPlace, MachinePlan } from './qemu-plan.ts'
 
-/** The descriptors of a started process that {@link lendFiles} fills come after these and its lock's. */
-const FIRST_DESCRIPTOR = 4
+/** The first descriptor of a started QEMU that is free: after its streams and its lock's. */
+export const FIRST_DESCRIPTOR = 4
 /** Readable by its owner, who is not root. */
 const LENT_MODE = 0o400
 
@@ -15,7 +15,7 @@ export interface LentFiles extends AsyncDisposable {
   readonly plan: MachinePlan
   /** Goes before the plan's arguments. */
   readonly argv: readonly string[]
-  /** To be inherited, from descriptor {@link FIRST_DESCRIPTOR} on in this order. */
+  /** To be inherited in this order, from the descriptor on that was asked for. */
   readonly descriptors: readonly number[]
 }
 
@@ -25,12 +25,14 @@ export interface LentFiles extends AsyncDisposable {
  *
  * @param uid who is to read the copies
  * @param directory where they are made; nothing stays there
+ * @param first number that the started process has the first descriptor under
  * @throws the system's error
  */
 export async function lendFiles(
   plan: MachinePlan & { readonly control: Extract<ControlPlace, { kind: 'unix' }> },
   uid: number,
-  directory: string
+  directory: string,
+  first = FIRST_DESCRIPTOR
 ): Promise<LentFiles> {
   const files: FileHandle[] = []
   const argv: string[] = []
@@ -39,7 +41,7 @@ export async function lendFiles(
     for (const file of files) await file.close()
     closeControl()
   }
-  const descriptorOf = (file: FileHandle): number => FIRST_DESCRIPTOR + files.push(file) - 1
+  const descriptorOf = (file: FileHandle): number => first + files.push(file) - 1
   const copy = async (path: string): Promise<string> => {
     const temporary = join(directory, `lent-${randomBytes(6).toString('hex')}`)
     try {
@@ -55,7 +57,7 @@ export async function lendFiles(
   }
   // QEMU takes the descriptor of a set that was opened as it wants to; it reads a disk before it writes.
   const set = async (path: string, ...ways: ('r' | 'r+' | 'w')[]): Promise<string> => {
-    const number = FIRST_DESCRIPTOR + files.length
+    const number = first + files.length
     for (const flags of ways) {
       const descriptor = descriptorOf(await open(path, flags, 0o600))
       argv.push('-add-fd', `fd=${descriptor},set=${number},opaque=${path.replaceAll(',', ',,')}`)
@@ -73,7 +75,7 @@ export async function lendFiles(
     }
     const control = listenAt(plan.control.path)
     closeControl = control.close
-    const controlDescriptor = FIRST_DESCRIPTOR + files.length
+    const controlDescriptor = first + files.length
     return {
       plan: { ...plan, ...lent, controlDescriptor },
       argv,
