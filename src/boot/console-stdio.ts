@@ -1,74 +1,53 @@
 import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { isatty } from 'node:tty'
-import { isNull, nullInput, nullOutput } from './null-streams.ts'
+import { openCommandStreams, type StreamOwner } from './command-streams.ts'
 import type { NspawnOptions } from './nspawn-plan.ts'
 
 /** How a container is joined to the streams of this process, or to a log. */
 export interface ConsoleStdio {
   readonly console: NspawnOptions['console']
   readonly stdio: StdioOptions
-  /** Joins the child to streams that are not simply inherited. @returns lets go of them */
-  attach(child: ChildProcess): () => void
-}
-
-/** Nothing to join. */
-const DETACHED = (): (() => void) => () => {}
-
-/** Output to an open log file, no input. */
-export function logStdio(mode: 'boot' | 'process', logDescriptor: number): ConsoleStdio {
-  const output = [logDescriptor, logDescriptor]
-  // The console of a boot is a terminal of nspawn's.
-  if (mode === 'boot') {
-    return { console: 'read-only', stdio: ['ignore', ...output], attach: DETACHED }
-  }
-  const input = nullInput()
-  return {
-    console: 'pipe',
-    stdio: [input.descriptor, ...output],
-    attach() {
-      input.started()
-      return () => {}
-    }
-  }
-}
-
-/** The boot console on standard output, no input. */
-export function bootStdio(): ConsoleStdio {
-  return { console: 'read-only', stdio: ['ignore', 'inherit', 'inherit'], attach: DETACHED }
+  /** To be called once systemd-nspawn has been started. */
+  started(child: ChildProcess): void
+  /** Passes on what the container has written until it ended, and lets go. May be called again. */
+  finish(): Promise<void>
 }
 
 /**
- * The streams of this process for one command: a terminal when there is one at both ends, else the
- * three streams, byte for byte. A terminal that is one of the three is never handed to the container
- * itself, which could type into it (TIOCSTI): bytes are copied through pipes instead.
+ * The console of a booted container: output alone, to an open file or the streams of this process. It is a terminal
+ * of systemd-nspawn's, which copies, so that the container has none of these.
  */
-export function commandStdio(): ConsoleStdio {
-  if (isatty(0) && isatty(1)) {
-    return { console: 'interactive', stdio: 'inherit', attach: forwardResize }
-  }
-  const [input, output, error] = [0, 1, 2].map((descriptor) => isatty(descriptor))
-  const nulls = [0, 1, 2].map((descriptor) => {
-    if (!isNull(descriptor)) return undefined
-    return descriptor === 0 ? nullInput() : nullOutput()
-  })
+export function bootStdio(logDescriptor?: number): ConsoleStdio {
+  const output = logDescriptor ?? 'inherit'
   return {
-    console: 'pipe',
-    stdio: [input, output, error].map((terminal, descriptor) =>
-      terminal === true ? 'pipe' : (nulls[descriptor]?.descriptor ?? 'inherit')
-    ),
-    attach(child) {
-      for (const stream of nulls) stream?.started()
-      child.stdout?.pipe(process.stdout, { end: false })
-      child.stderr?.pipe(process.stderr, { end: false })
-      if (child.stdin === null) return () => {}
-      child.stdin.on('error', () => {})
-      process.stdin.pipe(child.stdin)
-      return () => {
-        process.stdin.unpipe()
-        process.stdin.pause()
-      }
-    }
+    console: 'read-only',
+    stdio: ['ignore', output, output],
+    started: () => {},
+    finish: async () => {}
   }
+}
+
+/** The output of one command, both streams in the order in which it writes, to an open log file. No input. */
+export function logStdio(logDescriptor: number, owner: StreamOwner): ConsoleStdio {
+  const log = { appendTo: logDescriptor }
+  return pipes(['ignore', log, log], owner)
+}
+
+/** The streams of this process for one command: a terminal when there is one at both ends, else the three streams. */
+export function commandStdio(owner: StreamOwner): ConsoleStdio {
+  if (!isatty(0) || !isatty(1)) return pipes(['inherit', 'inherit', 'inherit'], owner)
+  let stopResizing = (): void => {}
+  return {
+    console: 'interactive',
+    stdio: 'inherit',
+    started: (child) => void (stopResizing = forwardResize(child)),
+    finish: async () => stopResizing()
+  }
+}
+
+function pipes(...streams: Parameters<typeof openCommandStreams>): ConsoleStdio {
+  const { descriptors, started, finish } = openCommandStreams(...streams)
+  return { console: 'pipe', stdio: [...descriptors], started, finish }
 }
 
 /** nspawn has a session of its own, so the kernel does not tell it that the window has changed. */

@@ -1,5 +1,5 @@
+import type { StreamOwner } from './command-streams.ts'
 import { ContainerError } from '../image/errors.ts'
-import { giveStreams } from './stream-owner.ts'
 import type { StartCommand } from '../image/manifest.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { inCgroups, makeCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
@@ -52,11 +52,9 @@ export async function launchContainer(
   const { payload, env, owner } = await planPayload(places.merged, places.directory, start, options)
   await writeExecDefaults(places, start, options)
   const mode = startMode(start, options)
-  const io = await openConsole(mode, console, places.consoleLog, cleanup)
-  if (owner !== undefined || idRange !== undefined) {
-    const [uid, gid] = [owner?.uid ?? 0, owner?.gid ?? 0].map((id) => hostId(id, idRange))
-    await giveStreams(console === 'log' ? places.consoleLog : undefined, mode, { uid, gid })
-  }
+  const uid = hostId(owner?.uid ?? 0, idRange)
+  const gid = hostId(owner?.gid ?? 0, idRange)
+  const io = await openConsole(mode, console, places.consoleLog, { uid, gid }, cleanup)
   const machine = machineName(places.name, paths.homeId)
   cleanup.defer(await preparePropagation(machine))
   const systemd = isSystemdHost()
@@ -92,9 +90,11 @@ export async function launchContainer(
   const environment = options.privileged === true ? PRIVILEGED_ENVIRONMENT : {}
   const nspawnEnvironment = { ...passed, ...environment }
   const nspawn = await startNspawn(command, io.stdio, nspawnEnvironment, notify.path)
-  cleanup.defer(io.attach(nspawn.child))
+  io.started(nspawn.child)
+  cleanup.defer(() => io.finish())
+  const exited = nspawn.exited.finally(() => io.finish())
   const container = new ContainerProcess({
-    nspawn,
+    nspawn: { ...nspawn, exited },
     notify,
     mode,
     cgroups,
@@ -118,10 +118,11 @@ async function openConsole(
   mode: 'boot' | 'process',
   console: 'inherit' | 'log',
   log: string,
+  owner: StreamOwner,
   cleanup: CleanupStack
 ): Promise<ConsoleStdio> {
-  if (console === 'inherit') return mode === 'boot' ? bootStdio() : commandStdio()
+  if (console === 'inherit') return mode === 'boot' ? bootStdio() : commandStdio(owner)
   const file = await openConsoleLog(log)
   cleanup.defer(() => file.close())
-  return logStdio(mode, file.fd)
+  return mode === 'boot' ? bootStdio(file.fd) : logStdio(file.fd, owner)
 }
