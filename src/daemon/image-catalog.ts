@@ -31,31 +31,40 @@ export interface CatalogEntry {
   readonly temporary?: boolean
 }
 
+/** What it takes to publish an image again that this home has published and given up. */
+export type GivenUp = Pick<CatalogEntry, 'key' | 'secret' | 'namespace' | 'name'>
+
+interface CatalogDocument {
+  readonly format: number
+  readonly images: CatalogEntry[]
+  readonly givenUp?: GivenUp[]
+}
+
 const FORMAT = 1
 
 /** The seed list: a file of the home, 0600 because it holds the secrets, rewritten whole. */
 export class ImageCatalog {
   readonly #path: string
   readonly #entries: Map<string, CatalogEntry>
+  /** By drive key, hex. */
+  readonly #givenUp: Map<string, GivenUp>
   #writing: Promise<void> = Promise.resolve()
 
-  private constructor(path: string, entries: Map<string, CatalogEntry>) {
+  private constructor(path: string, { images, givenUp = [] }: Omit<CatalogDocument, 'format'>) {
     this.#path = path
-    this.#entries = entries
+    this.#entries = new Map(images.map((entry) => [id(entry), entry]))
+    this.#givenUp = new Map(givenUp.map((image) => [image.key, image]))
   }
 
   static async load(path: string): Promise<ImageCatalog> {
     try {
-      const document = JSON.parse(await readFile(path, 'utf8')) as {
-        format: number
-        images: CatalogEntry[]
-      }
+      const document = JSON.parse(await readFile(path, 'utf8')) as CatalogDocument
       if (document.format !== FORMAT) {
         throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of another release`)
       }
-      return new ImageCatalog(path, new Map(document.images.map((entry) => [id(entry), entry])))
+      return new ImageCatalog(path, document)
     } catch (cause) {
-      if (systemErrorCode(cause) === 'ENOENT') return new ImageCatalog(path, new Map())
+      if (systemErrorCode(cause) === 'ENOENT') return new ImageCatalog(path, { images: [] })
       if (cause instanceof ContainerError) throw cause
       throw new ContainerError('IO', `cannot read the list of images ${path}`, {
         hint: 'restore it from a backup, or move it away to start with an empty list',
@@ -98,6 +107,7 @@ export class ImageCatalog {
 
   async put(entry: CatalogEntry): Promise<void> {
     this.#entries.set(id(entry), entry)
+    if (entry.role === 'owner') this.#givenUp.delete(entry.key)
     await this.#write()
   }
 
@@ -121,11 +131,24 @@ export class ImageCatalog {
     await this.#write()
   }
 
+  /** Removes an image of this home's own, and keeps what publishes it again. */
+  async giveUp(entry: CatalogEntry): Promise<void> {
+    const { key, secret, namespace, name } = entry
+    this.#givenUp.set(key, { key, secret, namespace, name })
+    await this.remove(entry)
+  }
+
+  /** What is kept of an image that this home has published and given up. @param key drive key, hex */
+  givenUp(key: string): GivenUp | undefined {
+    return this.#givenUp.get(key)
+  }
+
   #write(): Promise<void> {
     const next = this.#writing
       .catch(() => {})
       .then(() => {
-        const document = { format: FORMAT, images: this.list() }
+        const givenUp = [...this.#givenUp.values()]
+        const document: CatalogDocument = { format: FORMAT, images: this.list(), givenUp }
         return writeFileAtomically(this.#path, `${JSON.stringify(document, null, 2)}\n`)
       })
     this.#writing = next

@@ -180,7 +180,7 @@ export class ImagePublisher implements AsyncDisposable {
   owned(entry: CatalogEntry | undefined): OwnedEntry {
     if (entry?.role !== 'owner' || !entry.namespace || !entry.secret) {
       throw new ContainerError('NOT_FOUND', 'this machine is not the owner of that image', {
-        hint: 'only the home that published an image can add versions to it'
+        hint: 'only the home that published an image can add versions to it; one that gave it up pulls its link first'
       })
     }
     if (entry.forked) throw forkedError(entry.name)

@@ -226,9 +226,11 @@ export class ImageService implements AsyncDisposable {
     await this.#mirrors.get(entry.key)?.[Symbol.asyncDispose]()
     this.#mirrors.delete(entry.key)
     if (seeded) await pool.release(seeded)
-    await catalog.remove(entry)
+    // Another history would have to be taken from peers, and cannot be added to.
+    const keepsKey = entry.role === 'owner' && !entry.temporary && !entry.forked
+    await (keepsKey ? catalog.giveUp(entry) : catalog.remove(entry))
     const key = Buffer.from(entry.key, 'hex')
-    await purgeDrive(node.store, key)
+    await purgeDrive(node.store, key, { keepEntries: keepsKey })
     await node.knownPeers?.forget(key)
     // What is left of a log tells how far it went and by which history: the other one would not be taken.
     if (entry.forked) await deleteDrive(node.store, key)
@@ -306,14 +308,15 @@ export class ImageService implements AsyncDisposable {
     known: CatalogEntry | undefined
   ): Promise<void> {
     if (known?.secret && (known.version ?? 0) >= manifest.version) return
+    const given = this.#options.catalog.givenUp(key.toString('hex'))
     const entry: CatalogEntry = {
       key: key.toString('hex'),
       secret: secret.toString('hex'),
-      role: known?.role === 'owner' ? 'owner' : 'reader',
+      role: known?.role === 'owner' || given ? 'owner' : 'reader',
       follow: known?.follow ?? false,
       name: manifest.name,
       version: Math.max(manifest.version, known?.version ?? 0),
-      namespace: known?.namespace ?? null,
+      namespace: known?.namespace ?? given?.namespace ?? null,
       publishing: false,
       createdAt: known?.createdAt ?? new Date().toISOString(),
       ...(known?.unlisted ? { unlisted: true } : {}),
@@ -345,9 +348,9 @@ export class ImageService implements AsyncDisposable {
     const copies = this.#seeded.get(entry.key)?.copies ?? 0
     const content =
       copies === 0
-        ? 'no peer that is connected has all of it, so its content may be lost, too'
+        ? 'no peer that is connected has all of it, so it may be lost for good'
         : `its content stays with ${copies === 1 ? 'a peer that has' : `${copies} peers that have`} all of it`
-    const message = `this machine published ${entry.name}: once it is gone, nobody can publish a new version of it, and ${content}`
+    const message = `this machine published ${entry.name}: once it is gone, it has to come back from a peer before a new version can be published, and ${content}`
     return new ContainerError('BUSY', message, {
       hint: `to give it up all the same: dat-container unseed --force ${entry.name}`
     })

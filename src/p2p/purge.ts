@@ -6,8 +6,14 @@ import type Hypercore from 'hypercore'
  * Frees everything that a store holds of one drive. Only `clear` and `compact` give space back; the
  * logs themselves stay as empty shells of a few hundred bytes, because deleting a log under a live
  * replication stream is not safe at the pinned hypercore.
+ *
+ * @param options.keepEntries frees the content alone: without its entries, a writer could not add to it. @default false
  */
-export async function purgeDrive(store: Corestore, key: Buffer): Promise<void> {
+export async function purgeDrive(
+  store: Corestore,
+  key: Buffer,
+  { keepEntries = false } = {}
+): Promise<void> {
   const db = store.get({ key })
   await db.ready()
   try {
@@ -17,7 +23,7 @@ export async function purgeDrive(store: Corestore, key: Buffer): Promise<void> {
       await blobs.ready()
       await emptyLog(blobs)
     }
-    await emptyLog(db)
+    if (!keepEntries) await emptyLog(db)
   } finally {
     await db.close()
   }

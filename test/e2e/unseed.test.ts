@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'brittle'
 import type { Failure, Listed, Shared } from './results.ts'
@@ -23,7 +23,10 @@ test('an image is not given up by mistake', LONG, async (t) => {
 
   for (const name of ['tiny', link, mirrorLink]) {
     const said = await refusal(publisher, 'unseed', name)
-    t.ok(/^BUSY: .*published tiny.*publish a new version.*may be lost/.test(said), said)
+    t.ok(
+      /^BUSY: .*published tiny.*come back from a peer before a new version.*may be lost/.test(said),
+      said
+    )
   }
   t.alike(await names(publisher), ['tiny'], 'it is still there')
   t.is((await publisher.run('share', source, '--update', 'tiny')).exitCode, 0, 'and its key')
@@ -59,7 +62,34 @@ test('an image is not given up by mistake', LONG, async (t) => {
   const quiet = await reader.run('daemon', 'stop')
   t.is(quiet.stderr, '', 'a stop that nobody waits for says nothing')
   const gone = await publisher.ok('unseed', 'tiny', '--force')
-  t.ok(gone.includes('nor is the key that publishes it'), gone)
+  t.ok(gone.includes('to publish it again, pull its link'), gone)
   t.alike(await names(publisher), [])
   t.is((await publisher.run('unseed', 'tiny')).exitCode, 3, 'what is not there is not found')
+})
+
+test('who gave its image up publishes it again when a peer gives it back', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const source = tinyRootfs(join(sandbox.directory, 'source'))
+  const publisher = await sandbox.machine('publisher')
+  const reader = await sandbox.machine('reader')
+  const { link } = await publisher.json<Shared>('share', source, '--name', 'tiny')
+  writeFileSync(join(source, 'etc/second'), 'second')
+  await publisher.ok('share', source, '--update', 'tiny')
+  await reader.ok('pull', link)
+  await publisher.ok('unseed', 'tiny', '--force')
+  const without = await publisher.run('share', source, '--update', link)
+  t.is(without.exitCode, 3)
+  t.ok(without.stderr.includes('pulls its link first'), without.stderr)
+  await publisher.ok('daemon', 'stop')
+  await publisher.ok('pull', link)
+  const [own] = await publisher.json<Listed[]>('images')
+  t.is(own?.role, 'owner', 'it is its own again')
+  writeFileSync(join(source, 'etc/third'), 'third')
+  await publisher.ok('share', source, '--update', 'tiny')
+  t.is(
+    await reader.ok('cat', link, '/etc/third'),
+    'third',
+    'who has the link gets the next version'
+  )
+  t.is(await reader.ok('cat', `tiny@2`, '/etc/second'), 'second', 'and has those before it')
 })

@@ -76,7 +76,10 @@ async function unseed(image: string, force: boolean, globals: Globals): Promise<
   using client = await connect(globals)
   if (!force) await requireUnused(image, await client.request(METHODS.images, null), globals)
   const gone = await client.request(METHODS.forget, { image, force })
-  const loss = gone.role === 'owner' ? ', nor is the key that publishes it' : ''
+  const loss =
+    gone.role === 'owner' && !gone.forked
+      ? '; to publish it again, pull its link while a peer has it'
+      : ''
   globals.output.result(gone, () => [`${printable(gone.name)} is no longer on this machine${loss}`])
 }
 
