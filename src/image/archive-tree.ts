@@ -1,10 +1,15 @@
 import { badArchive } from './tar-error.ts'
-import { checkName, MAX_DEPTH } from './tree-limits.ts'
+import { checkName } from './tree-limits.ts'
+import { ArchiveDirectory } from './archive-directory.ts'
+import { followPath, nameKey, splitPath } from './archive-path.ts'
+import { isContainerError } from './errors.ts'
+import type { ArchiveEntry } from './archive-directory.ts'
+import type { ArchivePlace } from './archive-path.ts'
 import { TreeBuilder } from './tree-builder.ts'
 import type { InodeContent } from './tree-builder.ts'
 import type { InodeAttributes } from './tree.ts'
 
-/** Of directories that an archive does not mention but has something in. */
+/** Directories that an archive does not mention but has something in. */
 const IMPLIED_DIRECTORY: InodeAttributes = {
   type: 'directory',
   mode: 0o755,
@@ -15,30 +20,21 @@ const IMPLIED_DIRECTORY: InodeAttributes = {
   deviceMajor: 0,
   deviceMinor: 0
 }
-/** Linux's limit; one more is ELOOP. */
-const MAX_SYMLINK_HOPS = 40
-const SLASH = 0x2f
-
-/** A name still to be walked. */
-interface Step {
-  readonly name: Buffer
-  /** Whether it comes from the archive's path, not from a symlink on the way. */
-  readonly isOwn: boolean
-}
+const ROOT = 0
 
 /**
  * A tree that entries with paths are put into, in any order, as extracting them one after another
  * would: a later entry replaces an earlier one, directories on the way are made, symlinks on the way
- * are followed, but never out of the tree. Archives may lie in layers, of which one removes names of
- * those below.
+ * are followed, but never out of the tree.
+ *
+ * Archives may lie in layers. Each is then a tree of its own, in which no path follows what the layers below hold,
+ * and is laid over them as overlayfs does it (docs/decisions/0034-layers-by-themselves.md).
  */
 export class ArchiveTree {
   readonly builder = new TreeBuilder()
-  /** Names of every directory, one character a byte. */
-  readonly #names = new Map<number, Map<string, number>>([[0, new Map()]])
-  readonly #parent = new Map<number, number>([[0, 0]])
-  /** Names of every directory that the layer at hand has put something at or below. */
-  #touched: Map<number, Set<string>> | undefined
+  readonly #whole = new ArchiveDirectory(ROOT, true)
+  /** The layer at hand; the whole tree where there are no layers. */
+  #layer = this.#whole
 
   /**
    * Adds an inode under a path.
@@ -52,57 +48,67 @@ export class ArchiveTree {
     const isDirectory = attributes.type === 'directory'
     if (name === undefined) {
       if (!isDirectory) throw badArchive('its root is no directory')
-      return this.#update(0, attributes, content)
+      return this.#update(ROOT, attributes, content)
     }
     const directory = this.#directoryAt(names)
-    const known = this.#namesOf(directory).get(key(name))
-    if (known !== undefined && isDirectory && this.builder.type(known) === 'directory') {
-      this.#touch(directory, name)
-      return this.#update(known, attributes, content)
+    const known = directory.entries.get(nameKey(name))
+    if (known instanceof ArchiveDirectory && isDirectory) {
+      known.isNamed = true
+      return this.#update(known.inode, attributes, content)
     }
-    return this.#add(directory, name, attributes, content)
+    checkName(name, 0, name.length)
+    const inode = this.builder.addInode(attributes, content)
+    directory.entries.set(nameKey(name), isDirectory ? new ArchiveDirectory(inode, true) : inode)
+    return inode
   }
 
-  /** Gives the inode at `target`, a path as well, a further name. */
+  /**
+   * Gives the inode at `target`, a path as well, a further name. Of one that the layer at hand removes there is
+   * none, as its further name then names what stands for the removal.
+   */
   link(path: Buffer, target: Buffer): void {
-    const targetNames = splitPath(target)
-    const targetName = targetNames.pop()
-    if (targetName === undefined) throw noTarget(path, target)
-    const targetDirectory = this.#directoryAt(targetNames, false)
-    if (targetDirectory === undefined) throw noTarget(path, target)
-    const inode = this.#namesOf(targetDirectory).get(key(targetName))
-    if (inode === undefined || this.builder.type(inode) === 'directory') {
-      throw noTarget(path, target)
-    }
+    const inode = this.#find(target)
+    if (inode === undefined) throw noTarget(path, target)
     const names = splitPath(path)
     const name = names.pop()
     if (name === undefined) throw badArchive('its root is no directory')
     checkName(name, 0, name.length)
-    this.#setName(this.#directoryAt(names), name, inode)
+    const directory = this.#directoryAt(names)
+    if (inode === 'removed') {
+      directory.entries.delete(nameKey(name))
+      directory.remove(nameKey(name))
+    } else directory.entries.set(nameKey(name), inode)
   }
 
   /** What is put from now on is a further layer. */
   beginLayer(): void {
-    this.#touched = new Map()
+    this.#endLayer()
+    this.#layer = new ArchiveDirectory(ROOT, true)
   }
 
-  /** Removes what the layers below have at and under a path. */
+  /**
+   * Removes what the layers below have at and under a path. Below what is no directory in the layer at hand
+   * they show nothing anyway.
+   */
   removeLower(path: Buffer): void {
     const names = splitPath(path)
     const name = names.pop()
     if (name === undefined) throw badArchive('its root cannot be removed')
-    const directory = this.#directoryAt(names, false)
-    if (directory === undefined) return
-    const inode = this.#namesOf(directory).get(key(name))
-    if (inode === undefined) return
-    if (!this.#isTouched(directory, key(name))) this.#namesOf(directory).delete(key(name))
-    else this.#prune(inode)
+    checkName(name, 0, name.length)
+    if (this.#placeOf(this.#layer, names) !== undefined) {
+      this.#directoryAt(names).remove(nameKey(name))
+    }
   }
 
   /** Removes what the layers below have in the directory at `path`. */
   removeLowerEntries(path: Buffer): void {
-    const directory = this.#directoryAt(splitPath(path), false)
-    if (directory !== undefined) this.#prune(directory)
+    const names = splitPath(path)
+    if (this.#placeOf(this.#layer, names) !== undefined) this.#directoryAt(names).isOpaque = true
+  }
+
+  /** Forgets what the layer at hand has under a name of its root; of what has another name, that stays. */
+  forget(name: string): void {
+    this.#layer.entries.delete(name)
   }
 
   /**
@@ -111,59 +117,21 @@ export class ArchiveTree {
    * @returns what `TreeBuilder.dropNameless` does
    */
   finish(): Uint32Array {
-    const pending = [0]
+    this.#endLayer()
+    const pending = [this.#whole]
     for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
-      for (const [name, inode] of this.#namesOf(directory)) {
-        this.builder.link(directory, Buffer.from(name, 'latin1'), inode)
-        if (this.builder.type(inode) === 'directory') pending.push(inode)
+      for (const [name, entry] of directory.entries) {
+        const inode = entry instanceof ArchiveDirectory ? entry.inode : entry
+        this.builder.link(directory.inode, Buffer.from(name, 'latin1'), inode)
+        if (entry instanceof ArchiveDirectory) pending.push(entry)
       }
     }
     return this.builder.dropNameless()
   }
 
-  #setName(directory: number, name: Buffer, inode: number): void {
-    this.#namesOf(directory).set(key(name), inode)
-    this.#touch(directory, name)
-  }
-
-  #touch(directory: number, name: Buffer): void {
-    if (this.#touched === undefined) return
-    const names = this.#touched.get(directory)
-    if (names === undefined) this.#touched.set(directory, new Set([key(name)]))
-    else names.add(key(name))
-  }
-
-  #isTouched(directory: number, name: string): boolean {
-    return this.#touched?.get(directory)?.has(name) === true
-  }
-
-  /** Removes from a directory and those below it every name that is not of the layer at hand. */
-  #prune(inode: number): void {
-    const pending = [inode]
-    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      const names = this.#names.get(next)
-      if (names === undefined) continue
-      for (const [name, child] of names) {
-        if (this.#isTouched(next, name)) pending.push(child)
-        else names.delete(name)
-      }
-    }
-  }
-
-  #add(
-    directory: number,
-    name: Buffer,
-    attributes: InodeAttributes,
-    content: InodeContent
-  ): number {
-    checkName(name, 0, name.length)
-    const inode = this.builder.addInode(attributes, content)
-    this.#setName(directory, name, inode)
-    if (attributes.type === 'directory') {
-      this.#names.set(inode, new Map())
-      this.#parent.set(inode, directory)
-    }
-    return inode
+  #endLayer(): void {
+    if (this.#layer !== this.#whole) this.#whole.cover(this.#layer)
+    this.#layer = this.#whole
   }
 
   #update(inode: number, attributes: InodeAttributes, content: InodeContent): number {
@@ -172,91 +140,62 @@ export class ArchiveTree {
     return inode
   }
 
-  #namesOf(directory: number): Map<string, number> {
-    return this.#names.get(directory)!
-  }
-
-  /** The directory that a path leads to; missing ones are made. */
-  #directoryAt(path: readonly Buffer[]): number
-  /** With `make` false, undefined where there is none. */
-  #directoryAt(path: readonly Buffer[], make: false): number | undefined
-  #directoryAt(path: readonly Buffer[], make = true): number | undefined {
-    const pending: Step[] = path.map((name) => ({ name, isOwn: true })).toReversed()
-    let directory = 0
-    let hops = 0
-    for (let step = pending.pop(); step !== undefined; step = pending.pop()) {
-      const { name, isOwn } = step
-      if (isDot(name)) continue
-      if (isDotDot(name)) {
-        directory = this.#parent.get(directory)!
-        continue
-      }
-      const child = this.#namesOf(directory).get(key(name))
-      if (child === undefined) {
-        if (!make) return undefined
-        if (!isOwn) throw noDirectory(path)
-        directory = this.#add(directory, name, IMPLIED_DIRECTORY, {})
-        continue
-      }
-      const type = this.builder.type(child)
-      if (make) this.#touch(directory, name)
-      if (type === 'symlink') {
-        if (++hops > MAX_SYMLINK_HOPS) throw noDirectory(path)
-        const target = this.builder.symlinkTarget(child)
-        if (target[0] === SLASH) directory = 0
-        const steps = splitNames(target).map((part) => ({ name: part, isOwn: false }))
-        pending.push(...steps.toReversed())
-      } else if (type === 'directory') {
-        directory = child
-      } else {
-        if (!make) return undefined
-        throw noDirectory(path)
-      }
+  /** The directory of the layer at hand that a path leads to; missing ones are made. */
+  #directoryAt(path: readonly Buffer[]): ArchiveDirectory {
+    const { directories, names } = this.#follow(this.#layer, path)
+    let directory = directories.at(-1)!
+    for (const name of names.slice(directories.length - 1)) {
+      const bytes = Buffer.from(name, 'latin1')
+      checkName(bytes, 0, bytes.length)
+      const next = new ArchiveDirectory(this.builder.addInode(IMPLIED_DIRECTORY), false)
+      directory.entries.set(name, next)
+      directory = next
     }
     return directory
   }
-}
 
-/** The names of an archive's path, which is below the root whether or not it starts with a slash. */
-function splitPath(path: Buffer): Buffer[] {
-  const names = splitNames(path).filter((name) => !isDot(name))
-  if (names.some(isDotDot)) {
-    throw badArchive(
-      `${path.toString()} leads out of it`,
-      'an entry whose path has ".." is not extracted; make the archive without it'
+  /** The inode at a path, in the layer at hand or, where it has nothing there, in those below. */
+  #find(path: Buffer): number | 'removed' | undefined {
+    const names = splitPath(path)
+    const last = names.pop()
+    if (last === undefined) return undefined
+    const name = nameKey(last)
+    const place = this.#placeOf(this.#layer, names)
+    if (place === undefined) return undefined
+    const entry = entryAt(place, name)
+    if (entry !== undefined) return entry instanceof ArchiveDirectory ? undefined : entry
+    const { directories } = place
+    const way = [...place.names, name]
+    if (directories.length === way.length && directories.at(-1)!.hides(name)) return 'removed'
+    if (directories.some((directory, depth) => directory.hides(way[depth]!))) return undefined
+    const below = this.#placeOf(
+      this.#whole,
+      place.names.map((text) => Buffer.from(text, 'latin1'))
+    )
+    const lower = below && entryAt(below, name)
+    return lower instanceof ArchiveDirectory ? undefined : lower
+  }
+
+  #placeOf(root: ArchiveDirectory, path: readonly Buffer[]): ArchivePlace | undefined {
+    try {
+      return this.#follow(root, path)
+    } catch (error) {
+      if (isContainerError(error, 'BAD_SOURCE')) return undefined
+      throw error
+    }
+  }
+
+  #follow(root: ArchiveDirectory, path: readonly Buffer[]): ArchivePlace {
+    return followPath(root, path, (inode) =>
+      this.builder.type(inode) === 'symlink' ? this.builder.symlinkTarget(inode) : undefined
     )
   }
-  if (names.length > MAX_DEPTH) throw badArchive('its directories nest too deep')
-  return names
 }
 
-function splitNames(path: Buffer): Buffer[] {
-  const names: Buffer[] = []
-  for (let start = 0; start < path.length;) {
-    const slash = path.indexOf(SLASH, start)
-    const end = slash === -1 ? path.length : slash
-    if (end > start) names.push(path.subarray(start, end))
-    start = end + 1
-  }
-  return names
-}
-
-function isDot(name: Buffer): boolean {
-  return name.length === 1 && name[0] === 0x2e
-}
-
-function isDotDot(name: Buffer): boolean {
-  return name.length === 2 && name[0] === 0x2e && name[1] === 0x2e
-}
-
-function key(name: Buffer): string {
-  return name.toString('latin1')
+function entryAt({ directories, names }: ArchivePlace, name: string): ArchiveEntry | undefined {
+  return directories.length > names.length ? directories.at(-1)!.entries.get(name) : undefined
 }
 
 function noTarget(path: Buffer, target: Buffer): Error {
   return badArchive(`${path.toString()} is a hardlink to ${target.toString()}, which is not in it`)
-}
-
-function noDirectory(path: readonly Buffer[]): Error {
-  return badArchive(`${path.map(String).join('/')} is no directory, yet something is below it`)
 }

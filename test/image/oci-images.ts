@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { linkSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { utimesSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setXattr } from './planted-tree.ts'
@@ -147,6 +147,24 @@ export function handMadeImage(
   const descriptor = putBlob(layout, `${OCI}.manifest.v1+json`, JSON.stringify(manifest))
   writeIndex(layout, JSON.stringify({ schemaVersion: 2, manifests: [descriptor] }))
   return layout
+}
+
+/** A layout of an image whose layers are these archives, as they are. */
+export function plainImage(layout: string, ...archives: Buffer[]): string {
+  const mediaType = `${OCI}.layer.v1.tar`
+  return handMadeImage(
+    layout,
+    archives.map((archive) => ({ content: archive, archive, mediaType }))
+  )
+}
+
+/** Gives the one image of a layout a tag, as umoci wants one. */
+export function labelImage(layout: string, tag: string): void {
+  const text = readFileSync(join(layout, 'index.json'), 'utf8')
+  const { manifests } = JSON.parse(text) as { manifests: [object] }
+  const annotations = { 'org.opencontainers.image.ref.name': tag }
+  const labelled = [{ ...manifests[0], annotations }]
+  writeIndex(layout, JSON.stringify({ schemaVersion: 2, manifests: labelled }))
 }
 
 export function writeIndex(layout: string, text: string): void {

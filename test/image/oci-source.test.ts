@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import test from 'brittle'
 import { compressFrame } from '../../src/image/compression.ts'
-import { handMadeImage, layeredImage, tool, unpack, writeIndex } from './oci-images.ts'
+import { handMadeImage, labelImage, layeredImage, plainImage, tool, unpack } from './oci-images.ts'
 import { readArchive, readLayout } from './oci-reading.ts'
 import { temporaryDirectory } from './planted-tree.ts'
 import { directoryLines } from './tar-archives.ts'
@@ -49,14 +49,6 @@ void test('an image in layers is what umoci unpacks, however it is packed', asyn
 
 const PLAIN = 'application/vnd.oci.image.layer.v1.tar'
 
-/** An image whose layers are these archives. */
-function imageOf(directory: string, ...archives: Buffer[]): string {
-  return handMadeImage(
-    directory,
-    archives.map((archive) => ({ content: archive, archive, mediaType: PLAIN }))
-  )
-}
-
 void test('whiteouts remove what is below them, wherever in their layer they are', async (t) => {
   const place = temporaryDirectory()
   t.teardown(place.remove)
@@ -83,21 +75,14 @@ void test('whiteouts remove what is below them, wherever in their layer they are
     'a whiteout before what replaces': [{ path: '.wh.file' }, { path: 'file', content: 'new' }],
     'a whiteout behind what replaces': [{ path: 'file', content: 'new' }, { path: '.wh.file' }],
     'a whiteout of a directory, behind': [...added, { path: '.wh.dir' }],
-    'a whiteout of what is not there': [{ path: '.wh.none' }, { path: 'no/such/.wh.place' }],
+    'a whiteout of what is not there': [{ path: '.wh.none' }, { path: 'dir/.wh.none' }],
     'a whiteout of one of two names': [{ path: '.wh.file' }],
-    'a whiteout behind a symlink': [{ path: 'to-dir/.wh.old' }],
-    'a new file behind a symlink': [{ path: 'to-dir/new', content: 'new' }],
     'a hardlink to the layer below': [{ path: 'third', type: '1', link: 'file' }],
     'a replaced file of two names': [{ path: 'file', content: 'replaced' }]
   }
   for (const [title, entries] of Object.entries(layers)) {
-    const layout = imageOf(join(place.path, title), below, tarOf(...entries))
-    const image = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8')) as {
-      manifests: [object]
-    }
-    const tag = { 'org.opencontainers.image.ref.name': 'app' }
-    const manifests = [{ ...image.manifests[0], annotations: tag }]
-    writeIndex(layout, JSON.stringify({ schemaVersion: 2, manifests }))
+    const layout = plainImage(join(place.path, title), below, tarOf(...entries))
+    labelImage(layout, 'app')
     const unpacked = unpack(layout, join(place.path, `${title} bundle`))
     // Parents that the layers do not name have the time of their unpacking.
     const settle = (lines: readonly string[]): string[] =>
@@ -111,7 +96,7 @@ void test('a layer reads the same, however it is compressed', async (t) => {
   const place = temporaryDirectory()
   t.teardown(place.remove)
   const archive = tarOf({ path: 'file', content: 'content '.repeat(10_000) })
-  const plain = await readLayout(imageOf(join(place.path, 'plain'), archive))
+  const plain = await readLayout(plainImage(join(place.path, 'plain'), archive))
   t.is(plain.manifest.files, 1)
   const skippable = Buffer.concat([Buffer.from('502a4d1804000000', 'hex'), Buffer.from('note')])
   const zstd = compressFrame(archive, 3)
@@ -133,7 +118,7 @@ void test('a layer reads the same, however it is compressed', async (t) => {
     t.alike((await readLayout(layout)).lines, plain.lines, title)
   }
   const endless = archive.subarray(0, archive.length - 1024)
-  const { lines } = await readLayout(imageOf(join(place.path, 'endless'), endless))
+  const { lines } = await readLayout(plainImage(join(place.path, 'endless'), endless))
   t.alike(lines, plain.lines, 'an archive that nothing ends')
 })
 
@@ -143,7 +128,7 @@ void test('what a later layer replaces or removes is not stored', async (t) => {
   const noise = randomBytes(400_000).toString('latin1')
   const below = tarOf({ path: 'replaced', content: noise }, { path: 'removed', content: noise })
   const above = tarOf({ path: 'replaced', content: 'small' }, { path: '.wh.removed' })
-  const { manifest, storedBytes } = await readLayout(imageOf(place.path, below, above))
+  const { manifest, storedBytes } = await readLayout(plainImage(place.path, below, above))
   t.alike([manifest.files, manifest.bytes, manifest.chunks], [1, 5, 1])
   t.ok(storedBytes < 1_000, `${storedBytes} bytes`)
 })
@@ -152,7 +137,7 @@ void test('one file of two names keeps its content, whichever name is gone', asy
   const place = temporaryDirectory()
   t.teardown(place.remove)
   const below = tarOf({ path: 'a', content: 'shared' }, { path: 'b', type: '1', link: 'a' })
-  const layout = imageOf(
+  const layout = plainImage(
     place.path,
     below,
     tarOf({ path: '.wh.a' }),

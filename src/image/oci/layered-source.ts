@@ -14,7 +14,7 @@ import type { TreeBuilder } from '../tree-builder.ts'
 import type { ContainerImage, Layer } from './container-image.ts'
 import { layerError } from './image-error.ts'
 import { layerArchive } from './layer-stream.ts'
-import { readWhiteout } from './whiteout.ts'
+import { AUFS_LINKS, readWhiteout } from './whiteout.ts'
 
 /** The files of a layer in its order: inodes, 0 for those that a later entry replaced or removed. */
 type LayerFiles = GrowingColumn<Uint32Array>
@@ -53,6 +53,7 @@ export async function openLayers(
         bytes.push(content.size)
       }
     })
+    tree.forget(AUFS_LINKS)
     files.push(inodes)
     sizes.push(bytes)
   }

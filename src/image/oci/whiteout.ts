@@ -13,6 +13,8 @@ export type Whiteout =
 const PREFIX = Buffer.from('.wh.')
 const DRIVER_PREFIX = '.wh..wh.'
 const OPAQUE = '.wh..wh..opq'
+/** In the root of layers that AUFS made: the files that have several names, which are hardlinks into it. */
+export const AUFS_LINKS = '.wh..wh.plnk'
 const SLASH = 0x2f
 
 /**
@@ -31,6 +33,8 @@ export function readWhiteout({ path }: TarEntry): Whiteout | undefined {
   const names = trimmed.toString('latin1').split('/')
   const name = names.at(-1)!
   if (name === OPAQUE) return { kind: 'opaque', path: directory }
+  const first = names.find((part) => part !== '' && part !== '.')
+  if (first === AUFS_LINKS) return undefined
   if (names.some((part) => part.startsWith(DRIVER_PREFIX))) return { kind: 'none' }
   if (!name.startsWith('.wh.')) return undefined
   const removed = trimmed.subarray(start + PREFIX.length)
