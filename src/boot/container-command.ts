@@ -1,7 +1,6 @@
-import { stat } from 'node:fs/promises'
 import { posix } from 'node:path'
 import { ContainerError } from '../image/errors.ts'
-import { resolveInRoot } from './rootfs-path.ts'
+import { statInRoot } from './rootfs-path.ts'
 
 /** What a process in a container gets as PATH when nobody says otherwise. */
 export const CONTAINER_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -27,9 +26,8 @@ export async function findCommand(
     : path.split(':').map((directory) => posix.resolve(cwd, directory || '.', command))
   let refused: string | undefined
   for (const candidate of candidates) {
-    const found = await resolveInRoot(root, candidate)
-    if (found === undefined || command === '') continue
-    const stats = await stat(found)
+    const stats = await statInRoot(root, candidate)
+    if (stats === undefined || command === '') continue
     if (stats.isFile() && (stats.mode & ANY_EXECUTE_BIT) !== 0) return candidate
     refused ??= stats.isDirectory() ? 'it is a directory' : 'it is not executable'
   }
@@ -45,7 +43,7 @@ export async function findCommand(
 /** @throws ContainerError `BOOT_FAILED` when the tree has nothing to boot */
 export async function requireInit(root: string): Promise<void> {
   for (const path of INIT_PATHS) {
-    if ((await resolveInRoot(root, path)) !== undefined) return
+    if ((await statInRoot(root, path)) !== undefined) return
   }
   throw new ContainerError('BOOT_FAILED', 'the image has no init to boot', {
     hint: 'run a command of it instead: dat-container boot LINK -- COMMAND'

@@ -5,7 +5,7 @@ import type { ContainerOptions } from './boot-options.ts'
 import { CONTAINER_PATH, findCommand, requireInit } from './container-command.ts'
 import { resolveUser, type ContainerUser } from './container-user.ts'
 import type { Bind, Payload } from './nspawn-plan.ts'
-import { resolveInRoot } from './rootfs-path.ts'
+import { statInRoot } from './rootfs-path.ts'
 import { makeUserSwitch } from './user-switch.ts'
 
 /** What a container will run, checked against its tree. */
@@ -93,7 +93,7 @@ async function otherUser(
 
 async function hasGetent(root: string): Promise<boolean> {
   for (const path of ['/usr/bin/getent', '/bin/getent']) {
-    if ((await resolveInRoot(root, path)) !== undefined) return true
+    if ((await statInRoot(root, path)) !== undefined) return true
   }
   return false
 }

@@ -1,40 +1,26 @@
-import { constants } from 'node:fs'
-import { lstat, open, readlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { systemErrorCode } from '../image/errors.ts'
+import { checked, kernelCalls } from './enter/kernel-calls.ts'
 
-/** As many as Linux follows before ELOOP. */
-const HIGHEST_LINK_COUNT = 40
+const OPENAT2 = 437
+const O_PATH = 0o10_000_000
+const O_CLOEXEC = 0o2_000_000
+/** `..`, absolute symlinks and mount points stay below the directory; links of /proc lead nowhere. */
+const RESOLVE_IN_ROOT = 0x10
+/** flags, mode and resolve, each of 64 bits. */
+const OPEN_HOW_BYTES = 24
+/** The kernel gives up where a directory is moved while it follows `..`. */
+const MOVED_TRIES = 1000
 
 /**
- * Where `path` leads inside the tree at `root`, as a process with that root would see it: absolute
- * symlinks and `..` stay within. Gives the host path of the final target, which is no symlink, or
- * undefined when there is none. The tree may change meanwhile: use the answer to look, not to guard.
+ * What `path` leads to inside the tree at `root`, as for a process with that root: absolute symlinks and `..` stay
+ * within, whatever changes the tree meanwhile, as the kernel follows them.
+ *
+ * @returns undefined when there is nothing
  */
-export async function resolveInRoot(root: string, path: string): Promise<string | undefined> {
-  const pending = path.split('/').filter(Boolean)
-  let resolved: string[] = []
-  let links = 0
-  while (pending.length > 0) {
-    const part = pending.shift()
-    if (part === undefined || part === '.') continue
-    if (part === '..') {
-      resolved.pop()
-      continue
-    }
-    const candidate = join(root, ...resolved, part)
-    const stats = await lstat(candidate).catch(ignoreAbsent)
-    if (stats === undefined) return undefined
-    if (!stats.isSymbolicLink()) {
-      resolved.push(part)
-      continue
-    }
-    if (++links > HIGHEST_LINK_COUNT) return undefined
-    const target = await readlink(candidate)
-    if (target.startsWith('/')) resolved = []
-    pending.unshift(...target.split('/').filter(Boolean))
-  }
-  return join(root, ...resolved)
+export async function statInRoot(root: string, path: string): Promise<Stats | undefined> {
+  return withFileInRoot(root, path, (descriptor) => fstatSync(descriptor))
 }
 
 /**
@@ -46,22 +32,65 @@ export async function readTextInRoot(
   path: string,
   limitBytes = 1024 * 1024
 ): Promise<string | undefined> {
-  const resolved = await resolveInRoot(root, path)
-  if (resolved === undefined) return undefined
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-  const file = await open(resolved, flags).catch(ignoreAbsent)
-  if (file === undefined) return undefined
+  return withFileInRoot(root, path, async (descriptor) => {
+    if (!fstatSync(descriptor).isFile()) return undefined
+    // The very file that was looked at.
+    const file = await open(`/proc/self/fd/${descriptor}`, constants.O_RDONLY)
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(limitBytes), 0, limitBytes, 0)
+      return buffer.toString('utf8', 0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  })
+}
+
+/** @param use gets a descriptor that only stands for the file; not called when there is none */
+async function withFileInRoot<T>(
+  root: string,
+  path: string,
+  use: (descriptor: number) => T | Promise<T>
+): Promise<T | undefined> {
+  let descriptor: number | undefined
   try {
-    if (!(await file.stat()).isFile()) return undefined
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(limitBytes), 0, limitBytes, 0)
-    return buffer.toString('utf8', 0, bytesRead)
+    descriptor = openInRoot(root, path)
+    return await use(descriptor)
+  } catch (error) {
+    if (isAbsence(error)) return undefined
+    throw error
   } finally {
-    await file.close()
+    if (descriptor !== undefined) closeSync(descriptor)
   }
 }
 
-function ignoreAbsent(error: unknown): undefined {
+function openInRoot(root: string, path: string): number {
+  const { syscall } = kernelCalls()
+  const how = Buffer.alloc(OPEN_HOW_BYTES)
+  how.writeUInt32LE(O_PATH | O_CLOEXEC)
+  how.writeUInt32LE(RESOLVE_IN_ROOT, 16)
+  const top = openSync(root, O_PATH | constants.O_DIRECTORY)
+  try {
+    for (let tries = 1; ; tries++) {
+      try {
+        const opened = syscall(
+          OPENAT2,
+          ...['int', top],
+          ...['const char *', path || '.'],
+          ...(['uint8_t *', how] as const),
+          ...['size_t', OPEN_HOW_BYTES]
+        )
+        return checked(`open ${path} in ${root}`, opened)
+      } catch (error) {
+        if (systemErrorCode(error) !== 'EAGAIN' || tries === MOVED_TRIES) throw error
+      }
+    }
+  } finally {
+    closeSync(top)
+  }
+}
+
+function isAbsence(error: unknown): boolean {
   const code = systemErrorCode(error) ?? ''
-  if (['ENOENT', 'ENOTDIR', 'ELOOP', 'ENXIO', 'ESRCH'].includes(code)) return undefined
-  throw error
+  // EXDEV: a link of /proc. EACCES: a file system that the container mounted for itself.
+  return ['ENOENT', 'ENOTDIR', 'ELOOP', 'ESRCH', 'EXDEV', 'EACCES', 'ENAMETOOLONG'].includes(code)
 }

@@ -6,7 +6,7 @@ import { errno } from '../../image/libc.ts'
 interface KernelCalls {
   readonly memfd_create: (name: string, flags: number) => number
   readonly fcntl: (fd: number, command: number, type: 'int', value: number) => number
-  readonly syscall: (number: number, ...typed: (string | number)[]) => number
+  readonly syscall: (number: number, ...typed: (string | number | Uint8Array)[]) => number
   readonly ptrace: (
     request: number,
     pid: number,
