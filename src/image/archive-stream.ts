@@ -1,4 +1,6 @@
+import { constants, openSync } from 'node:fs'
 import { open, stat } from 'node:fs/promises'
+import { Socket } from 'node:net'
 import { createGunzip } from 'node:zlib'
 import { Readable } from 'node:stream'
 import { decompressByProgram } from './decompress-program.ts'
@@ -14,12 +16,12 @@ const MAGIC_BYTES = 6
 
 type Decompress = (compressed: AsyncIterable<Buffer>) => AsyncIterable<Uint8Array>
 
-/** First bytes of what archives are compressed with. */
-const COMPRESSIONS: readonly (readonly [magic: string, decompress: Decompress])[] = [
-  ['1f8b', decompressGzip],
-  ['28b52ffd', decompressZstd],
-  ['fd377a585a00', (compressed) => decompressByProgram('xz', compressed)],
-  ['425a68', (compressed) => decompressByProgram('bzip2', compressed)]
+/** First bytes, in hex, of what archives are compressed with. A zstd stream may begin with a skippable frame. */
+const COMPRESSIONS: readonly (readonly [magic: RegExp, decompress: Decompress])[] = [
+  [/^1f8b/, decompressGzip],
+  [/^(?:28b52ffd|5.2a4d18)/, decompressZstd],
+  [/^fd377a585a00/, (compressed) => decompressByProgram('xz', compressed)],
+  [/^425a68/, (compressed) => decompressByProgram('bzip2', compressed)]
 ]
 
 /** A file, or stdin, as the bytes that it holds once it is decompressed. */
@@ -28,7 +30,7 @@ export class ArchiveStream {
   readonly fileBytes: number | undefined
   readonly #path: string
   #readBytes = 0
-  /** The one reading of stdin, once some of it was looked at. */
+  /** The one reading of a pipe, once some of it was looked at. */
   #begun: AsyncGenerator<Uint8Array, void, undefined> | undefined
   #reading: AsyncGenerator<Uint8Array, void, undefined> | undefined
 
@@ -72,7 +74,8 @@ export class ArchiveStream {
       length += value.length
     }
     const head = Buffer.concat(pieces)
-    if (this.#path === STDIN) {
+    // What a pipe gave once it does not give again.
+    if (this.fileBytes === undefined) {
       this.#begun = joined(head, reading)
       this.#reading = reading
     } else {
@@ -112,6 +115,7 @@ export class ArchiveStream {
   async #open(): Promise<Readable> {
     if (this.#path === STDIN) return process.stdin
     try {
+      if ((await stat(this.#path)).isFIFO()) return openPipe(this.#path)
       return (await open(this.#path, 'r')).createReadStream({ highWaterMark: READ_BYTES })
     } catch (error) {
       throw readError(this.#path, error)
@@ -131,6 +135,16 @@ export class ArchiveStream {
 }
 
 /**
+ * A named pipe, or what `<(command)` is, as a stream whose reads end when it is destroyed. A file's
+ * reads would wait for bytes in a thread, and the process for that thread.
+ */
+function openPipe(path: string): Readable {
+  // Neither waits for a writer; the first read does.
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  return new Socket({ fd, readable: true, writable: false })
+}
+
+/**
  * What compressed bytes hold: gzip, zstd, xz or bzip2, told by the first of them; plain ones as they are.
  *
  * @throws ContainerError `BAD_SOURCE`, `MISSING_TOOL`, and what `pieces` throws
@@ -141,7 +155,7 @@ export async function* decompressed(
   const head = await readHead(pieces)
   const magic = head.toString('hex', 0, MAGIC_BYTES)
   const all = joined(head, pieces)
-  const decompress = COMPRESSIONS.find(([start]) => magic.startsWith(start))?.[1]
+  const decompress = COMPRESSIONS.find(([start]) => start.test(magic))?.[1]
   yield* decompress === undefined ? all : decompress(all)
 }
 
@@ -158,10 +172,17 @@ async function readHead(pieces: AsyncIterator<Buffer>): Promise<Buffer> {
 
 async function* joined<T extends Uint8Array>(
   head: T,
-  rest: AsyncIterable<T>
+  rest: AsyncGenerator<T, void, undefined>
 ): AsyncGenerator<T, void, undefined> {
-  if (head.length > 0) yield head
-  yield* rest
+  let isHeadTaken = head.length === 0
+  try {
+    if (!isHeadTaken) yield head
+    isHeadTaken = true
+    yield* rest
+  } finally {
+    // Whoever stops at the head has begun the rest all the same: it is suspended where the head ended.
+    if (!isHeadTaken) await rest.return()
+  }
 }
 
 async function* decompressGzip(

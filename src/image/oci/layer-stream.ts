@@ -21,24 +21,18 @@ export async function* layerArchive(
   const stored = createHash('sha256')
   const archive = createHash('sha256')
   let read = 0
-  let isRead: () => void = () => {}
-  const reading = new Promise<void>((resolve) => {
-    isRead = resolve
-  })
-  const pieces = async function* (): AsyncGenerator<Buffer, void, undefined> {
-    try {
-      for await (const piece of store.read(layer.name)) {
-        read += piece.length
-        if (layer.digest !== undefined) stored.update(piece)
-        yield piece
-      }
-    } finally {
-      isRead()
+  const readPieces = async function* (): AsyncGenerator<Buffer, void, undefined> {
+    for await (const piece of store.read(layer.name)) {
+      read += piece.length
+      if (layer.digest !== undefined) stored.update(piece)
+      yield piece
     }
   }
+  const pieces = readPieces()
   /** What a decompressor leaves is part of the blob all the same. */
   const checkBlob = async (): Promise<void> => {
-    await reading
+    // Wherever the decompressor stopped, what it was handed last is counted, and nothing is open.
+    await pieces.return()
     if (layer.digest === undefined) return
     for await (const piece of store.read(layer.name, read)) {
       throwIfCancelled(signal)
@@ -48,7 +42,7 @@ export async function* layerArchive(
     checkContent(layer, read, size, stored.digest('hex'))
   }
   try {
-    for await (const piece of decompressed(pieces())) {
+    for await (const piece of decompressed(pieces)) {
       throwIfCancelled(signal)
       archive.update(piece)
       yield piece
@@ -58,6 +52,8 @@ export async function* layerArchive(
     // A blob that is another one altogether says more than what its decompressor stumbled over.
     await checkBlob()
     throw error
+  } finally {
+    await pieces.return()
   }
   await checkBlob()
   if (layer.diffId !== `sha256:${archive.digest('hex')}`) {
