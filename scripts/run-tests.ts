@@ -6,7 +6,7 @@
  *   node build/scripts/run-tests.js [--build-image] [--jobs N] FILE…
  *
  * With `--build-image`, HyperOS is built meanwhile where os-image/dist is not of this checkout. Files
- * that start it run last; a build that fails is a failure, and they do not run.
+ * that start it run one by one, beside the others, from then on; a build that fails is a failure, and they do not run.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -40,15 +40,18 @@ const usersOfImage = files.filter((file) => IMAGE_USER.test(file + readFileSync(
 const others = files.filter((file) => !usersOfImage.includes(file))
 const image = values['build-image'] && usersOfImage.length > 0 ? buildImage() : undefined
 
-await runFiles(longestFirst(others), jobs)
-if ((await image) === false) {
-  failures.push('os-image')
-  totals.failed++
-  for (const file of usersOfImage) console.log(`not run, as there is no image: ${file}`)
-} else {
-  // An emulated machine takes all processors that there are.
-  await runFiles(longestFirst(usersOfImage), 1)
-}
+const queues: Queues = { others: longestFirst(others), usersOfImage: [], startsMachine: false }
+const imageTests = Promise.resolve(image).then((isThere) => {
+  if (isThere !== false) queues.usersOfImage.push(...longestFirst(usersOfImage))
+  else {
+    failures.push('os-image')
+    totals.failed++
+    for (const file of usersOfImage) console.log(`not run, as there is no image: ${file}`)
+  }
+})
+await Promise.all([imageTests, ...Array.from({ length: jobs }, () => runQueues(queues))])
+// Where the image was made when all else had run.
+await runQueues(queues)
 
 const slowest = durations.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST)
 console.log(`slowest of ${durations.length} files, ${jobs} at once:`)
@@ -58,13 +61,29 @@ if (failures.length > 0) console.log(`failed files: ${failures.join(', ')}`)
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`)
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0
 
-/** Runs `atOnce` files at once, in this order. */
-async function runFiles(queue: readonly string[], atOnce: number): Promise<void> {
-  const waiting = [...queue]
-  const run = async (): Promise<void> => {
-    for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) await runFile(file)
+/** What is still to run. */
+interface Queues {
+  readonly others: string[]
+  /** Empty until there is an image. */
+  readonly usersOfImage: string[]
+  /** An emulated machine takes all processors that there are: one of these runs at a time. */
+  startsMachine: boolean
+}
+
+/** Runs one file after the other, until there is none that may begin. */
+async function runQueues(queues: Queues): Promise<void> {
+  for (;;) {
+    const machine = queues.startsMachine ? undefined : queues.usersOfImage.shift()
+    if (machine !== undefined) {
+      queues.startsMachine = true
+      await runFile(machine)
+      queues.startsMachine = false
+      continue
+    }
+    const other = queues.others.shift()
+    if (other === undefined) return
+    await runFile(other)
   }
-  await Promise.all(Array.from({ length: atOnce }, run))
 }
 
 /** A long file that began last would have the machine to itself. The length of its text tells somewhat. */
