@@ -22,9 +22,9 @@ export interface CommandStreams {
   /** Its descriptors 0 to 2. */
   readonly descriptors: readonly number[]
   /** To be called once its process has been started. */
-  started(): void
+  readonly started: () => void
   /** Passes on what the command has written until it ended, and lets go. May be called again. */
-  finish(): Promise<void>
+  readonly finish: () => Promise<void>
 }
 
 const O_CLOEXEC = 0o2_000_000

@@ -8,9 +8,9 @@ export interface ConsoleStdio {
   readonly console: NspawnOptions['console']
   readonly stdio: StdioOptions
   /** To be called once systemd-nspawn has been started. */
-  started(child: ChildProcess): void
+  readonly started: (child: ChildProcess) => void
   /** Passes on what the container has written until it ended, and lets go. May be called again. */
-  finish(): Promise<void>
+  readonly finish: () => Promise<void>
 }
 
 /**

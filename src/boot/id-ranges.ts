@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { mountPointOf, readMountTable } from '../fuse/mount-table.ts'
@@ -63,7 +63,7 @@ export interface ClaimOptions {
  * The ids of one container, of which no other container of this machine has any, nor a user, nor
  * what /etc/subuid and /etc/subgid give away. It is on disk when this returns. The owner's directory must exist: a range whose owner is gone is free.
  *
- * @throws ContainerError `BUSY` when there is none left, `IO`, `DISK_FULL`
+ * @throws ContainerError `BUSY` when there is none left, or what is known is another container's; `IO`, `DISK_FULL`
  */
 export async function claimIdRange(
   { home, name }: RangeOwner,
@@ -84,6 +84,10 @@ export async function claimIdRange(
   const isOwners = (entry: RangeEntry): boolean => entry.home === home && entry.name === name
   const listed = registry.ranges.find((entry) => isOwners(entry) && entry.base === known?.base)
   if (known && listed && (listed.outside === true || !outside)) return known
+  const holder = registry.ranges.find(
+    (entry) => entry.base === known?.base && !isOwners(entry) && isOther(entry, { home, name })
+  )
+  if (holder) throw sameIds(name, holder)
   const mountPoints = (await readMountTable()).map(({ mountPoint }) => mountPoint)
   const others = registry.ranges.filter(
     (entry) =>
@@ -127,6 +131,27 @@ async function findFree(
   throw new ContainerError('BUSY', `all ${count} ranges of ids for containers are in use`, {
     hint: 'remove containers that are no longer needed: dat-container ps --all, dat-container rm NAME'
   })
+}
+
+/** Whether there is a container that is not this one, as in a home of which this one's is a copy. */
+function isOther(entry: RangeEntry, owner: RangeOwner): boolean {
+  const [theirs, ours] = [entry, owner].map(({ home, name }) =>
+    statSync(join(home, 'containers', name), { throwIfNoEntry: false })
+  )
+  // One directory may be seen at two places.
+  return theirs !== undefined && (theirs.dev !== ours?.dev || theirs.ino !== ours.ino)
+}
+
+function sameIds(name: string, holder: RangeOwner): ContainerError {
+  return new ContainerError(
+    'BUSY',
+    `container ${name} has the user ids of container ${holder.name} of ${holder.home}`,
+    {
+      hint:
+        'this home is a copy of that one, and a container in reach of the other’s files would be its root: ' +
+        `remove one of the two (dat-container rm ${name}), or boot the image anew with another name`
+    }
+  )
 }
 
 /** What cannot be looked at is in use. */

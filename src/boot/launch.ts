@@ -92,7 +92,10 @@ export async function launchContainer(
   const nspawn = await startNspawn(command, io.stdio, nspawnEnvironment, notify.path)
   io.started(nspawn.child)
   cleanup.defer(() => io.finish())
-  const exited = nspawn.exited.finally(() => io.finish())
+  const exited = nspawn.exited.then(async (code) => {
+    await io.finish()
+    return code
+  })
   const container = new ContainerProcess({
     nspawn: { ...nspawn, exited },
     notify,

@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'brittle'
@@ -99,4 +108,18 @@ void test('a damaged registry is not an empty one', async (t) => {
   rmSync(registry)
   const ofHome = async (): Promise<number[]> => [base]
   t.not(await claim('one', 'b', { ofHome }), base, 'a home’s own records count, too')
+})
+
+void test('a copy of a home has no ids, one that was moved or is seen at two places keeps them', async (t) => {
+  const { claim, registry } = place(t)
+  const known = { base: await claim('one', 'a'), count: RANGE_IDS }
+  await t.exception(claim('copy', 'a', { known }), /has the user ids of container a of .*one/)
+  await t.exception(claim('copy', 'other', { known }), /user ids of container a/, 'nor by its name')
+  t.is(await claim('one', 'a', { known }), known.base, 'the first keeps its own')
+  const homes = join(registry, '../..')
+  symlinkSync('one', join(homes, 'seen'))
+  t.is(await claim('seen', 'a', { known }), known.base)
+  rmSync(join(homes, 'seen'))
+  renameSync(join(homes, 'one'), join(homes, 'moved'))
+  t.is(await claim('moved', 'a', { known }), known.base)
 })
