@@ -1,5 +1,15 @@
 import { constants } from 'node:fs'
-import { access, mkdir, mkdtemp, rm, statfs, writeFile } from 'node:fs/promises'
+import {
+  access,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  realpath,
+  rm,
+  statfs,
+  writeFile
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import prettyBytes from 'pretty-bytes'
@@ -9,8 +19,13 @@ import { readKernelFacts } from '../fuse/kernel-facts.ts'
 import { mount } from '../fuse/mount-syscall.ts'
 import { systemErrorCode } from '../image/errors.ts'
 import { fail, partly, pass, reasonOf, type Check } from './doctor-check.ts'
+import { removeUnmounted, unmountAllUnder } from './mount-cleanup.ts'
 import { installCommand } from './package-manager.ts'
+import { identify } from './process-table.ts'
 
+const TRIAL = 'dat-container-doctor-'
+/** With the process that tries. */
+const TRIAL_NAME = new RegExp(`^${TRIAL}(\\d+)-`)
 /** Below this a home has room for hardly one image. */
 const LITTLE_SPACE_BYTES = 2 * 1024 ** 3
 
@@ -73,11 +88,30 @@ export async function checkKernelFilesystems(): Promise<Check> {
   return pass('erofs', `${kernel} mounts EROFS ${how}`)
 }
 
+/** Takes down what doctors that were killed have mounted, and would stay mounted for ever. */
+async function clearKilledTrials(): Promise<void> {
+  const temporary = await realpath(tmpdir())
+  for (const name of await readdir(temporary)) {
+    const [, pid] = TRIAL_NAME.exec(name) ?? []
+    if (pid === undefined || identify(Number(pid)) !== undefined) continue
+    const directory = join(temporary, name)
+    try {
+      const status = await lstat(directory)
+      if (!status.isDirectory() || status.uid !== process.getuid?.()) continue
+      await unmountAllUnder(directory)
+      await removeUnmounted(directory)
+    } catch {
+      // Another doctor was quicker.
+    }
+  }
+}
+
 /** Mounts one in a private directory, with the options that containers use. */
 export async function checkOverlay(): Promise<Check> {
   if (process.getuid?.() !== 0)
     return partly('overlay', 'cannot be tried without root', 'run with sudo')
-  const directory = await mkdtemp(join(tmpdir(), 'dat-container-doctor-'))
+  await clearKilledTrials()
+  const directory = await mkdtemp(join(tmpdir(), `${TRIAL}${process.pid}-`))
   try {
     await mount({ source: 'tmpfs', target: directory, type: 'tmpfs', flags: 0, data: 'mode=700' })
     const [lower, upper, work, merged] = ['lower', 'upper', 'work', 'merged'].map((name) =>

@@ -1,8 +1,9 @@
-import type { ImageNews, ImageStats, OpenImageOptions } from '../daemon/image-session.ts'
+import type { ImageNews, OpenImageOptions } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
 import type { StartCommand } from '../image/manifest.ts'
 import type { ErrorRecord } from '../image/error-record.ts'
+import type { FiguresOrNull } from './mount-figures.ts'
 import type { Interval } from './intervals.ts'
 import type { MountTrace } from './mount-trace.ts'
 import type { Waiting } from './stall-watch.ts'
@@ -42,7 +43,7 @@ export interface MountFacts {
 }
 
 /** Figures of a mounted image. */
-export interface MountStats extends ImageStats {
+export interface MountStats extends FiguresOrNull {
   /** Reads of content that the kernel passed to the mounter: none for what is in its page cache. */
   readonly kernelReads: number
   /** What reads have been waiting for, for more than a second; null where none does. */

@@ -34,6 +34,7 @@ import type {
 import { lockOrFindOther } from './mounter-lock.ts'
 import { MounterStateFile } from './mounter-state.ts'
 import type { Interval } from './intervals.ts'
+import { mountFigures } from './mount-figures.ts'
 import { traceMount, type MountMarks, type MountTrace } from './mount-trace.ts'
 import { removeUnmounted } from './mount-cleanup.ts'
 import { openMounterLog } from './mounter-log.ts'
@@ -194,7 +195,7 @@ class Mounter {
         {
           mount: async () => (await mounting).facts,
           stats: async () => ({
-            ...(await (await this.#opening.open()).stats()),
+            ...(await mountFigures(await this.#opening.open())),
             kernelReads: this.#recorder.touches,
             waiting: this.#stalls?.current ?? null
           }),

@@ -87,7 +87,11 @@ export interface ImageSession extends AsyncDisposable {
   readonly isDaemonGone?: boolean
   /** Whether all these chunks are on this machine. */
   holdsAll?(chunks: readonly number[]): Promise<boolean>
-  stats(): Promise<ImageStats>
+  /**
+   * @param patienceMs how long the daemon may be gone. @default for ever
+   * @throws ContainerError `DAEMON_UNREACHABLE`
+   */
+  stats(patienceMs?: number): Promise<ImageStats>
   /** Fetches everything that is missing; resolves when the image is whole. */
   fetchAll(signal?: AbortSignal): Promise<void>
 }

@@ -147,9 +147,14 @@ export class RemoteImageSession implements InspectedImage {
     return this.#connection.request(METHODS.freedVersions, {})
   }
 
-  async heldChunks(): Promise<Uint8Array> {
+  async heldChunks(patienceMs?: number): Promise<Uint8Array> {
     const known = this.manifest.versions.at(-1)?.blocks ?? 0
-    const bits = await this.#connection.request(METHODS.holding, { blocks: known })
+    const bits = await this.#connection.request(
+      METHODS.holding,
+      { blocks: known },
+      undefined,
+      patienceMs
+    )
     return Uint8Array.from(this.tree.chunks.block, (block) =>
       ((bits[block >> 3] ?? 0) & (1 << (block & 7))) === 0 ? 0 : 1
     )
@@ -160,12 +165,12 @@ export class RemoteImageSession implements InspectedImage {
     return chunks.every((chunk) => held[chunk] === 1)
   }
 
-  async stats(): Promise<ImageStats> {
+  async stats(patienceMs?: number): Promise<ImageStats> {
     const { index, storedBytes } = this.manifest
     const indexBytes = index.storedBytes + (index.base?.storedBytes ?? 0)
     const [counters, held] = await Promise.all([
-      this.#connection.request(METHODS.stats, {}),
-      this.heldChunks()
+      this.#connection.request(METHODS.stats, {}, undefined, patienceMs),
+      this.heldChunks(patienceMs)
     ])
     const { chunks } = this.tree
     let localBytes = 0

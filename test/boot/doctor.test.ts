@@ -1,3 +1,7 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'brittle'
 import { examine } from '../../src/boot/doctor.ts'
 import { exitingBootSector } from '../../src/boot/kvm-probe.ts'
@@ -14,6 +18,26 @@ void test('doctor says what there is, how to mend what is not, and leaves nothin
     t.is(checks.find(({ name }) => name === needed)?.ok, 'yes', needed)
   }
   t.alike(await leftAfter(before, 'dat-container-doctor'), [])
+})
+
+void test('what a doctor that was killed has mounted, the next takes down', async (t) => {
+  const ended = spawnSync('true').pid
+  const directory = (pid: number): string =>
+    mkdtempSync(join(tmpdir(), `dat-container-doctor-${pid}-`))
+  const [killed, living] = [directory(ended), directory(process.pid)]
+  for (const each of [killed, living]) {
+    spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', each])
+    mkdirSync(join(each, 'merged'))
+    spawnSync('mount', ['-t', 'tmpfs', 'tmpfs', join(each, 'merged')])
+  }
+  try {
+    await examine({ home: '/nowhere/yet' })
+    t.absent(existsSync(killed), 'it is gone')
+    t.ok(existsSync(join(living, 'merged')), 'that of one that still runs is left alone')
+  } finally {
+    spawnSync('umount', ['--recursive', living])
+    rmSync(living, { recursive: true })
+  }
 })
 
 void test('install commands name the package of each distribution', (t) => {

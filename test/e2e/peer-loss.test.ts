@@ -128,6 +128,31 @@ test('who waits for peers is seen, in the list, in figures and in the log', LONG
   t.pass('and it is seen that nobody waits any more')
 })
 
+test('figures of a container come while its daemon is gone, or hangs', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const machine = await sandbox.machine('machine')
+  const { link } = await machine.json<Shared>(
+    'share',
+    tinyRootfs(join(sandbox.directory, 'source'))
+  )
+  await machine.ok('boot', link, '-n', 'one', '-d', '--', 'sleep', '1000')
+  const whole = await machine.json<Stats>('stats', 'one')
+  t.ok(whole.localBytes > 0 && whole.imageBytes > 0)
+  const { pid } = await machine.json<{ pid: number }>('daemon', 'status')
+  process.kill(pid, 'SIGSTOP')
+  try {
+    const hung = await machine.json<Stats>('stats', 'one')
+    t.alike([hung.localBytes, hung.imageBytes], [null, whole.imageBytes], 'it hangs')
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  await machine.ok('daemon', 'stop')
+  t.is((await machine.json<Stats>('stats', 'one')).localBytes, null, 'it is gone')
+  t.ok((await machine.ok('stats', 'one')).includes('dat-container daemon start'))
+  await machine.ok('daemon', 'start')
+  t.is((await machine.json<Stats>('stats', 'one')).localBytes, whole.localBytes, 'it is back')
+})
+
 /** Time-outs of the same length, one after the other, of somebody who looks for what nobody has. */
 async function timeouts(machine: Machine, count: number, onEnd: () => void): Promise<void> {
   for (let n = 0; n < count; n++) {

@@ -31,19 +31,29 @@ async function stats(
   const { default: prettyBytes } = await import('pretty-bytes')
   const { containerStats } = await import('../../boot/container-stats.ts')
   const found = await containerStats({ home, name, explain })
-  const share = found.imageBytes === 0 ? 100 : (100 * found.localBytes) / found.imageBytes
+  const bytes = (figure: number | null): string => (figure === null ? '-' : prettyBytes(figure))
+  const share =
+    found.localBytes === null || !found.imageBytes
+      ? 100
+      : (100 * found.localBytes) / found.imageBytes
+  const fetched =
+    found.localBytes === null
+      ? [['fetched', 'the daemon knows, which is gone: dat-container daemon start']]
+      : [
+          ['here', `${bytes(found.localBytes)} (${share.toFixed(0)} %)`],
+          ['fetched', `${bytes(found.fetchedBytes)} since it was opened`],
+          ['on demand', `${bytes(found.demandBytes)} in ${found.demandReads} reads that waited`],
+          ['ahead', `${bytes(found.prefetchBytes)}${ORDERS[found.startOrder ?? 'none']}`],
+          ['stalled', `${((found.stallMs ?? 0) / 1_000).toFixed(2)} s, summed over reads`]
+        ]
   output.result(found, () => [
     ...table([
       ['processes', `${found.pids}, ${prettyBytes(found.rssBytes)} resident`],
       ['CPU', `${(found.cpuMs / 1_000).toFixed(1)} s in ${(found.uptimeMs / 1_000).toFixed(1)} s`],
-      ['image', prettyBytes(found.imageBytes)],
-      ['here', `${prettyBytes(found.localBytes)} (${share.toFixed(0)} %)`],
-      ['fetched', `${prettyBytes(found.fetchedBytes)} since it was opened`],
-      ['on demand', `${prettyBytes(found.demandBytes)} in ${found.demandReads} reads that waited`],
-      ['ahead', `${prettyBytes(found.prefetchBytes)}${ORDERS[found.startOrder ?? 'none']}`],
-      ['stalled', `${(found.stallMs / 1_000).toFixed(2)} s, summed over reads`],
+      ['image', bytes(found.imageBytes)],
+      ...fetched,
       ['read', `${found.kernelReads} times by the kernel, whose cache has it from then on`],
-      ['peers', [String(found.peers), ...waitingOf(found.waiting)].join(', ')]
+      ['peers', [String(found.peers ?? '-'), ...waitingOf(found.waiting)].join(', ')]
     ]),
     ...(found.start === undefined ? [] : ['', ...explained(found.start)])
   ])
