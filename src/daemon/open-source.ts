@@ -26,6 +26,8 @@ export interface OpenSourceOptions {
   readonly recognised?: Promise<unknown>
   /** `os/arch[/variant]` of a container image; images only, as are the next. */
   readonly platform?: string
+  /** What to read the source as. @default what it is */
+  readonly as?: 'tar'
   /** Credentials for a registry, as skopeo reads them. */
   readonly authfile?: string
   /** Allow HTTP, and certificates that nobody vouches for. */
@@ -45,6 +47,7 @@ export async function openSource(
   const { path, oneFileSystem, signal } = options
   const choice = options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }
   if (isReference(path)) {
+    refuseAs(options, 'it says what it is')
     refuseDirectoryOptions(options)
     return openReference(options, choice, cleanup)
   }
@@ -56,6 +59,7 @@ export async function openSource(
   // What is not there is a directory that is not there: scanning says so.
   const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
   if (path !== STDIN && (status === undefined || status.isDirectory())) {
+    if (status !== undefined) refuseAs(options, 'a directory is none')
     const blobs = new DirectoryBlobs(path)
     if ((await imageKind(blobs)) === 'oci') {
       refuseDirectoryOptions(options)
@@ -76,7 +80,8 @@ export async function openSource(
     return source
   }
   refuseDirectoryOptions(options)
-  const source = await openArchive(path, { ...choice, signal }, cleanup)
+  const expected = options.as === undefined ? {} : { expected: options.as }
+  const source = await openArchive(path, { ...choice, ...expected, signal }, cleanup)
   if (source.kind === 'tar') refusePlatform(options)
   return source
 }
@@ -117,6 +122,11 @@ function refuseDirectoryOptions({ exclude, oneFileSystem }: OpenSourceOptions): 
   throw new ContainerError('USAGE', '--exclude and --one-file-system are for directories', {
     hint: 'tar has options of the same names'
   })
+}
+
+function refuseAs({ as }: OpenSourceOptions, hint: string): void {
+  if (as === undefined) return
+  throw new ContainerError('USAGE', '--as is for archives', { hint })
 }
 
 function refusePlatform({ platform }: OpenSourceOptions): void {

@@ -8,14 +8,14 @@ import type { TarInode, TarReader } from './tar-reader.ts'
  * The content of the entry at hand, into batches as the content of `inode`. Batches that are full
  * meanwhile are yielded.
  *
- * @param onBytes told how many content bytes were read
+ * @param onBytes given the content that was read, as long as the call lasts
  */
 export async function* packTarContent(
   inode: number,
   { size, pieces }: NonNullable<TarInode['content']>,
   reader: TarReader,
   packer: BatchPacker,
-  onBytes: (count: number) => void = () => {}
+  onBytes: (bytes: Uint8Array) => void = () => {}
 ): AsyncGenerator<ContentBatch, void, undefined> {
   const placed = new PieceReader(pieces, (target) => reader.readContent(target))
   for (const { start, end } of chunkSpans(size, pieces)) {
@@ -27,7 +27,7 @@ export async function* packTarContent(
       await placed.fill(target, offset)
       packer.addData(inode, offset / CHUNK_BYTES, target.length)
       offset += target.length
-      onBytes(target.length)
+      onBytes(target)
     }
   }
   packer.endFile(inode, size)

@@ -9,6 +9,7 @@ import { packTarContent } from './tar-content.ts'
 import { badArchive } from './tar-error.ts'
 import { TarReader } from './tar-reader.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
+import type { TarEntry } from './tar-reader.ts'
 import type { PublishSource } from './publish.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 
@@ -25,8 +26,15 @@ export async function openTar(path: string): Promise<PublishSource> {
 }
 
 /** {@link openTar} of an archive that is open already. */
-export function tarSource(archive: ArchiveStream): PublishSource {
-  return new TarSource(archive)
+export function tarSource(archive: ArchiveStream, watch?: TarWatch): PublishSource {
+  return new TarSource(archive, watch)
+}
+
+/** Looks at an archive's entries while they are published; what it throws ends that. */
+export interface TarWatch {
+  /** Whether the content of an entry is wanted, which is held in memory then. */
+  wants(entry: TarEntry): boolean
+  take(content: Buffer): void
 }
 
 class TarSource implements PublishSource, ContentSource {
@@ -36,10 +44,12 @@ class TarSource implements PublishSource, ContentSource {
   readonly #archive: ArchiveStream
   readonly #tree = new ArchiveTree()
   readonly #free: ArrayBuffer[] = []
+  readonly #watch: TarWatch | undefined
   #bytes = 0
 
-  constructor(archive: ArchiveStream) {
+  constructor(archive: ArchiveStream, watch?: TarWatch) {
     this.#archive = archive
+    this.#watch = watch
   }
 
   get builder(): TreeBuilder {
@@ -60,6 +70,7 @@ class TarSource implements PublishSource, ContentSource {
     try {
       for await (const entry of reader.entries()) {
         throwIfCancelled(signal)
+        const wanted: Buffer[] | undefined = this.#watch?.wants(entry) ? [] : undefined
         if (entry.kind === 'hardlink') {
           this.#tree.link(entry.path, entry.target)
           continue
@@ -70,10 +81,12 @@ class TarSource implements PublishSource, ContentSource {
           ...(symlinkTarget === undefined ? {} : { symlinkTarget })
         })
         if (entry.content) {
-          yield* packTarContent(inode, entry.content, reader, packer, (count) => {
-            this.#bytes += count
+          yield* packTarContent(inode, entry.content, reader, packer, (bytes) => {
+            this.#bytes += bytes.length
+            wanted?.push(Buffer.from(bytes))
           })
         }
+        if (wanted) this.#watch?.take(Buffer.concat(wanted))
         if (packer.isFull) yield packer.take()
       }
       if (!packer.isEmpty) yield packer.take()

@@ -90,6 +90,8 @@ test('what is damaged or in the way is said, and leaves nothing', LONG, async (t
     ['no archive', 5, 'BAD_SOURCE', ['share', '/etc/passwd']],
     ['a source that is not', 3, 'NOT_FOUND', ['share', join(root, 'none.tar')]],
     ['an option for directories', 2, 'USAGE', ['share', archive, '--one-file-system']],
+    ['a directory as an archive', 2, 'USAGE', ['share', root, '--as', 'tar']],
+    ['an image as files, by name', 2, 'USAGE', ['share', `oci-archive:${archive}`, '--as', 'tar']],
     ['an image that is not', 3, 'NOT_FOUND', ['export', 'none', 'tar', join(root, 'b.tar')]],
     ['a device in the way', 2, 'USAGE', ['export', 'none', 'tar', '/dev/null']],
     ['a format that is not', 2, 'USAGE', ['export', 'none', 'cpio', join(root, 'b.tar')]]

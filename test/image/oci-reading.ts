@@ -3,9 +3,11 @@ import { DirectoryBlobs } from '../../src/image/oci/blob-store.ts'
 import { findImage } from '../../src/image/oci/find-image.ts'
 import { openLayers } from '../../src/image/oci/layered-source.ts'
 import { openArchive } from '../../src/image/oci/open-archive.ts'
+import { isContainerError } from '../../src/image/errors.ts'
 import { publishTree } from '../../src/image/publish.ts'
 import type { ChunkReader } from '../../src/image/chunk-reader.ts'
 import type { Manifest } from '../../src/image/manifest.ts'
+import type { OpenArchiveOptions } from '../../src/image/oci/open-archive.ts'
 import type { ChooseOptions } from '../../src/image/oci/oci-layout.ts'
 import type { PublishSource } from '../../src/image/publish.ts'
 import type { Tree } from '../../src/image/tree.ts'
@@ -35,6 +37,17 @@ export async function readLayout(path: string, options: ChooseOptions = {}): Pro
   return publish(await openLayers(await findImage(new DirectoryBlobs(path), options)))
 }
 
-export async function readArchive(path: string): Promise<Read> {
-  return withCleanup(async (cleanup) => publish(await openArchive(path, {}, cleanup)))
+export async function readArchive(path: string, options: OpenArchiveOptions = {}): Promise<Read> {
+  return withCleanup(async (cleanup) => publish(await openArchive(path, options, cleanup)))
+}
+
+/** The one line that a source is refused with, its code first and its hint last. */
+export async function refusalOf(reading: Promise<unknown>): Promise<string> {
+  const error = await reading.then(
+    () => undefined,
+    (thrown: unknown) => thrown
+  )
+  if (error === undefined) return 'not refused'
+  if (!isContainerError(error) || error.message.includes('\n')) throw error
+  return `${error.code} ${error.message} (${error.hint ?? ''})`
 }

@@ -1,5 +1,5 @@
 import { basename, resolve } from 'node:path'
-import type { Command } from 'commander'
+import { Option, type Command } from 'commander'
 import { ContainerError } from '../../image/errors.ts'
 import type { PublishSourceOptions } from '../../daemon/publish-source.ts'
 import { collect, durationMs } from '../arguments.ts'
@@ -16,6 +16,7 @@ interface ShareFlags {
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
   readonly checksum?: boolean
+  readonly as?: 'tar'
   readonly platform?: string
   readonly authfile?: string
   readonly insecureRegistry?: boolean
@@ -43,6 +44,12 @@ export function addShare(program: Command): void {
     )
     .option('--one-file-system', 'of a directory: stay on its own file system')
     .option('--checksum', 'of a directory: with --update, read files that seem unchanged too')
+    .addOption(
+      new Option(
+        '--as <kind>',
+        'of an archive that looks like a container image: publish the files it holds'
+      ).choices(['tar'])
+    )
     .option('--platform <os/arch>', 'of a container image: which of its platforms')
     .option('--authfile <file>', 'of a registry: credentials, as of skopeo login')
     .option('--insecure-registry', 'of a registry: allow HTTP and unknown certificates')
@@ -68,6 +75,7 @@ Examples:
   dat-container share ./rootfs --profile
   dat-container share ./rootfs --profile --profile-for 3s -- python3 app.py
   dat-container share debian.tar.xz
+  dat-container share backup.tar --as tar
   podman export web | dat-container share - --name web
   dat-container share docker://debian:12
   dat-container share docker://registry.lan:5000/app --platform linux/arm64 --authfile auth.json
@@ -113,6 +121,7 @@ async function share(
       ...(flags.update === undefined ? {} : { update: flags.update }),
       ...(flags.message === undefined ? {} : { message: flags.message }),
       ...(flags.exclude === undefined ? {} : { exclude: flags.exclude }),
+      ...(flags.as === undefined ? {} : { as: flags.as }),
       ...(flags.platform === undefined ? {} : { platform: flags.platform }),
       ...(flags.authfile === undefined ? {} : { authfile: resolve(flags.authfile) }),
       ...(flags.insecureRegistry === undefined ? {} : { insecureRegistry: flags.insecureRegistry }),

@@ -3,43 +3,46 @@ import { ByteStream } from '../byte-stream.ts'
 import { throwIfCancelled } from '../cancel.ts'
 import { isContainerError } from '../errors.ts'
 import { TarReader } from '../tar-reader.ts'
-import type { TarEntry } from '../tar-reader.ts'
+import { belowTop, memberKind, memberName, tellsOfImage } from './archive-names.ts'
 import { noBlob, READ_BYTES } from './blob-store.ts'
 import type { BlobStore } from './blob-store.ts'
 
 /** More files than any image has; an archive with more is none. */
 const MAX_MEMBERS = 65_536
 const MAX_LINKS = 8
-/**
- * What archives of images hold: an OCI layout, or what `docker save` and its kin write. Anything else
- * is an archive of files.
- */
-const MEMBER =
-  /^(?:blobs|blobs\/sha\d{3}|blobs\/sha\d{3}\/[0-9a-f]{64,128}|oci-layout|repositories|[\w.:-]+\.json|(?:sha256:)?[0-9a-f]{64}|[\w.:-]+\.tar(?:\.gz)?|[0-9a-f]{64}\/(?:layer\.tar|json|VERSION))?$/
-const MAX_MEMBER_BYTES = 512
+/** As many members that no image has are looked at, while none tells of an image; root filesystems have more. */
+const MAX_OTHERS = 1024
 
 interface Member {
   readonly offset: number
   readonly size: number
 }
 
-/** The files of an image in a tar archive that can be read at any place. */
+/** The files of a tar archive that can be read at any place. */
 export class ArchiveBlobs implements BlobStore {
+  /** Whether every member is one that an image may have. */
+  readonly isPure: boolean
   readonly #file: FileHandle
   readonly #members: ReadonlyMap<string, Member>
 
-  private constructor(file: FileHandle, members: ReadonlyMap<string, Member>) {
+  private constructor(file: FileHandle, members: ReadonlyMap<string, Member>, isPure: boolean) {
     this.#file = file
     this.#members = members
+    this.isPure = isPure
   }
 
   /**
    * Lists an archive's members without reading them.
    *
    * @param file plain, not compressed; stays the caller's to close
-   * @returns undefined for an archive of anything but an image, and for no archive
+   * @param options.isImage it must be one, whatever else it holds
+   * @returns undefined for an archive that begins like one of files, and for no archive
+   * @throws ContainerError `BAD_SOURCE` for an image that is damaged, `CANCELLED`
    */
-  static async of(file: FileHandle, signal?: AbortSignal): Promise<ArchiveBlobs | undefined> {
+  static async of(
+    file: FileHandle,
+    { isImage = false, signal }: { isImage?: boolean; signal?: AbortSignal | undefined } = {}
+  ): Promise<ArchiveBlobs | undefined> {
     const { size } = await file.stat()
     let position = 0
     const pieces = pread(
@@ -55,26 +58,56 @@ export class ArchiveBlobs implements BlobStore {
     const members = new Map<string, Member>()
     const links = new Map<string, string>()
     const reader = new TarReader(stream)
+    let others = 0
+    let isTold = isImage
     try {
       for await (const entry of reader.entries()) {
         throwIfCancelled(signal)
-        const name = memberName(entry)
-        if (name === undefined || members.size + links.size > MAX_MEMBERS) return undefined
-        if (entry.kind === 'inode' && entry.content) {
-          if (entry.content.pieces.length > 1) return undefined
+        const name = memberName(entry.path)
+        if (name === undefined || memberKind(name) === 'other') others++
+        if (name === undefined) continue
+        isTold ||= tellsOfImage(name)
+        if (others > MAX_OTHERS && !isTold) return undefined
+        if (members.size + links.size > MAX_MEMBERS) return undefined
+        if (entry.kind === 'hardlink') {
+          links.set(name, memberName(entry.target) ?? '')
+        } else if (entry.content && entry.content.pieces.length <= 1) {
           members.set(name, { offset: reader.contentOffset, size: entry.content.size })
-        } else if (entry.kind === 'inode' && entry.symlinkTarget) {
+        } else if (entry.symlinkTarget) {
           links.set(name, linkTarget(name, entry.symlinkTarget.toString()))
         }
       }
     } catch (error) {
-      if (members.size > 0 || !isContainerError(error, 'BAD_SOURCE')) throw error
+      const isNoImage = members.size === 0 || (others > 0 && !isTold)
+      if (!isNoImage || !isContainerError(error, 'BAD_SOURCE')) throw error
       return undefined
     } finally {
       await pieces.return()
     }
     resolveLinks(members, links)
-    return new ArchiveBlobs(file, members)
+    return new ArchiveBlobs(file, members, others === 0)
+  }
+
+  /** Whether any of the files has a name that only images' have. */
+  get hasBlobs(): boolean {
+    return [...this.#members.keys()].some((name) => memberKind(name) === 'blob')
+  }
+
+  /** The directory at the top that all files are in. */
+  get top(): string | undefined {
+    const [first = ''] = this.#members.keys()
+    if (!first.includes('/')) return undefined
+    const top = first.slice(0, first.indexOf('/'))
+    const isCommon = [...this.#members.keys()].every((name) => name.startsWith(`${top}/`))
+    return isCommon ? top : undefined
+  }
+
+  /** The files of the directory at the top that all files are in. */
+  belowTop(): ArchiveBlobs {
+    const below = [...this.#members].map(
+      ([name, member]) => [belowTop(name) ?? '', member] as const
+    )
+    return new ArchiveBlobs(this.#file, new Map(below), this.isPure)
   }
 
   async size(name: string): Promise<number | undefined> {
@@ -103,28 +136,21 @@ export class ArchiveBlobs implements BlobStore {
  */
 export async function beginsAsImage(head: Buffer): Promise<boolean> {
   const reader = new TarReader(new ByteStream(one(head)))
+  let isFirst = true
   try {
     for await (const entry of reader.entries()) {
-      const name = memberName(entry)
-      if (name === undefined) return false
-      // Directories say little: a root filesystem may begin with its own.
-      if (entry.kind === 'inode' && entry.content) return true
+      const name = memberName(entry.path)
+      if (name === undefined || entry.kind !== 'inode' || !entry.content) continue
+      // A root filesystem may begin with its own directories, and with any file.
+      if (tellsOfImage(name)) return true
+      if (isFirst && memberKind(name) !== 'other') return true
+      isFirst = false
     }
     return false
   } catch (error) {
     if (isContainerError(error, 'BAD_SOURCE')) return false
     throw error
   }
-}
-
-/** Undefined for a name that no archive of an image has. */
-function memberName({ path }: TarEntry): string | undefined {
-  if (path.length > MAX_MEMBER_BYTES) return undefined
-  const name = path
-    .toString()
-    .replace(/^(?:\.?\/)+/, '')
-    .replace(/\/$/, '')
-  return MEMBER.test(name === '.' ? '' : name) ? name : undefined
 }
 
 /** Old archives name a layer that several images have by links, `../HEX.tar` as seen from below. */

@@ -1,6 +1,6 @@
 import { ContainerError } from '../errors.ts'
 import type { JsonFields } from '../json-fields.ts'
-import { readJson } from './blob.ts'
+import { MAX_JSON_BYTES, readJson } from './blob.ts'
 import type { BlobStore } from './blob-store.ts'
 import { withDiffIds } from './container-image.ts'
 import type { ContainerImage } from './container-image.ts'
@@ -47,6 +47,29 @@ export async function findDockerImage(
     .texts('Layers', { items: MAX_LAYERS, length: LINE })
     .map((name) => ({ name }))
   return { kind: 'docker-archive', store, config, layers: withDiffIds(layers, config) }
+}
+
+/** Whether `manifest.json` is what these archives have, not another file of that name. */
+export async function isDockerManifest(store: BlobStore): Promise<boolean> {
+  const name = 'manifest.json'
+  if (((await store.size(name)) ?? Infinity) > MAX_JSON_BYTES) return false
+  const pieces: Buffer[] = []
+  for await (const piece of store.read(name)) pieces.push(piece)
+  return isDockerManifestText(Buffer.concat(pieces))
+}
+
+/** {@link isDockerManifest} of its content. */
+export function isDockerManifestText(content: Buffer): boolean {
+  try {
+    const images: unknown = JSON.parse(content.toString())
+    if (!Array.isArray(images) || images.length === 0) return false
+    return images.every((image) => {
+      const { Config, Layers } = (image ?? {}) as { Config?: unknown; Layers?: unknown }
+      return typeof Config === 'string' && Array.isArray(Layers)
+    })
+  } catch {
+    return false
+  }
 }
 
 function choose(images: readonly JsonFields[], tag: string | undefined): JsonFields {

@@ -1,7 +1,8 @@
 import { isContainerError } from '../errors.ts'
+import type { ArchiveBlobs } from './archive-blobs.ts'
 import type { BlobStore } from './blob-store.ts'
 import type { ContainerImage } from './container-image.ts'
-import { findDockerImage } from './docker-archive.ts'
+import { findDockerImage, isDockerManifest } from './docker-archive.ts'
 import { badImage } from './image-error.ts'
 import { findOciImage } from './oci-layout.ts'
 import type { ChooseOptions } from './oci-layout.ts'
@@ -12,6 +13,47 @@ export async function imageKind(store: BlobStore): Promise<'oci' | 'docker-archi
   // What `docker save` writes today is both; the layout has the digests.
   if ((await has('oci-layout')) && (await has('index.json'))) return 'oci'
   return (await has('manifest.json')) ? 'docker-archive' : undefined
+}
+
+/** What to do with an archive that is taken for an image and is none. */
+export const AS_FILES = 'share it with --as tar where its files are what is meant'
+
+/**
+ * Whether an archive holds an image, and of which kind. Members that no image has change nothing.
+ *
+ * @throws ContainerError `BAD_SOURCE` for an image that cannot be read as it is: half of one, one that
+ *   is not at the top, one of Docker before 1.10
+ */
+export async function archiveKind(
+  blobs: ArchiveBlobs
+): Promise<'oci' | 'docker-archive' | undefined> {
+  const kind = await kindAtTop(blobs)
+  if (kind !== undefined) return kind
+  const { top } = blobs
+  if (top !== undefined && (await kindAtTop(blobs.belowTop())) !== undefined) {
+    throw badImage(
+      `it is in ${top}, not at the top of the archive`,
+      `make the archive with tar -C ${top} -cf FILE . or ${AS_FILES}`
+    )
+  }
+  return undefined
+}
+
+async function kindAtTop(blobs: ArchiveBlobs): Promise<'oci' | 'docker-archive' | undefined> {
+  const has = async (name: string): Promise<boolean> => (await blobs.size(name)) !== undefined
+  const [layout, index] = [await has('oci-layout'), await has('index.json')]
+  if (layout && index) return 'oci'
+  if ((await has('manifest.json')) && (blobs.isPure || (await isDockerManifest(blobs)))) {
+    return 'docker-archive'
+  }
+  if (!blobs.hasBlobs) return undefined
+  // Half of a layout: what reads it says what it lacks.
+  if (layout || index) return 'oci'
+  if (!(await has('repositories'))) return undefined
+  throw badImage(
+    'it is an archive of Docker before 1.10, which has no manifest.json',
+    `docker load it and docker save it again, or ${AS_FILES}`
+  )
 }
 
 /**
@@ -28,8 +70,7 @@ export async function findImage(
   const kind = expected ?? (await imageKind(store))
   if (kind === undefined) throw badImage('it is none', 'give an OCI layout or a docker-archive')
   try {
-    if (kind === 'docker-archive') return await findDockerImage(store, options)
-    return await findOciImage(store, 'oci', options)
+    return await findImageOfKind(store, kind, options)
   } catch (error) {
     // The messages name files of the image, and a call that asks for another kind finds none of them.
     if (expected === undefined || !isContainerError(error, 'BAD_SOURCE')) throw error
@@ -40,4 +81,14 @@ export async function findImage(
       error
     )
   }
+}
+
+/** {@link findImage} of files that are known to be of a kind. */
+export async function findImageOfKind(
+  store: BlobStore,
+  kind: 'oci' | 'docker-archive',
+  options: ChooseOptions
+): Promise<ContainerImage> {
+  if (kind === 'docker-archive') return findDockerImage(store, options)
+  return findOciImage(store, 'oci', options)
 }

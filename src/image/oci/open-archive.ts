@@ -7,15 +7,21 @@ import { temporaryDirectory } from '../temporary-directory.ts'
 import type { CleanupStack } from '../cleanup-stack.ts'
 import type { PublishSource } from '../publish.ts'
 import { ArchiveBlobs, beginsAsImage } from './archive-blobs.ts'
-import { findImage, imageKind } from './find-image.ts'
+import { archiveKind, findImage, findImageOfKind } from './find-image.ts'
 import { badImage } from './image-error.ts'
+import { ImageWatch } from './image-watch.ts'
 import { openLayers } from './layered-source.ts'
 import type { ChooseOptions } from './oci-layout.ts'
 
-export interface OpenArchiveOptions extends ChooseOptions {
-  /** What the archive must be. @default what it is, an archive of files included */
+interface OpenImageOptions extends ChooseOptions {
+  /** What the archive must be. @default what it is */
   readonly expected?: 'oci' | 'docker-archive'
   readonly signal?: AbortSignal
+}
+
+export interface OpenArchiveOptions extends Omit<OpenImageOptions, 'expected'> {
+  /** What the archive must be; `tar` is one of files, whatever it looks like. @default what it is */
+  readonly expected?: OpenImageOptions['expected'] | 'tar'
 }
 
 /** As much as the headers of an archive's first directories take. */
@@ -27,33 +33,52 @@ const PEEK_BYTES = 16 * 1024
  * written to a temporary file; its layers are not unpacked there.
  *
  * @param path of a file or pipe; `-` is stdin
- * @throws ContainerError `NOT_FOUND`, `IO`, `BAD_SOURCE`, `DISK_FULL`, `MISSING_TOOL`, `USAGE`
+ * @throws ContainerError `NOT_FOUND`, `IO`, `BAD_SOURCE`, `DISK_FULL`, `MISSING_TOOL`, `USAGE`. What
+ *   turns out to be an image only while it is published as files is refused then.
  */
 export async function openArchive(
   path: string,
   options: OpenArchiveOptions,
   cleanup: CleanupStack
 ): Promise<PublishSource> {
-  const inPlace = await openImage(path, options, cleanup)
-  if (inPlace !== undefined) return inPlace
+  const { expected, ...choice } = options
+  if (expected === 'tar') return tarSource(await openStream(path, cleanup))
+  return openAsItIs(path, expected === undefined ? choice : { ...choice, expected }, cleanup)
+}
+
+async function openStream(path: string, cleanup: CleanupStack): Promise<ArchiveStream> {
   const archive = await ArchiveStream.of(path)
   cleanup.defer(() => archive.close())
-  if (!(await beginsAsImage(await archive.peek(PEEK_BYTES, options.signal)))) {
-    return options.expected === undefined ? tarSource(archive) : noImage()
-  }
+  return archive
+}
+
+async function openAsItIs(
+  path: string,
+  options: OpenImageOptions,
+  cleanup: CleanupStack
+): Promise<PublishSource> {
+  const { expected, signal } = options
+  const inPlace = await openImage(path, options, cleanup)
+  if (inPlace !== undefined) return inPlace
+  const archive = await openStream(path, cleanup)
+  const isImage = await beginsAsImage(await archive.peek(PEEK_BYTES, signal))
+  if (!isImage && expected === undefined) return tarSource(archive, new ImageWatch())
   const copy = join(await temporaryDirectory(cleanup), 'archive')
   await using file = await AtomicFile.create(copy)
-  for await (const piece of archive.bytes(options.signal)) await file.write(piece)
+  for await (const piece of archive.bytes(signal)) await file.write(piece)
   await file.commit()
   const image = await openImage(copy, options, cleanup)
   if (image !== undefined) return image
-  return options.expected === undefined ? tarSource(await ArchiveStream.of(copy)) : noImage()
+  if (expected !== undefined) {
+    throw badImage('the archive holds none', 'give an archive that skopeo or docker save wrote')
+  }
+  return tarSource(await ArchiveStream.of(copy))
 }
 
 /** Undefined for what is no archive of an image, or cannot be read at any place. */
 async function openImage(
   path: string,
-  options: OpenArchiveOptions,
+  { expected, signal, ...choice }: OpenImageOptions,
   cleanup: CleanupStack
 ): Promise<PublishSource | undefined> {
   const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
@@ -61,11 +86,10 @@ async function openImage(
   const file = await open(path, 'r').catch(() => undefined)
   if (file === undefined) return undefined
   cleanup.defer(() => file.close())
-  const blobs = await ArchiveBlobs.of(file, options.signal)
-  if (blobs === undefined || (await imageKind(blobs)) === undefined) return undefined
-  return openLayers(await findImage(blobs, options, options.expected), options.signal)
-}
-
-function noImage(): never {
-  throw badImage('the archive holds none', 'give an archive that skopeo or docker save wrote')
+  const blobs = await ArchiveBlobs.of(file, { isImage: expected !== undefined, signal })
+  if (blobs === undefined) return undefined
+  if (expected !== undefined) return openLayers(await findImage(blobs, choice, expected), signal)
+  const kind = await archiveKind(blobs)
+  if (kind === undefined) return undefined
+  return openLayers(await findImageOfKind(blobs, kind, choice), signal)
 }

@@ -1,0 +1,39 @@
+import type { TarEntry } from '../tar-reader.ts'
+import type { TarWatch } from '../tar-source.ts'
+import { memberKind, memberName } from './archive-names.ts'
+import { MAX_JSON_BYTES } from './blob.ts'
+import { isDockerManifestText } from './docker-archive.ts'
+import { AS_FILES } from './find-image.ts'
+import { badImage } from './image-error.ts'
+
+const MARKERS = new Set(['oci-layout', 'index.json', 'repositories'])
+
+/**
+ * Watches the entries of an archive that is published as files while it streams by, and refuses what
+ * turns out to be an image: it would be published as something else than what is meant.
+ */
+export class ImageWatch implements TarWatch {
+  #hasBlob = false
+  #hasMarker = false
+
+  wants({ path, ...entry }: TarEntry): boolean {
+    if (entry.kind !== 'inode' || entry.content === undefined) return false
+    const name = memberName(path)
+    if (name === undefined) return false
+    this.#hasBlob ||= memberKind(name) === 'blob'
+    this.#hasMarker ||= MARKERS.has(name)
+    if (this.#hasBlob && this.#hasMarker) throw isImage()
+    return name === 'manifest.json' && entry.content.size <= MAX_JSON_BYTES
+  }
+
+  take(content: Buffer): void {
+    if (isDockerManifestText(content)) throw isImage()
+  }
+}
+
+function isImage(): Error {
+  return badImage(
+    'the archive holds a container image among other files, which a pipe or a compressed file does not show in time',
+    `write it to a file that is not compressed and share that, or ${AS_FILES}`
+  )
+}
