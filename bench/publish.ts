@@ -45,7 +45,7 @@ await withCleanup(async (cleanup) => {
   for (let run = 1; run <= Number(runs); run++) {
     const tarMs = timed(() => execFileSync('sh', ['-c', TAR, 'sh', source]))
     const discarding = await publishToNowhere(source)
-    // Of its own: other publishers would share these processors, and answer in its DHT.
+    // A sandbox of its own: other publishers would share these processors, and answer in its DHT.
     await using alone = await Sandbox.open()
     const machine = await alone.machine('publisher')
     const published = await publish(machine, source)

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, copyFileSync } 
 import { join, resolve } from 'node:path'
 import { execa } from 'execa'
 
-/** Of the release that HyperOS is made of. */
+/** The Debian release that HyperOS is made of. */
 const RELEASE = 'trixie'
 const PACKAGES = ['linux-image-cloud-amd64', 'initramfs-tools', 'busybox', 'zstd']
 

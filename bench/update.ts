@@ -25,7 +25,7 @@ const MOST_BYTES = 1.15
 const MOST_TIME = 1 / 5
 const MOST_UNCHANGED_BYTES = 8 * 1024
 const ONE_IN = 100
-/** Of each first publish, by the same daemon: the first one finds its code cold. */
+/** Updates after each first publish, by the same daemon: the first update finds its code cold. */
 const UPDATES = 3
 /** Files as young as this are read again: their clock may hide a change. */
 const RACY_MS = 2_500
@@ -47,7 +47,7 @@ await withCleanup(async (cleanup) => {
   const files = regularFiles(source)
   let round = 0
   for (let run = 1; run <= Number(runs); run++) {
-    // Of its own: other publishers would share these processors, and answer in its DHT.
+    // A sandbox of its own: other publishers would share these processors, and answer in its DHT.
     await using alone = await Sandbox.open()
     const machine = await alone.machine('publisher')
     await machine.ok('daemon', 'start')
@@ -114,7 +114,7 @@ async function publish(machine: Machine, source: string, update?: string): Promi
   return { ms, shared, grown: (await driveBytes(machine)) - before }
 }
 
-/** Of both logs, once all is in them. */
+/** Size of both logs, once all is in them. */
 async function driveBytes(machine: Machine): Promise<number> {
   const { storedBytes, entryBytes } = await filesListed(machine)
   return storedBytes + entryBytes

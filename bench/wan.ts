@@ -169,7 +169,7 @@ async function take(
   }
 }
 
-/** Of what failed, the rest goes on. */
+/** Notes a failure; the rest goes on. */
 function note(workload: string, what: string, error: unknown): undefined {
   const failure = { workload, what, error: String(error) }
   failures.push(failure)

@@ -10,7 +10,7 @@ export interface CommandOptions {
   readonly isLoud?: boolean
 }
 
-/** Of GNU's tools for another architecture than this machine's. */
+/** Name of a GNU tool for another architecture than this machine's. */
 const CROSS_TOOL = /^(aarch64|x86_64)-linux-gnu-(.*)$/
 /** Debian has the compiler in a package of its own for each language, all other tools in one. */
 const COMPILERS = new Set(['gcc', 'g++'])

@@ -1,6 +1,6 @@
 import { run } from './command.ts'
 
-/** Of the dictionary: the kernel's decoder allocates it, once, before anything else needs memory. */
+/** Size of the dictionary: the kernel's decoder allocates it, once, before anything else needs memory. */
 const DICTIONARY = '128MiB'
 
 /**

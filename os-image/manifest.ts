@@ -11,7 +11,7 @@ export interface ManifestFile {
 
 export interface ManifestFields {
   readonly arch: Arch
-  /** Of the tool in it. */
+  /** Version of the tool in it. */
   readonly version: string
   /** Seconds since 1970 that the files bear. */
   readonly epoch: number
@@ -22,7 +22,7 @@ export interface ManifestFields {
   readonly nodePackages: readonly NodePackage[]
 }
 
-/** Of the manifest's own shape. */
+/** Version of the manifest's own shape. */
 const FORMAT = 1
 
 /**

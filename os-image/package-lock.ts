@@ -5,7 +5,7 @@ export interface LockedPackage {
   readonly arch: Arch
   readonly name: string
   readonly version: string
-  /** Of the .deb file, hexadecimal. */
+  /** SHA-256 of the .deb file, hexadecimal. */
   readonly sha256: string
 }
 

@@ -4,7 +4,7 @@ import type { Arch } from './package-lock.ts'
 /** What differs between the architectures that an image can be built for. */
 export interface Target {
   readonly arch: Arch
-  /** Of GNU's tools, and of Debian's folders of libraries. */
+  /** Prefix of GNU's tools and name of Debian's library folders. */
   readonly triplet: string
   /** Node's name of the architecture, as npm packages use it. */
   readonly nodeArch: 'x64' | 'arm64'
@@ -17,7 +17,7 @@ export interface Target {
   readonly kernelEfi: string
   /** xz's filter for its machine code. */
   readonly xzFilter: string
-  /** Of systemd's stub: `linuxx64.efi.stub`. */
+  /** Name in systemd's stub: `linuxx64.efi.stub`. */
   readonly efiName: string
 }
 

@@ -10,7 +10,7 @@ import { toolPrefix, type Target } from './target.ts'
 
 const LIBRARY = /^usr\/lib\/[^/]+-linux-gnu\/libicudata\.so\.(\d+)\.\d+$/
 const FORMAT = Buffer.from('CmnD')
-/** Of {@link FORMAT} behind the start: two lengths, two magic bytes, the rest of UDataInfo. */
+/** Offset of {@link FORMAT}, after two lengths, two magic bytes and the rest of UDataInfo. */
 const FORMAT_OFFSET = 12
 const ITEM_ALIGNMENT = 16
 

@@ -41,15 +41,7 @@ const others = files.filter((file) => !usersOfImage.includes(file))
 const image = values['build-image'] && usersOfImage.length > 0 ? buildImage() : undefined
 
 const queues: Queues = { others: longestFirst(others), usersOfImage: [], startsMachine: false }
-const imageTests = Promise.resolve(image).then((isThere) => {
-  if (isThere !== false) queues.usersOfImage.push(...longestFirst(usersOfImage))
-  else {
-    failures.push('os-image')
-    totals.failed++
-    for (const file of usersOfImage) console.log(`not run, as there is no image: ${file}`)
-  }
-})
-await Promise.all([imageTests, ...Array.from({ length: jobs }, () => runQueues(queues))])
+await Promise.all([queueImageTests(), ...Array.from({ length: jobs }, () => runQueues(queues))])
 // Where the image was made when all else had run.
 await runQueues(queues)
 
@@ -68,6 +60,16 @@ interface Queues {
   readonly usersOfImage: string[]
   /** An emulated machine takes all processors that there are: one of these runs at a time. */
   startsMachine: boolean
+}
+
+async function queueImageTests(): Promise<void> {
+  if ((await image) !== false) {
+    queues.usersOfImage.push(...longestFirst(usersOfImage))
+    return
+  }
+  failures.push('os-image')
+  totals.failed++
+  for (const file of usersOfImage) console.log(`not run, as there is no image: ${file}`)
 }
 
 /** Runs one file after the other, until there is none that may begin. */

@@ -21,7 +21,7 @@ export interface TrafficJob {
 /** What arrived. */
 export interface TrafficResult {
   readonly bytes: number
-  /** Of TCP: from the connection’s start to its last byte. Of UDP: from the first packet to the last. */
+  /** With TCP from the connection’s start to its last byte; with UDP from the first packet to the last. */
   readonly elapsedMs: number
 }
 

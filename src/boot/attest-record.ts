@@ -36,7 +36,7 @@ export interface AttestRecord {
 /** A container, and what of its link is no secret. */
 export interface AttestedContainer {
   readonly name: string
-  /** Of the image's drive, z-base-32. */
+  /** Key of the image's drive, z-base-32. */
   readonly key: string
   readonly version: number
   /** Digests of the image's index, and of the one that it is a difference to; empty when not known. */

@@ -27,7 +27,7 @@ export interface ContainerStats extends MountStats, ProcessStats {
   readonly start?: StartExplanation | null
 }
 
-/** Of proc_pid_stat(5): clock ticks are a hundredth of a second on every Linux ABI. */
+/** A clock tick of proc_pid_stat(5), a hundredth of a second on every Linux ABI. */
 const MS_PER_TICK = 10
 
 /**

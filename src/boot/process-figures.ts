@@ -9,7 +9,7 @@ export interface ProcessFigures {
   readonly cpuTicks: number
 }
 
-/** Of these systems' scheduler, as `ps` is asked for whole seconds. */
+/** Resolution of the figures: `ps` is asked for whole seconds. */
 const TICKS_PER_SECOND = 100
 
 /** Figures of a process by ps(1), for systems without /proc, to a second; undefined when it is gone. */

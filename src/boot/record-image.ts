@@ -11,7 +11,7 @@ import type { ContainerState } from './container-record.ts'
 
 export interface RecordImageOptions {
   readonly home: string
-  /** Of an image that is wholly on this machine. */
+  /** The link of an image that is wholly on this machine. */
   readonly link: string
   /** @default the image's own command, or its init */
   readonly command?: readonly string[]

@@ -4,7 +4,7 @@ import { writeJsonFile } from './json-file.ts'
 
 /** A change of some fields; timings are added to those there are. */
 export type StateChange = Partial<Omit<ContainerState, 'timings' | 'marks'>> & {
-  /** Of now: the time is noted under both clocks. */
+  /** The stage that is reached now; the time is noted under both clocks. */
   reached?: keyof BootTimings
 }
 

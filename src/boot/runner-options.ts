@@ -23,7 +23,7 @@ export interface RunnerOptions {
   readonly events?: RunnerEvents
   /** Aborting undoes the container, at whatever stage it is, and does not wait for it to like that. */
   readonly signal?: AbortSignal
-  /** Of the same options, already started. It is disposed of, needed or not. */
+  /** A mounter of the same options, already started. It is disposed of, needed or not. */
   readonly mounter?: MounterAhead
 }
 

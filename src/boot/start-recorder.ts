@@ -47,7 +47,7 @@ export class StartRecorder implements ReadObserver {
     return this.#waits
   }
 
-  /** Of several containers, the first one's readiness counts. */
+  /** The readiness of the first of several containers counts. */
   markReady(): void {
     this.#ready ??= this.#chunks.size
   }

@@ -15,7 +15,7 @@ export interface IsolatedBoot {
   readonly name: string | undefined
   /** Whether the container goes when it ends. */
   readonly remove: boolean
-  /** Of the machine. */
+  /** Options of the machine. */
   readonly machine: MachineOptions
 }
 

@@ -10,7 +10,7 @@ import { listEverywhere } from './list-containers.ts'
 
 /** `always`, `never`, or `auto`: where this machine cannot run containers itself. */
 const VARIABLE = 'DAT_CONTAINER_VM'
-/** Of `boot`: what this machine has to do with. */
+/** Options of `boot` that are for this machine. */
 const HERE = new Set([
   ...['vm', 'machine', 'publish', 'volume', 'isolate', 'linkFile'],
   ...['machineMemory', 'machineCpus', 'machineDisk']
@@ -172,7 +172,7 @@ function verbOf(command: Command, flags: VmFlags): Omit<ContainerVerb, 'home' | 
   return { ...words, image, rest }
 }
 
-/** Of a machine that `boot` starts. */
+/** Options of a machine that `boot` starts. */
 async function machineOptions(flags: VmFlags): Promise<MachineOptions> {
   const { parseSize } = await import('../machine/byte-size.ts')
   const { machineMemory: memory, machineCpus: cpus, machineDisk: disk } = flags

@@ -18,7 +18,7 @@ const SLOTS = 12
 export class BlockExchangeFile implements AsyncDisposable {
   readonly layout: ExchangeLayout
   readonly #file: number
-  /** Of each slot what was read last; a slot is not filled again before its blocks are stored. */
+  /** What was read last from each slot; a slot is not filled again before its blocks are stored. */
   readonly #buffers: Buffer[] = []
 
   private constructor(layout: ExchangeLayout, file: number) {

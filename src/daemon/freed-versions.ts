@@ -34,7 +34,7 @@ export async function freedVersions(
       })
       if (isFreed) freed.push(version)
     } catch (error) {
-      // Of one whose manifest is not to be had, nothing is known.
+      // Nothing is known of a version whose manifest cannot be had.
       if (!isContainerError(error)) throw error
     }
   }

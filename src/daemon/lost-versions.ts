@@ -20,7 +20,7 @@ export interface LostVersionsOptions {
  */
 export class LostVersions {
   readonly #options: LostVersionsOptions
-  /** Of each image, by the catalog's key: peers that have it were looked for. */
+  /** By the catalog's key of an image: the search for peers that have it. */
   readonly #looked = new Map<string, Promise<void>>()
 
   constructor(options: LostVersionsOptions) {

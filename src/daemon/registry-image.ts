@@ -11,7 +11,7 @@ import { temporaryDirectory } from '../image/temporary-directory.ts'
 export interface RegistryOptions {
   /** @default this machine's, or whichever there is if it is the only one */
   readonly platform?: Platform
-  /** Of skopeo, podman or docker. @default where skopeo looks */
+  /** Login file of skopeo, podman or docker. @default where skopeo looks */
   readonly authfile?: string
   /** Allow HTTP, and certificates that nobody vouches for. @default false */
   readonly insecure?: boolean

@@ -20,7 +20,7 @@ export interface SalvagedImage {
   readonly role: ImageRole
   /** Blocks that the store held of it; null where that cannot be read either, and nothing is left. */
   readonly held: number | null
-  /** Of them, those that are whole. */
+  /** How many of them are whole. */
   readonly whole: number
 }
 

@@ -13,7 +13,7 @@ const LOST_MS = 10_000
 /** The newest version of an image that is wholly on this machine, as its publisher reads it. */
 export class StoredVersion implements AsyncDisposable {
   readonly manifest: Manifest
-  /** Of the drive. */
+  /** The drive's key. */
   readonly key: string
   readonly #client: DaemonClient
   readonly #handle: number

@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 /** More than so many in a minute, and something is broken for good. */
 const MOST_A_MINUTE = 20
 const MINUTE_MS = 60_000
-/** Of hypercore and its storage, and of the system: the store may not be what memory says it is. */
+/** Errors of hypercore, its storage and the system after which the store may differ from what memory says. */
 const STORE_CODES =
   /^(ERR_ASSERTION|OPLOG_|INVALID_CHECKSUM|STORAGE_|EIO$|EROFS$|ENOSPC$|EDQUOT$|EBADF$|ERR_MEMORY_ALLOCATION_FAILED$)/
 const STORE_MESSAGES = /corrupt|checksum|IO error|rocksdb/i

@@ -17,7 +17,7 @@ const FILE_NAME = 'data'
 const MOUNT_NAME = 'dat-container-data'
 const DIRECTORY_MODE = 0o40_500
 const FILE_MODE = 0o100_400
-/** Of open(2): the access mode, 0 for reading only. */
+/** Mask of the access mode in the flags of open(2); 0 is read-only. */
 const O_ACCMODE = 3
 
 /**

@@ -8,7 +8,7 @@ export interface DeviceRange {
   readonly bytes: number
 }
 
-/** Of one range: what follows is read meanwhile. */
+/** The longest range: the next one is read meanwhile. */
 const MOST_BYTES = 4 * CHUNK_BYTES
 
 /**
@@ -34,7 +34,7 @@ export function deviceRanges(
   return ranges
 }
 
-/** Of the chunk at byte `position` of a file; undefined where the device has none of it. */
+/** Range of the chunk at byte `position` of a file; undefined where the device has none of it. */
 function rangeOf(layout: DataLayout, inode: number, position: number): DeviceRange | undefined {
   const end = layout.firstSegment[inode + 1] ?? 0
   for (let segment = layout.firstSegment[inode] ?? 0; segment < end; segment++) {

@@ -32,7 +32,7 @@ export async function writeErofsImage(tree: Tree, data: DataLayout, path: string
   const plan = planErofsImage(tree, data)
   const unfinished = `${path}.unfinished`
   try {
-    // Of a mounter that was killed.
+    // A mounter that was killed may have left one.
     await rm(unfinished, { force: true })
     const file = await open(unfinished, 'wx', 0o600)
     try {

@@ -9,7 +9,7 @@ import {
   MINOR_VERSION
 } from './fuse-protocol.ts'
 
-/** Of one read: the most pages that the kernel takes, 256 of 4 KiB. */
+/** The largest read that the kernel asks for: 256 pages of 4 KiB. */
 export const MAX_READ_BYTES = 1024 * 1024
 const PAGE_BYTES = 4096
 /** Requests of read-ahead that the kernel has under way at once, as many as the data device gets. */

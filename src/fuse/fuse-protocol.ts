@@ -12,12 +12,12 @@ export const MINOR_VERSION = 38
 
 export const IN_HEADER_BYTES = 40
 export const OUT_HEADER_BYTES = 16
-/** Of `fuse_init_in` up to 7.35; what came later is of no use here. */
+/** Length of `fuse_init_in` up to 7.35; later fields are of no use here. */
 export const INIT_IN_BYTES = 16
 /** With the upper flags. */
 export const INIT_EXTENDED_BYTES = 20
 export const INIT_OUT_BYTES = 64
-/** Of `fuse_read_in`, which READDIR and READDIRPLUS have too. */
+/** Length of `fuse_read_in`, which READDIR and READDIRPLUS use too. */
 export const READ_IN_BYTES = 40
 export const GETXATTR_IN_BYTES = 8
 export const LSEEK_IN_BYTES = 24
@@ -75,10 +75,10 @@ export const INIT_UPPER_FLAG = {
   allowIdmap: 1 << 8
 } as const
 
-/** Of the answer to OPEN and OPENDIR. */
+/** Flags in the answer to OPEN and OPENDIR. */
 export const OPEN_FLAG = { keepCache: 1 << 1, cacheDirectory: 1 << 3 } as const
 
-/** Of an answer that no request asked for (its `unique` is 0), in place of an error. */
+/** Codes of a notification, an answer without a request (its `unique` is 0); they stand where the error does. */
 export const NOTIFY = { resend: 7 } as const
 
 /** `whence` of LSEEK, from lseek(2). */

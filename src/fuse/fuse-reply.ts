@@ -49,7 +49,7 @@ export interface FilesystemSize {
 
 /** Seconds that the kernel may keep a name or attributes, absent names too: the tree never changes. */
 const VALID_SECONDS = 365 * 86_400
-/** Of an answer with a directory's entries; the kernel rarely asks for more than 32 KiB. */
+/** The longest answer with a directory's entries; the kernel rarely asks for more than 32 KiB. */
 export const MAX_ANSWER_BYTES = 128 * 1024
 
 /** Bytes of one answer: a header alone, where `error` (a negative errno) is none of 0. */

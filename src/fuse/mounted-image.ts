@@ -39,7 +39,7 @@ export interface MountImageOptions {
 export interface Heirloom {
   /** Descriptor of /dev/fuse; as long as it is open anywhere, reads wait for answers. */
   readonly device: number
-  /** Of the data device; 0 where there is none. */
+  /** Size of the data device in blocks; 0 where there is none. */
   readonly blocks: number
 }
 

@@ -16,7 +16,7 @@ export interface PackedPlace {
 
 /** Lays stored chunks into blocks, one behind the other, in the order in which they come. */
 export class BlockPacker {
-  /** Of each block, in bytes. */
+  /** Length of each block, in bytes. */
   readonly lengths: number[] = []
 
   /** @param storedBytes at most {@link MAX_BLOCK_BYTES} */

@@ -6,7 +6,7 @@ import type { Tree } from './tree.ts'
 interface Step {
   /** Absolute, without `*`; `ARCH` stands for every `…-linux-…` directory there is. */
   readonly directories: readonly string[]
-  /** Of names in those directories. @default all */
+  /** Which names in those directories. @default all */
   readonly names?: RegExp
   /** Directories within are taken whole. */
   readonly deep?: boolean

@@ -30,7 +30,7 @@ export class ChunkStore {
   readonly #previous: PreviousVersion | undefined
   /** Made when it is needed: where nothing changed, nothing is looked up. */
   #previousTable: ChunkHashTable | undefined
-  /** Of each chunk of the previous version its number here plus one; 0 until it is known. */
+  /** By chunk of the previous version: its number here plus one; 0 until it is known. */
   readonly #reused: Uint32Array
   readonly #block = wordColumn()
   readonly #offset = wordColumn()

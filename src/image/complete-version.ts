@@ -18,7 +18,7 @@ import type { PublishOptions } from './publish-options.ts'
 
 /** What a version's content does not tell by itself. */
 export interface VersionFacts {
-  /** Of the source, as in the manifest. */
+  /** Kind of the source, as in the manifest. */
   readonly kind: string
   readonly arch: string
   readonly start: StartCommand
@@ -115,7 +115,7 @@ function recentVersions(versions: readonly VersionRecord[]): VersionRecord[] {
   return recent.toReversed()
 }
 
-/** Of the tree, as one entry of an archive may replace another. */
+/** Counts in the tree, as one entry of an archive may replace another. */
 function countFiles(tree: ColumnTree): { files: number; bytes: number } {
   let files = 0
   let bytes = 0

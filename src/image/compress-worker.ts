@@ -10,7 +10,7 @@ export interface CompressRequest {
   readonly lengths: readonly number[]
   /** 1 for chunks that are to be compressed; the others are dropped. */
   readonly wanted: Uint8Array
-  /** Of the exchange, for the compressed chunks; without one they are given back. */
+  /** Slot of the exchange for the compressed chunks; without one they are given back. */
   readonly slot?: number
 }
 

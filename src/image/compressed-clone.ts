@@ -39,7 +39,7 @@ class ColumnSerializer extends DefaultSerializer {
 }
 
 class ColumnDeserializer extends DefaultDeserializer {
-  /** Of all arrays together. */
+  /** Limit for all arrays together. */
   limitBytes = 0
 
   _readHostObject(): Column {

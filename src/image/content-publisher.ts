@@ -39,7 +39,7 @@ export class ContentPublisher {
   readonly #unchanged: UnchangedFiles | undefined
   /** Those of {@link #unchanged} that were taken over. */
   #takenOver = 0
-  /** Of the file that is not complete yet. */
+  /** Extents of the file that is not complete yet. */
   #extents: { position: number; chunk: number; count: number }[] = []
   /** Settles when the last batch's append has been asked for, or will never be. */
   #asked: Promise<void> = Promise.resolve()

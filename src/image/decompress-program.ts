@@ -3,7 +3,7 @@ import { ContainerError, systemErrorCode } from './errors.ts'
 import { hostEnvironment } from './host-environment.ts'
 import { badArchive } from './tar-error.ts'
 
-/** Of what a program complains, this much goes into the error's cause. */
+/** How much of a program's complaint goes into the error's cause. */
 const MAX_COMPLAINT_BYTES = 1024
 
 /**

@@ -114,7 +114,7 @@ function differences(from: ComparedTree, a: number, to: ComparedTree, b: number)
     owner: old.uid !== now.uid || old.gid !== now.gid,
     mtime: old.mtimeSeconds !== now.mtimeSeconds || old.mtimeNanoseconds !== now.mtimeNanoseconds,
     xattrs: xattrText(from.tree, a) !== xattrText(to.tree, b),
-    // Of a directory they only count what is in it.
+    // A directory's links only count what is in it.
     links: isSameType && old.type !== 'directory' && from.tree.linkCount(a) !== to.tree.linkCount(b)
   }
   return (Object.keys(differs) as Aspect[]).filter((aspect) => differs[aspect])

@@ -71,7 +71,7 @@ function commonHashes(a: Uint8Array, n: number, b: Uint8Array, m: number): numbe
   return Math.floor(equal / CHUNK_HASH_BYTES)
 }
 
-/** Of two arrays of one length. Compares stretch by stretch, as most of them are equal. */
+/** Counts equal bytes of two arrays of one length. Compares stretch by stretch, as most of them are equal. */
 function commonBytes(a: Uint8Array, b: Uint8Array): number {
   let equal = 0
   const isEqual = (end: number): boolean =>

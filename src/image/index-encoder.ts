@@ -191,7 +191,7 @@ function encodeEntries(tree: TreeColumns, columns: Columns): void {
   }
 }
 
-/** Of `names[before, start)` and `names[start, end)`. */
+/** Length of the common prefix of `names[before, start)` and `names[start, end)`. */
 function commonPrefix(names: Uint8Array, before: number, start: number, end: number): number {
   const most = Math.min(start - before, end - start)
   let length = 0

@@ -7,7 +7,7 @@ import { walk } from './walk.ts'
 export interface ProfilePlace {
   /** Relative to the root, bytes as in Linux. */
   readonly path: Uint8Array
-  /** Of the first, in chunks from the file's start. */
+  /** Place of the first chunk, in chunks from the file's start. */
   readonly position: number
   readonly count: number
 }
@@ -66,7 +66,7 @@ interface Holder {
   readonly position: number
 }
 
-/** Of each chunk that is wanted, the first file that has it. */
+/** Finds, for each chunk that is wanted, the first file that has it. */
 export function findHolders(tree: Tree, wanted: ReadonlySet<number>): Map<number, Holder> {
   const holders = new Map<number, Holder>()
   for (let inode = 0; inode < tree.inodeCount && holders.size < wanted.size; inode++) {

@@ -15,9 +15,9 @@ export interface PublishCache {
   /** Real path of the source. */
   readonly root: Uint8Array
   readonly device: bigint
-  /** Of the image. */
+  /** The image's newest version. */
   readonly version: number
-  /** Of that version's index: another one of the same number is another tree. */
+  /** Digest of that version's index: another index under the same number is another tree. */
   readonly indexDigest: string
   readonly records: FileRecords
   readonly tree: ColumnTree

@@ -14,7 +14,7 @@ const free: ArrayBuffer[] = []
 const reader = new SourceReader(() => free.pop() ?? new ArrayBuffer(BATCH_BYTES))
 let outstanding = 0
 let wake: (() => void) | undefined
-/** Of one list after the other. */
+/** Settles when the list before has been read. */
 let reading: Promise<unknown> = Promise.resolve()
 
 port.on('message', (message: FileList | typeof END_OF_LISTS | ArrayBuffer) => {

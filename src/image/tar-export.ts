@@ -24,7 +24,7 @@ export interface ExportedTar {
   readonly entries: number
   /** Sockets, which archives cannot hold. */
   readonly skipped: number
-  /** Of the archive. */
+  /** Size of the archive. */
   readonly bytes: number
 }
 

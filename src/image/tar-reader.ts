@@ -66,7 +66,7 @@ interface Extensions {
  * them. The content of an entry may be read until the next entry is asked for.
  */
 export class TarReader {
-  /** Of the entry at hand, for messages. */
+  /** Path of the entry at hand, for messages. */
   path = ''
   readonly #stream: ByteStream
   readonly #endsAnywhere: boolean

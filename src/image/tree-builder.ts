@@ -47,7 +47,7 @@ const DEFAULT_ROOT: InodeAttributes = {
  * with its name's row and one extent, plus the names.
  */
 export class TreeBuilder {
-  // Of few kinds, as what is made of machine code for many takes longer to make than it saves.
+  // Columns are of few kinds: machine code for many kinds takes longer to make than it saves.
   readonly #type = wordColumn()
   readonly #mode = wordColumn()
   readonly #uid = wordColumn()

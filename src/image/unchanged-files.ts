@@ -53,10 +53,10 @@ export function recordFiles({ files, device, startedMs }: DirectoryScan): FileRe
 
 /** Files of a scan that are as they were when a version was published, as they are recognised. */
 export class UnchangedFiles {
-  /** Of the version. */
+  /** The version's tree. */
   readonly tree: ColumnTree
   readonly #records: FileRecords
-  /** Of each inode of the tree its row of the records plus one. */
+  /** By inode of the tree: its row of the records plus one. */
   readonly #rows: Uint32Array
   readonly #lookup: PathLookup
   readonly #inode = wordColumn()

@@ -18,11 +18,11 @@ export interface ContainerVerb {
   readonly machine: string
   /** What follows `dat-container`, options first: `['boot', '--detach']`. */
   readonly words: readonly string[]
-  /** Of `boot`. */
+  /** For `boot`: the image. */
   readonly image?: string | undefined
-  /** Of `boot`, `SRC:DST[:ro]`. */
+  /** For `boot`: volumes, as `SRC:DST[:ro]`. */
   readonly volumes?: readonly string[]
-  /** Of `boot`, `[ip:]host:guest[/udp]`. */
+  /** For `boot`: published ports, as `[ip:]host:guest[/udp]`. */
   readonly forwards?: readonly string[]
   /** What follows the options, and the image: names, and a command. */
   readonly rest: readonly string[]

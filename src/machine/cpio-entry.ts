@@ -9,7 +9,7 @@ export interface CpioFacts {
   readonly links: number
   /** Seconds since 1970. */
   readonly mtime: number
-  /** Of a device file. */
+  /** Numbers of a device file. */
   readonly device: { readonly major: number; readonly minor: number }
 }
 

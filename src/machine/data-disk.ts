@@ -6,7 +6,7 @@ import { findProgram } from './find-qemu.ts'
 import type { DataDisk, Platform } from './qemu-plan.ts'
 
 const QCOW2_MAGIC = Buffer.from('QFI\xfb', 'latin1')
-/** Of the header of qcow2, docs/interop/qcow2.txt of QEMU: the guest's size, big-endian. */
+/** Offset of the guest's size, big-endian, in the header of qcow2 (docs/interop/qcow2.txt of QEMU). */
 const QCOW2_SIZE_OFFSET = 24
 const HEADER_BYTES = 32
 

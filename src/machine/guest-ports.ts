@@ -3,7 +3,7 @@ import type { MachineState } from './machine-record.ts'
 import { formatForward, type PortForward } from './port-forward.ts'
 import { Qmp } from './qmp.ts'
 
-/** Of `planQemu`. */
+/** Name of the network device that `planQemu` makes. */
 const NETWORK = 'net'
 
 /**

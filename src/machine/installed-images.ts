@@ -14,7 +14,7 @@ const LOCK_WAIT_MS = 500
 
 /** A HyperOS that `machine upgrade` installed, all of it checked then. */
 export interface InstalledImage {
-  /** Of its manifest, lower-case hexadecimal; its folder bears this name. */
+  /** SHA-256 of its manifest, lower-case hexadecimal; its folder bears this name. */
   readonly digest: string
   /** Null where an old manifest does not tell. */
   readonly version: string | null

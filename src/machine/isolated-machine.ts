@@ -21,7 +21,7 @@ import { endQemu } from './qemu-process.ts'
 import { captureSsh, sshTarget } from './ssh-command.ts'
 import { removeMachine, stopMachine } from './stop-machine.ts'
 
-/** Of the guest's units: switches the machine off when the container has ended. */
+/** The guest's unit that switches the machine off when the container has ended. */
 const WATCH_UNIT = 'dat-isolated'
 
 /** What a machine was made for, when that is one container, which has its name. */

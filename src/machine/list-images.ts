@@ -15,7 +15,7 @@ export interface ListedImage {
   /** Whether a machine starts it where no kernel is named. */
   readonly isStarted: boolean
   readonly path: string
-  /** Of its manifest; null where that is not what it should be. */
+  /** SHA-256 of its manifest; null where the manifest is damaged. */
   readonly digest: string | null
   readonly version: string | null
   readonly released: string | null
@@ -25,7 +25,7 @@ export interface ListedImage {
   readonly installedAt: string | null
   /** Key and version of the shared image that it came from. */
   readonly from: InstalledImage['from'] | null
-  /** Of all its files. */
+  /** Size of all its files. */
   readonly bytes: number
 }
 

@@ -2,7 +2,7 @@ import { runCommand } from '../boot/host-command.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { ServingInterface } from './netboot-dhcp.ts'
 
-/** Of what `ip -json address` prints (ip-address(8)), what is used here. */
+/** The part of what `ip -json address` prints (ip-address(8)) that is used here. */
 interface ShownInterface {
   readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[]
 }

@@ -2,7 +2,7 @@
 import { ContainerError } from '../image/errors.ts'
 import { serialConsole, type Architecture } from './qemu-plan.ts'
 
-/** Of an image's files: the script, and the first stage, which checks the initrd and starts it. */
+/** Names of two files of an image: the script, and the first stage, which checks the initrd and starts it. */
 export const NETBOOT_SCRIPT = 'boot.ipxe'
 export const NETBOOT_CHECK = 'netboot-check'
 /** What is served for the initrd: an archive of it, its manifest, and the manifest's signature. */

@@ -59,11 +59,11 @@ export interface NetbootFacts {
   readonly interface: string
   readonly address: string
   readonly dhcp: AddressRange | 'proxy' | 'none'
-  /** Of the script that starts it all. */
+  /** Address of the script that starts it all. */
   readonly url: string
   readonly files: readonly { readonly name: string; readonly bytes: number }[]
   readonly image: string
-  /** Of the initrd. */
+  /** SHA-256 of the initrd, hexadecimal. */
   readonly sha256: string
   /** Whether the manifest's signature was checked, here and by the machines that start. */
   readonly signed: boolean

@@ -23,7 +23,7 @@ export interface OsManifest {
   readonly digest: string
   readonly files: readonly ListedFile[]
   readonly architecture?: Architecture
-  /** Of the tool in it, as `0.1.0`; older manifests do not tell. */
+  /** Version of the tool in it, as `0.1.0`; older manifests do not tell. */
   readonly version?: string
   /** Tells releases of one version apart. ISO 8601, UTC; older manifests tell it as `created`. */
   readonly released?: string

@@ -24,7 +24,7 @@ interface StoredNode extends BeeNode {
 /** Blocks one behind the other, each behind its room. */
 export interface BeeBlocks {
   readonly bytes: Uint8Array<ArrayBuffer>
-  /** Of the blocks, without their room. */
+  /** Lengths of the blocks, without their room. */
   readonly lengths: readonly number[]
 }
 
@@ -40,7 +40,7 @@ export interface AscendingBeeOptions {
 /** What most blocks hold: no node is complete with three entries of four. */
 const NO_NODES = YoloIndex.encode({ levels: [] })
 const FIRST_BYTES = 64 * 1024
-/** Of memory of its own, which can be given to another thread. */
+/** A column with memory of its own, which can be given to another thread. */
 const blocksColumn = (bytes: number): GrowingColumn<Buffer> =>
   new GrowingColumn((length) => Buffer.allocUnsafeSlow(length), bytes)
 
@@ -59,7 +59,7 @@ export class AscendingBee {
   readonly #room: number
   /** Blocks one behind the other, each behind its room. */
   #bytes = blocksColumn(FIRST_BYTES)
-  /** Of the blocks. */
+  /** Lengths of the blocks. */
   #lengths: number[] = []
   #last: { key: Buffer; value: Buffer; nodes: StoredNode[] } | undefined
   #next: number

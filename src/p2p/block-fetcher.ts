@@ -33,7 +33,7 @@ const MISSED_MS = 1_000
  */
 const QUIET_MS = 2_000
 const FILL_WINDOW_FIRST = 2
-/** Of some 50 KB: more than a link of 100 Mbit/s and 200 ms holds. */
+/** Blocks of some 50 KB: more than a link of 100 Mbit/s and 200 ms holds. */
 const FILL_WINDOW_MOST = 64
 /** A block that takes so much longer than the quickest did stood in a queue, where a miss would too. */
 const QUEUED_MS = 1_000
@@ -55,7 +55,7 @@ export interface ReadBlockOptions {
   /** Give up with `PEERS_UNREACHABLE` after this; undefined waits for ever. */
   readonly timeoutMs?: number
   /**
-   * Of a read that shares its deadline with all that wait: when its reader first asked, by `monotonicMs`.
+   * For a read that shares its deadline with all that wait: when its reader first asked, by `monotonicMs`.
    * The time-out then runs from when peers were lost.
    */
   readonly sinceMs?: number
@@ -307,7 +307,7 @@ export class BlockFetcher {
     } finally {
       clearInterval(timer)
       signal.removeEventListener('abort', callOff)
-      // Of one that failed here, the next attempt is to ask again, and not to wait for this one's answer.
+      // After a failure here, the next attempt is to ask again, and not to wait for this one's answer.
       callOff()
     }
   }

@@ -11,13 +11,13 @@ import { Places, STRANGER_LIMITS } from './places.ts'
 const HANDSHAKE_MS = 5_000
 /** A handshake's messages have a hundred bytes each. */
 const MOST_HANDSHAKE_BYTES = 4_096
-/** Of the message that opens a handshake in which the initiator knows the other's key (Noise's IK). */
+/** Length of the message that opens a handshake in which the initiator knows the other's key (Noise's IK). */
 const KNOWN_KEY_BYTES = 96
 const KEEP_ALIVE_MS = 5_000
 /** A peer of which nothing is heard for so long is gone. */
 const SILENCE_MS = 20_000
 
-/** Of peers that came by themselves; each costs some kilobytes. */
+/** The most peers that came by themselves; each costs some kilobytes. */
 const MOST_ACCEPTED = 256
 
 export interface DirectPeersOptions {
@@ -156,7 +156,7 @@ export class DirectPeers implements AsyncDisposable {
       leave()
       this.#sockets.delete(socket)
     })
-    // Of all that it takes until both know each other.
+    // This limits all that it takes until both know each other.
     const timer = setTimeout(() => socket.destroy(), HANDSHAKE_MS)
     const length = (await firstFrameLength(socket)) ?? Infinity
     const pattern = length === KNOWN_KEY_BYTES ? 'IK' : 'XX'

@@ -17,7 +17,7 @@ export type EntriesMessage =
       readonly kind: 'group'
       /** Blocks one behind the other, each behind its room. */
       readonly bytes: Uint8Array<ArrayBuffer>
-      /** Of the blocks, without their room. */
+      /** Lengths of the blocks, without their room. */
       readonly lengths: readonly number[]
     }
   /** `left` may have the name of another, so that their order is not that of keys. */

@@ -1,6 +1,6 @@
 import { ContainerError } from '../image/errors.ts'
 
-/** Of what nobody may be asked for. */
+/** Error for what is not here and may not be asked of anybody. */
 export function notHere(what: string): ContainerError {
   return new ContainerError('PEERS_UNREACHABLE', `${what} not on this machine`, {
     hint: 'without --offline it is fetched from peers; `pull` fetches all of an image'
@@ -13,7 +13,7 @@ export function isTransient(error: unknown): boolean {
   return code === 'REQUEST_TIMEOUT' || code === 'REQUEST_CANCELLED'
 }
 
-/** Of a block that had to be dropped. @param cause why it could not be fetched again */
+/** Error for a block that had to be dropped. @param cause why it could not be fetched again */
 export function damagedHere(block: number, cause: ContainerError): ContainerError {
   const message = `block ${block} is damaged in the store, and no peer that has it answers`
   return new ContainerError('BAD_BLOCK', message, { hint: cause.hint, cause })

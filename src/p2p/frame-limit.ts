@@ -6,7 +6,7 @@ const HEAD_BYTES = 3
 /** What a stream has received, and what it may. */
 interface Followed {
   received: number
-  /** Of the frame that is arriving: bytes of its length that are here, and what they say. */
+  /** State of the frame that is arriving: how many bytes of its length are here, and what they say. */
   headBytes: number
   length: number
   /** Bytes of it that have not arrived. */

@@ -22,7 +22,7 @@ const CLOSE_MS = 5_000
 export interface HandOverOptions {
   readonly swarm: SwarmConnection
   readonly direct: SwarmConnection
-  /** Of the swarm's connection. */
+  /** Address of the swarm's connection. */
   readonly address: DirectAddress
 }
 

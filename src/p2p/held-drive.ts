@@ -198,7 +198,7 @@ export class HeldDrive implements AsyncDisposable {
       const looked = this.#discovery?.refresh({ client: true, server: true })
       const connected = looked?.then(() => this.#node.connected()) ?? Promise.resolve()
       await untilAborted(connected, until).catch(() => {})
-      // Of a connection that is new, it is not known yet which logs its peer has.
+      // It is not known yet which logs the peer of a new connection has.
       const told = performance.now() + TELL_MS
       while (!until.aborted && !this.#hasPeers() && performance.now() < told) {
         await pause(TELL_STEP_MS, until)
@@ -226,7 +226,7 @@ export class HeldDrive implements AsyncDisposable {
     if (this.#open) await closeDriveCores(this.#open.cores)
   }
 
-  /** Of the entries' log; the fetcher looks after the other. */
+  /** Blocks of the entries' log; the fetcher looks after the other log. */
   #storedEntries: StoredBlocks | undefined
   /** Whether the logs were known before any peer was asked. */
   #startedLocal = false
@@ -239,7 +239,7 @@ export class HeldDrive implements AsyncDisposable {
       signal: this.#closed.signal,
       onPeer: () => (this.#peerConnectedMs = monotonicMs())
     })
-    // Of the entries, two histories do no harm: whoever has one keeps it, and reads the content by its manifests.
+    // Two histories of the entries do no harm: whoever has one keeps it, and reads the content by its manifests.
     cores.blobs.on('conflict', this.#onFork)
     this.#startedLocal = cores.blobs.peers.length === 0
     this.#storedEntries = new StoredBlocks(cores.db, this.#node.health)

@@ -18,7 +18,7 @@ declare module 'hypercore' {
   }
   export interface CorePeer {
     remotePublicKey: Buffer
-    /** Of the log, as the peer has it. */
+    /** Length of the log, as the peer has it. */
     readonly remoteLength: number
     /** Whether the peer has said that it has a block. */
     _remoteHasBlock(index: number): boolean
@@ -59,7 +59,7 @@ declare module 'hypercore' {
     readonly peers: readonly CorePeer[]
     readonly closing: Promise<void> | null
     readonly core: {
-      /** Of a log without sessions. */
+      /** Closes a log without sessions. */
       close(): Promise<void>
       readonly bitfield: { get(index: number): boolean }
       readonly state: {
@@ -110,9 +110,9 @@ declare module 'protomux' {
     constructor(stream: Duplex)
     static from(stream: Duplex): Protomux
     destroy(error?: Error): void
-    /** Of what could not be decoded. */
+    /** Handles what could not be decoded. */
     protected _safeDestroy(error: Error): void
-    /** Of the same, on a channel that is closed. */
+    /** Handles the same on a channel that is closed. */
     protected _warn(error: Error): void
     /** Has `notify` make the channel that a peer asks for, of one id or of any. */
     pair(
@@ -174,7 +174,7 @@ declare module 'hyperbee' {
     del(key: Buffer): Promise<void>
     createReadStream(): AsyncIterable<{ key: Buffer; value: Buffer }>
     batch(): {
-      /** Of an empty log with `true`, appends its header. */
+      /** With `true`, appends the header of an empty log. */
       getRoot(ensureHeader: boolean): Promise<unknown>
       close(): Promise<void>
     }
@@ -187,7 +187,7 @@ declare module 'hyperbee' {
 declare module 'hyperbee/lib/messages.js' {
   export interface IndexLevel {
     readonly keys: readonly number[]
-    /** Of each child the number of its block, and its place in that block's index. */
+    /** For each child: the number of its block, and its place in that block's index. */
     readonly children: readonly number[]
   }
   export const YoloIndex: { encode(index: { levels: readonly IndexLevel[] }): Buffer }
@@ -266,7 +266,7 @@ declare module 'hyperdht' {
     readonly nodes: { readonly length: number }
     /** Resolves when it has its UDP ports, before any node was asked. */
     bind(): Promise<void>
-    /** Of the socket that others ask; null before that. */
+    /** Address of the socket that others ask; null before that. */
     localAddress(): { host: string; port: number } | null
     fullyBootstrapped(): Promise<void>
     lookup(
@@ -303,7 +303,7 @@ declare module 'hyperswarm' {
     readonly destroying: boolean
     readonly rawStream: {
       readonly remoteHost?: string | null
-      /** Of UDX: packets that came, those too that only acknowledge. */
+      /** On UDX: packets that came, also those that only acknowledge. */
       readonly packetsReceived?: number
     }
     /** The multiplexer, once there is one. */
@@ -381,7 +381,7 @@ declare module '@hyperswarm/secret-stream' {
     readonly destroying: boolean
     readonly rawStream: {
       readonly remoteHost?: string | null
-      /** Of UDX: packets that came, those too that only acknowledge. */
+      /** On UDX: packets that came, also those that only acknowledge. */
       readonly packetsReceived?: number
     }
     readonly userData: unknown

@@ -69,7 +69,7 @@ declare module 'hypercore/lib/replicator.js' {
     readonly core: ReplicatedCore
     /** Whether the peer has proven to know the log's key. */
     readonly remoteOpened: boolean
-    /** Of the peer, by their number. */
+    /** Requests of the peer, by their number. */
     readonly remoteRequests: Map<number, unknown>
     readonly wireNoData: { send(message: { request: number; reason: number }): void }
     /** Sends what was asked for. */

@@ -21,7 +21,7 @@ interface Document {
   readonly seed: string
   readonly tcpPort?: number
   readonly udpPort?: number
-  /** Of the file itself. */
+  /** Inode of the file itself. */
   readonly inode: string
   readonly machine: string
 }
@@ -74,7 +74,7 @@ export async function writeIdentity(path: string, identity: Identity): Promise<v
   await file.commit()
 }
 
-/** Of what tells machines apart, and is not to be told, no more than what compares. */
+/** A hash of what tells machines apart: that itself is not to be told. */
 async function machine(): Promise<string> {
   const id = await readFile(MACHINE_ID, 'utf8').catch(() => '')
   return createHash('sha256').update(`dat-container ${id.trim()}`).digest('hex').slice(0, 16)

@@ -6,7 +6,7 @@ import { formatKey } from './link.ts'
 import type { PeerAddress } from './peer-address.ts'
 
 const FORMAT = 1
-/** Of one image; those that were connected last. */
+/** How many peers are kept for one image: those that were connected last. */
 const MOST_PEERS = 8
 const MOST_FILE_BYTES = 16 * 1024
 const KEY = /^[0-9a-f]{64}$/
@@ -63,7 +63,7 @@ export class KnownPeers {
     return peers
   }
 
-  /** Of an image that is forgotten here. */
+  /** Forgets the peers of an image that is forgotten here. */
   async forget(key: Buffer): Promise<void> {
     await rm(this.#path(key), { force: true })
   }

@@ -14,7 +14,7 @@ import {
 } from './drive-entries.ts'
 import type { EntriesThread } from './entries-thread.ts'
 
-/** Of one append. Their nodes fit into the cache of the bee. */
+/** Entries of one append. Their nodes fit into the cache of the bee. */
 const APPENDED_ENTRIES = 512
 
 /**
@@ -25,7 +25,7 @@ const APPENDED_ENTRIES = 512
  */
 export type FileListing = (drive: Hyperdrive, signal: AbortSignal) => Promise<void>
 
-/** Of a first version. @param thread has checked its index */
+/** Lists the files of a first version. @param thread has checked its index */
 export function listFirst(thread: EntriesThread): FileListing {
   return async (drive, signal) =>
     appendEntries(drive, await appendGroups(drive, thread, signal), signal)

@@ -58,7 +58,7 @@ async function manifestAt(fetcher: BlockFetcher, block: number): Promise<Manifes
   }
 }
 
-/** Of a version whose publisher was killed in the next one. */
+/** Finds the manifest of a version whose publisher was killed in the next one. */
 async function fromEntries(db: Hypercore, fetcher: BlockFetcher): Promise<Manifest | undefined> {
   const local = db.session({ wait: false })
   try {

@@ -26,7 +26,7 @@ import { pause } from './waiting.ts'
 /** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
 const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 /**
- * Of its files of blocks, RocksDB writes this part anew, the oldest, whenever it puts keys in order, in case some of them
+ * The part of its block files, the oldest, that RocksDB writes anew whenever it puts keys in order, in case some of them
  * are gone. Here all are there until somebody frees some, and then the store is compacted (`purge.ts`).
  */
 const REWRITTEN_PART = 0
@@ -65,7 +65,7 @@ export interface SwarmTraffic {
   readonly direct: number
   readonly bytesRead: number
   readonly bytesWritten: number
-  /** Of `bytesRead`, what came by TCP. */
+  /** The part of `bytesRead` that came by TCP. */
   readonly directBytesRead: number
 }
 

@@ -26,7 +26,7 @@ export interface PeerWants {
 
 export interface PeerSearchOptions {
   readonly node: PeerNode
-  /** Of the drive's topic. */
+  /** Discovery of the drive's topic. */
   readonly discovery: PeerDiscovery
   readonly key: Buffer
   readonly wants: () => PeerWants

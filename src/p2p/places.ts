@@ -3,7 +3,7 @@ const LOOK_MS = 10_000
 const LEAST_BYTES = 1_024
 /** Whoever has neither asked nor answered anything for so long makes room for others. */
 const IDLE_MS = 60_000
-/** Of an IPv6 address, of eight: the network that one customer has. */
+/** How many of the eight groups of an IPv6 address are the network of one customer. */
 const IPV6_NETWORK_GROUPS = 4
 
 export interface PlaceLimits {

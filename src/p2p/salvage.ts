@@ -9,14 +9,14 @@ import type { LogStorage, TreeNode } from 'hypercore-storage'
 import { pathTo } from './missing-nodes.ts'
 
 const BITS_PER_PAGE = 32_768
-/** Of blocks that are copied in one batch. */
+/** How many bytes of blocks are copied in one batch. */
 const BATCH_BYTES = 4 * 1024 * 1024
 
 /** What of a log could be read. */
 export interface Salvaged {
   /** Blocks that were there as far as the store tells. */
   readonly held: number
-  /** Of them, those that are whole and can be proven to others. */
+  /** How many of them are whole and can be proven to others. */
   readonly whole: number
   readonly length: number
 }

@@ -42,7 +42,7 @@ export function openError(storage: string, cause: unknown): ContainerError {
   return storeDamaged(`the store ${storage} does not open: ${text}`, cause)
 }
 
-/** Of a store that only `repair` makes good. @param message what does not work */
+/** Error for a store that only `repair` makes good. @param message what does not work */
 export function storeDamaged(message: string, cause?: unknown): ContainerError {
   return new ContainerError('STORE_DAMAGED', message, {
     hint: 'run `dat-container repair`: it keeps the store aside and makes a new one of what can be read and of what peers have',

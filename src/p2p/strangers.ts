@@ -11,7 +11,7 @@ const MOST_BYTES = 1024 * 1024
 const MOST_BYTES_OF_ALL = 4 * 1024 * 1024
 /** Names of logs that are looked for in the store at once; strangers that send more are not waited for. */
 const MOST_LOOK_UPS = 8_192
-/** Of hypercore. */
+/** hypercore's protocol name. */
 const REPLICATION = 'hypercore/alpha'
 
 /**

@@ -32,7 +32,7 @@ export function tolerateUnsoundStores(): void {
 }
 
 /**
- * Of the tree, a node that is not there comes with the next block below it; a page of the bitfield says which blocks
+ * A node of the tree that is not there comes with the next block below it; a page of the bitfield says which blocks
  * are here, and without it none of them is. Where a log begins and ends is left alone: it would begin anew.
  */
 function readDamagedAsAbsent(): void {

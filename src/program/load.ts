@@ -57,7 +57,7 @@ class Loader {
   readonly #keptAt: string | undefined
   #kept: CompiledCode
   readonly #modules = new Map<string, { exports: unknown }>()
-  /** Of which V8 is asked for its code, unless that is kept for good. */
+  /** Scripts whose code V8 is asked for, unless it is kept for good. */
   readonly #loaded = new Map<string, LoadedScript>()
   #hasNew = false
   #isSettled = false

@@ -42,7 +42,7 @@ class Probe {
     return this.state.leader?.pid ?? 0
   }
 
-  /** Of process mode: the command that it runs. */
+  /** In process mode: the command that it runs. */
   get payload(): number {
     const children = readFileSync(`/proc/${this.leader}/task/${this.leader}/children`, 'utf8')
     return Number(children.trim().split(' ')[0])

@@ -14,7 +14,7 @@ export const FACT_CLASSES = [
   'mode',
   'uid',
   'gid',
-  /** Of files and symlinks. */
+  /** Size of files and symlinks. */
   'size',
   'mtime',
   /** Link count of everything but directories. */
@@ -26,10 +26,10 @@ export const FACT_CLASSES = [
   'target',
   'device',
   'xattrs',
-  /** Of files: a hash over all that is not zero and where it stands. */
+  /** Files: a hash over all that is not zero and where it stands. */
   'content',
   /**
-   * Of files: the pieces of 64 KiB that lseek(2) says hold data. File systems that cannot tell call
+   * Files: the pieces of 64 KiB that lseek(2) says hold data. File systems that cannot tell call
    * everything data, and so do not match a sparse file.
    */
   'holes'

@@ -9,7 +9,7 @@ import { Sandbox, type Machine, type Ran } from './sandbox.ts'
 
 /** How often power is cut and processes are killed; the full count takes minutes. */
 const ROUNDS = process.env['DAT_CONTAINER_TEST_SLOW'] === '1' ? 20 : 4
-/** Of a publish of such a source, which takes some hundred milliseconds. */
+/** The latest moment in a publish of such a source, which takes some hundred milliseconds. */
 const LATEST_MS = 900
 const SLOW = { timeout: 900_000 }
 
@@ -49,7 +49,7 @@ test('versions that were told survive a power cut', SLOW, async (t) => {
     const after = publishing.then((ran) => versionTold(ran as unknown as Ran))
     if (round % 2 === 0) told = Math.max(told, await after)
     else await sleep(Math.random() * LATEST_MS)
-    // Of its own: a loop device that lingers would show what it has of the one before.
+    // A file of its own: a loop device that lingers would show what it has of the one before.
     const copy = join(sandbox.directory, `cut-${round}.img`)
     disk.cut(daemon, copy)
     const cut = await sandbox.machine('cut')

@@ -14,7 +14,7 @@ const READER = fileURLToPath(new URL('read-tree-main.js', import.meta.url))
 /** DAT_CONTAINER_TEST_KILLS=20 takes some minutes longer. */
 const KILLS = Number(process.env['DAT_CONTAINER_TEST_KILLS'] ?? 4)
 const WAYS = ['read', 'mmap', 'walk'] as const
-/** Of each kill: what is read has not been read before. */
+/** Files for each kill: what is read has not been read before. */
 const FILES = 12
 const FILE_BYTES = 150_000
 

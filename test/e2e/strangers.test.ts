@@ -121,7 +121,7 @@ function peakKilobytes(pid: number): number {
   return Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1])
 }
 
-/** Of strangers `n`: an address of loopback, one each or one for all. */
+/** Address of stranger `n` on loopback. */
 const ownAddress = (n: number): string => `127.0.${1 + (n >> 7)}.${1 + (n & 127)}`
 
 async function write(socket: Socket, data: Buffer): Promise<void> {

@@ -42,7 +42,7 @@ test('an update reads only what changed, and never trusts what it cannot know', 
   await machine.ok('verify', 'tiny')
   t.is((await machine.run('diff', 'tiny@1', 'tiny@2')).stdout, '', 'they are the same')
 
-  // Of the same size and with its old time: only the inode's change tells.
+  // The same size and its old time: only the inode's change tells.
   const { atime, mtime } = statSync(join(source, 'etc/hosts'))
   writeFileSync(join(source, 'etc/hosts'), 'size same')
   utimesSync(join(source, 'etc/hosts'), atime, mtime)

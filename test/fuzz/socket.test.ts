@@ -24,7 +24,7 @@ import { changedJson, jsonChanges } from './json-changes.ts'
 const MINUTES_5 = { timeout: 300_000 }
 const RAW = { requestEncoding: c.raw, responseEncoding: c.raw }
 
-/** Of each method that takes an object, a request that it would understand. */
+/** For each method that takes an object: a request that it would understand. */
 const REQUESTS: Readonly<Record<string, object>> = {
   open: { image: 'nothing', peerTimeoutMs: 1, offline: true },
   close: { handle: 1 },
@@ -124,7 +124,7 @@ test('an error of another release is a failure', MINUTES_5, async (t) => {
     channel.respond(METHODS.images, () => {
       throw Object.assign(new ContainerError('IO', 'something new'), { code })
     })
-    // Of the shutting down of the sandbox.
+    // The sandbox shuts it down.
     channel.respond(METHODS.shutdown, () => null)
   })
   server.listen(daemonSocket)
@@ -229,7 +229,7 @@ function framed(message: Buffer): Buffer {
   return Buffer.concat([length, message])
 }
 
-/** Of the channel that both ends have. */
+/** The message that opens the channel that both ends have. */
 function opening(): Buffer {
   const protocol = Buffer.from(PROTOCOL)
   return framed(

@@ -24,7 +24,7 @@ export function everyKindOfTree(): ColumnTree {
     builder.addChunk(3, 77, false),
     builder.addChunk(12, 5, true)
   ] as const
-  // Of no file; they share blocks, in order and not.
+  // Chunks of no file; they share blocks, in order and not.
   for (const offset of [5, 65, 300, 0]) builder.addChunk(12, 60, false, offset)
   builder.addChunk(13, 7, false, 9)
   const add = (name: string, inode: number, directory = 0): number => {

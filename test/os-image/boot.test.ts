@@ -10,7 +10,7 @@ import { freePort } from '../../src/machine/free-port.ts'
 import { cannotStart, Guest } from './guest.ts'
 
 const MIB = 1024 ** 2
-/** Of this machine, that a guest reaches too: QEMU's network passes what is not its own to the host. */
+/** An address of this machine that a guest reaches too: QEMU's network passes what is not its own to the host. */
 const address = Object.values(networkInterfaces())
   .flat()
   .find((each) => each !== undefined && !each.internal && each.family === 'IPv4')?.address

@@ -12,7 +12,7 @@ interface Firmware {
   readonly image: string
   readonly program: string
   readonly machine: readonly string[]
-  /** Of a Debian package: code, and variables that a machine has a copy of. */
+  /** Files of a Debian package: code, and variables that a machine has a copy of. */
   readonly code: string
   readonly variables: string
   /** Where firmware looks on a disk that nothing was said of. */

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { freePort } from '../../src/machine/free-port.ts'
 
-/** Of HyperOS for x86-64. */
+/** Folder of HyperOS for x86-64. */
 export const IMAGE = process.env['DAT_CONTAINER_OS_IMAGE'] ?? join(process.cwd(), 'os-image/dist')
 /** Without hardware's help, on a busy machine. It only ends what hangs. */
 const START_TIMEOUT_MS = 420_000
@@ -13,7 +13,7 @@ const STOP_TIMEOUT_MS = 120_000
 const POLL_MS = 100
 const GREETING_TIMEOUT_MS = 2000
 
-/** Of every guest here, in software. */
+/** Hardware of every guest here, in software. */
 export const HARDWARE: readonly string[] = [
   ...['-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '512', '-smp', '2']
 ]
@@ -45,7 +45,7 @@ export function kernelMachine(append: string): GuestMachine {
 
 export interface GuestOptions {
   readonly directory: string
-  /** Of the ssh key pair that lets in; the public one has `.pub` behind its name. */
+  /** The private key that lets in by ssh; the public one has `.pub` behind its name. */
   readonly keyFile: string
   /** The kernel's command line, for {@link kernelMachine}. */
   readonly append?: string
@@ -80,7 +80,7 @@ export class Guest implements AsyncDisposable {
     }
   }
 
-  /** Of QEMU. */
+  /** QEMU's process id. */
   get pid(): number {
     return this.#qemu.pid ?? 0
   }

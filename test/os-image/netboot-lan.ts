@@ -9,7 +9,7 @@ import { NETBOOT_CHECK } from '../../src/machine/netboot-script.ts'
 import { cannotStart, IMAGE } from './guest.ts'
 
 const SERVER = { name: 'lan0', address: '10.91.40.1', netmask: '255.255.255.0' }
-/** Of the other DHCP server, where the machines are. */
+/** The other DHCP server's place in the machines' network. */
 const OTHER = { name: 'br0', address: '10.91.40.2', netmask: '255.255.255.0' }
 /** In software, on a busy machine. It only ends what hangs. */
 const WAIT_MS = 420_000

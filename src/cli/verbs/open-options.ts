@@ -11,7 +11,7 @@ export interface OpenFlags {
   readonly reuse?: boolean
 }
 
-/** Of the verbs that fetch. */
+/** Option of the verbs that fetch. */
 export const REUSE_OPTION = [
   '--reuse',
   'take what other images here hold from them; seeders can tell what you had'

@@ -40,7 +40,7 @@ async function verify(link: string, flags: OpenFlags, globals: Globals): Promise
       while (next < table.length) {
         const chunk = next++
         try {
-          // Of a file that was replaced while it was published; nobody reads it.
+          // It belongs to a file that was replaced while it was published; nobody reads it.
           if (image.tree.chunkBytes[chunk] === 0) continue
           await whole.chunks.read(chunk, signal)
         } catch (error) {

@@ -27,7 +27,7 @@ export interface ExportImageOptions {
 }
 
 export interface ExportedImage extends ExportedTar {
-  /** Of the image's manifest. */
+  /** Digest of the image's manifest. */
   readonly digest: string
 }
 
@@ -109,7 +109,7 @@ class LayoutArchive {
   ): Promise<Descriptor> {
     const hash = createHash('sha256')
     const start = this.#position
-    // Of the length that it will have.
+    // It already has the length that it will have.
     await this.#write(this.#header('', 0))
     let size = 0
     await write(async (bytes) => {

@@ -3,7 +3,7 @@ import type { Healthcheck, Manifest, StartCommand } from '../manifest.ts'
 const NANOSECONDS_A_MS = 1_000_000
 /** What boots an image that says no more than that it has an init. */
 const INIT = ['/sbin/init']
-/** Of systemd; what other inits take for a power-off, they say themselves. */
+/** What systemd takes for a power-off; images with other inits say it themselves. */
 const INIT_STOP_SIGNAL = 'SIGRTMIN+3'
 
 /**

@@ -49,7 +49,7 @@ export function readImageConfig(fields: JsonFields): ImageConfig {
   }
 }
 
-/** Of a config, or of a descriptor's `platform`. */
+/** Reads the platform of a config, or of a descriptor. */
 export function readPlatform(fields: JsonFields): Platform {
   const word = (name: string): string => (fields.has(name) ? fields.line(name, WORD_LENGTH) : '')
   const variant = word('variant')

@@ -38,7 +38,7 @@ interface Candidate {
 const TAG = 'org.opencontainers.image.ref.name'
 /** Where an image named in full has its name, of which the tag is only the end. */
 const FULL_NAME = 'io.containerd.image.name'
-/** Of manifests that say something of another one. */
+/** Annotation of a manifest that makes a statement about another one. */
 const ATTESTATION = 'vnd.docker.reference.type'
 const MAX_MANIFESTS = 4096
 /** Indexes in indexes are allowed; nobody makes more than two. */
