@@ -20,7 +20,8 @@ const PROGRAMS = [
   'boot/mounter-main',
   'image/compress-worker',
   'image/read-worker',
-  'p2p/entries-worker'
+  'p2p/entries-worker',
+  'program/installed-main'
 ]
 
 /** Packages that look for their native parts beside their own files. */
@@ -102,9 +103,9 @@ async function bundle(program: string): Promise<void> {
   await writeFile(join(partial, `${name}.js`), starter(name, basename(entry)))
 }
 
-/** What Node.js itself loads of a program. Threads load too little to keep code for. */
+/** What Node.js itself loads of a program. Threads load too little to keep code for, and an installation happens once. */
 function starter(name: string, entry: string): string {
-  const keep = name.endsWith('-worker') ? undefined : name
+  const keep = name.endsWith('-worker') || name === 'installed-main' ? undefined : name
   return `#!/usr/bin/env node
 import{createRequire}from'node:module';import{dirname}from'node:path';import{fileURLToPath}from'node:url'
 const file=fileURLToPath(import.meta.url)
