@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
-import koffi from 'koffi'
 import { systemError } from '../image/libc.ts'
+import { systemCalls } from '../image/system-calls.ts'
 
 /** A datagram, and the process that the kernel says it comes from. */
 export interface Notification {
@@ -41,7 +41,7 @@ let libc: LibC | undefined
 
 function loadLibC(): LibC {
   if (libc === undefined) {
-    const self = koffi.load(null)
+    const self = systemCalls().load(null)
     libc = {
       socket: self.func('int socket(int, int, int)'),
       bind: self.func('int bind(int, const uint8_t *, unsigned int)'),
@@ -120,7 +120,7 @@ export class NotifySocket implements Disposable {
     if (!this.#isOpen) return
     this.#isOpen = false
     loadLibC().close(this.#fd)
-    for (const { pointer } of [this.#text, this.#control, this.#vector]) koffi.free(pointer)
+    for (const { pointer } of [this.#text, this.#control, this.#vector]) systemCalls().free(pointer)
     rmSync(this.path, { force: true })
   }
 
@@ -152,10 +152,10 @@ interface Memory {
 }
 
 function allocate(bytes: number): Memory {
-  const pointer: unknown = koffi.alloc('uint8_t', bytes)
+  const pointer: unknown = systemCalls().alloc('uint8_t', bytes)
   return {
     pointer,
-    address: koffi.address(pointer),
-    bytes: new Uint8Array(koffi.view(pointer, bytes))
+    address: systemCalls().address(pointer),
+    bytes: new Uint8Array(systemCalls().view(pointer, bytes))
   }
 }

@@ -4,8 +4,9 @@ import { takeLinkVariable } from './link-variable.ts'
 
 takeLinkVariable()
 
-// Only root runs containers here. They load while all the rest of this command does.
+// Only root runs containers here, on Linux. They load while all the rest of this command does.
+const runsHere = process.platform === 'linux' && process.getuid?.() === 0
 const vm = process.env['DAT_CONTAINER_VM']
-const foreseen = process.getuid?.() === 0 ? foreseePrograms(process.argv.slice(2), vm) : []
+const foreseen = runsHere ? foreseePrograms(process.argv.slice(2), vm) : []
 for (const program of foreseen) startSpare(program)
 void import('./program.ts').then(async ({ runProgram }) => runProgram()).finally(endSpares)

@@ -127,7 +127,7 @@ export class Daemon implements AsyncDisposable {
       for (const connection of this.#connections) connection.close()
     })
     // Its absence tells clients that the daemon was stopped on purpose and did not die.
-    await rm(this.#options.paths.daemonSocket, { force: true })
+    if (process.platform !== 'win32') await rm(this.#options.paths.daemonSocket, { force: true })
     await Promise.allSettled([...this.#connections].map((connection) => connection.ended))
     await this.#service[Symbol.asyncDispose]()
     await this.#pool[Symbol.asyncDispose]()
@@ -180,7 +180,7 @@ export class Daemon implements AsyncDisposable {
   async #listen(): Promise<void> {
     const { daemonSocket } = this.#options.paths
     // The lock is ours, so a socket that is there belongs to a daemon that died.
-    await rm(daemonSocket, { force: true })
+    if (process.platform !== 'win32') await rm(daemonSocket, { force: true })
     const before = umask(0o177)
     try {
       await new Promise<void>((resolve, reject) => {

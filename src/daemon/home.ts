@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
-import { homedir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { ContainerError, isContainerError, systemErrorCode } from '../image/errors.ts'
 import { isPrivateDirectory, privateDirectory } from '../image/private-directory.ts'
@@ -25,11 +25,14 @@ export interface HomePaths {
   readonly daemonSocket: string
 }
 
-/** The home that is used when none is given: `/var/lib` as root, else the XDG data directory. */
+/** The home that is used when none is given: `/var/lib` as root, else the XDG data directory; on Windows the user's local data. */
 export function defaultHome(): string {
   const fromEnvironment = process.env['DAT_CONTAINER_HOME']
   if (fromEnvironment) return resolve(fromEnvironment)
   if (process.getuid?.() === 0) return '/var/lib/dat-container'
+  if (process.platform === 'win32') {
+    return join(process.env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local'), 'dat-container')
+  }
   return join(process.env['XDG_DATA_HOME'] ?? join(homedir(), '.local/share'), 'dat-container')
 }
 
@@ -58,7 +61,7 @@ export function openHome(home: string): HomePaths {
       publishCache: join(real, 'publish-cache'),
       daemonLog: join(real, 'daemon.log'),
       daemonLock: join(real, 'daemon.lock'),
-      daemonSocket: join(runtime, 'daemon.sock')
+      daemonSocket: socketPath(runtime, id)
     }
   } catch (cause) {
     if (isContainerError(cause)) throw cause
@@ -68,6 +71,12 @@ export function openHome(home: string): HomePaths {
       cause
     })
   }
+}
+
+/** Windows has its sockets for processes of one machine in a place of their own. */
+function socketPath(runtime: string, id: string): string {
+  if (process.platform === 'win32') return `\\\\.\\pipe\\dat-container-${id}`
+  return join(runtime, 'daemon.sock')
 }
 
 /** What is empty, or was a home before, is one; modes of other directories are not for us to change. */
@@ -82,6 +91,9 @@ function runtimeRoot(): string {
     'others could read links there: make it yours alone (chown, chmod 700), or set DAT_CONTAINER_RUNTIME_DIR to a directory that is'
   const override = process.env['DAT_CONTAINER_RUNTIME_DIR']
   if (override) return privateDirectory(override, { hint })
+  if (process.platform === 'win32') {
+    return privateDirectory(join(tmpdir(), 'dat-container'), { hint })
+  }
   const uid = process.getuid?.() ?? 0
   if (uid === 0) return privateDirectory('/run/dat-container', { hint })
   const session = [process.env['XDG_RUNTIME_DIR'], `/run/user/${uid}`].find(

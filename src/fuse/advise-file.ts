@@ -1,4 +1,4 @@
-import koffi from 'koffi'
+import { systemCalls } from '../image/system-calls.ts'
 
 export const POSIX_FADV_RANDOM = 1
 export const POSIX_FADV_DONTNEED = 4
@@ -19,6 +19,6 @@ let fadvise: Fadvise | undefined
  */
 export async function adviseFile(fd: number, advice: number): Promise<void> {
   const declared = 'int posix_fadvise(int, int64_t, int64_t, int)'
-  const call = (fadvise ??= koffi.load(null).func(declared).async as Fadvise)
+  const call = (fadvise ??= systemCalls().load(null).func(declared).async as Fadvise)
   await new Promise<void>((resolve) => call(fd, 0, 0, advice, () => resolve()))
 }

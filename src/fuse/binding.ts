@@ -1,7 +1,8 @@
 import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import { dirname } from 'node:path'
-import { ContainerError } from '../image/errors.ts'
+import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { needsLinux } from '../image/system-calls.ts'
 import type { FuseAddon, FuseConstructor } from './fuse-native-types.ts'
 
 export interface FuseBinding {
@@ -29,6 +30,7 @@ export function loadFuse(): FuseBinding {
 }
 
 function load(): FuseBinding {
+  if (process.platform !== 'linux') throw needsLinux('to mount an image')
   const require = createRequire(import.meta.url)
   try {
     return { ...requireFuse(require), library: 'system' }
@@ -62,6 +64,12 @@ function preload(library: string): void {
 }
 
 function unusable(cause: unknown): ContainerError {
+  if (systemErrorCode(cause) === 'MODULE_NOT_FOUND') {
+    return new ContainerError('MISSING_TOOL', 'the module fuse-native is not installed', {
+      hint: 'npm leaves it out where it cannot be built: install gcc, g++, make and python3, then dat-container again',
+      cause
+    })
+  }
   return new ContainerError('MISSING_TOOL', 'libfuse does not load on this machine', {
     hint: 'install libfuse 2 (Debian, Ubuntu: apt-get install libfuse2)',
     cause

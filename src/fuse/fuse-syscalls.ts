@@ -1,4 +1,4 @@
-import koffi from 'koffi'
+import { systemCalls } from '../image/system-calls.ts'
 
 type PollCall = (
   descriptors: Uint8Array,
@@ -24,7 +24,7 @@ let calls: FuseSyscalls | undefined
 
 export function loadFuseSyscalls(): FuseSyscalls {
   if (calls === undefined) {
-    const self = koffi.load(null)
+    const self = systemCalls().load(null)
     const poll = self.func('int poll(uint8_t *, unsigned long, int)')
     calls = {
       read: self.func('intptr_t read(int, uint8_t *, size_t)'),

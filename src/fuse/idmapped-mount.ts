@@ -1,10 +1,10 @@
 import { constants } from 'node:os'
 import { closeSync } from 'node:fs'
 import { join } from 'node:path'
-import koffi from 'koffi'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { errnoName } from './errno.ts'
 import { readMountTable } from './mount-table.ts'
+import { systemCalls } from '../image/system-calls.ts'
 
 /** Numbers of the calls, the same on every architecture since Linux 5.2 (asm-generic/unistd.h). */
 const SYSCALL = { openTree: 428, moveMount: 429, mountSetattr: 442 } as const
@@ -48,7 +48,7 @@ let calls: Calls | undefined
 
 function loadCalls(): Calls {
   if (calls === undefined) {
-    const self = koffi.load(null)
+    const self = systemCalls().load(null)
     const bind = (parameters: string): AsyncCall =>
       self.func(`intptr_t syscall(intptr_t, ${parameters})`).async as AsyncCall
     calls = {
@@ -66,7 +66,7 @@ async function run(call: AsyncCall, ...args: unknown[]): Promise<number> {
     call(...args, (error, result) => {
       // koffi restores the errno of this very call before it calls back.
       if (error) reject(error instanceof Error ? error : new Error('koffi call failed'))
-      else resolve(result < 0 ? -koffi.errno() : result)
+      else resolve(result < 0 ? -systemCalls().errno() : result)
     })
   })
 }

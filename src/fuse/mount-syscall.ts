@@ -1,6 +1,6 @@
-import koffi from 'koffi'
 import { ContainerError, type ErrorCode } from '../image/errors.ts'
 import { errnoName } from './errno.ts'
+import { systemCalls } from '../image/system-calls.ts'
 
 /** Flags of mount(2), from linux/mount.h. */
 export const MOUNT_FLAG = {
@@ -55,11 +55,11 @@ function loadLibC(): LibC {
   return libc
 }
 
-function loadFirst(names: readonly string[]): ReturnType<typeof koffi.load> {
+function loadFirst(names: readonly string[]): ReturnType<ReturnType<typeof systemCalls>['load']> {
   let cause: unknown
   for (const name of names) {
     try {
-      return koffi.load(name)
+      return systemCalls().load(name)
     } catch (error) {
       cause = error
     }
@@ -73,7 +73,7 @@ async function errnoOf(call: AsyncCall, ...args: (string | number)[]): Promise<n
     call(...args, (error, result) => {
       // koffi restores the errno of this very call before it calls back.
       if (error) reject(error instanceof Error ? error : new Error('koffi call failed'))
-      else resolve(result === 0 ? 0 : koffi.errno())
+      else resolve(result === 0 ? 0 : systemCalls().errno())
     })
   })
 }

@@ -1,6 +1,6 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 import { throwIfCancelled } from './cancel.ts'
-import { ContainerError, systemErrorCode } from './errors.ts'
+import { ContainerError, isContainerError, systemErrorCode } from './errors.ts'
 import { FileListBuilder, pathAt } from './file-list.ts'
 import { typeOfMode } from './mode-type.ts'
 import { SourcePath } from './source-path.ts'
@@ -244,6 +244,7 @@ function reached<T>(path: SourcePath, read: () => T): T {
 }
 
 function scanError(path: Buffer, error: unknown): ContainerError {
+  if (isContainerError(error)) return error
   if (!['ENOENT', 'ENOTDIR', 'EINVAL'].includes(systemErrorCode(error) ?? '')) {
     return ioError(path, error)
   }

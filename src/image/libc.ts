@@ -1,5 +1,5 @@
 import { getSystemErrorName } from 'node:util'
-import koffi from 'koffi'
+import { systemCalls } from './system-calls.ts'
 
 /** System calls that Node has no binding for. Negative results come with {@link errno}. */
 export interface LibC {
@@ -33,7 +33,7 @@ let libc: LibC | undefined
 /** The C library of this process, whichever it is. */
 export function loadLibC(): LibC {
   if (libc === undefined) {
-    const self = koffi.load(null)
+    const self = systemCalls().load(null)
     libc = {
       llistxattr: self.func('intptr_t llistxattr(const uint8_t *, _Out_ uint8_t *, size_t)'),
       llistxattrLength: self.func('intptr_t llistxattr(const uint8_t *, void *, size_t)'),
@@ -53,7 +53,7 @@ export function loadLibC(): LibC {
 
 /** The error number of the last call on this thread. */
 export function errno(): number {
-  return koffi.errno()
+  return systemCalls().errno()
 }
 
 /** The last call's failure on this thread as Node.js tells of its own. @param path ends with NUL */

@@ -1,7 +1,8 @@
 import { closeSync, constants, openSync } from 'node:fs'
+import { ContainerError } from './errors.ts'
 
 /** PATH_MAX without its NUL: what the kernel takes of a path at once. */
-export const MAX_PATH_BYTES = 4095
+export const MAX_PATH_BYTES = process.platform === 'darwin' ? 1023 : 4095
 const SLASH = 0x2f
 /** Linux: a descriptor that only says where. Node.js has no name for it. */
 const O_PATH = 0o10000000
@@ -25,10 +26,18 @@ export class LongPaths implements Disposable {
   /**
    * @param path absolute
    * @returns a name of the same file that system calls take, until the next call or disposal
-   * @throws the system's error, when a directory on the way cannot be opened
+   * @throws the system's error, when a directory on the way cannot be opened; ContainerError `BAD_SOURCE` where
+   *   this is not Linux and the path is too long
    */
   reach(path: Buffer): Buffer {
     if (path.length <= MAX_PATH_BYTES) return path
+    // Only Linux names files by descriptors of directories.
+    if (process.platform !== 'linux') {
+      throw new ContainerError(
+        'BAD_SOURCE',
+        `a path is longer than ${MAX_PATH_BYTES} bytes: ${path.toString()}`
+      )
+    }
     let step = this.#lastStepTo(path)
     let name = nameFrom(step, path)
     while (name.length > MAX_PATH_BYTES) {

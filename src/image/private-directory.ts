@@ -1,4 +1,4 @@
-import { chmodSync, lstatSync, mkdirSync, readlinkSync, type Stats } from 'node:fs'
+import { chmodSync, lstatSync, mkdirSync, readlinkSync, realpathSync, type Stats } from 'node:fs'
 import { isAbsolute, join, resolve } from 'node:path'
 import { ContainerError, isContainerError, systemErrorCode } from './errors.ts'
 
@@ -40,6 +40,11 @@ export function privateDirectory(path: string, options: PrivateDirectoryOptions 
 }
 
 function checkedDirectory(path: string, options: PrivateDirectoryOptions): string {
+  if (process.platform === 'win32') {
+    // Who gets in stands in access control lists there, which a directory has from the one above: its user's profile.
+    mkdirSync(path, { recursive: true })
+    return realpathSync(path)
+  }
   const real = makeTrustedDirectory(path)
   const status = lstatSync(real)
   if (status.uid !== ownId()) throw refused(real, `it belongs to ${userName(status.uid)}`)

@@ -18,6 +18,10 @@ export interface DataRange {
  * @see lseek(2), SEEK_DATA and SEEK_HOLE
  */
 export function* dataRanges(fd: number, size: number): Generator<DataRange, void, undefined> {
+  if (process.platform !== 'linux') {
+    if (size > 0) yield { start: 0, end: size }
+    return
+  }
   const libc = loadLibC()
   let offset = 0
   while (offset < size) {

@@ -1,3 +1,4 @@
+import { fstatSync, lstatSync, type BigIntStats } from 'node:fs'
 import { FileStatus, STATUS_WORDS } from './file-status.ts'
 import { loadLibC, systemError } from './libc.ts'
 
@@ -19,6 +20,7 @@ const SOURCES = [
 ]
 const WORD = 2 ** 32
 const BLOCK_BYTES = 512
+const SECOND = 1_000_000_000n
 
 /**
  * The status of the file that was read last. Node.js makes 18 big integers and a handful of dates of each
@@ -78,12 +80,60 @@ export class StatusReader extends FileStatus {
     return this.#statx[RDEV + 1]!
   }
 
+  /** Has the status that Node.js read: statx(2) is Linux's alone. */
+  protected take(status: BigIntStats): void {
+    const { dev, ino, size, mode, nlink, uid, gid, rdev, blocks } = status
+    const told = this.#statx
+    const [mtime, ctime] = [status.mtimeNs, status.ctimeNs]
+    told[NLINK] = Number(nlink)
+    told[UID] = Number(uid)
+    told[GID] = Number(gid)
+    told[MODE] = Number(mode)
+    setLong(told, INO, ino)
+    setLong(told, SIZE, size)
+    // Windows has none.
+    setLong(told, BLOCKS, blocks ?? size / BigInt(BLOCK_BYTES))
+    setTime(told, CTIME, ctime)
+    setTime(told, MTIME, mtime)
+    setDevice(told, RDEV, rdev)
+    setDevice(told, DEV, dev)
+    this.#copyWords()
+  }
+
   #read(directory: number, path: Uint8Array, flags: number): void {
+    if (process.platform !== 'linux') {
+      const options = { bigint: true } as const
+      const name = Buffer.from(path.subarray(0, path.indexOf(0)))
+      this.take(path === EMPTY_PATH ? fstatSync(directory, options) : lstatSync(name, options))
+      return
+    }
     const libc = loadLibC()
     if (libc.statx(directory, path, flags, STATX_BASIC_STATS, this.#bytes) < 0) {
       throw systemError('statx', path)
     }
+    this.#copyWords()
+  }
+
+  #copyWords(): void {
     const [told, words] = [this.#statx, this.words]
     for (let word = 0; word < STATUS_WORDS; word++) words[word] = told[SOURCES[word]!]!
   }
+}
+
+function setLong(words: Uint32Array, at: number, value: bigint): void {
+  words[at] = Number(value & 0xffff_ffffn)
+  words[at + 1] = Number((value >> 32n) & 0xffff_ffffn)
+}
+
+/** Nanoseconds count forwards, also before 1970. */
+function setTime(words: Uint32Array, at: number, nanoseconds: bigint): void {
+  const rest = ((nanoseconds % SECOND) + SECOND) % SECOND
+  setLong(words, at, (nanoseconds - rest) / SECOND)
+  words[at + 2] = Number(rest)
+}
+
+/** @see gnu_dev_makedev(3), of which {@link FileStatus.device} makes the same number again */
+function setDevice(words: Uint32Array, at: number, device: bigint): void {
+  words[at] = Number((((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn)) & 0xffff_ffffn)
+  words[at + 1] = Number(((device & 0xffn) | ((device >> 12n) & ~0xffn)) & 0xffff_ffffn)
 }

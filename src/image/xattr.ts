@@ -20,8 +20,9 @@ export function readXattrs(path: Uint8Array): Xattr[] {
   return readXattrsAt(Buffer.concat([path, NUL]))
 }
 
-/** {@link readXattrs} of a path that ends with NUL. */
+/** {@link readXattrs} of a path that ends with NUL. None where this is not Linux: other systems' mean other things. */
 export function readXattrsAt(cPath: Buffer): Xattr[] {
+  if (process.platform !== 'linux') return []
   const libc = loadLibC()
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     // Most have none, and asking for the length alone spares the kernel a cleared buffer each time.

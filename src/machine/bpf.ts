@@ -1,5 +1,5 @@
 import { getSystemErrorName } from 'node:util'
-import koffi from 'koffi'
+import { systemCalls } from '../image/system-calls.ts'
 
 /** What the kernel asks a program about: a connection that is made, a datagram that is sent. */
 export type Hook = 'connect4' | 'connect6' | 'send4' | 'send6'
@@ -28,7 +28,7 @@ let libc: LibC | undefined
 
 function loadLibC(): LibC {
   if (libc === undefined) {
-    const self = koffi.load(null)
+    const self = systemCalls().load(null)
     libc = {
       syscall: self.func('long syscall(long, int, _Inout_ uint8_t *, unsigned int)'),
       close: self.func('int close(int)')
@@ -64,13 +64,13 @@ function load(hook: Hook, program: Uint8Array): number {
     const attributes = Buffer.alloc(ATTRIBUTE_BYTES)
     attributes.writeUInt32LE(PROGRAM_TYPE_SOCKET_ADDRESS, 0)
     attributes.writeUInt32LE(program.length / INSTRUCTION_BYTES, 4)
-    attributes.writeBigUInt64LE(koffi.address(instructions), 8)
-    attributes.writeBigUInt64LE(koffi.address(license), 16)
+    attributes.writeBigUInt64LE(systemCalls().address(instructions), 8)
+    attributes.writeBigUInt64LE(systemCalls().address(license), 16)
     attributes.writeUInt32LE(ATTACH_TYPE[hook], 68)
     return call(COMMAND.load, attributes)
   } finally {
-    koffi.free(instructions)
-    koffi.free(license)
+    systemCalls().free(instructions)
+    systemCalls().free(license)
   }
 }
 
@@ -78,13 +78,13 @@ function call(command: number, attributes: Uint8Array): number {
   const number = CALL_NUMBER[process.arch]
   if (number === undefined) throw new Error(`no bpf(2) on ${process.arch}`)
   const done = loadLibC().syscall(number, command, attributes, attributes.length)
-  if (done < 0) throw new Error(`bpf(2): ${getSystemErrorName(-koffi.errno())}`)
+  if (done < 0) throw new Error(`bpf(2): ${getSystemErrorName(-systemCalls().errno())}`)
   return done
 }
 
 /** Memory that stays where it is while the kernel reads it. */
 function memoryOf(bytes: Uint8Array): unknown {
-  const memory: unknown = koffi.alloc('uint8_t', bytes.length)
-  new Uint8Array(koffi.view(memory, bytes.length)).set(bytes)
+  const memory: unknown = systemCalls().alloc('uint8_t', bytes.length)
+  new Uint8Array(systemCalls().view(memory, bytes.length)).set(bytes)
   return memory
 }

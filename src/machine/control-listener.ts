@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
-import koffi from 'koffi'
 import { systemError } from '../image/libc.ts'
+import { systemCalls } from '../image/system-calls.ts'
 
 const AF_UNIX = 1
 const SOCK_STREAM = 1
@@ -16,7 +16,7 @@ const BACKLOG = 8
  * @throws the system's error
  */
 export function listenAt(path: string): { readonly fd: number; readonly close: () => void } {
-  const self = koffi.load(null)
+  const self = systemCalls().load(null)
   const socket = self.func('int socket(int, int, int)')
   const bind = self.func('int bind(int, const uint8_t *, unsigned int)')
   const listen = self.func('int listen(int, int)')

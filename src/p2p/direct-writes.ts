@@ -10,6 +10,7 @@ import { systemErrorCode } from '../image/errors.ts'
  * @param directory created when absent
  */
 export async function takesDirectWrites(directory: string): Promise<boolean> {
+  if (process.platform !== 'linux') return false
   const path = join(directory, '.direct-writes')
   try {
     await mkdir(directory, { recursive: true })

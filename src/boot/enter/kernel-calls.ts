@@ -1,6 +1,6 @@
 import { getSystemErrorName } from 'node:util'
-import koffi from 'koffi'
 import { errno } from '../../image/libc.ts'
+import { systemCalls } from '../../image/system-calls.ts'
 
 /** System calls by which a container is entered. Negative results come with `errno`. */
 interface KernelCalls {
@@ -25,7 +25,7 @@ let calls: KernelCalls | undefined
 /** The calls of this process's C library. */
 export function kernelCalls(): KernelCalls {
   if (calls === undefined) {
-    const self = koffi.load(null)
+    const self = systemCalls().load(null)
     calls = {
       memfd_create: self.func('int memfd_create(const char *, unsigned int)'),
       fcntl: self.func('int fcntl(int, int, ...)'),
