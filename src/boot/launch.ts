@@ -15,11 +15,19 @@ import {
   machineName,
   passedEnvironment,
   planNspawn,
-  PRIVILEGED_ENVIRONMENT
+  PRIVILEGED_ENVIRONMENT,
+  type Bind,
+  type Payload
 } from './nspawn-plan.ts'
 import { NotifySocket } from './notify-socket.ts'
 import { preparePropagation, startNspawn } from './nspawn-process.ts'
 import type { BootPaths, ContainerPaths } from './paths.ts'
+import {
+  makeMountPoints,
+  makeOsRelease,
+  makeWorkingDirectory,
+  prepareResolvConf
+} from './prepare-root.ts'
 import { planPayload, startMode } from './payload.ts'
 import { inOwnScope, isSystemdHost } from './service-process.ts'
 import { hostId, type IdRange } from './user-namespace.ts'
@@ -48,10 +56,11 @@ export async function launchContainer(
   { paths, places, start, options, idRange, console, checkCancelled }: LaunchRequest,
   cleanup: CleanupStack
 ): Promise<ContainerProcess> {
+  const mode = startMode(start, options)
   await clearMachineIdTrap(places.merged)
   const { payload, env, owner } = await planPayload(places.merged, places.directory, start, options)
   await writeExecDefaults(places, start, options)
-  const mode = startMode(start, options)
+  const rootMounts = await prepareRoot(places, payload, options, idRange)
   const uid = hostId(owner?.uid ?? 0, idRange)
   const gid = hostId(owner?.gid ?? 0, idRange)
   const io = await openConsole(mode, console, places.consoleLog, { uid, gid }, cleanup)
@@ -73,7 +82,9 @@ export async function launchContainer(
     hostname: options.hostname ?? places.name,
     payload,
     idRange,
-    binds: [...binds, ...devices.binds],
+    binds: [...binds, ...devices.binds, ...rootMounts.binds],
+    tmpfs: rootMounts.tmpfs,
+    keepResolvConf: rootMounts.keepResolvConf,
     console: io.console,
     env,
     passed,
@@ -107,6 +118,27 @@ export async function launchContainer(
   })
   cleanup.defer(() => container.end())
   return container
+}
+
+/** @returns what systemd-nspawn has to mount for it */
+async function prepareRoot(
+  places: ContainerPaths,
+  payload: Payload,
+  options: ContainerOptions,
+  idRange: IdRange | undefined
+): Promise<{ binds: Bind[]; tmpfs: string[]; keepResolvConf: boolean }> {
+  const root = places.merged
+  const owner = { uid: hostId(0, idRange), gid: hostId(0, idRange) }
+  await makeMountPoints(root, owner)
+  const tmpfs: string[] = []
+  if (payload.mode === 'boot') await makeOsRelease(root, owner)
+  else if (payload.cwd !== undefined) {
+    const mounted = await makeWorkingDirectory(root, payload.cwd, owner)
+    if (mounted !== undefined) tmpfs.push(mounted)
+  }
+  const isBoot = payload.mode === 'boot'
+  const { bind, keep } = await prepareResolvConf(places, isBoot, owner, options)
+  return { binds: bind === undefined ? [] : [bind], tmpfs, keepResolvConf: keep }
 }
 
 function openNotifySocket(path: string): NotifySocket {

@@ -47,6 +47,10 @@ export interface NspawnOptions {
   readonly readOnly?: boolean
   /** The host's ids that the container's are; the root's files belong to them. @default the same ids */
   readonly idRange?: IdRange | undefined
+  /** Directories of the container that get an empty file system of their own, in memory. */
+  readonly tmpfs?: readonly string[]
+  /** Leave the container's /etc/resolv.conf alone. @default false: nspawn gives it this machine's */
+  readonly keepResolvConf?: boolean
   /** Every capability; `PRIVILEGED_ENVIRONMENT` goes with it. @default false */
   readonly privileged?: boolean
   readonly extraArgs?: readonly string[]
@@ -78,10 +82,12 @@ export function planNspawn(options: NspawnOptions): string[] {
     `--hostname=${options.hostname}`,
     `--console=${options.console}`,
     ...(options.readOnly === true ? ['--read-only'] : []),
+    ...(options.keepResolvConf === true ? ['--resolv-conf=off'] : []),
     ...(network === 'host' ? [] : ['--private-network']),
     ...userNamespace(options.idRange),
     ...(payload.mode === 'process' ? (payload.binds ?? []) : []).map(bindArgument),
     ...(options.binds ?? []).map(bindArgument),
+    ...(options.tmpfs ?? []).map((path) => `--tmpfs=${escapeColons(path)}:mode=0755`),
     ...(options.env ?? []).map(
       (variable) => `--setenv=${argumentFor(variable, options.passed ?? {})}`
     ),
@@ -146,8 +152,11 @@ function payloadArguments(payload: Payload, extraArgs: readonly string[]): strin
 }
 
 function bindArgument({ source, target, readOnly }: Bind): string {
-  const escape = (path: string): string => path.replace(/[\\:]/g, (character) => `\\${character}`)
-  return `--bind${readOnly ? '-ro' : ''}=${escape(source)}:${escape(target)}`
+  return `--bind${readOnly ? '-ro' : ''}=${escapeColons(source)}:${escapeColons(target)}`
+}
+
+function escapeColons(path: string): string {
+  return path.replace(/[\\:]/g, (character) => `\\${character}`)
 }
 
 function userNamespace(range: IdRange | undefined): string[] {
