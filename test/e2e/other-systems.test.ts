@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'brittle'
+import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import { guestOptions, MachineSandbox, whyNoGuest } from '../machine/machine-fixture.ts'
 import { PREBUILT_ADDONS } from './platform-modules.ts'
 import { LONG, MAIN, Machine, Sandbox } from './sandbox.ts'
@@ -35,10 +36,16 @@ void test(
   'all but containers and mounts works where the modules for Linux are not',
   LONG,
   async (t) => {
+    const before = snapshot()
     await using sandbox = await Sandbox.open()
     const { directory, sandboxEnvironment } = sandbox
     const asked = join(directory, 'asked')
-    const environment = { ...sandboxEnvironment, ...environmentOf('darwin', asked) }
+    const environment = {
+      ...sandboxEnvironment,
+      ...environmentOf('darwin', asked),
+      // No machine is to start here, whatever this checkout has built.
+      DAT_CONTAINER_OS_IMAGE: join(directory, 'no-image')
+    }
     delete (environment as Record<string, string>)['DAT_CONTAINER_VM']
     const [owner, reader, mirror] = ['owner', 'reader', 'mirror'].map((name) => {
       const home = join(directory, name)
@@ -111,6 +118,7 @@ void test(
       for (const home of [owner, reader, mirror]) await home.run('daemon', 'stop')
       rmSync(asked, { force: true })
     }
+    t.alike(await leftAfter(before), [], 'nothing is left')
   }
 )
 

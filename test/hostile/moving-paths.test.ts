@@ -12,7 +12,8 @@ const SWAP = `
 const { renameSync } = require('node:fs')
 process.chdir(process.argv[1])
 process.stdout.write('began')
-for (;;) {
+const parent = process.ppid
+while (process.ppid === parent) {
   renameSync('etc', 'directory'); renameSync('link', 'etc')
   renameSync('etc', 'link'); renameSync('directory', 'etc')
 }`

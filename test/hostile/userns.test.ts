@@ -39,7 +39,8 @@ for (const mapping of MAPPINGS) {
     await using sandbox = await Sandbox.open()
     const machine = await sandbox.machine('machine')
     const { link } = await machine.json<Shared>('share', imageRoot(sandbox.directory))
-    const boot = ['boot', link, '-n', 'one', '-d', ...mapping, '--', 'sleep', '1000']
+    const wait = ['-d', '--wait', 'ready']
+    const boot = ['boot', link, '-n', 'one', ...wait, ...mapping, '--', 'sleep', '1000']
     const one = await machine.json<Booted>(...boot)
     const base = one.idRange?.base ?? 0
     t.ok(base >= 0x7000_0000 && base % 65_536 === 0 && one.idRange?.count === 65_536)
