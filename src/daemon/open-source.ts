@@ -28,6 +28,10 @@ export interface OpenSourceOptions {
   readonly platform?: string
   /** What to read the source as. @default what it is */
   readonly as?: 'tar'
+  /** Go on behind the end of an archive of files, as where several were joined. */
+  readonly ignoreZeros?: boolean
+  /** Told in a sentence what is odd about the source and was read all the same. */
+  readonly onNotice?: (notice: string) => void
   /** Credentials for a registry, as skopeo reads them. */
   readonly authfile?: string
   /** Allow HTTP, and certificates that nobody vouches for. */
@@ -47,7 +51,7 @@ export async function openSource(
   const { path, oneFileSystem, signal } = options
   const choice = options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }
   if (isReference(path)) {
-    refuseAs(options, 'it says what it is')
+    refuseArchiveOptions(options, 'a reference says what it is')
     refuseDirectoryOptions(options)
     return openReference(options, choice, cleanup)
   }
@@ -59,7 +63,7 @@ export async function openSource(
   // What is not there is a directory that is not there: scanning says so.
   const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
   if (path !== STDIN && (status === undefined || status.isDirectory())) {
-    if (status !== undefined) refuseAs(options, 'a directory is none')
+    if (status !== undefined) refuseArchiveOptions(options, 'it is a directory')
     const blobs = new DirectoryBlobs(path)
     if ((await imageKind(blobs)) === 'oci') {
       refuseDirectoryOptions(options)
@@ -80,9 +84,16 @@ export async function openSource(
     return source
   }
   refuseDirectoryOptions(options)
-  const expected = options.as === undefined ? {} : { expected: options.as }
-  const source = await openArchive(path, { ...choice, ...expected, signal }, cleanup)
+  const { as: expected, ignoreZeros, onNotice } = options
+  const given = {
+    ...choice,
+    ...(expected === undefined ? {} : { expected }),
+    ...(ignoreZeros === undefined ? {} : { ignoreZeros }),
+    ...(onNotice === undefined ? {} : { onNotice })
+  }
+  const source = await openArchive(path, { ...given, signal }, cleanup)
   if (source.kind === 'tar') refusePlatform(options)
+  else refuseArchiveOptions({ ...options, as: undefined }, 'it is a container image')
   return source
 }
 
@@ -124,9 +135,12 @@ function refuseDirectoryOptions({ exclude, oneFileSystem }: OpenSourceOptions): 
   })
 }
 
-function refuseAs({ as }: OpenSourceOptions, hint: string): void {
-  if (as === undefined) return
-  throw new ContainerError('USAGE', '--as is for archives', { hint })
+function refuseArchiveOptions(
+  { as, ignoreZeros }: { as?: string | undefined; ignoreZeros?: boolean },
+  hint: string
+): void {
+  if (as === undefined && ignoreZeros !== true) return
+  throw new ContainerError('USAGE', '--as and --ignore-zeros are for archives of files', { hint })
 }
 
 function refusePlatform({ platform }: OpenSourceOptions): void {

@@ -20,6 +20,8 @@ type Decompress = (compressed: AsyncIterable<Buffer>) => AsyncIterable<Uint8Arra
 const COMPRESSIONS: readonly (readonly [magic: RegExp, decompress: Decompress])[] = [
   [/^1f8b/, decompressGzip],
   [/^(?:28b52ffd|5.2a4d18)/, decompressZstd],
+  // What compress makes, `.Z`.
+  [/^1f9d/, (compressed) => decompressByProgram('gzip', compressed)],
   [/^fd377a585a00/, (compressed) => decompressByProgram('xz', compressed)],
   [/^425a68/, (compressed) => decompressByProgram('bzip2', compressed)]
 ]
@@ -90,7 +92,7 @@ export class ArchiveStream {
   }
 
   /**
-   * Plain, gzip, zstd, xz or bzip2, told apart by the first bytes. Whoever stops early closes it.
+   * Plain, gzip, zstd, xz, bzip2 or compress, told apart by the first bytes. Whoever stops early closes it.
    *
    * @throws ContainerError `BAD_SOURCE`, `MISSING_TOOL`, `IO`
    */
@@ -145,7 +147,7 @@ function openPipe(path: string): Readable {
 }
 
 /**
- * What compressed bytes hold: gzip, zstd, xz or bzip2, told by the first of them; plain ones as they are.
+ * What compressed bytes hold: gzip, zstd, xz, bzip2 or compress, told by the first of them; plain ones as they are.
  *
  * @throws ContainerError `BAD_SOURCE`, `MISSING_TOOL`, and what `pieces` throws
  */

@@ -41,6 +41,19 @@ export class ByteStream {
     return target.subarray(0, await this.readInto(target))
   }
 
+  /** What {@link read} of as many returns next, which stays to be read. */
+  async peek(count: number): Promise<Buffer> {
+    while (this.#piece.length < count) {
+      const before = this.#piece
+      if (!(await this.#next())) {
+        this.#piece = before
+        break
+      }
+      this.#piece = Buffer.concat([before, this.#piece])
+    }
+    return this.#piece.subarray(0, count)
+  }
+
   /** Fills `target`. @returns how many bytes, fewer than its length where the stream ends */
   async readInto(target: Uint8Array): Promise<number> {
     let filled = 0

@@ -12,7 +12,7 @@ const MAX_COMPLAINT_BYTES = 1024
  * @throws ContainerError `MISSING_TOOL`; `BAD_SOURCE` when the program refuses its input
  */
 export async function* decompressByProgram(
-  program: 'xz' | 'bzip2',
+  program: 'xz' | 'bzip2' | 'gzip',
   compressed: AsyncIterable<Buffer>
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const child = spawn(program, ['--decompress', '--stdout', '--quiet'], {

@@ -1,4 +1,5 @@
 import { badArchive } from './tar-error.ts'
+import { isTime } from './tree-limits.ts'
 
 /** Everything in a tar archive comes in records of so many bytes. */
 export const TAR_RECORD_BYTES = 512
@@ -16,6 +17,8 @@ export interface TarHeader {
   /** Bytes that follow, for the types that have any. */
   readonly size: number
   readonly mtimeSeconds: number
+  /** Whether the field holds a time that no tree can, for which there is 0. */
+  readonly isTimeOutOfRange: boolean
   readonly deviceMajor: number
   readonly deviceMinor: number
 }
@@ -38,6 +41,8 @@ const PREFIX_BYTES = 155
 /** star keeps times behind a shorter prefix, and signs its records here. */
 const STAR_PREFIX_BYTES = 131
 const STAR_MAGIC = 508
+/** Its name is that of the volume, and no file's. */
+export const GNU_VOLUME_LABEL = 'V'
 const SLASH = Buffer.from('/')
 const SPACE = 0x20
 
@@ -58,16 +63,20 @@ export function parseTarHeader(record: Buffer): TarHeader | undefined {
   const name = text(record, 0, NAME_BYTES)
   const prefix = prefixOf(record)
   const isUstar = isPosix(record) || record.toString('latin1', MAGIC, MAGIC + 5) === 'ustar'
-  const device = (offset: number): number => (isUstar ? number(record, offset, 8) : 0)
+  const type = String.fromCharCode(record[TYPE]!)
+  const mtimeSeconds = number(record, MTIME, 12)
+  const isTimeOutOfRange = !isTime(mtimeSeconds)
+  const device = (offset: number): number => (isUstar ? exactNumber(record, offset, 8) : 0)
   return {
-    type: String.fromCharCode(record[TYPE]!),
+    type,
     path: prefix.length === 0 ? name : Buffer.concat([prefix, SLASH, name]),
     linkPath: text(record, LINK_NAME, NAME_BYTES),
-    mode: number(record, MODE, 8),
-    uid: number(record, UID, 8),
-    gid: number(record, GID, 8),
-    size: number(record, SIZE, 12),
-    mtimeSeconds: number(record, MTIME, 12),
+    mode: exactNumber(record, MODE, 8),
+    uid: exactNumber(record, UID, 8),
+    gid: exactNumber(record, GID, 8),
+    size: type === GNU_VOLUME_LABEL ? labelSize(record) : exactNumber(record, SIZE, 12),
+    mtimeSeconds: isTimeOutOfRange ? 0 : mtimeSeconds,
+    isTimeOutOfRange,
     deviceMajor: device(DEVICE_MAJOR),
     deviceMinor: device(DEVICE_MINOR)
   }
@@ -79,18 +88,36 @@ export function parseTarHeader(record: Buffer): TarHeader | undefined {
  * @throws ContainerError `BAD_SOURCE` for text, and for what does not fit 53 bits
  */
 export function parseTarNumber(field: Buffer): number {
+  const value = parseNumber(field)
+  if (!Number.isSafeInteger(value)) throw badArchive('a number in a header is too large')
+  return value
+}
+
+/** {@link parseTarNumber}, only roughly where it does not fit 53 bits. */
+function parseNumber(field: Buffer): number {
   if ((field[0]! & 0x80) === 0) return parseOctal(field)
   // The highest bit marks the form, the next one is the sign.
   let value = BigInt(field[0]! & 0x7f)
   if ((value & 0x40n) !== 0n) value -= 0x80n
   for (const byte of field.subarray(1)) value = value * 256n + BigInt(byte)
-  const result = Number(value)
-  if (!Number.isSafeInteger(result)) throw badArchive('a number in a header is too large')
-  return result
+  return Number(value)
 }
 
 function number(record: Buffer, offset: number, length: number): number {
+  return parseNumber(record.subarray(offset, offset + length))
+}
+
+function exactNumber(record: Buffer, offset: number, length: number): number {
   return parseTarNumber(record.subarray(offset, offset + length))
+}
+
+/** A label is all in its header; some programs leave anything where the size of what follows belongs. */
+function labelSize(record: Buffer): number {
+  try {
+    return Math.max(0, exactNumber(record, SIZE, 12))
+  } catch {
+    return 0
+  }
 }
 
 function parseOctal(field: Buffer): number {

@@ -1,4 +1,5 @@
 import { badArchive } from './tar-error.ts'
+import { isTime } from './tree-limits.ts'
 import type { Xattr } from './tree.ts'
 
 /** The records of pax headers that mean something here. Absent: as the plain header says. */
@@ -9,6 +10,8 @@ export interface PaxRecords {
   uid?: number
   gid?: number
   mtime?: { readonly seconds: number; readonly nanoseconds: number }
+  /** A time is given that does not parse, or is out of range: the plain header's is what there is. */
+  hasBadTime?: boolean
   /** By name, one character a byte. */
   readonly xattrs: Map<string, Buffer>
   /** POSIX ACLs as text, of kinds `access` and `default`. */
@@ -25,6 +28,7 @@ const SCHILY_ACL = 'SCHILY.acl.'
 const GNU_SPARSE = 'GNU.sparse.'
 const SPACE = 0x20
 const EQUALS = 0x3d
+const PLUS = 0x2b
 const NEWLINE = 0x0a
 /** Digits of a record's own length. */
 const MAX_LENGTH_DIGITS = 10
@@ -46,6 +50,7 @@ export function addPaxRecords(body: Buffer, records: PaxRecords): void {
   while (start < body.length) {
     const space = body.indexOf(SPACE, start)
     if (space === -1 || space - start > MAX_LENGTH_DIGITS) throw badPax()
+    if (body[start] === PLUS) throw badPax()
     const end = start + decimal(body.toString('latin1', start, space))
     const equals = body.indexOf(EQUALS, space)
     if (end > body.length || equals === -1 || equals >= end || body[end - 1] !== NEWLINE) {
@@ -62,10 +67,9 @@ export function paxXattrs({ xattrs }: PaxRecords): Xattr[] {
   return [...xattrs].map(([name, value]) => ({ name: Buffer.from(name, 'latin1'), value }))
 }
 
-/** A count or offset in decimal. @throws ContainerError `BAD_SOURCE` */
+/** A count or offset in decimal; a few programs write a sign or zeros before it. @throws ContainerError `BAD_SOURCE` */
 export function decimal(text: string): number {
-  if (!/^\d{1,16}$/.test(text)) throw badPax()
-  const value = Number(text)
+  const value = /^\+?\d+$/.test(text) ? Number(text) : NaN
   if (!Number.isSafeInteger(value)) throw badPax()
   return value
 }
@@ -121,22 +125,31 @@ function addStandardRecord(keyword: string, value: Buffer, records: PaxRecords):
       else records[keyword] = decimal(text())
       break
     case 'mtime':
-      if (isEmpty) delete records.mtime
-      else records.mtime = parseTime(text())
+      setTime(isEmpty ? undefined : text(), records)
       break
     default:
     // Names of owners, access times, comments, character sets: not kept in an image.
   }
 }
 
-/** Seconds and a fraction of any length, rounded down to nanoseconds, also before 1970. */
-function parseTime(text: string): { seconds: number; nanoseconds: number } {
-  const match = /^(-?)(\d{1,16})(?:\.(\d*))?$/.exec(text)
-  if (match === null) throw badPax()
+function setTime(text: string | undefined, records: PaxRecords): void {
+  delete records.mtime
+  delete records.hasBadTime
+  if (text === undefined) return
+  const time = parseTime(text)
+  if (time === undefined) records.hasBadTime = true
+  else records.mtime = time
+}
+
+/** Seconds and a fraction of any length, rounded down to nanoseconds, also before 1970; undefined for anything else. */
+function parseTime(text: string): PaxRecords['mtime'] | undefined {
+  const match = /^([+-]?)(\d+)(?:\.(\d*))?$/.exec(text)
+  if (match === null) return undefined
   const [, sign, whole = '0', fraction = ''] = match
-  const seconds = decimal(whole)
+  const seconds = Number(whole)
+  if (!isTime(seconds + 1)) return undefined
   const nanoseconds = Number(fraction.slice(0, NANOSECOND_DIGITS).padEnd(NANOSECOND_DIGITS, '0'))
-  if (sign === '') return { seconds, nanoseconds }
+  if (sign !== '-') return { seconds, nanoseconds }
   if (nanoseconds === 0) return { seconds: seconds === 0 ? 0 : -seconds, nanoseconds }
   return { seconds: -seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds }
 }

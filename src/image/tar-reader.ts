@@ -1,7 +1,8 @@
-import { aclPermissions, encodeAcl, isMinimalAcl } from './posix-acl.ts'
+import { entryAttributes } from './tar-attributes.ts'
 import { badArchive } from './tar-error.ts'
-import { parseTarHeader, TAR_RECORD_BYTES } from './tar-header.ts'
-import { addPaxRecords, emptyPaxLists, paxXattrs } from './tar-pax.ts'
+import { GNU_VOLUME_LABEL, parseTarHeader, TAR_RECORD_BYTES } from './tar-header.ts'
+import { addPaxRecords, emptyPaxLists } from './tar-pax.ts'
+import { TimeNotices } from './time-notices.ts'
 import { readOldSparseMap, readPaxSparseMap } from './tar-sparse.ts'
 import type { ByteStream } from './byte-stream.ts'
 import type { TarHeader } from './tar-header.ts'
@@ -50,15 +51,22 @@ const HARDLINK = '1'
 const GNU_SPARSE = 'S'
 /** Old GNU incremental archives list what a directory held; the entries themselves follow anyway. */
 const GNU_DIRECTORY_LIST = 'D'
-const GNU_VOLUME_LABEL = 'V'
 const SLASH = 0x2f
-const ACCESS_ACL = 'system.posix_acl_access'
 
 /** What headers before an entry say of it. */
 interface Extensions {
   pax: PaxRecords | undefined
   longPath: Buffer | undefined
   longLinkPath: Buffer | undefined
+}
+
+export interface TarReaderOptions {
+  /** The archive is known to be complete, by a digest: how it ends is its maker's business. @default false */
+  readonly isVouchedFor?: boolean
+  /** Go on behind the records that end an archive, as where several were joined. @default false */
+  readonly ignoreZeros?: boolean
+  /** Told in a sentence what is odd about the archive and was read all the same. */
+  readonly onNotice?: (notice: string) => void
 }
 
 /**
@@ -69,20 +77,22 @@ export class TarReader {
   /** Path of the entry at hand, for messages. */
   path = ''
   readonly #stream: ByteStream
-  readonly #endsAnywhere: boolean
+  readonly #isVouchedFor: boolean
+  readonly #ignoreZeros: boolean
+  readonly #onNotice: (notice: string) => void
+  readonly #badTimes = new TimeNotices()
   /** Stored bytes of the entry at hand that are still to be read. */
   #left = 0
   #padding = 0
   /** What global headers say of all entries to come; of one file's attributes they say nothing. */
   #global: PaxRecords = emptyPaxLists()
 
-  /**
-   * @param options.endsAnywhere an archive may end without the records that say so, as some programs
-   *   make layers; only for what is known to be complete
-   */
-  constructor(stream: ByteStream, { endsAnywhere = false } = {}) {
+  constructor(stream: ByteStream, options: TarReaderOptions = {}) {
+    const { isVouchedFor = false, ignoreZeros = false, onNotice = () => {} } = options
     this.#stream = stream
-    this.#endsAnywhere = endsAnywhere
+    this.#isVouchedFor = isVouchedFor
+    this.#ignoreZeros = ignoreZeros
+    this.#onNotice = onNotice
   }
 
   /** Where in the archive the stored bytes of the entry at hand begin, until some are read. */
@@ -99,7 +109,10 @@ export class TarReader {
         longLinkPath: undefined
       }
       const found = await this.#readHeader(extensions)
-      if (found === undefined) return
+      if (found === undefined) {
+        this.#badTimes.tell(this.#onNotice)
+        return
+      }
       const entry = await this.#entry(found.header, found.record, extensions)
       if (entry !== undefined) yield entry
       await this.#skipRest()
@@ -121,12 +134,14 @@ export class TarReader {
       const record = await this.#stream.read(TAR_RECORD_BYTES)
       const isFirst = this.#stream.position <= TAR_RECORD_BYTES
       const isPlain = Object.values(extensions).every((given) => given === undefined)
-      if (record.length === 0 && isPlain && this.#endsAnywhere) return undefined
+      if (record.length === 0 && isPlain && this.#mayEndHere()) return undefined
       if (record.length < TAR_RECORD_BYTES) throw isFirst ? noArchive() : this.#endsEarly()
       const header = readHeader(record, isFirst)
       if (header === undefined) {
         if (!isPlain) throw this.#endsEarly()
-        await this.#checkEnd()
+        this.#global = emptyPaxLists()
+        if (this.#ignoreZeros) continue
+        await this.#readEnd()
         return undefined
       }
       switch (header.type) {
@@ -182,7 +197,7 @@ export class TarReader {
     const isHardlink = header.type === HARDLINK
     let type = isHardlink ? 'file' : TYPES[header.type]
     if (header.type === GNU_VOLUME_LABEL) {
-      this.#startContent(size)
+      this.#startContent((await this.#isHeaderNext(size)) ? 0 : size)
       return undefined
     }
     if (type === undefined) throw unknownType(header.type, this.path)
@@ -190,17 +205,19 @@ export class TarReader {
     if (header.type === '\0' || header.type === '0') {
       if (name.at(-1) === SLASH) type = 'directory'
     }
-    // Only pax lets a hardlink repeat the content; elsewhere its size is without meaning.
-    const hasData = type === 'file' ? !isHardlink || own !== undefined : false
+    // Only pax lets a hardlink repeat the content, which few programs do; the size is without meaning then.
+    const hasData = isHardlink
+      ? own !== undefined && !(await this.#isHeaderNext(size))
+      : type === 'file'
     this.#startContent(hasData || header.type === GNU_DIRECTORY_LIST ? size : 0)
     if (isHardlink) return { kind: 'hardlink', path, target: linkPath }
-    const xattrs = this.#xattrs(pax)
-    const attributes = attributesOf(type, header, pax)
+    if (pax.hasBadTime || (pax.mtime === undefined && header.isTimeOutOfRange)) {
+      this.#badTimes.add(this.path)
+    }
     return {
       kind: 'inode',
       path,
-      attributes: { ...attributes, mode: modeWithAcl(attributes.mode, xattrs) },
-      xattrs,
+      ...entryAttributes(type, header, pax, this.path),
       ...(type === 'symlink' ? { symlinkTarget: linkPath } : {}),
       ...(type === 'file' ? { content: await this.#content(header, record, pax) } : {})
     }
@@ -225,6 +242,19 @@ export class TarReader {
     return map
   }
 
+  /** Whether an entry that says that `size` bytes follow has none: the next header follows, or the end. */
+  async #isHeaderNext(size: number): Promise<boolean> {
+    if (size === 0) return true
+    const record = await this.#stream.peek(TAR_RECORD_BYTES)
+    if (record.length < TAR_RECORD_BYTES) return true
+    try {
+      parseTarHeader(record)
+      return true
+    } catch {
+      return false
+    }
+  }
+
   #startContent(size: number): void {
     this.#left = size
     this.#padding = padding(size)
@@ -237,34 +267,32 @@ export class TarReader {
     if (rest > 0 && (await this.#stream.skip(rest)) < rest) throw this.#endsEarly()
   }
 
-  #xattrs(pax: PaxRecords): Xattr[] {
-    const xattrs = paxXattrs(pax)
-    for (const [kind, text] of pax.acls) {
-      if (kind !== 'access' && kind !== 'default') continue
-      const value = encodeAcl(text)
-      if (value === undefined) {
-        const hint = 'make the archive with --numeric-owner'
-        throw badArchive(`the ACL of ${this.path} names owners without their numbers`, hint)
-      }
-      const name = `system.posix_acl_${kind}`
-      if (pax.xattrs.has(name) || (kind === 'access' && isMinimalAcl(value))) continue
-      xattrs.push({ name: Buffer.from(name), value })
+  /** Whether an archive may end without the records of zeros that say so. */
+  #mayEndHere(): boolean {
+    if (this.#isVouchedFor) return true
+    if (this.#stream.position === 0) return false
+    if (!this.#ignoreZeros) {
+      this.#onNotice('nothing marks the end of the archive: it may be cut between two files')
     }
-    return xattrs
+    return true
   }
 
   /** Everything behind the end is read, so that whoever writes to a pipe is not cut off. */
-  async #checkEnd(): Promise<void> {
-    for (;;) {
+  async #readEnd(): Promise<void> {
+    const second = await this.#stream.read(TAR_RECORD_BYTES)
+    if (this.#isVouchedFor && !isZeros(second)) {
+      throw badArchive('one record of zeros is in the midst of it')
+    }
+    let hasMore = !isZeros(second)
+    while (!hasMore) {
       const rest = await this.#stream.readSome()
       if (rest === undefined) return
-      if (rest.some((byte) => byte !== 0)) {
-        throw badArchive(
-          'something follows its end',
-          'archives are joined with tar --concatenate, not with cat'
-        )
-      }
+      hasMore = !isZeros(rest)
     }
+    this.#onNotice(
+      'something follows the end of the archive and is left out; --ignore-zeros reads archives that were joined'
+    )
+    await this.#stream.skip(Number.MAX_SAFE_INTEGER)
   }
 
   #endsEarly(): Error {
@@ -284,7 +312,7 @@ function readHeader(record: Buffer, isFirst: boolean): TarHeader | undefined {
 function noArchive(cause?: unknown): Error {
   return badArchive(
     'it is no tar archive',
-    'give a directory, or a tar archive: plain, or compressed with gzip, zstd, xz or bzip2',
+    'give a directory, or a tar archive: plain, or compressed with gzip, zstd, xz, bzip2 or compress',
     cause
   )
 }
@@ -295,30 +323,12 @@ function unknownType(type: string, path: string): Error {
   return badArchive(`${path} ${what}`)
 }
 
-function attributesOf(type: FileType, header: TarHeader, pax: PaxRecords): InodeAttributes {
-  const isDevice = type === 'character' || type === 'block'
-  return {
-    type,
-    // Linux has no other mode for symlinks, whatever a program wrote. Old ones put the type in as well.
-    mode: type === 'symlink' ? 0o777 : header.mode & 0o7777,
-    uid: pax.uid ?? header.uid,
-    gid: pax.gid ?? header.gid,
-    mtimeSeconds: pax.mtime?.seconds ?? header.mtimeSeconds,
-    mtimeNanoseconds: pax.mtime?.nanoseconds ?? 0,
-    deviceMajor: isDevice ? header.deviceMajor : 0,
-    deviceMinor: isDevice ? header.deviceMinor : 0
-  }
-}
-
-/** Setting an access ACL changes the mode, and not all programs put the result into the header. */
-function modeWithAcl(mode: number, xattrs: readonly Xattr[]): number {
-  const acl = xattrs.find(({ name }) => Buffer.from(name).toString('latin1') === ACCESS_ACL)
-  const permissions = acl && aclPermissions(acl.value)
-  return permissions === undefined ? mode : (mode & ~0o777) | permissions
-}
-
 function padding(size: number): number {
   return (TAR_RECORD_BYTES - (size % TAR_RECORD_BYTES)) % TAR_RECORD_BYTES
+}
+
+function isZeros(bytes: Buffer): boolean {
+  return bytes.every((byte) => byte === 0)
 }
 
 function untilNul(bytes: Buffer): Buffer {

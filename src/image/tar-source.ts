@@ -9,25 +9,29 @@ import { packTarContent } from './tar-content.ts'
 import { badArchive } from './tar-error.ts'
 import { TarReader } from './tar-reader.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
-import type { TarEntry } from './tar-reader.ts'
+import type { TarEntry, TarReaderOptions } from './tar-reader.ts'
 import type { PublishSource } from './publish.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 
 /**
- * A tar archive as something to publish: plain, or compressed with gzip, zstd, xz or bzip2. It is
+ * A tar archive as something to publish: plain, or compressed with gzip, zstd, xz, bzip2 or compress. It is
  * read once, from front to back, while it is published; nothing is unpacked to disk.
  *
  * @param path of the archive; `-` is stdin
  * @throws ContainerError `NOT_FOUND`, `IO`. Publishing throws `BAD_SOURCE` for a damaged archive,
  *   `MISSING_TOOL` where the program for its compression is absent.
  */
-export async function openTar(path: string): Promise<PublishSource> {
-  return tarSource(await ArchiveStream.of(path))
+export async function openTar(path: string, options?: TarSourceOptions): Promise<PublishSource> {
+  return tarSource(await ArchiveStream.of(path), options)
 }
 
 /** {@link openTar} of an archive that is open already. */
-export function tarSource(archive: ArchiveStream, watch?: TarWatch): PublishSource {
-  return new TarSource(archive, watch)
+export function tarSource(archive: ArchiveStream, options: TarSourceOptions = {}): PublishSource {
+  return new TarSource(archive, options)
+}
+
+export interface TarSourceOptions extends Pick<TarReaderOptions, 'ignoreZeros' | 'onNotice'> {
+  readonly watch?: TarWatch
 }
 
 /** Looks at an archive's entries while they are published; what it throws ends that. */
@@ -44,12 +48,12 @@ class TarSource implements PublishSource, ContentSource {
   readonly #archive: ArchiveStream
   readonly #tree = new ArchiveTree()
   readonly #free: ArrayBuffer[] = []
-  readonly #watch: TarWatch | undefined
+  readonly #options: TarSourceOptions
   #bytes = 0
 
-  constructor(archive: ArchiveStream, watch?: TarWatch) {
+  constructor(archive: ArchiveStream, options: TarSourceOptions) {
     this.#archive = archive
-    this.#watch = watch
+    this.#options = options
   }
 
   get builder(): TreeBuilder {
@@ -64,13 +68,14 @@ class TarSource implements PublishSource, ContentSource {
   }
 
   async *batches(signal?: AbortSignal): AsyncGenerator<ContentBatch, void, undefined> {
+    const { watch } = this.#options
     const bytes = this.#archive.bytes(signal)
-    const reader = new TarReader(new ByteStream(bytes))
+    const reader = new TarReader(new ByteStream(bytes), this.#options)
     const packer = new BatchPacker(() => this.#free.pop() ?? new ArrayBuffer(BATCH_BYTES))
     try {
       for await (const entry of reader.entries()) {
         throwIfCancelled(signal)
-        const wanted: Buffer[] | undefined = this.#watch?.wants(entry) ? [] : undefined
+        const wanted: Buffer[] | undefined = watch?.wants(entry) ? [] : undefined
         if (entry.kind === 'hardlink') {
           this.#tree.link(entry.path, entry.target)
           continue
@@ -86,7 +91,7 @@ class TarSource implements PublishSource, ContentSource {
             wanted?.push(Buffer.from(bytes))
           })
         }
-        if (wanted) this.#watch?.take(Buffer.concat(wanted))
+        if (wanted) watch?.take(Buffer.concat(wanted))
         if (packer.isFull) yield packer.take()
       }
       if (!packer.isEmpty) yield packer.take()

@@ -26,7 +26,9 @@ const MORE_PAIRS = 21
 const MORE_EXTENDED = 504
 const PAIR_BYTES = 24
 const NUMBER_BYTES = 12
-const MAX_DIGITS = 20
+/** Some programs fill a map with zeros before a number, or with comments. */
+const MAX_LINE = 4096
+const COMMENT = '#'
 const NEWLINE = 0x0a
 
 /**
@@ -73,23 +75,29 @@ export async function readPaxSparseMap(
   return checkedMap(decimal(size), numbers, 0)
 }
 
-/** Version 1.0: decimal lines, a count and then as many pairs, filled up to a whole record. */
+/** Version 1.0: decimal lines, a count and then as many pairs, filled up to a whole record. Lines with # are passed over. */
 async function readLeadingMap(size: number, stream: ByteStream): Promise<SparseMap> {
   let records = 0
   let record = Buffer.alloc(0)
-  const readNumber = async (): Promise<number> => {
-    let digits = ''
+  const readLine = async (): Promise<string> => {
+    let line = ''
     for (;;) {
       const newline = record.indexOf(NEWLINE)
-      digits += record.toString('latin1', 0, newline === -1 ? record.length : newline)
-      if (digits.length > MAX_DIGITS) throw badArchive('a sparse map does not parse')
+      line += record.toString('latin1', 0, newline === -1 ? record.length : newline)
+      if (line.length > MAX_LINE) throw badArchive('a sparse map does not parse')
       if (newline !== -1) {
         record = record.subarray(newline + 1)
-        return decimal(digits)
+        return line
       }
       record = Buffer.from(await stream.read(TAR_RECORD_BYTES))
       if (record.length < TAR_RECORD_BYTES) throw badArchive('it ends in a sparse map')
       records++
+    }
+  }
+  const readNumber = async (): Promise<number> => {
+    for (;;) {
+      const line = await readLine()
+      if (!line.startsWith(COMMENT)) return decimal(line)
     }
   }
   const count = await readNumber()

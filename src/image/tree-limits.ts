@@ -65,8 +65,13 @@ export function checkAttributes(attributes: InodeAttributes): void {
   checkDevice(type === 'character' || type === 'block', deviceMajor, deviceMinor)
 }
 
+/** Whether a tree can hold a time of so many seconds since 1970. */
+export function isTime(seconds: number): boolean {
+  return isCount(Math.abs(seconds), MAX_SECONDS)
+}
+
 export function checkTime(seconds: number, nanoseconds: number): void {
-  if (!isCount(Math.abs(seconds), MAX_SECONDS) || !isCount(nanoseconds, NANOSECONDS - 1)) {
+  if (!isTime(seconds) || !isCount(nanoseconds, NANOSECONDS - 1)) {
     throw badIndex(`time ${seconds}s ${nanoseconds}ns is out of range`)
   }
 }

@@ -44,6 +44,10 @@ const FORMS: Record<string, readonly [cases: number, compressed: Buffer]> = {
     Buffer.concat([skippable, ...HALVES.map((half) => run('zstd', [], half)), skippable])
   ],
   'zstd of a long window': [100, run('zstd', ['--long=28'], ARCHIVE)],
+  compress: [
+    40,
+    execFileSync('bsdtar', ['-c', '-Z', '-f', '-', '--format=ustar', '@-'], { input: ARCHIVE })
+  ],
   xz: [40, run('xz', [], ARCHIVE)],
   bzip2: [40, run('bzip2', [], ARCHIVE)]
 }
@@ -78,9 +82,8 @@ const PIECE_BYTES = 64 * 1024
 const digestOf = (bytes: Buffer): string =>
   `sha256:${createHash('sha256').update(bytes).digest('hex')}`
 
-function imageOf(store: BlobStore, digest: string): ContainerImage {
+function imageOf(store: BlobStore, digest: string, diffId: string): ContainerImage {
   const platform = { os: 'linux', arch: 'amd64' }
-  const diffId = digestOf(ARCHIVE)
   const config = { platform, diffIds: [diffId], start: {} }
   return { kind: 'oci', store, config, layers: [{ name: 'layer', digest, diffId }] }
 }
@@ -104,7 +107,10 @@ const changes = fc.oneof(
 for (const [form, [cases, compressed]] of Object.entries(FORMS)) {
   void test(`a layer that is damaged: ${form}`, MINUTES_5, async (t) => {
     const whole = new CountedBlob(compressed)
-    await readAll(await openLayers(imageOf(whole, digestOf(compressed))))
+    // bsdtar ends an archive on a block of its own when it compresses it.
+    const archive = form === 'compress' ? run('gzip', ['-d'], compressed) : ARCHIVE
+    const diffId = digestOf(archive)
+    await readAll(await openLayers(imageOf(whole, digestOf(compressed), diffId)))
     t.is(whole.open, 0, 'whole, it is read, and closed')
     // Bits that rotted are found by the digest; what was damaged before has one that fits.
     const values = fc.record({ list: changes, isCovered: fc.boolean() })
@@ -112,7 +118,7 @@ for (const [form, [cases, compressed]] of Object.entries(FORMS)) {
       const damaged = mutate(compressed, list)
       const blob = new CountedBlob(damaged)
       const digest = digestOf(isCovered ? damaged : compressed)
-      const source = openLayers(imageOf(blob, digest)).then(readAll)
+      const source = openLayers(imageOf(blob, digest, diffId)).then(readAll)
       await source.finally(() => {
         if (blob.open > 0) throw new Error(`${blob.open} readings are left open`)
       })
@@ -130,7 +136,9 @@ for (const [form, [cases, compressed]] of Object.entries(FORMS)) {
       })
     await read(compressed)
     await fuzz(t, Math.ceil(cases / 4), changes, (list) => read(mutate(compressed, list)))
-    const cuts = [1, 5, 6, 20, PIECE_BYTES, compressed.length - 1]
+    const cuts = [1, 5, 6, 20, PIECE_BYTES]
+    // compress marks no end, and the last bytes are zeros behind the archive's.
+    if (form !== 'compress') cuts.push(compressed.length - 1)
     for (const at of cuts) {
       const error = await read(compressed.subarray(0, at)).catch((thrown: unknown) => thrown)
       t.ok(isContainerError(error, 'BAD_SOURCE'), `cut at ${at}`)

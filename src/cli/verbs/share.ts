@@ -17,6 +17,7 @@ interface ShareFlags {
   readonly oneFileSystem?: boolean
   readonly checksum?: boolean
   readonly as?: 'tar'
+  readonly ignoreZeros?: boolean
   readonly platform?: string
   readonly authfile?: string
   readonly insecureRegistry?: boolean
@@ -50,6 +51,7 @@ export function addShare(program: Command): void {
         'of an archive that looks like a container image: publish the files it holds'
       ).choices(['tar'])
     )
+    .option('--ignore-zeros', 'of an archive: read all of several that were joined')
     .option('--platform <os/arch>', 'of a container image: which of its platforms')
     .option('--authfile <file>', 'of a registry: credentials, as of skopeo login')
     .option('--insecure-registry', 'of a registry: allow HTTP and unknown certificates')
@@ -111,6 +113,7 @@ async function share(
     })
   }
   const name = flags.name ?? (flags.update === undefined ? nameOf(source) : undefined)
+  const notices: string[] = []
   const published = await interruptible(async (signal) => {
     const options: PublishSourceOptions = {
       home,
@@ -122,6 +125,8 @@ async function share(
       ...(flags.message === undefined ? {} : { message: flags.message }),
       ...(flags.exclude === undefined ? {} : { exclude: flags.exclude }),
       ...(flags.as === undefined ? {} : { as: flags.as }),
+      ...(flags.ignoreZeros === undefined ? {} : { ignoreZeros: flags.ignoreZeros }),
+      onNotice: (notice) => notices.push(notice),
       ...(flags.platform === undefined ? {} : { platform: flags.platform }),
       ...(flags.authfile === undefined ? {} : { authfile: resolve(flags.authfile) }),
       ...(flags.insecureRegistry === undefined ? {} : { insecureRegistry: flags.insecureRegistry }),
@@ -136,7 +141,8 @@ async function share(
   const similar =
     flags.update === undefined ? await findSimilarImage(home, published.link) : undefined
   const { profile = null } = published
-  output.result({ ...published, profile, similar: similar ?? null }, () => [
+  for (const notice of notices) output.note(notice)
+  output.result({ ...published, profile, similar: similar ?? null, notices }, () => [
     `${printable(published.name)} version ${published.version}: ` +
       `${published.files} files, ${prettyBytes(published.bytes)}; ` +
       `${prettyBytes(published.storedBytes)} stored, ${prettyBytes(published.newBytes)} new`,

@@ -122,7 +122,7 @@ class LayeredSource implements PublishSource, ContentSource {
     signal: AbortSignal | undefined
   ): AsyncGenerator<ContentBatch, void, undefined> {
     const archive = layerArchive(this.#image.store, layer, signal)
-    const reader = new TarReader(new ByteStream(archive), { endsAnywhere: true })
+    const reader = new TarReader(new ByteStream(archive), { isVouchedFor: true })
     let next = 0
     try {
       for await (const entry of reader.entries()) {
@@ -148,7 +148,7 @@ async function readLayer(
   take: (entry: TarEntry) => Promise<void>
 ): Promise<void> {
   const archive = layerArchive(image.store, layer, signal)
-  const reader = new TarReader(new ByteStream(archive), { endsAnywhere: true })
+  const reader = new TarReader(new ByteStream(archive), { isVouchedFor: true })
   try {
     for await (const entry of reader.entries()) await take(entry)
   } catch (error) {

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { ArchiveStream, STDIN } from '../archive-stream.ts'
 import { AtomicFile } from '../atomic-file.ts'
 import { tarSource } from '../tar-source.ts'
+import type { TarSourceOptions } from '../tar-source.ts'
 import { temporaryDirectory } from '../temporary-directory.ts'
 import type { CleanupStack } from '../cleanup-stack.ts'
 import type { PublishSource } from '../publish.ts'
@@ -13,7 +14,10 @@ import { ImageWatch } from './image-watch.ts'
 import { openLayers } from './layered-source.ts'
 import type { ChooseOptions } from './oci-layout.ts'
 
-interface OpenImageOptions extends ChooseOptions {
+/** Of an archive of files. */
+type FilesOptions = Pick<TarSourceOptions, 'ignoreZeros' | 'onNotice'>
+
+interface OpenImageOptions extends ChooseOptions, FilesOptions {
   /** What the archive must be. @default what it is */
   readonly expected?: 'oci' | 'docker-archive'
   readonly signal?: AbortSignal
@@ -42,8 +46,12 @@ export async function openArchive(
   cleanup: CleanupStack
 ): Promise<PublishSource> {
   const { expected, ...choice } = options
-  if (expected === 'tar') return tarSource(await openStream(path, cleanup))
+  if (expected === 'tar') return tarSource(await openStream(path, cleanup), filesOptions(options))
   return openAsItIs(path, expected === undefined ? choice : { ...choice, expected }, cleanup)
+}
+
+function filesOptions({ ignoreZeros, onNotice }: FilesOptions): FilesOptions {
+  return { ...(ignoreZeros ? { ignoreZeros } : {}), ...(onNotice ? { onNotice } : {}) }
 }
 
 async function openStream(path: string, cleanup: CleanupStack): Promise<ArchiveStream> {
@@ -58,11 +66,13 @@ async function openAsItIs(
   cleanup: CleanupStack
 ): Promise<PublishSource> {
   const { expected, signal } = options
+  const files = filesOptions(options)
   const inPlace = await openImage(path, options, cleanup)
   if (inPlace !== undefined) return inPlace
   const archive = await openStream(path, cleanup)
   const isImage = await beginsAsImage(await archive.peek(PEEK_BYTES, signal))
-  if (!isImage && expected === undefined) return tarSource(archive, new ImageWatch())
+  if (!isImage && expected === undefined)
+    return tarSource(archive, { ...files, watch: new ImageWatch() })
   const copy = join(await temporaryDirectory(cleanup), 'archive')
   await using file = await AtomicFile.create(copy)
   for await (const piece of archive.bytes(signal)) await file.write(piece)
@@ -72,7 +82,7 @@ async function openAsItIs(
   if (expected !== undefined) {
     throw badImage('the archive holds none', 'give an archive that skopeo or docker save wrote')
   }
-  return tarSource(await ArchiveStream.of(copy))
+  return tarSource(await ArchiveStream.of(copy), files)
 }
 
 /** Undefined for what is no archive of an image, or cannot be read at any place. */
