@@ -17,7 +17,7 @@ import { fetchRegistryImage } from './registry-image.ts'
 export interface OpenSourceOptions {
   /** A directory, an archive, `-` for an archive on stdin, or a reference such as `docker://debian:12`. */
   readonly path: string
-  /** Patterns of paths to leave out; directories only, as is the next. */
+  /** Patterns of what to leave out, as in `.containerignore`; directories only, as is the next. */
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
   /** Real path of the home, of which a directory around it shows no more than that it is there: it has keys and secrets. */
@@ -70,14 +70,15 @@ export async function openSource(
       return openLayers(await findImage(blobs, choice), signal)
     }
     refusePlatform(options)
-    const exclude = [...(options.exclude ?? []), ...(await insideOfHome(path, options.home))]
+    const { exclude } = options
     const reader = new ReadThread()
     cleanup.defer(() => reader[Symbol.asyncDispose]())
     const source = await openDirectory(path, {
       reader,
       signal,
       xattrsLater: options.recognised !== undefined,
-      exclude,
+      emptied: await homeWithin(path, options.home),
+      ...(exclude ? { exclude } : {}),
       ...(oneFileSystem ? { oneFileSystem: true } : {})
     })
     if (options.recognised) await source.scanUntil(options.recognised)
@@ -97,11 +98,11 @@ export async function openSource(
   return source
 }
 
-/** What is to be left out so that a home below the source is empty; of a source that is the home, nothing. */
-async function insideOfHome(source: string, home: string | undefined): Promise<string[]> {
+/** Where a home below the source is, which is shown empty; of a source that is the home, nothing. */
+async function homeWithin(source: string, home: string | undefined): Promise<string[]> {
   if (home === undefined) return []
   const below = relative(await realpath(source).catch(() => source), home)
-  return below === '' || below.startsWith('..') || isAbsolute(below) ? [] : [`${below}/*`]
+  return below === '' || below.startsWith('..') || isAbsolute(below) ? [] : [below]
 }
 
 async function openReference(

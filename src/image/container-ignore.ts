@@ -12,15 +12,39 @@ const SLASH = Buffer.from('/')
 export type IsIgnored = (path: Buffer, isDirectory: boolean) => boolean
 
 /**
- * Reads a directory's `.containerignore`: a pattern a line, as in gitignore(5). The file itself is left
- * out, too.
+ * What a directory's `.containerignore` and further patterns leave out. All are as in gitignore(5), the later ones
+ * prevail, and a leading `./` is as good as `/`. The file itself is left out, too.
  *
- * @returns undefined where there is none
- * @throws ContainerError `BAD_SOURCE` for a file too large to be one, `IO`
+ * @param more patterns that were given beside it
+ * @returns undefined where there is neither
+ * @throws ContainerError `BAD_SOURCE` for a file too large to be one, `USAGE` for a pattern that says nothing, `IO`
  */
-export async function readContainerIgnore(root: Buffer): Promise<IsIgnored | undefined> {
-  const path = Buffer.concat([root, SLASH, Buffer.from(IGNORE_FILE)])
-  let text: string
+export async function readContainerIgnore(
+  root: Buffer,
+  more: readonly string[] = []
+): Promise<IsIgnored | undefined> {
+  for (const pattern of more) checkPattern(pattern)
+  const text = await readIgnoreFile(Buffer.concat([root, SLASH, Buffer.from(IGNORE_FILE)]))
+  if (text === undefined && more.length === 0) return undefined
+  const lines = [...(text ?? '').split(/\r?\n/), ...more]
+  const patterns = ignore({ ignorecase: false, allowRelativePaths: true }).add(
+    lines.map((line) => line.replace(/^(!?)\.\//, '$1/'))
+  )
+  return (path, isDirectory) => {
+    const name = path.toString()
+    return name === IGNORE_FILE || patterns.ignores(isDirectory ? `${name}/` : name)
+  }
+}
+
+/** In a file, such a line is a comment; as an option it would be ignored without a word. */
+function checkPattern(pattern: string): void {
+  if (pattern.trim() !== '' && !pattern.startsWith('#')) return
+  throw new ContainerError('USAGE', `the pattern ${JSON.stringify(pattern)} leaves nothing out`, {
+    hint: 'a name that begins with # is written \\#'
+  })
+}
+
+async function readIgnoreFile(path: Buffer): Promise<string | undefined> {
   try {
     const file = await open(path, 'r')
     try {
@@ -30,17 +54,12 @@ export async function readContainerIgnore(root: Buffer): Promise<IsIgnored | und
           hint: `it may have ${MAX_IGNORE_BYTES}`
         })
       }
-      text = await file.readFile('utf8')
+      return await file.readFile('utf8')
     } finally {
       await file.close()
     }
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return undefined
     throw error instanceof ContainerError ? error : ioError(path, error)
-  }
-  const patterns = ignore({ ignorecase: false, allowRelativePaths: true }).add(text)
-  return (path, isDirectory) => {
-    const name = path.toString()
-    return name === IGNORE_FILE || patterns.ignores(isDirectory ? `${name}/` : name)
   }
 }

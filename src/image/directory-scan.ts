@@ -15,12 +15,9 @@ import type { FileType, InodeAttributes, Xattr } from './tree.ts'
 export interface ScanOptions {
   /** Leave the inside of mount points out, keeping the directories. @default false */
   readonly oneFileSystem?: boolean
-  /**
-   * Paths inside the source to leave out with all that is in them. `path/*` keeps the directory and
-   * leaves out what is in it.
-   */
-  readonly exclude?: readonly string[]
-  /** Says of further paths that they are left out. */
+  /** Directories inside the source of which only they themselves are taken: paths, not patterns. */
+  readonly emptied?: readonly string[]
+  /** Says of paths that they are left out with all that is in them. */
   readonly isIgnored?: IsIgnored
   /**
    * Leave files' attributes to {@link DirectoryTreeScan.readXattrs}: of those that are known from before
@@ -55,7 +52,7 @@ export class DirectoryTreeScan {
   readonly #signal: AbortSignal | undefined
   readonly #status = new StatusReader()
   readonly #oneFileSystem: boolean
-  readonly #excluded: ReadonlySet<string>
+  readonly #emptied: ReadonlySet<string>
   readonly #isIgnored: IsIgnored | undefined
   readonly #xattrsLater: boolean
   /** Inodes with several names, by device and inode number of the source. */
@@ -69,7 +66,7 @@ export class DirectoryTreeScan {
    */
   constructor(
     root: Buffer,
-    { oneFileSystem = false, exclude = [], isIgnored, xattrsLater = false, signal }: ScanOptions
+    { oneFileSystem = false, emptied = [], isIgnored, xattrsLater = false, signal }: ScanOptions
   ) {
     const path = new SourcePath(root)
     this.#path = path
@@ -80,7 +77,7 @@ export class DirectoryTreeScan {
     this.#isIgnored = isIgnored
     this.#xattrsLater = xattrsLater
     this.#root = root
-    this.#excluded = new Set(exclude.map((path) => normalized(path)))
+    this.#emptied = new Set(emptied.map((path) => normalized(path)))
     this.builder = new TreeBuilder(this.#attributes('directory'))
     this.builder.setXattrs(0, readXattrsAt(path.terminated))
     this.#files = new FileListBuilder(root)
@@ -140,14 +137,13 @@ export class DirectoryTreeScan {
 
   /** @returns how many names there were */
   #readDirectory({ inode, path }: PendingDirectory): number {
-    if (this.#isExcluded(path, '/*')) return 0
+    if (this.#emptied.size > 0 && this.#emptied.has(path.toString('latin1'))) return 0
     this.#path.enter(path)
     const source = this.#path
     const names = this.#names().sort()
     const children: PendingDirectory[] = []
     for (const name of names) {
       source.name(name)
-      if (this.#excluded.size > 0 && this.#isExcluded(source.relative, '')) continue
       this.#readStatus()
       const type = typeOfMode(this.#status.mode)
       const isDirectory = type === 'directory'
@@ -187,10 +183,6 @@ export class DirectoryTreeScan {
   /** Whether what was last looked at is left out, or its inside, by `--one-file-system`. */
   #isElsewhere(): boolean {
     return this.#oneFileSystem && this.#status.device !== this.device
-  }
-
-  #isExcluded(path: Buffer, suffix: string): boolean {
-    return this.#excluded.size > 0 && this.#excluded.has(path.toString('latin1') + suffix)
   }
 
   #attributes(type: FileType): InodeAttributes {

@@ -12,6 +12,8 @@ import type { TreeBuilder } from './tree-builder.ts'
 import type { DirectoryScan, ScannedDirectory, UnchangedFiles } from './unchanged-files.ts'
 
 export interface DirectoryOptions extends ScanOptions {
+  /** Patterns of what is left out, as in `.containerignore`, behind that file's own. */
+  readonly exclude?: readonly string[]
   /** Reads the files; whoever started it ends it. @default one that is started when they are read */
   readonly reader?: ReadThread
 }
@@ -38,7 +40,7 @@ export async function openDirectory(
 ): Promise<DirectorySource> {
   const root = await openRoot(path)
   const startedMs = Date.now()
-  const isIgnored = options.isIgnored ?? (await readContainerIgnore(root))
+  const isIgnored = options.isIgnored ?? (await readContainerIgnore(root, options.exclude))
   const scan = new DirectoryTreeScan(root, { ...options, ...(isIgnored ? { isIgnored } : {}) })
   return new DirectorySource(scan, { root, startedMs }, options.reader)
 }

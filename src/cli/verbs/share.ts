@@ -40,7 +40,7 @@ export function addShare(program: Command): void {
     .option('-m, --message <text>', 'what this version changes')
     .option(
       '--exclude <pattern>',
-      'of a directory: leave out paths that match (repeatable)',
+      'of a directory: leave out what matches, as in .containerignore (repeatable)',
       collect
     )
     .option('--one-file-system', 'of a directory: stay on its own file system')
@@ -69,11 +69,12 @@ export function addShare(program: Command): void {
 
 const EXAMPLES = `
 A file .containerignore in the directory says what is left out, one pattern a line as in .gitignore:
-# begins a comment, /tmp/* is below the root, *.log is anywhere, ! takes a pattern back. --exclude adds
-to it.
+# begins a comment, /tmp/* is below the root, *.log is anywhere, ! takes a pattern back. --exclude takes the
+same patterns, and adds them behind those of the file; quote them, so that the shell leaves them alone.
 
 Examples:
   dat-container share ./rootfs --name debian
+  dat-container share ./rootfs --exclude '*.log' --exclude '/tmp/*'
   dat-container share ./rootfs --profile
   dat-container share ./rootfs --profile --profile-for 3s -- python3 app.py
   dat-container share debian.tar.xz
