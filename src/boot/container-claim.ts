@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { syncDirectory } from '../image/atomic-file.ts'
 import { existsSync } from 'node:fs'
 import { ContainerError } from '../image/errors.ts'
+import { isKeyPrefix } from '../p2p/key-prefix.ts'
 import { formatLink, looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { readLiveState, type ContainerConfig } from './container-record.ts'
@@ -83,7 +84,7 @@ export function linkFor(claim: ContainerClaim, options: ContainerOptions): strin
   }
   // The name of an image; that it is this one shows when it is open.
   if (!looksLikeLink(options.link))
-    return options.link === config.image ? config.link : options.link
+    return isNameOf(options.link, config) ? config.link : options.link
   const asked = parseFullLink(options.link)
   const kept = parseFullLink(config.link)
   if (!asked.key.equals(kept.key)) {
@@ -99,6 +100,10 @@ export function linkFor(claim: ContainerClaim, options: ContainerOptions): strin
     )
   }
   return formatLink({ ...asked, version: kept.version })
+}
+
+function isNameOf(text: string, { image, key }: ContainerConfig): boolean {
+  return text === image || (isKeyPrefix(text) && key.startsWith(text))
 }
 
 function isPinned(link: string): boolean {

@@ -54,5 +54,7 @@ export function readGlobals(command: Command): Globals {
   if (options.home !== undefined) process.env['DAT_CONTAINER_HOME'] = options.home
   // Links are what `share` is for.
   const links = options.links ?? command.name() === 'share'
-  return { home: defaultHome(), output: createOutput({ json: options.json ?? false, links }) }
+  const dht = options.links === true ? parseBootstrap(process.env[BOOTSTRAP_VARIABLE]) : undefined
+  const output = createOutput({ json: options.json ?? false, links, ...(dht ? { dht } : {}) })
+  return { home: defaultHome(), output }
 }

@@ -16,8 +16,15 @@ export interface Output {
   note(line: string): void
 }
 
-/** @param options.links whether links have their secrets; else they are mirror links */
-export function createOutput(options: { readonly json: boolean; readonly links: boolean }): Output {
+/**
+ * @param options.links whether links have their secrets; else they are mirror links
+ * @param options.dht nodes of a private DHT, which whoever is given a link has to know, too
+ */
+export function createOutput(options: {
+  readonly json: boolean
+  readonly links: boolean
+  readonly dht?: readonly string[]
+}): Output {
   const { json } = options
   const shown = options.links ? (text: string) => text : withoutSecrets
   return {
@@ -25,6 +32,9 @@ export function createOutput(options: { readonly json: boolean; readonly links: 
     result(value, text) {
       const lines = json ? [printableJson(JSON.stringify(value, null, 2))] : text().map(printable)
       writeAll(1, shown(lines.map((line) => `${line}\n`).join('')))
+      if (options.dht && !json) {
+        this.note(`links are of this private DHT alone: --bootstrap ${options.dht.join(',')}`)
+      }
     },
     note(line) {
       if (!json) writeAll(2, `${withoutSecrets(printable(line))}\n`)

@@ -5,6 +5,7 @@ import { EXIT_FAILED, EXIT_USAGE, exitStatus } from './exit-status.ts'
 import { addGlobalOptions, addLinksOption } from './globals.ts'
 import { hookLinuxVerbs } from './linux-verbs.ts'
 import { addLinkOptions, hookLinks, withLinkPlace } from './link-argument.ts'
+import { hookBootstrap } from './other-dht.ts'
 import { printError, writeAll } from './output.ts'
 import { VERBS } from './verbs.ts'
 import { addVmOptions, hookVm } from './vm.ts'
@@ -31,6 +32,7 @@ export async function runProgram(): Promise<void> {
   )
   addVmOptions(program, ...['boot', 'ps', 'inspect', 'stop', 'kill', 'rm', 'exec', 'logs', 'stats'])
   hookLinks(program)
+  hookBootstrap(program)
   hookVm(program)
   hookLinuxVerbs(program, process.platform)
   addGlobalOptions(program)

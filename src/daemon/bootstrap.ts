@@ -28,3 +28,8 @@ export function parseBootstrap(text: string | undefined): readonly string[] | un
   }
   return nodes
 }
+
+/** Nodes as `--bootstrap` takes them. */
+export function formatBootstrap(nodes: readonly string[]): string {
+  return nodes.join(',')
+}

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { writeFileAtomically } from '../image/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { imagesMeant, isKeyPrefix } from '../p2p/key-prefix.ts'
+import { formatKey } from '../p2p/link.ts'
 import type { PeerAddress } from '../p2p/peer-address.ts'
 import type { ImageRole } from './protocol.ts'
 
@@ -41,6 +43,8 @@ interface CatalogDocument {
 }
 
 const FORMAT = 1
+/** Of a key in z-base-32. */
+const KEY_TEXT_LENGTH = 52
 
 /** The seed list: a file of the home, 0600 because it holds the secrets, rewritten whole. */
 export class ImageCatalog {
@@ -83,26 +87,36 @@ export class ImageCatalog {
   }
 
   /**
-   * The image of that name or key.
+   * The image of that name, or of the key that is or begins so.
    *
-   * @throws ContainerError `NOT_FOUND`; `USAGE` when several images have the name
+   * @throws ContainerError `NOT_FOUND`; `USAGE` when it means several images
    */
   named(name: string): CatalogEntry {
-    const found = this.list().filter(
-      (entry) => entry.name === name && !entry.publishing && !entry.temporary
+    const complete = this.list().filter(({ publishing, temporary }) => !publishing && !temporary)
+    const [first, second] = imagesMeant(complete, name, (entry) => ({
+      name: entry.name,
+      key: keyText(entry)
+    }))
+    if (!first) throw notNamed(name)
+    // A mirror and a reader of one image are one.
+    if (second && second.key !== first.key) {
+      throw new ContainerError('USAGE', `${JSON.stringify(name)} means several images`, {
+        hint: 'say which by more of its key, or by its link: `dat-container images` lists them'
+      })
+    }
+    return this.find(first.key) ?? first
+  }
+
+  /** Whether this home publishes an image of that name. @param but the key of one that may have it, hex */
+  publishes(name: string, but?: string): boolean {
+    return this.list().some(
+      (entry) =>
+        entry.role === 'owner' &&
+        !entry.publishing &&
+        !entry.temporary &&
+        entry.name === name &&
+        entry.key !== but
     )
-    const [first, second] = found
-    if (!first) {
-      throw new ContainerError('NOT_FOUND', `no image is named ${JSON.stringify(name)} here`, {
-        hint: '`dat-container images` lists what there is; a link works too'
-      })
-    }
-    if (second) {
-      throw new ContainerError('USAGE', `several images are named ${JSON.stringify(name)}`, {
-        hint: 'say which by its link: `dat-container images` lists them'
-      })
-    }
-    return first
   }
 
   async put(entry: CatalogEntry): Promise<void> {
@@ -154,6 +168,21 @@ export class ImageCatalog {
     this.#writing = next
     return next
   }
+}
+
+function keyText({ key }: CatalogEntry): string {
+  return formatKey(Buffer.from(key, 'hex'))
+}
+
+function notNamed(name: string): ContainerError {
+  if (name.length === KEY_TEXT_LENGTH && isKeyPrefix(name)) {
+    return new ContainerError('NOT_FOUND', 'the image of that key is not here', {
+      hint: 'a key alone reads nothing: give the full link, dat://KEY#SECRET'
+    })
+  }
+  return new ContainerError('NOT_FOUND', `no image is named ${JSON.stringify(name)} here`, {
+    hint: '`dat-container images` lists what there is; a link works too'
+  })
 }
 
 function id(entry: CatalogEntry): string {

@@ -34,6 +34,8 @@ export interface PublishTarget {
   readonly entry: CatalogEntry
   /** Length of the blobs log when the publish began. */
   readonly firstBlock: number
+  /** What is nobody else's until the publish has ended. */
+  readonly name?: string | undefined
   /** Of a new drive, until the seed list announces it. */
   readonly announcing?: PeerDiscovery
 }
@@ -43,6 +45,8 @@ export class ImagePublisher implements AsyncDisposable {
   readonly #options: ImagePublisherOptions
   readonly #seed: (entry: CatalogEntry) => HeldDrive
   readonly #listings: FileListings
+  /** Names of publishes that are under way. */
+  readonly #names = new Set<string>()
 
   /** @param seed has an image served and announced from now on */
   constructor(options: ImagePublisherOptions, seed: (entry: CatalogEntry) => HeldDrive) {
@@ -57,12 +61,19 @@ export class ImagePublisher implements AsyncDisposable {
     this.#listings.begin(entry.key, (signal) => this.#listAnew(entry, signal))
   }
 
-  /** Opens a writer of a new drive. @param temporary nobody is told of it */
-  async begin(temporary: boolean): Promise<PublishTarget> {
+  /**
+   * Opens a writer of a new drive.
+   *
+   * @param name is the image's alone from now on. @default known with the commit
+   * @param temporary nobody is told of it
+   * @throws ContainerError `NAME_IN_USE`
+   */
+  async begin(name: string | undefined, temporary: boolean): Promise<PublishTarget> {
     const { catalog, node } = this.#options
+    this.#takeName(name)
     const namespace = `publish-${randomBytes(16).toString('hex')}`
     const secret = DriveWriter.newSecret()
-    const writer = await DriveWriter.open({ node, namespace, secret })
+    const writer = await this.#withName(name, DriveWriter.open({ node, namespace, secret }))
     const entry: CatalogEntry = {
       key: writer.key.toString('hex'),
       secret: secret.toString('hex'),
@@ -75,30 +86,34 @@ export class ImagePublisher implements AsyncDisposable {
       createdAt: new Date().toISOString(),
       ...(temporary ? { temporary } : {})
     }
-    await catalog.put(entry)
-    if (temporary) return { writer, entry, firstBlock: writer.length }
+    await this.#withName(name, catalog.put(entry))
+    if (temporary) return { writer, entry, name, firstBlock: writer.length }
     // Announced while the content comes: nobody has the link yet, and it shall work when it is told.
     const announcing = node.join(writer.discoveryKey, { server: true, client: false })
-    return { writer, entry, firstBlock: writer.length, announcing }
+    return { writer, entry, name, firstBlock: writer.length, announcing }
   }
 
   /**
    * Opens the writer of an image that this machine owns, when the files of its version are listed.
    *
    * @param key of the catalog
-   * @throws ContainerError `NOT_FOUND`
+   * @param name that the image shall have from now on
+   * @throws ContainerError `NOT_FOUND`, `NAME_IN_USE`
    */
-  async beginUpdate(key: string): Promise<PublishTarget> {
+  async beginUpdate(key: string, name?: string): Promise<PublishTarget> {
     const { catalog } = this.#options
-    const writer = await this.#openWriter(this.owned(catalog.find(key)))
+    const owned = this.owned(catalog.find(key))
+    this.#takeName(name, key)
+    const writer = await this.#withName(name, this.#openWriter(owned))
     try {
       await this.#listings.settled(key)
       const entry = catalog.find(key)
       if (!entry) throw new ContainerError('NOT_FOUND', 'this image was just given up')
       // Before the commit, as whatever ends the daemon may come right behind that.
       await catalog.put({ ...entry, unlisted: true })
-      return { writer, entry, firstBlock: writer.length }
+      return { writer, entry, name, firstBlock: writer.length }
     } catch (error) {
+      this.giveNameBack({ name })
       // Nobody else could open one until then.
       await writer[Symbol.asyncDispose]()
       throw error
@@ -112,10 +127,11 @@ export class ImagePublisher implements AsyncDisposable {
    * @returns whether peers can find it now; the DHT may not answer
    */
   async complete(
-    { entry, announcing }: PublishTarget,
+    target: PublishTarget,
     manifest: Manifest,
     list: (signal: AbortSignal) => Promise<void>
   ): Promise<boolean> {
+    const { entry, announcing } = target
     const { catalog, node } = this.#options
     const { name, version } = manifest
     const published = { ...entry, name, version, publishing: false }
@@ -126,6 +142,8 @@ export class ImagePublisher implements AsyncDisposable {
       // Only closes what it holds.
       await list(AbortSignal.abort()).catch(() => {})
       throw error
+    } finally {
+      this.giveNameBack(target)
     }
     if (complete.temporary) {
       await list(new AbortController().signal)
@@ -145,6 +163,11 @@ export class ImagePublisher implements AsyncDisposable {
     const isAnnounced = await announced
     await announcing?.destroy()
     return isAnnounced
+  }
+
+  /** Lets others publish under the name of a publish that ends, or has ended. */
+  giveNameBack({ name }: Pick<PublishTarget, 'name'>): void {
+    if (name !== undefined) this.#names.delete(name)
   }
 
   /** Clears a publish that did not complete. A new version's blocks are cleared, the rest stays. */
@@ -187,6 +210,23 @@ export class ImagePublisher implements AsyncDisposable {
     return { ...entry, namespace: entry.namespace, secret: entry.secret }
   }
 
+  /** @throws ContainerError `NAME_IN_USE` */
+  #takeName(name: string | undefined, key?: string): void {
+    if (name === undefined) return
+    if (this.#options.catalog.publishes(name, key) || this.#names.has(name)) throw nameInUse(name)
+    this.#names.add(name)
+  }
+
+  /** Gives the name back where what it was taken for fails. */
+  async #withName<T>(name: string | undefined, work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } catch (error) {
+      this.giveNameBack({ name })
+      throw error
+    }
+  }
+
   async #openWriter(entry: OwnedEntry): Promise<DriveWriter> {
     const { node } = this.#options
     const secret = Buffer.from(entry.secret, 'hex')
@@ -198,4 +238,10 @@ export class ImagePublisher implements AsyncDisposable {
     const newest = await newestManifest(writer)
     if (newest) await writer.listFiles(listAnew(await treeOf(writer, newest)), signal)
   }
+}
+
+function nameInUse(name: string): ContainerError {
+  return new ContainerError('NAME_IN_USE', `this machine already publishes an image ${name}`, {
+    hint: `for a new version of it, share with --update ${name}; for another image, choose another name with --name`
+  })
 }

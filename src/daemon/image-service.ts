@@ -281,7 +281,7 @@ export class ImageService implements AsyncDisposable {
 
   #resolve(image: string): FullLink {
     if (looksLikeLink(image)) return parseFullLink(image)
-    const [name = '', version] = image.split('@')
+    const { name, version } = versionBehind(image)
     const entry = this.#options.catalog.named(name)
     const text = formatLink({
       key: Buffer.from(entry.key, 'hex'),
@@ -373,6 +373,12 @@ function knownPeers(
 ): Pick<CatalogEntry, 'peers'> {
   const kept = peers.length > 0 ? peers : known?.peers
   return kept === undefined ? {} : { peers: kept }
+}
+
+/** `debian@2` as a name and a version. */
+function versionBehind(text: string): { name: string; version: string | undefined } {
+  const [, name = text, version] = /^(.*)@(\d+)$/s.exec(text) ?? []
+  return { name, version }
 }
 
 function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {

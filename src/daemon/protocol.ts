@@ -113,6 +113,8 @@ export interface HoldingRequest {
 export interface PublishBeginRequest {
   /** Publish a new version of this image (link or name); undefined makes a new drive. */
   readonly update?: string
+  /** What the image will be called; of an update, only where that changes. Nobody else takes it meanwhile. */
+  readonly name?: string
   /** An image of this machine alone: nobody is told of it, and it goes with the connection. */
   readonly temporary?: boolean
 }
@@ -241,6 +243,7 @@ export const METHODS = {
   prepareUpdate: json<{ image: string }, null>('publish.prepare', withImage),
   publishBegin: json<PublishBeginRequest, PublishBeginResponse>('publish.begin', (fields) => {
     if (fields.has('update')) fields.text('update', MAX_IMAGE_TEXT)
+    if (fields.has('name')) fields.text('name', MAX_IMAGE_TEXT)
     if (fields.has('temporary')) fields.flag('temporary')
   }),
   /** Answers with the index of the first block appended. */

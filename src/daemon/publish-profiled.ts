@@ -14,6 +14,7 @@ import { METHODS } from './protocol.ts'
 import { writePublishCache } from './publish-cache-file.ts'
 import { RemotePublish } from './publish-client.ts'
 import {
+  checkNames,
   publishedFacts,
   readPrevious,
   UNNAMED,
@@ -56,12 +57,14 @@ export async function publishProfiled(
   options: PublishProfiledOptions
 ): Promise<PublishedWithProfile> {
   const { update, signal, onProgress, record } = options
+  checkNames(options)
   const paths = openHome(options.home)
   using client = await DaemonClient.connect(paths)
   // Whatever is wrong with the update shall be told before all the work.
   const previous = update === undefined ? {} : await readPrevious(client, paths, update)
   const { previousProfile: _replaced, cache: _unused, ...before } = previous
-  const description = options.description ?? undefined
+  const { description } = options
+  const renamed = options.name === undefined ? {} : { name: options.name }
   const named = {
     name: options.name ?? previous.previousManifest?.name ?? UNNAMED,
     signal,
@@ -76,7 +79,9 @@ export async function publishProfiled(
   const tree = await stored.tree()
   const { hashes } = await stored.chunkHashes()
   const readBlock = cachedBlocks((block) => stored.block(block))
-  const publish = await RemotePublish.begin(client, update === undefined ? {} : { update })
+  const publish = await RemotePublish.begin(client, {
+    ...(update === undefined ? { name: named.name } : { update, ...renamed })
+  })
   const published = await republishImage(
     { manifest: stored.manifest, tree, hashes, readBlock },
     profile,
@@ -113,7 +118,9 @@ function storeSource(
 ): Promise<{ link: string; scan: DirectoryScan | undefined }> {
   return withCleanup(async (cleanup) => {
     const source = await openSource(options, cleanup)
-    const publish = await RemotePublish.begin(client, { temporary: true })
+    const { update } = options
+    const name = update === undefined ? { name: named.name } : {}
+    const publish = await RemotePublish.begin(client, { temporary: true, ...name })
     const { manifest } = await publishTree(source, publish, {
       ...named,
       onProgress: (progress) => options.onProgress?.('storing', progress)

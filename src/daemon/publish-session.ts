@@ -45,21 +45,22 @@ export class PublishSession {
 
   /**
    * @param directory for a file that is exchanged with the client
-   * @throws ContainerError `NOT_FOUND`, `DISK_FULL`, `IO`
+   * @throws ContainerError `NAME_IN_USE`, `NOT_FOUND`, `DISK_FULL`, `IO`
    */
   static async begin(
     service: ImageService,
     request: PublishBeginRequest,
     directory: string
   ): Promise<PublishSession> {
-    const { update, temporary = false } = request
+    const { update, name, temporary = false } = request
     const { publisher } = service
     const target = await (update === undefined
-      ? publisher.begin(temporary)
-      : publisher.beginUpdate(service.keyOf(update)))
+      ? publisher.begin(name, temporary)
+      : publisher.beginUpdate(service.keyOf(update), name))
     try {
       return new PublishSession(service, target, BlockExchangeFile.create(directory))
     } catch (error) {
+      service.publisher.giveNameBack(target)
       await service.publisher.abandon(target)
       throw error
     }
@@ -164,6 +165,8 @@ export class PublishSession {
   /** Leaves nothing of a publish that is not committed. */
   async abandon(): Promise<void> {
     if (this.#isCommitted) return
+    // Clearing it takes a while, and whoever was interrupted may well try again at once.
+    this.#service.publisher.giveNameBack(this.#target)
     this.#abandoned.abort()
     await this.#checked?.catch(() => {})
     await this.#thread?.[Symbol.asyncDispose]()

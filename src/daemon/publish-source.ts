@@ -3,6 +3,7 @@ import { decodeProfile, MAX_PROFILE_BYTES } from '../image/boot-profile.ts'
 import type { ColumnTree } from '../image/column-tree.ts'
 import { DirectorySource } from '../image/directory-source.ts'
 import { ChunkCompressors } from '../image/chunk-compressors.ts'
+import { checkImageName, checkLine } from '../image/image-name.ts'
 import { isContainerError } from '../image/errors.ts'
 import { decodeIndex } from '../image/index-codec.ts'
 import type { Manifest } from '../image/manifest.ts'
@@ -64,15 +65,17 @@ export interface Published extends PublishCommitResponse {
  * rights; a process that dies, or is interrupted, leaves nothing half-made.
  *
  * @throws ContainerError `NOT_FOUND`, `BAD_SOURCE`, `SOURCE_CHANGED`, `IO`, `DISK_FULL`, `CANCELLED`,
- *   `DAEMON_UNREACHABLE`, `MISSING_TOOL`, `USAGE`
+ *   `DAEMON_UNREACHABLE`, `MISSING_TOOL`, `USAGE`, `NAME_IN_USE`
  */
 export async function publishSource(options: PublishSourceOptions): Promise<Published> {
+  checkNames(options)
   return withCleanup(async (cleanup) => {
     const paths = openHome(options.home)
     // While the daemon starts and finds the version before, the source is scanned.
-    const connecting = connect(paths, options.update)
-    // Awaited below; what fails before the scan has ended is not unhandled.
-    connecting.catch(() => {})
+    const connecting = connect(paths, options)
+    // A source may be long: it is read no further when that has failed.
+    const failed = new AbortController()
+    connecting.catch(() => failed.abort())
     cleanup.defer(() =>
       connecting.then(
         ({ client }) => client[Symbol.dispose](),
@@ -85,7 +88,12 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
     cleanup.defer(() => compressors[Symbol.asyncDispose]())
     // Of an update, most files will not be read, which the version before tells.
     const recognised = options.update === undefined ? {} : { recognised: connecting }
-    const source = await openSource({ ...options, ...recognised, home: paths.home }, cleanup)
+    const signal = AbortSignal.any([options.signal, failed.signal])
+    const opening = openSource({ ...options, ...recognised, signal, home: paths.home }, cleanup)
+    const source = await opening.catch(async (error: unknown) => {
+      if (failed.signal.aborted) await connecting
+      throw error
+    })
     return await publishOpened(source, { ...(await connecting), compressors, paths }, options)
   })
 }
@@ -93,8 +101,8 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
 interface Connected {
   readonly client: DaemonClient
   readonly previous: PreviousVersions
-  /** Of an update, begun while the source is scanned. */
-  readonly publish: RemotePublish | undefined
+  /** Begun while the source is scanned. */
+  readonly publish: RemotePublish
 }
 
 interface Opened extends Connected {
@@ -102,12 +110,31 @@ interface Opened extends Connected {
   readonly paths: HomePaths
 }
 
-async function connect(paths: HomePaths, update: string | undefined): Promise<Connected> {
+/** @throws ContainerError `USAGE` */
+export function checkNames({
+  name,
+  description,
+  message
+}: Pick<PublishSourceOptions, 'name' | 'description' | 'message'>): void {
+  if (name !== undefined) checkImageName(name)
+  if (description !== undefined) checkLine('the description', description)
+  if (message !== undefined) checkLine('the message', message)
+}
+
+async function connect(
+  paths: HomePaths,
+  { update, name }: Pick<PublishSourceOptions, 'update' | 'name'>
+): Promise<Connected> {
   const client = await DaemonClient.connect(paths)
   try {
-    if (update === undefined) return { client, previous: {}, publish: undefined }
+    if (update === undefined) {
+      // It is told before all the work.
+      const publish = await RemotePublish.begin(client, { name: name ?? UNNAMED })
+      return { client, previous: {}, publish }
+    }
     const previous = await readPrevious(client, paths, update)
-    return { client, previous, publish: await RemotePublish.begin(client, { update }) }
+    const renamed = name === undefined ? {} : { name }
+    return { client, previous, publish: await RemotePublish.begin(client, { update, ...renamed }) }
   } catch (error) {
     client[Symbol.dispose]()
     throw error
@@ -116,12 +143,11 @@ async function connect(paths: HomePaths, update: string | undefined): Promise<Co
 
 async function publishOpened(
   source: PublishSource,
-  { client, previous, publish: begun, compressors, paths }: Opened,
+  { previous, publish, compressors, paths }: Opened,
   options: PublishSourceOptions
 ): Promise<Published> {
   const { signal } = options
   const imageName = options.name ?? previous.previousManifest?.name ?? UNNAMED
-  const publish = begun ?? (await RemotePublish.begin(client))
   const scanned = source instanceof DirectorySource ? source : undefined
   const { cache, ...versions } = previous
   if (scanned && cache && isOf(cache, scanned.directory) && !options.checksum) {

@@ -3,6 +3,7 @@ import { throwIfCancelled } from './cancel.ts'
 import { ContainerError, isContainerError, systemErrorCode } from './errors.ts'
 import { FileListBuilder, pathAt } from './file-list.ts'
 import { typeOfMode } from './mode-type.ts'
+import { mountPoints } from './mount-points.ts'
 import { SourcePath } from './source-path.ts'
 import { ioError } from './source-reader.ts'
 import { StatusReader } from './status-reader.ts'
@@ -55,6 +56,8 @@ export class DirectoryTreeScan {
   readonly #emptied: ReadonlySet<string>
   readonly #isIgnored: IsIgnored | undefined
   readonly #xattrsLater: boolean
+  /** Read when it is asked for. */
+  #mountPoints: ReadonlySet<string> | undefined
   /** Inodes with several names, by device and inode number of the source. */
   readonly #hardlinks = new Map<string, number>()
   /** Directories still to be read, the next one last. */
@@ -159,10 +162,11 @@ export class DirectoryTreeScan {
     return names.length
   }
 
-  /** @returns undefined for what belongs to another filesystem */
+  /** @returns undefined for what is mounted from elsewhere */
   #add(type: FileType): number | undefined {
     const status = this.#status
-    if (type !== 'directory' && this.#isElsewhere()) return undefined
+    // Files of an overlay have devices of their own: those of its layers.
+    if (type !== 'directory' && this.#isElsewhere() && this.#isMounted()) return undefined
     const identity =
       type !== 'directory' && status.linkCount > 1 ? `${status.device} ${status.inode}` : undefined
     const known = identity === undefined ? undefined : this.#hardlinks.get(identity)
@@ -183,6 +187,11 @@ export class DirectoryTreeScan {
   /** Whether what was last looked at is left out, or its inside, by `--one-file-system`. */
   #isElsewhere(): boolean {
     return this.#oneFileSystem && this.#status.device !== this.device
+  }
+
+  #isMounted(): boolean {
+    this.#mountPoints ??= mountPoints()
+    return this.#mountPoints.has(this.#path.absolute.toString('latin1'))
   }
 
   #attributes(type: FileType): InodeAttributes {

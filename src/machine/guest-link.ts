@@ -1,6 +1,7 @@
 import { DaemonClient } from '../daemon/client.ts'
 import { openHome } from '../daemon/home.ts'
 import { METHODS, type ImageListing } from '../daemon/protocol.ts'
+import { imagesMeant } from '../p2p/key-prefix.ts'
 import { formatKey, formatLink, looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import { HOST_AS_GUEST_SEES_IT } from './command-line.ts'
 
@@ -41,8 +42,8 @@ function named(images: readonly ImageListing[], link: string): ImageListing | un
 }
 
 function only(images: readonly ImageListing[], text: string): ImageListing | undefined {
-  const [name] = text.split('@')
-  const [first, second] = images.filter((image) => image.name === name)
+  const [name = ''] = text.split('@')
+  const [first, second] = imagesMeant(images, name, (image) => image)
   return second === undefined ? first : undefined
 }
 

@@ -36,6 +36,12 @@ export function parseLink(text: string): Link {
   const [names = '', ...parameters] = trimmed.split('?')
   const [beforeSecret = '', secretText, ...rest] = names.replace(/\/(?=[#?@]|$)/, '').split('#')
   if (rest.length > 0) throw badLink('it has more than one #')
+  const [, version] = /@(\d+)$/.exec(secretText ?? '') ?? []
+  if (version !== undefined) {
+    const message = `not a usable link: its version stands behind the secret`
+    const hint = `put it before the #: dat://KEY@${version}#SECRET`
+    throw new ContainerError('BAD_LINK', message, { hint })
+  }
   const [keyText = '', versionText, ...more] = beforeSecret.split('@')
   if (more.length > 0) throw badLink('it has more than one @')
   return {
@@ -57,9 +63,12 @@ export function parseFullLink(text: string): FullLink {
   return { ...link, secret: link.secret }
 }
 
-/** Whether `text` looks like an attempt at a link, and not like an image's or a container's name. */
+/**
+ * Whether `text` looks like an attempt at a link, and not like an image's or a container's name, nor like a key or
+ * the beginning of one, by which images of this machine are known.
+ */
 export function looksLikeLink(text: string): boolean {
-  return /^dat:\/\//i.test(text) || text.includes('#') || /^[a-z0-9]{40,}(@\d+)?$/i.test(text)
+  return /^dat:\/\//i.test(text) || text.includes('#') || /^[a-z0-9]{53,}(@\d+)?$/i.test(text)
 }
 
 /** The canonical form of a link. */

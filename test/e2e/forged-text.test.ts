@@ -54,7 +54,7 @@ test('no name or message of an image drives the terminal', LONG, async (t) => {
     ['an image that is not', ['info', NAMES.join('')], 3],
     ['a container that is not', ['inspect', NAMES.join('')], 2],
     ['a directory that is not', ['share', join(source, NAMES[5] ?? '')], 3],
-    ['a directory that is named so', ['share', marked], 5]
+    ['a directory that is named so', ['share', marked, '--name', `a${NAMES[5]}`], 2]
   ]
   for (const [title, args, status] of shown) {
     for (const json of [[], ['--json']]) {

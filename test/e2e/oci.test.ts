@@ -96,7 +96,8 @@ test('what cannot be fetched is said, and leaves nothing', LONG, async (t) => {
   registry.push(platforms(join(sandbox.directory, 'layout')), 'app:1')
   const auth = ['--insecure-registry', '--authfile', registry.authfile]
   const name = `docker://${registry.host}/app:1`
-  const s390x = await machine.json<Shared>('share', name, ...auth, '--platform', 'linux/s390x')
+  const platform = ['--platform', 'linux/s390x', '--name', 's390x']
+  const s390x = await machine.json<Shared>('share', name, ...auth, ...platform)
   t.is((await machine.json<Info>('info', s390x.link)).arch, 's390x', 'by its platform')
   const before = await machine.json<unknown[]>('images')
 

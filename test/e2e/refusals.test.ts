@@ -100,7 +100,7 @@ test('no root and missing tools are said, with what mends it', LONG, async (t) =
   await user.run('daemon', 'stop')
 
   writeFileSync(join(source, 'true'), '#!/greeting\n', { mode: 0o755 })
-  const runnable = await machine.json<Shared>('share', source)
+  const runnable = await machine.json<Shared>('share', source, '--name', 'runnable')
   for (const tool of ['systemd-nspawn', 'setpriv']) {
     // In a mount namespace of its own the tool is not there; the rest of the machine keeps it.
     const hide = `mount --bind /dev/null "$(command -v ${tool})" && exec "$@"`

@@ -5,6 +5,10 @@ import {
   listeningOf,
   parseListening
 } from '../../daemon/listening.ts'
+import { parseBootstrap } from '../../daemon/bootstrap.ts'
+import type { DaemonStatus } from '../../daemon/protocol.ts'
+import { ContainerError } from '../../image/errors.ts'
+import { formatPeerAddress } from '../../p2p/peer-address.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { table } from '../output.ts'
 
@@ -28,7 +32,11 @@ export function addDaemon(program: Command): void {
     daemon.command('start').description('start it in the background, unless it runs')
   ).action(async (flags: ListenFlags, command: Command) => {
     setListening(flags)
-    await start(readGlobals(command))
+    const { bootstrap, logLevel } = command.optsWithGlobals<{
+      bootstrap?: string
+      logLevel?: string
+    }>()
+    await start({ ...flags, bootstrap, logLevel }, readGlobals(command))
   })
   daemon
     .command('stop')
@@ -65,7 +73,7 @@ async function run({ home, output }: Globals): Promise<void> {
   const { default: pino } = await import('pino')
   const { daemonLog } = await import('../../daemon/daemon-log.ts')
   const { runDaemon } = await import('../../daemon/run-daemon.ts')
-  const { BOOTSTRAP_VARIABLE, parseBootstrap } = await import('../../daemon/bootstrap.ts')
+  const { BOOTSTRAP_VARIABLE } = await import('../../daemon/bootstrap.ts')
   const log = daemonLog(pino.destination({ dest: 2, sync: true }))
   const bootstrap = parseBootstrap(process.env[BOOTSTRAP_VARIABLE])
   await runDaemon({
@@ -79,20 +87,53 @@ async function run({ home, output }: Globals): Promise<void> {
   process.exit(0)
 }
 
-async function start(globals: Globals): Promise<void> {
+interface StartFlags extends ListenFlags {
+  readonly bootstrap: string | undefined
+  readonly logLevel: string | undefined
+}
+
+async function start(flags: StartFlags, globals: Globals): Promise<void> {
   const { DaemonClient } = await import('../../daemon/client.ts')
   const { openHome } = await import('../../daemon/home.ts')
   const { METHODS } = await import('../../daemon/protocol.ts')
-  using client = await DaemonClient.connect(openHome(globals.home))
+  const paths = openHome(globals.home)
+  {
+    using running = await DaemonClient.connectRunning(paths)
+    if (running) refuseIgnored(flags, await running.request(METHODS.status, null))
+  }
+  using client = await DaemonClient.connect(paths)
   const state = await client.request(METHODS.status, null)
   globals.output.result(state, () => [`the daemon runs as process ${state.pid}`])
+}
+
+/** @throws ContainerError `DAEMON_RUNNING` where options say something else than how the daemon was started */
+function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
+  const { listen, advertise } = parseListening(flags.listen, flags.advertise)
+  const at = listen === undefined || listen === 'known' ? null : formatPeerAddress(listen)
+  const nodes = parseBootstrap(flags.bootstrap)
+  const ignored = [
+    flags.listen !== undefined && at !== running.listen && '--listen',
+    flags.advertise !== undefined &&
+      (advertise && formatPeerAddress(advertise)) !== running.advertise &&
+      '--advertise',
+    flags.bootstrap !== undefined && nodes?.join() !== running.bootstrap?.join() && '--bootstrap',
+    flags.logLevel !== undefined && '--log-level'
+  ].filter((name) => name !== false)
+  if (ignored.length === 0) return
+  const were = ignored.length === 1 ? 'was' : 'were'
+  throw new ContainerError(
+    'DAEMON_RUNNING',
+    `a daemon runs already, as process ${running.pid}: ${ignored.join(', ')} ${were} ignored`,
+    {
+      hint: 'stop it first (dat-container daemon stop), then start it so; containers wait meanwhile'
+    }
+  )
 }
 
 async function stop(globals: Globals): Promise<void> {
   const { DaemonClient } = await import('../../daemon/client.ts')
   const { openHome } = await import('../../daemon/home.ts')
   const { METHODS } = await import('../../daemon/protocol.ts')
-  const { ContainerError } = await import('../../image/errors.ts')
   const { lockHolder, tryProcessLock } = await import('../../daemon/process-lock.ts')
   const { identify, isAlive } = await import('../../boot/process-table.ts')
   const paths = openHome(globals.home)

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { ImageListing } from '../../daemon/protocol.ts'
+import { checkImageName } from '../../image/image-name.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { printable, table } from '../output.ts'
 import { durationMs } from '../arguments.ts'
@@ -20,7 +21,7 @@ export function addImages(program: Command): void {
     .command('unseed')
     .alias('rmi')
     .description('stop serving an image and free its blocks')
-    .argument('<image>', 'its name, link or mirror link')
+    .argument('<image>', 'its name, the beginning of its key, its link or mirror link')
     .option('-f, --force', 'also one that is in use, or that this machine has published')
     .addHelpText(
       'after',
@@ -45,6 +46,7 @@ export function addImages(program: Command): void {
         flags: { name?: string; wait?: boolean; peerTimeout: number },
         command: Command
       ) => {
+        if (flags.name !== undefined) checkImageName(flags.name)
         await mirror(link, flags, readGlobals(command))
       }
     )
@@ -91,10 +93,13 @@ async function requireUnused(
 ): Promise<void> {
   const { describeUsers, imageUsers } = await import('../../boot/image-users.ts')
   const { formatKey, looksLikeLink, parseLink } = await import('../../p2p/link.ts')
+  const { imagesMeant } = await import('../../p2p/key-prefix.ts')
   const { ContainerError } = await import('../../image/errors.ts')
   const isLink = looksLikeLink(image)
   const key = isLink ? formatKey(parseLink(image).key) : undefined
-  const found = images.find((one) => (isLink ? one.key === key : one.name === image))
+  const [found] = isLink
+    ? images.filter((one) => one.key === key)
+    : imagesMeant(images, image, (one) => one)
   // What there is not, the daemon says.
   if (!found) return
   const used = describeUsers(await imageUsers(home, found.key))

@@ -1,11 +1,11 @@
 import { basename, resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import { ContainerError } from '../../image/errors.ts'
+import { imageNameFrom } from '../../image/image-name.ts'
 import type { PublishSourceOptions } from '../../daemon/publish-source.ts'
 import { collect, durationMs } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
-import { printable } from '../output.ts'
 import { publishPlain, publishRecorded } from './share-steps.ts'
 
 interface ShareFlags {
@@ -23,6 +23,7 @@ interface ShareFlags {
   readonly insecureRegistry?: boolean
   readonly profile?: boolean
   readonly profileFor?: number
+  readonly quiet?: boolean
 }
 
 export function addShare(program: Command): void {
@@ -61,6 +62,7 @@ export function addShare(program: Command): void {
       'with --profile: how long to record, from ready on (1s), or of a command (10s)',
       durationMs
     )
+    .option('-q, --quiet', 'print the link alone')
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, argv: string[], flags: ShareFlags, command: Command) => {
       await share(source, argv, flags, readGlobals(command))
@@ -77,6 +79,7 @@ Examples:
   dat-container share ./rootfs --exclude '*.log' --exclude '/tmp/*'
   dat-container share ./rootfs --profile
   dat-container share ./rootfs --profile --profile-for 3s -- python3 app.py
+  link=$(dat-container share -q ./rootfs)
   dat-container share debian.tar.xz
   dat-container share backup.tar --as tar
   podman export web | dat-container share - --name web
@@ -90,7 +93,7 @@ function nameOf(reference: string): string {
   const source = reference.replace(/^(?:docker|oci|oci-archive|docker-archive):(?:\/\/)?/, '')
   if (source !== reference) return nameOf(source.replace(/(?:@sha256)?:[^/]*$/, '') || '-')
   const name = source === '-' ? '' : basename(resolve(source))
-  return name.replace(/(?:\.tar(?:\.\w+)?|\.t[gbxz]\w+)$/, '') || 'rootfs'
+  return imageNameFrom(name.replace(/(?:\.tar(?:\.\w+)?|\.t[gbxz]\w+)$/, ''), 'rootfs')
 }
 
 async function share(
@@ -99,10 +102,9 @@ async function share(
   flags: ShareFlags,
   globals: Globals
 ): Promise<void> {
-  const { default: prettyBytes } = await import('pretty-bytes')
-  const { findSimilarImage } = await import('../../daemon/similar-image.ts')
+  const { tellShared } = await import('./share-result.ts')
   const { isReference } = await import('../../image/oci/reference.ts')
-  const { output, home } = globals
+  const { home } = globals
   if (source === '-' && process.stdin.isTTY) {
     throw new ContainerError('USAGE', 'stdin is a terminal, not an archive', {
       hint: 'pipe a tar archive in'
@@ -138,42 +140,6 @@ async function share(
       ? publishRecorded(options, argv, flags.profileFor, globals)
       : publishPlain(options, globals)
   })
-  // A version of an image has its chunks compared with the version before.
-  const similar =
-    flags.update === undefined ? await findSimilarImage(home, published.link) : undefined
-  const { profile = null } = published
-  for (const notice of notices) output.note(notice)
-  output.result({ ...published, profile, similar: similar ?? null, notices }, () => [
-    `${printable(published.name)} version ${published.version}: ` +
-      `${published.files} files, ${prettyBytes(published.bytes)}; ` +
-      `${prettyBytes(published.storedBytes)} stored, ${prettyBytes(published.newBytes)} new`,
-    ...(flags.update === undefined
-      ? []
-      : [
-          `${published.filesRead} files read, ${published.filesReused} unchanged since the last publish`
-        ]),
-    ...(profile === null
-      ? []
-      : [
-          `a start reads ${profile.chunks} chunks, ${prettyBytes(profile.storedBytes)} stored: they come first`
-        ]),
-    ...(similar === undefined
-      ? []
-      : [
-          `${Math.floor((100 * similar.commonChunks) / similar.chunks)} % of it ` +
-            `(${prettyBytes(similar.commonBytes)} stored) is in your ${printable(similar.name)} too: as a ` +
-            `version of that (share --update ${similar.key}) it would not be stored and sent again`
-        ]),
-    '',
-    `  boot it:    dat-container boot '${published.link}'`,
-    `  mirror it:  dat-container mirror '${published.mirrorLink}'`,
-    '',
-    'The first link reads the image: give it only to those who may. The second cannot.',
-    published.announced
-      ? 'This machine seeds it for as long as its daemon runs.'
-      : 'It is not announced in the DHT yet: until it is, peers find this machine only by its address' +
-        (published.link.includes('?peer=')
-          ? ', which is in the link.'
-          : ' (dat-container daemon start --listen PORT).')
-  ])
+  for (const notice of notices) globals.output.note(notice)
+  await tellShared({ ...published, notices }, flags, globals)
 }

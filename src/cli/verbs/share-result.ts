@@ -1,0 +1,103 @@
+import { formatBootstrap } from '../../daemon/bootstrap.ts'
+import { DaemonClient } from '../../daemon/client.ts'
+import { openHome } from '../../daemon/home.ts'
+import { METHODS } from '../../daemon/protocol.ts'
+import type { PublishedWithProfile } from '../../daemon/publish-profiled.ts'
+import type { Published } from '../../daemon/publish-source.ts'
+import { findSimilarImage, type SimilarImage } from '../../daemon/similar-image.ts'
+import type { Globals } from '../globals.ts'
+import { printable } from '../output.ts'
+
+type Shared = Published &
+  Partial<Pick<PublishedWithProfile, 'profile'>> & {
+    /** What is odd about the source. */
+    readonly notices: readonly string[]
+  }
+
+/**
+ * Tells of a publish. The link is printed before anything else is looked at, but in the one JSON document.
+ *
+ * @param flags.update what it is a version of: that has its chunks compared with the version before
+ * @param flags.quiet the link alone
+ */
+export async function tellShared(
+  published: Shared,
+  { update, quiet = false }: { readonly update?: string; readonly quiet?: boolean },
+  { home, output }: Globals
+): Promise<void> {
+  const { default: prettyBytes } = await import('pretty-bytes')
+  const bootstrap = await privateNodes(home)
+  const similar = async (): Promise<SimilarImage | undefined> =>
+    update === undefined && !quiet ? findSimilarImage(home, published.link) : undefined
+  const document = { ...published, profile: published.profile ?? null, bootstrap }
+  if (output.json) {
+    return output.result({ ...document, similar: (await similar()) ?? null }, () => [])
+  }
+  output.result(document, () =>
+    quiet
+      ? [published.link]
+      : described(published, { isUpdate: update !== undefined, bootstrap }, prettyBytes)
+  )
+  if (bootstrap !== null) {
+    output.note(
+      `peers find it by this private DHT alone: --bootstrap ${formatBootstrap(bootstrap)}`
+    )
+  }
+  const found = await similar()
+  if (found) output.note(likeness(found, prettyBytes))
+}
+
+/** Nodes of the private DHT that the image is announced in; null for the public one, or where nobody answers. */
+async function privateNodes(home: string): Promise<readonly string[] | null> {
+  using client = await DaemonClient.connectRunning(openHome(home))
+  return (await client?.request(METHODS.status, null))?.bootstrap ?? null
+}
+
+function described(
+  published: Shared,
+  { isUpdate, bootstrap }: { isUpdate: boolean; bootstrap: readonly string[] | null },
+  prettyBytes: (bytes: number) => string
+): string[] {
+  const { name, version, files, bytes, storedBytes, newBytes, link, mirrorLink, profile } =
+    published
+  const where = bootstrap === null ? '' : `--bootstrap ${formatBootstrap(bootstrap)} `
+  return [
+    `${printable(name)} version ${version}: ${files} files, ${prettyBytes(bytes)}; ` +
+      `${prettyBytes(storedBytes)} stored, ${prettyBytes(newBytes)} new`,
+    ...(isUpdate
+      ? [
+          `${published.filesRead} files read, ${published.filesReused} unchanged since the last publish`
+        ]
+      : []),
+    ...(profile
+      ? [
+          `a start reads ${profile.chunks} chunks, ${prettyBytes(profile.storedBytes)} stored: they come first`
+        ]
+      : []),
+    '',
+    `  boot it:    dat-container boot ${where}'${link}'`,
+    `  mirror it:  dat-container mirror ${where}'${mirrorLink}'`,
+    '',
+    'The first link reads the image: give it only to those who may. The second cannot.',
+    seeding(published)
+  ]
+}
+
+function seeding({ announced, link }: Shared): string {
+  if (announced) return 'This machine seeds it for as long as its daemon runs.'
+  const address = link.includes('?peer=')
+    ? ', which is in the link.'
+    : ' (dat-container daemon start --listen PORT).'
+  return `It is not announced in the DHT yet: until it is, peers find this machine only by its address${address}`
+}
+
+function likeness(
+  { name, key, commonChunks, chunks, commonBytes }: SimilarImage,
+  prettyBytes: (bytes: number) => string
+): string {
+  const percent = Math.floor((100 * commonChunks) / chunks)
+  return (
+    `${percent} % of it (${prettyBytes(commonBytes)} stored) is in your ${printable(name)} too: as a version of that ` +
+    `(share --update ${key}) it would not be stored and sent again`
+  )
+}
