@@ -10,6 +10,8 @@ export interface RunnerEvents {
   onState?(state: ContainerState): void
   /** Start-up inside has ended: the init says so, or the one command runs. */
   onReady?(state: ContainerState): void
+  /** The image is there: its peers were found, or are not needed. */
+  onMounted?(): void
   /** What is to be known of the image, before anything of it runs. */
   onNews?(news: ImageNews): void
   /** With `record`: the container has ended, and this is what it read. */

@@ -121,6 +121,7 @@ export class Runner {
     const named = name === undefined ? undefined : await this.#hold(claimName(paths, name), cleanup)
     const lease = await this.#mount(named)
     cleanup.defer(() => lease[Symbol.asyncDispose]())
+    this.#events.onMounted?.()
     if (named !== undefined) checkImage(named, lease.facts)
     const claim = named ?? (await this.#hold(claimNewName(paths, lease.facts.image), cleanup))
     const exitCode = await this.#runClaimed(paths, claim, lease, cleanup)

@@ -105,7 +105,7 @@ export class ClientConnection {
 
   async #open(request: OpenRequest): Promise<OpenResponse> {
     const asked = { askedMs: monotonicMs(), daemonCpuMs: processorMs() }
-    const { drive, manifest, link, mayBeOld, forked } = await this.#options.service.open(
+    const { drive, manifest, ...opened } = await this.#options.service.open(
       request,
       this.#gone.signal
     )
@@ -117,7 +117,7 @@ export class ClientConnection {
     const bytesReadBefore = this.#options.status().bytesRead
     this.#handles.set(handle, { drive, manifest, offline: request.offline, bytesReadBefore })
     const timing = { ...asked, ...drive.firstPeer, answeredMs: monotonicMs() }
-    return { handle, link, key: formatKey(drive.key), manifest, mayBeOld, forked, timing }
+    return { handle, ...opened, key: formatKey(drive.key), manifest, timing }
   }
 
   async #close(handle: number): Promise<null> {

@@ -34,6 +34,8 @@ export class ImageConnection implements Disposable {
   readonly news: ImageNews
   /** How opening went: in the daemon, and when that was reached. */
   readonly timing: OpenTiming & { readonly daemonMs: number }
+  /** Stored bytes of it that the daemon had fetched before it was asked. */
+  readonly fetchedBefore: number
   readonly #options: ImageConnectionOptions
   readonly #closed = sharedController()
   #attached: Promise<Attached>
@@ -42,13 +44,15 @@ export class ImageConnection implements Disposable {
 
   private constructor(
     options: ImageConnectionOptions,
-    opened: Attached & Pick<ImageConnection, 'link' | 'manifest' | 'news' | 'timing'>
+    opened: Attached &
+      Pick<ImageConnection, 'link' | 'manifest' | 'news' | 'timing' | 'fetchedBefore'>
   ) {
     this.#options = options
     this.link = opened.link
     this.manifest = opened.manifest
     this.news = opened.news
     this.timing = opened.timing
+    this.fetchedBefore = opened.fetchedBefore
     this.#attached = Promise.resolve(opened)
   }
 

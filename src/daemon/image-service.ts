@@ -46,6 +46,8 @@ export interface OpenedImage {
   readonly mayBeOld: boolean
   /** Two histories of it are signed; as what this machine has one of them. */
   readonly forked: 'owner' | 'reader' | null
+  /** Stored bytes of it that the daemon had fetched before it was asked. */
+  readonly fetchedBefore: number
 }
 
 /** What the daemon does with images: remembers, opens, publishes, mirrors and forgets them. */
@@ -99,6 +101,7 @@ export class ImageService implements AsyncDisposable {
     const { offline } = request
     if (offline && !known) throw notHere('this image is')
     const drive = pool.acquire(link.key, link.secret, roleOf(known))
+    const fetchedBefore = drive.opened?.fetcher.counters.fetchedBytes ?? 0
     if (!offline) drive.addPeers(link.peers ?? [])
     const limit = offline ? OFFLINE_WAIT_MS : request.peerTimeoutMs
     const deadline = peerDeadline(signal, limit, 'this image')
@@ -112,7 +115,7 @@ export class ImageService implements AsyncDisposable {
         roleOf(known) === 'reader' &&
         (offline || !drive.opened?.cores.blobs.peers.length)
       const pinned = formatLink({ ...link, version: manifest.version })
-      return { drive, manifest, link: pinned, mayBeOld, forked: forkOf(known) }
+      return { drive, manifest, link: pinned, mayBeOld, forked: forkOf(known), fetchedBefore }
     } catch (error) {
       await pool.release(drive)
       throw error

@@ -61,6 +61,8 @@ export interface OpenResponse {
   readonly mayBeOld: boolean
   /** Two histories of it are signed; as what this machine has one of them. */
   readonly forked: 'owner' | 'reader' | null
+  /** Stored bytes of it that the daemon had fetched before it was asked. */
+  readonly fetchedBefore: number
   readonly timing: OpenTiming
 }
 

@@ -143,6 +143,10 @@ export class RemoteImageSession implements InspectedImage {
     return this.#connection.news
   }
 
+  get fetchedBefore(): number {
+    return this.#connection.fetchedBefore
+  }
+
   freedVersions(): Promise<number[]> {
     return this.#connection.request(METHODS.freedVersions, {})
   }

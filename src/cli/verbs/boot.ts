@@ -10,7 +10,9 @@ import { collect, durationMs, oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { tellNews } from '../image-news.ts'
 import { interruptible } from '../interrupt.ts'
-import { REUSE_OPTION } from './open-options.ts'
+import { MountStalls } from '../mount-stalls.ts'
+import { Seeking } from '../seeking.ts'
+import { PEER_TIMEOUT, REUSE_OPTION } from './open-options.ts'
 
 interface BootFlags {
   readonly name?: string
@@ -126,7 +128,7 @@ export function addBoot(program: Command): void {
         .argParser(oneOf('wait', 'fail'))
         .default('wait')
     )
-    .option('--peer-timeout <duration>', 'how long to look for peers', durationMs, 30_000)
+    .option('--peer-timeout <duration>', PEER_TIMEOUT, durationMs, 30_000)
     .addHelpText(
       'after',
       "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready --wait-timeout 2m\n" +
@@ -158,10 +160,14 @@ async function boot(
     const mounter = startMounterAhead(container)
     // Loaded while the mounter loads.
     const { runContainer } = await import('../../boot/runner.ts')
+    using seeking = new Seeking(globals.output, flags.peerTimeout, flags.offline)
+    using stalls = new MountStalls(globals.output)
     const { exitCode } = await runContainer({
       container,
       console: 'inherit',
       events: {
+        onMounted: () => seeking.found(),
+        onState: ({ mounterSocket }) => stalls.watch(mounterSocket),
         onNews: (news) => tellNews(globals.output, news, flags.offline),
         onRecorded: (profile) => globals.output.note(recorded(profile))
       },
@@ -175,12 +181,14 @@ async function boot(
 
 async function bootInBackground(
   container: ContainerOptions,
-  { wait, waitTimeout, offline }: BootFlags,
+  { wait, waitTimeout, offline, peerTimeout }: BootFlags,
   { home, output }: Globals
 ): Promise<void> {
   const { bootDetached } = await import('../../boot/boot-detached.ts')
   let timer: NodeJS.Timeout | undefined
+  const seeking = new Seeking(output, peerTimeout, offline)
   const onState = ({ leader }: { leader?: unknown }): void => {
+    seeking.found()
     if (leader !== undefined && wait === 'ready') {
       timer ??= setTimeout(() => output.note(STILL_WAITING), LONG_WAIT_MS)
     }
@@ -192,7 +200,10 @@ async function bootInBackground(
     const booting = bootDetached({ container, wait, ...limit, onState, onNews, signal })
     // Loaded while the container starts, not before.
     const [state, { inspectContainer }] = await Promise.all([
-      booting.finally(() => clearTimeout(timer)),
+      booting.finally(() => {
+        clearTimeout(timer)
+        seeking.found()
+      }),
       import('../../boot/containers.ts')
     ])
     const summary = await inspectContainer(home, state.name)

@@ -5,6 +5,8 @@ import { readGlobals, type Globals } from '../globals.ts'
 import { printable, table } from '../output.ts'
 import { durationMs } from '../arguments.ts'
 import { interruptible } from '../interrupt.ts'
+import { Seeking } from '../seeking.ts'
+import { PEER_TIMEOUT } from './open-options.ts'
 
 /** With nothing coming for so long, peers have told what they have. */
 const SETTLED_MS = 3_000
@@ -38,7 +40,7 @@ export function addImages(program: Command): void {
     .argument('<mirror-link>', 'a link; its secret, if it has one, is not used')
     .option('-n, --name <name>', 'what to call it here')
     .option('--wait', 'return when the copy is complete')
-    .option('--peer-timeout <duration>', 'how long to look for peers', durationMs, 30_000)
+    .option('--peer-timeout <duration>', PEER_TIMEOUT, durationMs, 30_000)
     .addHelpText('after', "\nExample:\n  dat-container mirror 'dat://KEY'")
     .action(
       async (
@@ -119,10 +121,13 @@ async function mirror(
   using client = await connect(globals)
   await interruptible(async (signal) => {
     const request = { link, peerTimeoutMs: flags.peerTimeout }
-    let state = await client.request(
-      METHODS.mirror,
-      flags.name === undefined ? request : { ...request, name: flags.name }
-    )
+    const seeking = new Seeking(globals.output, flags.peerTimeout, false)
+    let state = await client
+      .request(
+        METHODS.mirror,
+        flags.name === undefined ? request : { ...request, name: flags.name }
+      )
+      .finally(() => seeking.found())
     using bar = progressBar('mirroring', globals.output.json)
     let quietSince = Date.now()
     while (flags.wait && !isWhole(state, Date.now() - quietSince)) {

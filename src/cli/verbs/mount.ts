@@ -4,6 +4,7 @@ import type { BindPowers } from '../../boot/mounter-protocol.ts'
 import { oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
+import { Seeking } from '../seeking.ts'
 import { addOpenOptions, REUSE_OPTION, type OpenFlags } from './open-options.ts'
 
 interface MountFlags extends OpenFlags {
@@ -76,6 +77,7 @@ async function mount(
 ): Promise<void> {
   const { mountImageAt } = await import('../../boot/image-mounts.ts')
   await interruptible(async (signal) => {
+    using _seeking = new Seeking(output, flags.peerTimeout, flags.offline)
     const mounted = await mountImageAt({
       home,
       link,

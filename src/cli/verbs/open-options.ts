@@ -3,6 +3,7 @@ import type { InspectedImage, OpenImageOptions } from '../../daemon/image-sessio
 import { durationMs } from '../arguments.ts'
 import type { Globals } from '../globals.ts'
 import { tellNews } from '../image-news.ts'
+import { Seeking, tellStalls } from '../seeking.ts'
 
 /** Flags of every verb that opens an image. */
 export interface OpenFlags {
@@ -17,9 +18,11 @@ export const REUSE_OPTION = [
   'take what other images here hold from them; seeders can tell what you had'
 ] as const
 
+export const PEER_TIMEOUT = 'how long to look for peers: seconds, or with ms, s, m or h'
+
 export function addOpenOptions(command: Command): Command {
   return command
-    .option('--peer-timeout <duration>', 'how long to look for peers', durationMs, 30_000)
+    .option('--peer-timeout <duration>', PEER_TIMEOUT, durationMs, 30_000)
     .option('--offline', 'use only what is on this machine')
 }
 
@@ -44,7 +47,9 @@ export async function openToLook(
     signal,
     ...(flags.peerTimeout === undefined ? {} : { peerTimeoutMs: flags.peerTimeout })
   }
+  using _seeking = new Seeking(globals.output, flags.peerTimeout, flags.offline)
   const image = await openImage(options)
   tellNews(globals.output, image.news, options.offline)
+  if (flags.offline !== true) tellStalls(globals.output, image, flags.peerTimeout)
   return image
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import { readGlobals, type Globals } from '../globals.ts'
+import { PullSilence } from '../pull-silence.ts'
 import { interruptible } from '../interrupt.ts'
 import { addOpenOptions, openToLook, REUSE_OPTION, type OpenFlags } from './open-options.ts'
 
@@ -27,6 +28,7 @@ async function pull(link: string, flags: OpenFlags, globals: Globals): Promise<v
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)
     using bar = progressBar('pulling', output.json)
+    const silence = new PullSilence(output, flags)
     const done = { value: false }
     // Made while content comes, and not when somebody waits for the first mount.
     const whole = Promise.all([image.fetchAll(signal), prepareMetadata(globals, image)])
@@ -36,16 +38,20 @@ async function pull(link: string, flags: OpenFlags, globals: Globals): Promise<v
     while (!done.value) {
       const { localBytes, reusedBytes, imageBytes, peers } = await image.stats()
       bar.update(localBytes + reusedBytes, imageBytes, `${peers} peers`)
+      silence.look({ bytes: localBytes + reusedBytes, imageBytes, peers })
       await Promise.race([fetched, new Promise((r) => setTimeout(r, PROGRESS_EVERY_MS))])
     }
     await fetched
-    const stats = await image.stats()
+    const { fetchedBytes, ...stats } = await image.stats()
+    // A daemon that was started meanwhile began to count anew.
+    const isSame = fetchedBytes >= image.fetchedBefore
+    const now = isSame ? fetchedBytes - image.fetchedBefore : fetchedBytes
     const { link: canonical, key, version } = image
     const reused =
       stats.reusedBytes > 0 ? `, ${prettyBytes(stats.reusedBytes)} in other images here` : ''
-    output.result({ link: canonical, key, version, ...stats }, () => [
+    output.result({ link: canonical, key, version, ...stats, fetchedBytes: now }, () => [
       `version ${version} is all here: ${prettyBytes(stats.imageBytes)}, ` +
-        `${prettyBytes(stats.fetchedBytes)} of them fetched now${reused}`
+        `${now === 0 ? 'nothing' : prettyBytes(now)} fetched now${reused}`
     ])
   })
 }
