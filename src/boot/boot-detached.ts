@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream'
+import { lackHint } from './lack-hint.ts'
 import { refusedFlags } from '../daemon/service-flags.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerOptions } from './boot-options.ts'
@@ -48,7 +49,11 @@ export async function bootDetached(options: BootDetachedOptions): Promise<Contai
   // Beside the runner, not after it: until both have loaded, either has a processor of its own.
   await using mounter = startMounterAhead(options.container)
   const greeting = mounter && greetingOf(mounter, options.signal)
-  return (await runDetached(options, greeting)) ?? (await runDetached(options, greeting)) ?? lost()
+  return (
+    (await runDetached(options, greeting)) ??
+    (await runDetached(options, greeting)) ??
+    (await lost())
+  )
 }
 
 /**
@@ -98,7 +103,7 @@ async function runDetached(
     if (state === undefined) {
       await exited
       if (!isAborted(signal) && refusedFlags(child)) return undefined
-      return lost()
+      return await lost()
     }
     const keep: DetachedKeep = { keep: true }
     writeJsonLine(stdin, keep)
@@ -176,9 +181,9 @@ async function waitFor(
   return undefined
 }
 
-function lost(): never {
+async function lost(): Promise<never> {
   throw new ContainerError('BOOT_FAILED', 'the process that runs the container has died', {
-    hint: 'see what this machine lacks: dat-container doctor'
+    hint: await lackHint()
   })
 }
 

@@ -30,6 +30,19 @@ export async function examine(options: { home: string }): Promise<Check[]> {
   if (process.platform !== 'linux') {
     return Promise.all([checkQemu(), checkZstd(), checkSpace(options.home)])
   }
+  const [containers, ...others] = await Promise.all([
+    examineForContainers(),
+    checkInit(),
+    checkQemu(),
+    checkKvm(),
+    checkZstd(),
+    checkSpace(options.home)
+  ])
+  return [...containers, ...others]
+}
+
+/** The part of {@link examine} that containers of this machine itself take. */
+export async function examineForContainers(): Promise<Check[]> {
   const checks: (() => Promise<Check>)[] = [
     checkRoot,
     checkFuse,
@@ -38,12 +51,7 @@ export async function examine(options: { home: string }): Promise<Check[]> {
     checkNspawn,
     checkTools,
     checkCgroups,
-    checkNetworkNamespaces,
-    checkInit,
-    checkQemu,
-    checkKvm,
-    checkZstd,
-    () => checkSpace(options.home)
+    checkNetworkNamespaces
   ]
   return Promise.all(checks.map((check) => check()))
 }

@@ -4,7 +4,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ImageNews } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import type { BootProfile } from '../image/boot-profile.ts'
+import { openHome } from '../daemon/home.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { lackHint } from './lack-hint.ts'
 import { looksLikeLink, parseFullLink } from '../p2p/link.ts'
 import { fromRecord } from '../image/error-record.ts'
 import { readJsonLines, writeJsonLine } from './json-lines.ts'
@@ -225,7 +227,9 @@ export async function acquireMount(options: AcquireMountOptions): Promise<MountL
     }
   }
   throw new ContainerError('MOUNT_FAILED', 'mounters of this image keep ending', {
-    hint: 'look for the reason with: dat-container doctor'
+    hint:
+      (await lackHint()) ??
+      `the daemon’s log has their last words: ${openHome(options.home).daemonLog}`
   })
 }
 

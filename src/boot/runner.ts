@@ -32,6 +32,7 @@ import { RunState } from './run-state.ts'
 import type { RunnerEvents, RunnerOptions, RunnerResult } from './runner-options.ts'
 import type { MounterAhead } from './starting-mounter.ts'
 import { startCancelled } from './start-cancelled.ts'
+import { lackHint } from './lack-hint.ts'
 import { forwardSignal, requestStop } from './stop-control.ts'
 import { sweep } from './sweep.ts'
 import type { IdRange } from './user-namespace.ts'
@@ -273,14 +274,14 @@ export class Runner {
     exitCode: number,
     { keep = false } = {}
   ): Promise<ContainerError> {
-    const kept = keep ? `; what it wrote is kept: dat-container rm ${name} deletes it` : ''
+    const kept = keep ? `what it wrote is kept: dat-container rm ${name} deletes it` : ''
     if (this.#starting.signal.aborted) return startCancelled(keep ? name : undefined)
     const lastWords = this.#console === 'log' ? await readLogTail(consoleLog, 3) : ''
     const detail = lastWords === '' ? '' : `: ${lastWords.replaceAll('\n', ' | ')}`
     return new ContainerError(
       'BOOT_FAILED',
       `the container ended before it was up (exit code ${exitCode})${detail}`,
-      { hint: `see what this machine lacks: dat-container doctor${kept}` }
+      { hint: [await lackHint(), kept].filter(Boolean).join('; ') || undefined }
     )
   }
 

@@ -8,7 +8,7 @@ import { writeAll } from './output.ts'
 const ELSEWHERE = '-'
 const FILE_OPTION = '--link-file'
 /** Arguments that may be a link. */
-const LINK_ARGUMENTS = new Set(['image', 'images', 'from', 'to', 'link', 'mirror-link'])
+export const LINK_ARGUMENTS = new Set(['image', 'images', 'from', 'to', 'link', 'mirror-link'])
 const MAX_LINK_BYTES = 4_096
 const RETRY_MS = 10
 

@@ -1,6 +1,8 @@
 import { Command, CommanderError } from 'commander'
 import { RELEASE } from '../daemon/release.ts'
 import { isContainerError } from '../image/errors.ts'
+import { checkConfig } from './check-config.ts'
+import { CONFIG_KEYS, type Config } from './config-file.ts'
 import { EXIT_FAILED, EXIT_USAGE, exitStatus } from './exit-status.ts'
 import { addGlobalOptions, addLinksOption } from './globals.ts'
 import { hookLinuxVerbs } from './linux-verbs.ts'
@@ -10,8 +12,13 @@ import { printError, writeAll } from './output.ts'
 import { VERBS } from './verbs.ts'
 import { addVmOptions, hookVm } from './vm.ts'
 
-/** Parses the command line and carries out what it says; sets the exit status. */
-export async function runProgram(): Promise<void> {
+const CONFIG_HELP = `
+/etc/dat-container.conf and ~/.config/dat-container.conf, which goes before it, have lines KEY = VALUE. Keys are
+${Object.keys(CONFIG_KEYS).join(', ')}.
+The environment (DAT_CONTAINER_HOME and its like) goes before both, and options before that.`
+
+/** Every verb with its options and texts; nothing is carried out. */
+export function createProgram(): Command {
   const program = new Command('dat-container')
     .description('Share machine images peer to peer, and boot them before they have arrived.')
     .version(RELEASE)
@@ -22,6 +29,7 @@ export async function runProgram(): Promise<void> {
       writeOut: (text) => writeAll(1, text),
       writeErr: (text) => writeAll(2, text)
     })
+    .addHelpText('after', CONFIG_HELP)
     .exitOverride()
 
   for (const add of VERBS) add(program)
@@ -31,11 +39,22 @@ export async function runProgram(): Promise<void> {
     ...['boot', 'ps', 'inspect', 'pull', 'info', 'images', 'unseed', 'mirror']
   )
   addVmOptions(program, ...['boot', 'ps', 'inspect', 'stop', 'kill', 'rm', 'exec', 'logs', 'stats'])
+  addGlobalOptions(program)
+  return program
+}
+
+/**
+ * Parses the command line and carries out what it says; sets the exit status.
+ *
+ * @param config what configuration files say, which is in the environment already
+ */
+export async function runProgram(config: Config): Promise<void> {
+  const program = createProgram()
+  program.hook('preAction', () => checkConfig(config))
   hookLinks(program)
   hookBootstrap(program)
   hookVm(program)
   hookLinuxVerbs(program, process.platform)
-  addGlobalOptions(program)
 
   try {
     await program.parseAsync(withLinkPlace(program, process.argv.slice(2)), { from: 'user' })

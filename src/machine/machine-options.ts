@@ -1,6 +1,7 @@
 import { cpus, totalmem } from 'node:os'
 import { basename, resolve } from 'node:path'
 import { ContainerError } from '../image/errors.ts'
+import type { MachineLimits } from './machine-limits.ts'
 import {
   CONFIG_FORMAT_VERSION,
   type IsolatedContainer,
@@ -43,21 +44,23 @@ const MOST_CPUS = 255
  * The configuration of a machine's next start; pure but for the size of this machine.
  *
  * @param before of its last one; undefined for a new machine
+ * @param limits of a new machine, where its options leave them out
  * @throws ContainerError `USAGE`
  */
 export function mergeOptions(
   name: string,
   options: MachineOptions,
-  before: MachineConfig | undefined
+  before: MachineConfig | undefined,
+  limits: MachineLimits = {}
 ): MachineConfig {
   const memoryMib =
     options.memoryBytes === undefined
-      ? (before?.memoryMib ?? Math.min(DEFAULT_MEMORY_MIB, Math.floor(totalmem() / MIB / 2)))
+      ? (before?.memoryMib ?? newMemoryMib(limits))
       : Math.round(options.memoryBytes / MIB)
   if (memoryMib < LEAST_MEMORY_MIB) {
     throw usage(`${memoryMib} MiB are too little`, `give at least ${LEAST_MEMORY_MIB}M`)
   }
-  const processors = options.cpus ?? before?.cpus ?? Math.min(2, cpus().length)
+  const processors = options.cpus ?? before?.cpus ?? limits.cpus ?? Math.min(2, cpus().length)
   if (!Number.isInteger(processors) || processors < 1 || processors > MOST_CPUS) {
     throw usage(`not a number of processors: ${processors}`, `give 1 to ${MOST_CPUS}`)
   }
@@ -76,7 +79,7 @@ export function mergeOptions(
     createdAt: before?.createdAt ?? new Date().toISOString(),
     memoryMib,
     cpus: processors,
-    diskBytes: options.diskBytes ?? before?.diskBytes ?? DEFAULT_DISK_BYTES,
+    diskBytes: options.diskBytes ?? before?.diskBytes ?? limits.diskBytes ?? DEFAULT_DISK_BYTES,
     accelerator: options.accelerator ?? before?.accelerator ?? 'auto',
     type: options.type ?? before?.type ?? 'auto',
     forwards:
@@ -89,6 +92,11 @@ export function mergeOptions(
     ...(isolates === undefined ? {} : { isolates }),
     ...(before?.sshPort === undefined ? {} : { sshPort: before.sshPort })
   }
+}
+
+function newMemoryMib({ memoryBytes }: MachineLimits): number {
+  if (memoryBytes !== undefined) return Math.round(memoryBytes / MIB)
+  return Math.min(DEFAULT_MEMORY_MIB, Math.floor(totalmem() / MIB / 2))
 }
 
 /**

@@ -19,6 +19,7 @@ import { findQemu } from './find-qemu.ts'
 import { freePort } from './free-port.ts'
 import { requireData } from './guest-data.ts'
 import { guardPlace, removeGuard } from './loopback-guard.ts'
+import { limitsOf } from './machine-limits.ts'
 import { takeMachineLock } from './machine-lock.ts'
 import { mergeOptions, type MachineOptions } from './machine-options.ts'
 import { machineHome, machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
@@ -118,7 +119,7 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   const before = await readJsonFile<MachineConfig>(places.config)
   const { encrypt } = request.options
   const options = encrypt === true ? { ...request.options, keyFile: places.key } : request.options
-  const config = mergeOptions(request.name, options, before)
+  const config = mergeOptions(request.name, options, before, limitsOf(process.env))
   const notices: string[] = []
   const notice = (line: string): void => {
     notices.push(line)

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'brittle'
 import { examine } from '../../src/boot/doctor.ts'
+import { fail, partly, pass } from '../../src/boot/doctor-check.ts'
 import { exitingBootSector } from '../../src/boot/kvm-probe.ts'
+import { describeLack, lackHint } from '../../src/boot/lack-hint.ts'
 import { installCommand } from '../../src/boot/package-manager.ts'
 import { leftAfter, snapshot } from './leftovers.ts'
 
@@ -38,6 +40,23 @@ void test('what a doctor that was killed has mounted, the next takes down', asyn
     spawnSync('umount', ['--recursive', living])
     rmSync(living, { recursive: true })
   }
+})
+
+void test('errors tell of what a machine lacks, and of doctor only where it lacks something', async (t) => {
+  t.is(await lackHint(), undefined, 'this machine runs containers')
+  const fine = pass('fuse', 'is there')
+  const poor = partly('overlay', 'cannot be tried', 'run with sudo')
+  const fuse = fail('fuse', 'there is no /dev/fuse', 'modprobe fuse')
+  const nspawn = fail('systemd-nspawn', 'is not installed', 'apt-get install -y systemd-container')
+  t.is(describeLack([fine, poor]), undefined)
+  t.is(
+    describeLack([fine, fuse, poor]),
+    'this machine lacks fuse: there is no /dev/fuse; mend it: modprobe fuse'
+  )
+  t.is(
+    describeLack([fuse, nspawn]),
+    'this machine lacks fuse, systemd-nspawn; dat-container doctor says what mends that'
+  )
 })
 
 void test('install commands name the package of each distribution', (t) => {

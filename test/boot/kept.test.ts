@@ -1,4 +1,5 @@
 import test from 'brittle'
+import { ContainerError } from '../../src/image/errors.ts'
 import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -106,7 +107,13 @@ void test(
       t.alike(await listContainers(home, { all: true }), [], JSON.stringify(options))
     }
     const failing = { ...base, name: 'failed', nspawnArgs: ['--no-such-option'] }
-    await t.exception(bootDetached({ container: failing }), /ended before it was up/)
+    const error = await bootDetached({ container: failing }).catch((error: unknown) => error)
+    t.ok(error instanceof ContainerError && error.message.includes('ended before it was up'))
+    t.is(
+      (error as ContainerError).hint,
+      undefined,
+      'nothing is told of a machine that lacks nothing'
+    )
     t.absent(existsSync(join(home, 'containers/failed')), 'a new one leaves nothing')
     await bootDetached({ container: { ...base, name: 'failed' } })
     await written(() => wrote('failed'))

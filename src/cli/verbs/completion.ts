@@ -1,46 +1,46 @@
-import type { Command } from 'commander'
-import { readGlobals } from '../globals.ts'
+import { Argument, Option, type Command } from 'commander'
+import { NAME_KINDS, type NameKind } from '../completion/known-names.ts'
+import { readGlobals, type Globals } from '../globals.ts'
+
+const SHELLS = ['bash', 'zsh', 'fish'] as const
+
+type Shell = (typeof SHELLS)[number]
+
+const EXAMPLES = `
+Names of images, containers and machines are completed, too.
+
+Examples:
+  source <(dat-container completion bash)                   in ~/.bashrc
+  source <(dat-container completion zsh)                    in ~/.zshrc, behind compinit
+  dat-container completion fish > ~/.config/fish/completions/dat-container.fish`
 
 export function addCompletion(program: Command): void {
   program
     .command('completion')
-    .description('print a completion script for bash; zsh reads it with bashcompinit')
-    .addHelpText('after', '\nExample:\n  source <(dat-container completion)')
-    .action((_flags: object, command: Command) => {
-      const script = completionScript(program)
-      readGlobals(command).output.result({ script }, () => script.split('\n'))
+    .description('print a script that completes what is typed in a shell')
+    .addArgument(new Argument('[shell]', 'which').choices(SHELLS).default('bash'))
+    .addOption(
+      new Option('--names <kind>', 'the names that this home knows').choices(NAME_KINDS).hideHelp()
+    )
+    .addHelpText('after', EXAMPLES)
+    .action(async (shell: Shell, flags: { names?: NameKind }, command: Command) => {
+      if (flags.names === undefined) return printScript(shell, program, readGlobals(command))
+      return printNames(flags.names, readGlobals(command))
     })
 }
 
-function caseFor(pattern: string, command: Command): string {
-  const words = [
-    ...command.commands.map((inner) => inner.name()),
-    ...command.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
-    ...command.options.flatMap((option) => [option.short, option.long].filter(Boolean))
-  ]
-  return `    ${pattern}) words='${words.join(' ')}' ;;`
+async function printScript(shell: Shell, program: Command, { output }: Globals): Promise<void> {
+  const { completedVerbs } = await import('../completion/completed-verbs.ts')
+  const { bashCompletion } = await import('../completion/bash.ts')
+  const { fishCompletion } = await import('../completion/fish.ts')
+  const { zshCompletion } = await import('../completion/zsh.ts')
+  const render = { bash: bashCompletion, zsh: zshCompletion, fish: fishCompletion }[shell]
+  const script = render(completedVerbs(program))
+  output.result({ script }, () => script.split('\n'))
 }
 
-/** Completes verbs, their subcommands, words and flags, from the program's own definition. */
-function completionScript(program: Command): string {
-  const shown = program.createHelp().visibleCommands(program)
-  const known = program.commands.filter((verb) => shown.includes(verb))
-  const cases = known.flatMap((verb) => [
-    // First, as the first pattern that fits is taken: flags of a subcommand that is there.
-    ...verb.commands.map((inner) => caseFor(`'${verb.name()} ${inner.name()} '`, inner)),
-    caseFor([verb.name(), ...verb.aliases()].map((name) => `${name}' '*`).join('|'), verb)
-  ])
-  const verbs = known.map((verb) => verb.name()).join(' ')
-  return `_dat_container() {
-  local words inner word=\${COMP_WORDS[COMP_CWORD]}
-  [ "$COMP_CWORD" -gt 2 ] && inner=\${COMP_WORDS[2]}
-  case "\${COMP_WORDS[1]} $inner " in
-${cases.join('\n')}
-    *) words='' ;;
-  esac
-  [ "$COMP_CWORD" = 1 ] && words='${verbs} help'
-  COMPREPLY=($(compgen -W "$words" -- "$word"))
-  [ \${#COMPREPLY[@]} = 0 ] && COMPREPLY=($(compgen -f -- "$word"))
-}
-complete -F _dat_container dat-container`
+async function printNames(kind: NameKind, { home, output }: Globals): Promise<void> {
+  const { knownNames } = await import('../completion/known-names.ts')
+  const names = await knownNames(kind, home)
+  output.result(names, () => names)
 }

@@ -1,0 +1,87 @@
+import type { Command, Option } from 'commander'
+import { LINK_ARGUMENTS } from '../link-argument.ts'
+import type { NameKind } from './known-names.ts'
+
+/** A word that may be typed, and what it does. */
+export interface Word {
+  readonly text: string
+  readonly description: string
+}
+
+export interface Flag {
+  /** `-n`, `--name` or both. */
+  readonly spellings: readonly string[]
+  readonly description: string
+  readonly takesValue: boolean
+}
+
+/** What may follow a verb, or a verb of a verb. */
+export interface CompletedVerb {
+  /** `['machine', 'start']`; the first alone where it is a verb by itself. */
+  readonly path: readonly string[]
+  readonly aliases: readonly string[]
+  readonly description: string
+  readonly flags: readonly Flag[]
+  /** Verbs of this one, and words of which an argument is one. */
+  readonly words: readonly Word[]
+  /** What the names are of that it takes. */
+  readonly names: NameKind | undefined
+  /** Whether it takes paths of this machine, too. */
+  readonly takesFiles: boolean
+}
+
+const FILE_ARGUMENTS = new Set(['file', 'directory', 'source'])
+
+/** Options whose values are names. */
+export const NAMED_BY: Readonly<Record<string, NameKind>> = {
+  '--update': 'images',
+  '--machine': 'machines'
+}
+
+/** All that is completed, from the program's own definition; a verb comes before the verbs of it. */
+export function completedVerbs(program: Command): CompletedVerb[] {
+  return visibleCommands(program).flatMap((verb) => [
+    describe(verb, [verb.name()]),
+    ...visibleCommands(verb).map((inner) => describe(inner, [verb.name(), inner.name()]))
+  ])
+}
+
+function describe(command: Command, path: readonly string[]): CompletedVerb {
+  const help = command.createHelp()
+  const options = [...help.visibleOptions(command), ...help.visibleGlobalOptions(command)]
+  const choices = command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? [])
+  return {
+    path,
+    aliases: command.aliases(),
+    description: command.description(),
+    flags: options.map(flagOf),
+    words: [
+      ...visibleCommands(command).map((inner) => ({
+        text: inner.name(),
+        description: inner.description()
+      })),
+      ...choices.map((text) => ({ text, description: '' }))
+    ],
+    names: nameKind(command, path),
+    takesFiles: command.registeredArguments.some((it) => FILE_ARGUMENTS.has(it.name()))
+  }
+}
+
+function flagOf({ short, long, description, required }: Option): Flag {
+  const spellings = [short, long].filter((text) => text !== undefined)
+  return { spellings, description, takesValue: required }
+}
+
+function visibleCommands(command: Command): Command[] {
+  return command
+    .createHelp()
+    .visibleCommands(command)
+    .filter((inner) => inner.name() !== 'help')
+}
+
+function nameKind(command: Command, [verb]: readonly string[]): NameKind | undefined {
+  const names = command.registeredArguments.map((argument) => argument.name())
+  if (names.some((name) => LINK_ARGUMENTS.has(name))) return 'images'
+  if (!names.includes('name')) return undefined
+  return verb === 'machine' ? 'machines' : 'containers'
+}

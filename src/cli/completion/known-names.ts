@@ -1,0 +1,51 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isContainerError, systemErrorCode } from '../../image/errors.ts'
+import { isolatedAmong } from '../isolated-verbs.ts'
+
+export const NAME_KINDS = ['images', 'containers', 'machines'] as const
+
+export type NameKind = (typeof NAME_KINDS)[number]
+
+/** An image has the name that whoever made it chose: nothing that a shell reads another way is completed. */
+const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._@+/-]*$/
+
+/**
+ * Names that a home knows, to complete what is typed. Asks no daemon, starts and makes nothing; what cannot be read has
+ * no names.
+ */
+export async function knownNames(kind: NameKind, home: string): Promise<string[]> {
+  if (!existsSync(home)) return []
+  try {
+    const names = await NAMES[kind](home)
+    return [...new Set(names)].filter((name) => PLAIN_NAME.test(name)).sort()
+  } catch (error) {
+    if (isContainerError(error) || systemErrorCode(error) !== undefined) return []
+    throw error
+  }
+}
+
+const NAMES: Readonly<Record<NameKind, (home: string) => Promise<string[]>>> = {
+  async images(home) {
+    const { ImageCatalog } = await import('../../daemon/image-catalog.ts')
+    const catalog = await ImageCatalog.load(join(home, 'images.json'))
+    return catalog
+      .list()
+      .flatMap(({ name, publishing, temporary }) =>
+        publishing || temporary === true ? [] : [name]
+      )
+  },
+  async containers(home) {
+    const { containerNames } = await import('../../boot/container-record.ts')
+    const { bootPaths } = await import('../../boot/paths.ts')
+    const here = await containerNames(bootPaths(home))
+    return [...here, ...(await isolatedAmong(await machineNames(home), home))]
+  },
+  machines: machineNames
+}
+
+async function machineNames(home: string): Promise<string[]> {
+  const places = join(home, 'machines')
+  return existsSync(places) ? readdir(places) : []
+}
