@@ -1,5 +1,5 @@
 /**
- * Writes the manual pages, from the same texts as `--help`: `dist/man/dat-container.1` and one a verb.
+ * Writes the manual pages, from the same texts as `--help`: `build/man/dat-container.1` and one a verb.
  *
  *   node build/scripts/man-pages.js
  */
@@ -10,7 +10,7 @@ import { createProgram } from '../src/cli/program.ts'
 import { RELEASE } from '../src/daemon/release.ts'
 import { manPages } from './man-page.ts'
 
-const TARGET = fileURLToPath(new URL('../../dist/man', import.meta.url))
+const TARGET = fileURLToPath(new URL('../man', import.meta.url))
 
 await rm(TARGET, { recursive: true, force: true })
 await mkdir(TARGET, { recursive: true })

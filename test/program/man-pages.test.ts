@@ -27,7 +27,7 @@ void test('npm installs a page of each verb', (t) => {
   const pages = manPages(createProgram(), '0')
   t.alike(man.map((path) => basename(path)).sort(), pages.map(({ name }) => name).sort())
   for (const { name, text } of pages) {
-    const written = readFileSync(join(ROOT, 'dist/man', name), 'utf8')
+    const written = readFileSync(join(ROOT, 'build/man', name), 'utf8')
       .split('\n')
       .slice(1)
     t.alike(written, text.split('\n').slice(1), name)
