@@ -34,7 +34,7 @@ With \`--json\`, every verb prints one document on stdout, and an error as a doc
 
 /** The page of a program: its introduction, then the help of each verb and of its verbs. */
 export function cliPage(program: Command): string {
-  return `${[INTRODUCTION, ...sectionsOf(program, [program.name()])].join('\n')}`
+  return [INTRODUCTION, ...sectionsOf(program, [program.name()])].join('\n')
 }
 
 function sectionsOf(command: Command, path: readonly string[]): string[] {

@@ -6,7 +6,7 @@ import test from 'brittle'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import { debianRootfs } from './rootfs.ts'
 import type { Container, Listed, Shared } from './results.ts'
-import { LONG, Sandbox, type Machine, type Ran } from './sandbox.ts'
+import { LONG, messagesIn, Sandbox, type Machine, type Ran } from './sandbox.ts'
 
 /** Milliseconds from the start of a command: from before it has read its arguments to well after. */
 const MOMENTS_MS = [100, 300, 450, 600, 900, 1300]
@@ -50,10 +50,9 @@ function endedWell(
   finished: readonly number[]
 ): boolean {
   if (sent === 'SIGKILL' && exitCode === undefined) return signal === sent
+  const lines = messagesIn(stderr)
   // Before a program has set up anything, the signal simply ends it.
-  if (exitCode === undefined) return signal === sent && stderr === ''
-  // That nobody answered so far may have been said before.
-  const lines = stderr.split('\n').filter((line) => !line.startsWith('nobody who has this image'))
+  if (exitCode === undefined) return signal === sent && lines.length === 0
   const said = lines.filter((line) => line.startsWith('dat-container: '))
   const expected: readonly number[] = [...CODES[sent], ...finished]
   return expected.includes(exitCode) && said.length <= 1 && lines.length <= 1

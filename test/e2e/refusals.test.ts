@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import test from 'brittle'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import type { Failure, Listed, Shared } from './results.ts'
-import { LONG, Machine, Sandbox, type Ran } from './sandbox.ts'
+import { LONG, messagesIn, Machine, Sandbox, type Ran } from './sandbox.ts'
 
 /** Incompressible, so that a publish of it can be caught half-way on any machine. */
 const LARGE_BYTES = 256 * 1024 * 1024
@@ -265,7 +265,8 @@ function altered(link: string): string {
 }
 
 function isOneLine(ran: Ran): boolean {
-  return ran.stderr.startsWith('dat-container: ') && !ran.stderr.trimEnd().includes('\n')
+  const [message = '', ...more] = messagesIn(ran.stderr)
+  return message.startsWith('dat-container: ') && more.length === 0
 }
 
 function tree(sandbox: Sandbox, name: string, files: Record<string, string>): string {

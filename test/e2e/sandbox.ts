@@ -10,6 +10,15 @@ import { rememberHomes } from '../boot/leftovers.ts'
 /** The command as it is installed. */
 export const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
 
+/** What a command says while it waits, which a slow machine makes it do. */
+const WAITING =
+  /^(nobody who has this image answers|looking for peers|a read waits for|nothing comes|reads of the image:)/
+
+/** Lines of what a command said on stderr, without those that only say that it waits. */
+export function messagesIn(stderr: string): string[] {
+  return stderr.split('\n').filter((line) => line !== '' && !WAITING.test(line))
+}
+
 /** A Node.js, and the script of the command. */
 type Program = readonly [node: string, main: string]
 
