@@ -152,6 +152,11 @@ export class ImageCatalog {
     await this.remove(entry)
   }
 
+  /** Drive keys, hex, of the images that this home has published and given up. */
+  allGivenUp(): string[] {
+    return [...this.#givenUp.keys()]
+  }
+
   /** What is kept of an image that this home has published and given up. @param key drive key, hex */
   givenUp(key: string): GivenUp | undefined {
     return this.#givenUp.get(key)

@@ -3,7 +3,7 @@ import { mkdir, rename, rm } from 'node:fs/promises'
 import HypercoreStorage from 'hypercore-storage'
 import { syncDirectory } from '../image/atomic-file.ts'
 import { formatKey } from '../p2p/link.ts'
-import { contentKeyOf } from '../p2p/log-heads.ts'
+import { contentKeyOf, haveHeads } from '../p2p/log-heads.ts'
 import { salvageLog, type Salvaged } from '../p2p/salvage.ts'
 import { StoreSync } from '../p2p/store-sync.ts'
 import type { HomePaths } from './home.ts'
@@ -53,7 +53,7 @@ export async function repairStore(
   const record = await StoreRecord.read(paths)
   const { from, openError } = await openDamaged(paths.store)
   try {
-    const looked = await salvageAll(from, undefined, catalog.list())
+    const looked = await salvageAll(from, undefined, catalog.list(), openError === null)
     const seed = record.seed ?? (await from?.getSeed().catch(() => null)) ?? undefined
     const damaged = openError !== null || looked.some(({ held, whole }) => held !== whole)
     const found = { damaged, openError, ownsKeys: seed !== undefined, images: looked }
@@ -63,7 +63,11 @@ export async function repairStore(
     const to = new HypercoreStorage(made, { allowBackup: true })
     await to.ready()
     if (seed) await to.setSeed(seed)
-    const images = await salvageAll(from, to, catalog.list())
+    const images = await salvageAll(from, to, catalog.list(), openError === null)
+    // Their entries, without which they could not be published again.
+    for (const key of catalog.allGivenUp()) {
+      if (from) await salvageLog(from, to, Buffer.from(key, 'hex'))
+    }
     await new StoreSync(made).sync()
     await to.close()
     await from?.close()
@@ -103,10 +107,12 @@ async function openDamaged(
   return { from: undefined, openError: reason }
 }
 
+/** @param isSound whether the store opens: what it does not have then was never there, and is no damage */
 async function salvageAll(
   from: HypercoreStorage | undefined,
   to: HypercoreStorage | undefined,
-  entries: readonly CatalogEntry[]
+  entries: readonly CatalogEntry[],
+  isSound: boolean
 ): Promise<SalvagedImage[]> {
   const images: SalvagedImage[] = []
   for (const { key: hex, name, role } of entries) {
@@ -121,7 +127,7 @@ async function salvageAll(
       if (!contentKey) logs.push(undefined)
     }
     const read = logs.filter((log) => log !== undefined)
-    const isLost = read.length < 2
+    const isLost = read.length < 2 && !(from && isSound && (await haveHeads(from, key)))
     const sum = (of: 'held' | 'whole'): number => read.reduce((all, log) => all + log[of], 0)
     images.push({
       key: formatKey(key),

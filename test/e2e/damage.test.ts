@@ -92,6 +92,8 @@ test('a store that does not open is set aside and made anew', LONG, async (t) =>
   t.ok(look.damaged && look.openError !== null && look.setAside === null, 'a dry run looks')
   const { setAside } = await reader.json<Repaired>('repair')
   t.ok(setAside !== null && existsSync(setAside), 'the damaged store is kept')
+  const twice = await reader.json<Repaired>('repair')
+  t.alike([twice.damaged, twice.setAside], [false, null], 'an empty store is not a damaged one')
 
   // The owner has the rest from the reader, which has nothing: first it must be whole again.
   const again = await reader.run('pull', link, '--peer-timeout', '2')
