@@ -1,16 +1,10 @@
 import { constants } from 'node:os'
-import { ContentAnswers } from './content-answers.ts'
 import { BLOCK_BYTES } from './data-layout.ts'
-import { InitAgreement, MAX_READ_BYTES } from './fuse-init.ts'
+import { MAX_READ_BYTES } from './fuse-init.ts'
 import { INIT_FLAG, OPEN_FLAG, ROOT_NODE } from './fuse-protocol.ts'
-import { FuseReply, type NodeAttributes } from './fuse-reply.ts'
-import {
-  parseRequest,
-  type FuseRequest,
-  type ListBody,
-  type ReadBody,
-  type RequestHeader
-} from './fuse-request.ts'
+import type { NodeAttributes } from './fuse-reply.ts'
+import type { ListBody, ReadBody, RequestHeader } from './fuse-request.ts'
+import { RequestServer, type Answer, type ContentRequest, type Send } from './request-server.ts'
 
 const { ENOENT, ENOTDIR, EISDIR, EINVAL, ENOSYS } = constants.errno
 const FILE_NODE = 2
@@ -20,45 +14,24 @@ const FILE_MODE = 0o100_400
 /** Puts the device's bytes from `offset` on into `target`. */
 export type FillDevice = (offset: number, target: Uint8Array) => Promise<void>
 
-/**
- * Answers the kernel's requests about a directory with one file in it. Like `TreeServer` it remembers
- * nothing, so that another process can go on where it ended.
- */
-export class DeviceServer {
+/** Answers the kernel's requests about a directory with one file in it. */
+export class DeviceServer extends RequestServer {
   readonly #name: Buffer
   readonly #bytes: number
   readonly #fill: FillDevice
-  readonly #reply = new FuseReply()
-  readonly #content = new ContentAnswers()
-  readonly #agreement = new InitAgreement()
 
   /** @param bytes of the file `name` */
   constructor(name: string, bytes: number, fill: FillDevice) {
+    super()
     this.#name = Buffer.from(name)
     this.#bytes = bytes
     this.#fill = fill
   }
 
-  /** As {@link InitAgreement.made}. */
-  get agreed(): Promise<void> {
-    return this.#agreement.made
-  }
-
-  /** Answers one request, now or later; malformed ones with EINVAL. */
-  handle(bytes: Buffer, send: (answer: Buffer) => void): void {
-    const request = parseRequest(bytes)
-    if (request === undefined) return
-    this.#reply.clear()
-    const answer = this.#answer(request, send)
-    if (answer !== 'none') send(this.#reply.finish(request.unique, answer))
-  }
-
-  #answer(request: FuseRequest, send: (answer: Buffer) => void): number | 'none' {
-    const reply = this.#reply
+  protected answer(request: ContentRequest, send: Send): Answer {
+    const { reply } = this
     const isRoot = request.node === ROOT_NODE
     switch (request.kind) {
-      case 'init':
-        return this.#agreement.answer(request, reply)
       case 'lookup':
         if (!isRoot) return -ENOTDIR
         reply.putEntry(request.name.equals(this.#name) ? this.#attributes(FILE_NODE) : undefined)
@@ -68,7 +41,7 @@ export class DeviceServer {
         reply.putAttributes(this.#attributes(request.node))
         return 0
       case 'open':
-        if (this.#agreement.has(INIT_FLAG.noOpenSupport)) return -ENOSYS
+        if (this.agreement.has(INIT_FLAG.noOpenSupport)) return -ENOSYS
         reply.putOpened(OPEN_FLAG.keepCache)
         return 0
       case 'opendir':
@@ -79,14 +52,6 @@ export class DeviceServer {
       case 'readdir':
       case 'readdirplus':
         return this.#list(request)
-      case 'interrupt':
-        this.#content.interrupt(request.target)
-        return 'none'
-      case 'forget':
-        return 'none'
-      case 'end':
-        return 0
-      case 'malformed':
       case 'readlink':
         return -EINVAL
       case 'statfs':
@@ -100,23 +65,22 @@ export class DeviceServer {
       case 'getxattr':
       case 'listxattr':
       case 'lseek':
-      case 'unknown':
         break
     }
     // The kernel does without, and does not ask again.
     return -ENOSYS
   }
 
-  #read(request: RequestHeader & ReadBody, send: (answer: Buffer) => void): number | 'none' {
+  #read(request: RequestHeader & ReadBody, send: Send): Answer {
     const { node, offset, size } = request
     if (node !== FILE_NODE) return node === ROOT_NODE ? -EISDIR : -ENOENT
     if (size > MAX_READ_BYTES) return -EINVAL
     const count = Math.max(0, Math.min(size, this.#bytes - offset))
-    void this.#content.answer(request, count, (target) => this.#fill(offset, target), send)
+    void this.content.answer(request, count, (target) => this.#fill(offset, target), send)
     return 'none'
   }
 
-  #list({ kind, node, offset, size }: FuseRequest & ListBody): number {
+  #list({ kind, node, offset, size }: ContentRequest & ListBody): number {
     // Names alone: whoever wants attributes looks them up.
     const plus = kind === 'readdirplus' ? ('none' as const) : undefined
     if (node !== ROOT_NODE) return -ENOTDIR
@@ -127,7 +91,7 @@ export class DeviceServer {
     ]
     for (const [index, entry] of entries.entries()) {
       if (index < offset) continue
-      if (!this.#reply.putDirent(size, { ...entry, next: index + 1 }, plus)) break
+      if (!this.reply.putDirent(size, { ...entry, next: index + 1 }, plus)) break
     }
     return 0
   }

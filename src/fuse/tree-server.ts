@@ -1,21 +1,14 @@
 import { constants } from 'node:os'
 import type { Tree } from '../image/tree.ts'
-import { ContentAnswers } from './content-answers.ts'
 import { BLOCK_BYTES } from './data-layout.ts'
 import type { FileReader } from './file-reader.ts'
 import { seekFile } from './file-seek.ts'
-import { InitAgreement, MAX_READ_BYTES } from './fuse-init.ts'
+import { MAX_READ_BYTES } from './fuse-init.ts'
 import { INIT_FLAG, OPEN_FLAG, SEEK } from './fuse-protocol.ts'
-import { FuseReply } from './fuse-reply.ts'
-import {
-  parseRequest,
-  type FuseRequest,
-  type ReadBody,
-  type RequestHeader,
-  type SeekBody
-} from './fuse-request.ts'
+import type { ReadBody, RequestHeader, SeekBody } from './fuse-request.ts'
 import { listDirectory } from './list-directory.ts'
 import { inodeOf, nodeAttributes } from './node-attributes.ts'
+import { RequestServer, type Answer, type ContentRequest, type Send } from './request-server.ts'
 import { visibleXattrs } from './visible-xattrs.ts'
 
 const { ENOENT, ENOTDIR, EISDIR, EINVAL, ENODATA, ENXIO, ERANGE, ENOSYS } = constants.errno
@@ -24,78 +17,26 @@ const DOT = Buffer.from('.')
 const DOT_DOT = Buffer.from('..')
 const NUL = Buffer.alloc(1)
 
-type Send = (answer: Buffer) => void
 /** Those about one node. */
-type NodeRequest = Exclude<
-  FuseRequest,
-  { kind: 'init' | 'interrupt' | 'forget' | 'end' | 'malformed' | 'unknown' | 'statfs' }
->
-/** 0 for what was put into the reply, a negative errno, or that there is no answer (yet). */
-type Answer = number | 'none'
+type NodeRequest = Exclude<ContentRequest, { kind: 'statfs' }>
 
 /**
  * Answers the kernel's requests about a tree. Node ids are the tree's inode numbers and nothing ever
- * changes, so nothing is remembered of what the kernel knows or has open: FORGET and RELEASE have nothing
- * to do, and a node that the kernel forgot is found again.
+ * changes, so that a node that the kernel forgot is found again.
  */
-export class TreeServer {
+export class TreeServer extends RequestServer {
   readonly #tree: Tree
   readonly #files: FileReader
-  readonly #reply = new FuseReply()
-  readonly #content = new ContentAnswers()
-  readonly #agreement = new InitAgreement()
   #contentBytes: number | undefined
 
   constructor(tree: Tree, files: FileReader) {
+    super()
     this.#tree = tree
     this.#files = files
   }
 
-  /** As {@link InitAgreement.made}. */
-  get agreed(): Promise<void> {
-    return this.#agreement.made
-  }
-
-  /** Answers one request, now or later; malformed ones with EINVAL. */
-  handle(bytes: Buffer, send: Send): void {
-    const request = parseRequest(bytes)
-    if (request === undefined) return
-    this.#reply.clear()
-    const answer = this.#answer(request, send)
-    if (answer !== 'none') send(this.#reply.finish(request.unique, answer))
-  }
-
-  #answer(request: FuseRequest, send: Send): Answer {
-    switch (request.kind) {
-      case 'init':
-        return this.#agreement.answer(request, this.#reply)
-      case 'interrupt':
-        this.#content.interrupt(request.target)
-        return 'none'
-      case 'forget':
-        return 'none'
-      case 'end':
-        return 0
-      case 'malformed':
-        return -EINVAL
-      case 'unknown':
-        // The kernel does not ask again for what it gets this for.
-        return -ENOSYS
-      case 'statfs':
-        return this.#statfs()
-      case 'lookup':
-      case 'getattr':
-      case 'readlink':
-      case 'open':
-      case 'opendir':
-      case 'read':
-      case 'readdir':
-      case 'readdirplus':
-      case 'getxattr':
-      case 'listxattr':
-      case 'lseek':
-        break
-    }
+  protected answer(request: ContentRequest, send: Send): Answer {
+    if (request.kind === 'statfs') return this.#statfs()
     const inode = inodeOf(this.#tree, request.node)
     // Handles of other filesystems come here too, by open_by_handle_at(2).
     return inode === undefined ? -ENOENT : this.#answerFor(inode, request, send)
@@ -103,7 +44,7 @@ export class TreeServer {
 
   #answerFor(inode: number, request: NodeRequest, send: Send): Answer {
     const tree = this.#tree
-    const reply = this.#reply
+    const { reply } = this
     switch (request.kind) {
       case 'lookup':
         return this.#lookup(inode, request.name)
@@ -147,20 +88,20 @@ export class TreeServer {
     const tree = this.#tree
     // File handles are turned into paths by these; nobody else asks for them.
     if (name.equals(DOT)) {
-      this.#reply.putEntry(nodeAttributes(tree, directory))
+      this.reply.putEntry(nodeAttributes(tree, directory))
     } else if (tree.type(directory) !== 'directory') {
       return -ENOTDIR
     } else {
       const inode = name.equals(DOT_DOT) ? tree.parent(directory) : tree.lookup(directory, name)
-      this.#reply.putEntry(inode === undefined ? undefined : nodeAttributes(tree, inode))
+      this.reply.putEntry(inode === undefined ? undefined : nodeAttributes(tree, inode))
     }
     return 0
   }
 
   /** ENOSYS where the kernel takes it for "open everything, and keep what was read, without asking". */
   #open(withoutAsking: number, openFlags: number): Answer {
-    if (this.#agreement.has(withoutAsking)) return -ENOSYS
-    this.#reply.putOpened(openFlags)
+    if (this.agreement.has(withoutAsking)) return -ENOSYS
+    this.reply.putOpened(openFlags)
     return 0
   }
 
@@ -172,15 +113,15 @@ export class TreeServer {
     if (size > MAX_READ_BYTES) return -EINVAL
     const count = Math.max(0, Math.min(size, this.#tree.size(inode) - offset))
     const fill = (target: Uint8Array): Promise<void> => this.#files.read(inode, offset, target)
-    void this.#content.answer(request, count, fill, send)
+    void this.content.answer(request, count, fill, send)
     return 'none'
   }
 
   /** A size of 0 asks for the size; one too small wants ERANGE. */
   #xattr(value: Uint8Array, size: number): Answer {
-    if (size === 0) this.#reply.putXattrSize(value.length)
+    if (size === 0) this.reply.putXattrSize(value.length)
     else if (value.length > size) return -ERANGE
-    else this.#reply.putBytes(value)
+    else this.reply.putBytes(value)
     return 0
   }
 
@@ -190,13 +131,13 @@ export class TreeServer {
     const what = whence === SEEK.data ? 'data' : 'hole'
     const found = seekFile(this.#tree.extents(inode), this.#tree.size(inode), offset, what)
     if (found === undefined) return -ENXIO
-    this.#reply.putUInt64(found)
+    this.reply.putUInt64(found)
     return 0
   }
 
   #statfs(): Answer {
     this.#contentBytes ??= contentBytes(this.#tree)
-    this.#reply.putFilesystemSize({
+    this.reply.putFilesystemSize({
       blocks: Math.ceil(this.#contentBytes / BLOCK_BYTES),
       files: this.#tree.inodeCount,
       blockBytes: BLOCK_BYTES,

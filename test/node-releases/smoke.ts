@@ -46,12 +46,14 @@ export function testRelease(release: 20 | 22 | 24 | 26): void {
       t.alike([held.role, held.blocksHeld], ['mirror', held.blocksKnown], 'mirrored')
 
       const debian = await publisher.json<Shared>('share', debianRootfs(), '--name', 'debian')
-      await start(t, reader, debian.link, ['--mount', 'erofs', '--wait', 'ready'])
-      await start(t, reader, tiny.link, ['--mount', 'fuse'], ['sleep', '1000'])
+      const containers: readonly Start[] = [
+        { link: debian.link, options: ['--mount', 'erofs', '--wait', 'ready'] },
+        { link: tiny.link, options: ['--mount', 'fuse'], command: ['sleep', '1000'] }
+      ]
+      for (const container of containers) await start(t, reader, container)
       for (const { link } of [tiny, debian]) await reader.ok('pull', link)
       for (const machine of [publisher, mirror, reader]) await machine.ok('daemon', 'stop')
-      await startAgain(t, reader, debian.link, ['--mount', 'erofs', '--wait', 'ready'])
-      await startAgain(t, reader, tiny.link, ['--mount', 'fuse'], ['sleep', '1000'])
+      for (const container of containers) await startAgain(t, reader, container)
 
       await useMachines(t, reader)
     }
@@ -90,16 +92,17 @@ async function mountBoth(
   }
 }
 
-/** Starts a container that is named after its mount mode, and writes in it. */
-async function start(
-  t: Test,
-  reader: Machine,
-  link: string,
-  options: readonly [string, mode: string, ...string[]],
-  command: readonly string[] = []
-): Promise<void> {
-  const [, mode] = options
-  const state = await boot(reader, link, options, command)
+/** A container that is named after its mount mode. */
+interface Start {
+  readonly link: string
+  readonly options: readonly [string, mode: string, ...string[]]
+  readonly command?: readonly string[]
+}
+
+/** Starts it, and writes in it. */
+async function start(t: Test, reader: Machine, container: Start): Promise<void> {
+  const [, mode] = container.options
+  const state = await boot(reader, container)
   t.alike([state.state, state.mountMode], ['running', mode], `it runs (${mode})`)
   t.is((await reader.run('exec', mode, '--', 'sh', '-c', 'exit 42')).exitCode, 42)
   await reader.ok('exec', mode, '--', 'sh', '-c', 'echo kept > /root/written')
@@ -107,26 +110,16 @@ async function start(
   await reader.ok('stop', mode)
 }
 
-async function startAgain(
-  t: Test,
-  reader: Machine,
-  link: string,
-  options: readonly [string, mode: string, ...string[]],
-  command: readonly string[] = []
-): Promise<void> {
-  const [, mode] = options
-  await boot(reader, link, [...options, '--offline'], command)
+/** Starts it offline, and looks for what was written. */
+async function startAgain(t: Test, reader: Machine, container: Start): Promise<void> {
+  const [, mode] = container.options
+  await boot(reader, { ...container, options: [...container.options, '--offline'] })
   const written = await reader.ok('exec', mode, '--', 'cat', '/root/written')
   t.is(written, 'kept', `the second start, offline, has what was written (${mode})`)
   await reader.ok('rm', '--force', mode)
 }
 
-async function boot(
-  reader: Machine,
-  link: string,
-  options: readonly [string, mode: string, ...string[]],
-  command: readonly string[]
-): Promise<Container> {
+async function boot(reader: Machine, { link, options, command = [] }: Start): Promise<Container> {
   const words = command.length === 0 ? [] : ['--', ...command]
   return reader.json<Container>('boot', link, '-n', options[1], '-d', ...options, ...words)
 }
