@@ -63,7 +63,7 @@ export class StartingMounter implements MounterAhead {
         await this.#process.exited
         const { complaint } = this.#process
         const cause = new Error(complaint)
-        const lastLine = complaint.trim().split('\n').at(-1) ?? ''
+        const lastLine = complaint.trim().split('\n').at(-1) || this.#process.ending
         throw new ContainerError('MOUNT_FAILED', `the mounter ended at once: ${lastLine}`, {
           cause
         })
@@ -79,8 +79,11 @@ export class StartingMounter implements MounterAhead {
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#done) return
+    const { exited, greeting } = this.#process
     this.#process.cancel()
-    await this.#process.exited.catch(() => {})
+    // One that greets lives by its leases, and is let go of: nothing would be left to wait by for its end.
+    const isGreeted = greeting.then(async (found) => found === undefined && exited)
+    await Promise.race([exited, isGreeted]).catch(() => {})
     this.#release()
   }
 
@@ -132,6 +135,12 @@ class MounterProcess {
 
   get refusedFlags(): boolean {
     return refusedFlags(this.#child)
+  }
+
+  /** How it has ended. */
+  get ending(): string {
+    const { exitCode, signalCode } = this.#child
+    return signalCode === null ? `it ended with ${exitCode}` : `a signal ended it (${signalCode})`
   }
 
   cancel(): void {

@@ -11,4 +11,18 @@ const runsHere = process.platform === 'linux' && process.getuid?.() === 0
 const vm = process.env['DAT_CONTAINER_VM']
 const foreseen = runsHere ? foreseePrograms(process.argv.slice(2), vm) : []
 for (const program of foreseen) startSpare(program)
-void import('./program.ts').then(async ({ runProgram }) => runProgram(config)).finally(endSpares)
+let isDone = false
+process.once('beforeExit', () => {
+  if (isDone) return
+  // What is waited for can never come: Node.js would end as if all had been done.
+  process.stderr.write(
+    'dat-container: it has ended before it was done, which is a fault of its own\n'
+  )
+  process.exitCode = 1
+})
+void import('./program.ts')
+  .then(async ({ runProgram }) => runProgram(config))
+  .finally(() => {
+    isDone = true
+    endSpares()
+  })
