@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs'
 import { systemError } from '../image/libc.ts'
-import { systemCalls } from '../image/system-calls.ts'
+import { fromLibC, systemCalls } from '../image/system-calls.ts'
 
 /** A datagram, and the process that the kernel says it comes from. */
 export interface Notification {
@@ -37,21 +37,13 @@ interface LibC {
   close(fd: number): number
 }
 
-let libc: LibC | undefined
-
-function loadLibC(): LibC {
-  if (libc === undefined) {
-    const self = systemCalls().load(null)
-    libc = {
-      socket: self.func('int socket(int, int, int)'),
-      bind: self.func('int bind(int, const uint8_t *, unsigned int)'),
-      setsockopt: self.func('int setsockopt(int, int, int, const uint8_t *, unsigned int)'),
-      recvmsg: self.func('intptr_t recvmsg(int, _Inout_ uint8_t *, int)'),
-      close: self.func('int close(int)')
-    } as unknown as LibC
-  }
-  return libc
-}
+const loadLibC = fromLibC<LibC>({
+  socket: 'int socket(int, int, int)',
+  bind: 'int bind(int, const uint8_t *, unsigned int)',
+  setsockopt: 'int setsockopt(int, int, int, const uint8_t *, unsigned int)',
+  recvmsg: 'intptr_t recvmsg(int, _Inout_ uint8_t *, int)',
+  close: 'int close(int)'
+})
 
 /**
  * The receiving end of sd_notify(3): a unix datagram socket, which Node.js has none of. Nothing waits

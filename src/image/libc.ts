@@ -1,5 +1,5 @@
 import { getSystemErrorName } from 'node:util'
-import { systemCalls } from './system-calls.ts'
+import { fromLibC, systemCalls } from './system-calls.ts'
 
 /** System calls that Node has no binding for. Negative results come with {@link errno}. */
 export interface LibC {
@@ -28,28 +28,16 @@ export interface LibC {
   ): number
 }
 
-let libc: LibC | undefined
-
 /** The C library of this process, whichever it is. */
-export function loadLibC(): LibC {
-  if (libc === undefined) {
-    const self = systemCalls().load(null)
-    libc = {
-      llistxattr: self.func('intptr_t llistxattr(const uint8_t *, _Out_ uint8_t *, size_t)'),
-      llistxattrLength: self.func('intptr_t llistxattr(const uint8_t *, void *, size_t)'),
-      lgetxattr: self.func(
-        'intptr_t lgetxattr(const uint8_t *, const uint8_t *, _Out_ uint8_t *, size_t)'
-      ),
-      lsetxattr: self.func(
-        'int lsetxattr(const uint8_t *, const uint8_t *, const uint8_t *, size_t, int)'
-      ),
-      utimensat: self.func('int utimensat(int, const uint8_t *, const uint8_t *, int)'),
-      lseek: self.func('int64_t lseek(int, int64_t, int)'),
-      statx: self.func('int statx(int, const uint8_t *, int, unsigned int, _Out_ uint8_t *)')
-    } as unknown as LibC
-  }
-  return libc
-}
+export const loadLibC = fromLibC<LibC>({
+  llistxattr: 'intptr_t llistxattr(const uint8_t *, _Out_ uint8_t *, size_t)',
+  llistxattrLength: 'intptr_t llistxattr(const uint8_t *, void *, size_t)',
+  lgetxattr: 'intptr_t lgetxattr(const uint8_t *, const uint8_t *, _Out_ uint8_t *, size_t)',
+  lsetxattr: 'int lsetxattr(const uint8_t *, const uint8_t *, const uint8_t *, size_t, int)',
+  utimensat: 'int utimensat(int, const uint8_t *, const uint8_t *, int)',
+  lseek: 'int64_t lseek(int, int64_t, int)',
+  statx: 'int statx(int, const uint8_t *, int, unsigned int, _Out_ uint8_t *)'
+})
 
 /** The error number of the last call on this thread. */
 export function errno(): number {

@@ -15,6 +15,25 @@ export function systemCalls(): typeof Koffi {
   return loaded
 }
 
+/**
+ * Functions of the C library of this process, whichever it is; loaded when they are asked for first.
+ *
+ * @param declarations of each, in C, by the name that it gets
+ */
+export function fromLibC<Functions extends object>(
+  declarations: Readonly<Record<keyof Functions & string, string>>
+): () => Functions {
+  let functions: Functions | undefined
+  return () => {
+    if (functions !== undefined) return functions
+    const self = systemCalls().load(null)
+    const names = Object.keys(declarations) as (keyof Functions & string)[]
+    const loads = names.map((name) => [name, self.func(declarations[name])])
+    functions = Object.fromEntries(loads) as Functions
+    return functions
+  }
+}
+
 function load(): typeof Koffi {
   if (process.platform !== 'linux') throw needsLinux('a system call of this verb')
   try {

@@ -1,5 +1,5 @@
 import { getSystemErrorName } from 'node:util'
-import { systemCalls } from '../image/system-calls.ts'
+import { fromLibC, systemCalls } from '../image/system-calls.ts'
 
 /** What the kernel asks a program about: a connection that is made, a datagram that is sent. */
 export type Hook = 'connect4' | 'connect6' | 'send4' | 'send6'
@@ -24,18 +24,10 @@ interface LibC {
   close(fd: number): number
 }
 
-let libc: LibC | undefined
-
-function loadLibC(): LibC {
-  if (libc === undefined) {
-    const self = systemCalls().load(null)
-    libc = {
-      syscall: self.func('long syscall(long, int, _Inout_ uint8_t *, unsigned int)'),
-      close: self.func('int close(int)')
-    } as unknown as LibC
-  }
-  return libc
-}
+const loadLibC = fromLibC<LibC>({
+  syscall: 'long syscall(long, int, _Inout_ uint8_t *, unsigned int)',
+  close: 'int close(int)'
+})
 
 /**
  * Has the kernel ask `program` about whatever the processes of a cgroup do; it outlives this process.

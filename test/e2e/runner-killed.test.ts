@@ -21,7 +21,7 @@ test('who boots is told when the process that runs the container is killed', LON
     process.kill(pid, 'SIGKILL')
     const { exitCode, stdout, stderr } = await booting
     const isTold = exitCode === 0 ? stdout === 'one' : String(stderr).includes('has died')
-    t.ok(isTold, `${stage * STEP_MS} ms after it was there: ${exitCode} ${stdout} ${stderr}`)
+    t.ok(isTold, `${stage * STEP_MS} ms after it was there: ${exitCode} ${String(stderr)}`)
     await machine.run('rm', '--force', 'one')
   }
   await machine.ok(...boot)

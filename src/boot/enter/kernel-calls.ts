@@ -1,6 +1,6 @@
 import { getSystemErrorName } from 'node:util'
 import { errno } from '../../image/libc.ts'
-import { systemCalls } from '../../image/system-calls.ts'
+import { fromLibC } from '../../image/system-calls.ts'
 
 /** System calls by which a container is entered. Negative results come with `errno`. */
 interface KernelCalls {
@@ -20,25 +20,17 @@ interface KernelCalls {
   readonly ioctl: (fd: number, request: number, type: string, value: Uint8Array) => number
 }
 
-let calls: KernelCalls | undefined
-
 /** The calls of this process's C library. */
-export function kernelCalls(): KernelCalls {
-  if (calls === undefined) {
-    const self = systemCalls().load(null)
-    calls = {
-      memfd_create: self.func('int memfd_create(const char *, unsigned int)'),
-      fcntl: self.func('int fcntl(int, int, ...)'),
-      syscall: self.func('long syscall(long, ...)'),
-      ptrace: self.func('long ptrace(int, int, uint64_t, _Inout_ uint8_t *)'),
-      ptraceSignal: self.func('long ptrace(int, int, uint64_t, uint64_t)'),
-      waitpid: self.func('int waitpid(int, _Out_ uint8_t *, int)'),
-      pipe2: self.func('int pipe2(_Out_ uint8_t *, int)'),
-      ioctl: self.func('int ioctl(int, unsigned long, ...)')
-    } as unknown as KernelCalls
-  }
-  return calls
-}
+export const kernelCalls = fromLibC<KernelCalls>({
+  memfd_create: 'int memfd_create(const char *, unsigned int)',
+  fcntl: 'int fcntl(int, int, ...)',
+  syscall: 'long syscall(long, ...)',
+  ptrace: 'long ptrace(int, int, uint64_t, _Inout_ uint8_t *)',
+  ptraceSignal: 'long ptrace(int, int, uint64_t, uint64_t)',
+  waitpid: 'int waitpid(int, _Out_ uint8_t *, int)',
+  pipe2: 'int pipe2(_Out_ uint8_t *, int)',
+  ioctl: 'int ioctl(int, unsigned long, ...)'
+})
 
 /** The last call's error, as Node.js tells of its own. */
 export function callError(what: string): Error & { code: string } {
