@@ -8,7 +8,7 @@ import { StartingMounter, type StartMounterOptions } from './starting-mounter.ts
 export function mounterOptions(
   options: ContainerOptions,
   link = options.link,
-  idBase?: number
+  served: Pick<StartMounterOptions, 'idBase' | 'escaped'> = {}
 ): StartMounterOptions {
   const { home, mountMode, mounterScript, command, forceBoot } = options
   const { peerTimeoutMs, onPeerLoss, offline, lazyOnly, reuse, record } = options
@@ -24,7 +24,7 @@ export function mounterOptions(
     ...(offline === undefined ? {} : { offline }),
     ...(lazyOnly === undefined ? {} : { lazyOnly }),
     ...(record === undefined ? {} : { record: true }),
-    ...(idBase === undefined ? {} : { idBase })
+    ...served
   }
 }
 

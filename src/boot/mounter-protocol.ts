@@ -15,8 +15,17 @@ export type MounterRequest = Omit<OpenImageOptions, 'signal'> & {
   readonly record?: boolean
   /** Added to every user and group id of the image: for a container with ids of its own, where the kernel cannot. */
   readonly idBase?: number
+  /** Serve what an overlay would take for its own so that it shows it: for containers of an image that holds some. */
+  readonly escaped?: boolean
   /** Go on for a mounter that has died, with the descriptors of its standby process. */
   readonly takeOver?: TakeOver
+}
+
+/** What of a request is the image's business. */
+export function toOpen(request: MounterRequest): Omit<OpenImageOptions, 'signal'> {
+  const { mode: _mode, record: _record, idBase: _idBase, ...rest } = request
+  const { escaped: _escaped, takeOver: _takeOver, ...open } = rest
+  return open
 }
 
 /** What is to be known of a mount beside its `MounterState`. */
@@ -40,6 +49,8 @@ export interface MountFacts {
   readonly start: StartCommand
   /** The mounter's process id. */
   readonly pid: number
+  /** The image holds devices 0:0 or attributes of overlayfs; a container needs it served `escaped`. */
+  readonly hasOverlayMarks?: boolean
 }
 
 /** Figures of a mounted image. */

@@ -15,6 +15,7 @@ import { bindMount, unmount } from '../fuse/bind-mount.ts'
 import { MOUNT_FLAG } from '../fuse/mount-syscall.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
 import type { MountContent, MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
+import { EscapedTree, hasOverlayMarks } from '../fuse/escaped-tree.ts'
 import { ShiftedTree } from '../fuse/shifted-tree.ts'
 import type { TakeOverOptions } from '../fuse/take-over-image.ts'
 import { monotonicMs, processBeganMs, processorMs } from '../image/monotonic-clock.ts'
@@ -31,6 +32,7 @@ import type {
   MountFacts,
   TakeOver
 } from './mounter-protocol.ts'
+import { toOpen } from './mounter-protocol.ts'
 import { lockOrFindOther } from './mounter-lock.ts'
 import { MounterStateFile } from './mounter-state.ts'
 import type { Interval } from './intervals.ts'
@@ -42,7 +44,7 @@ import { bootPaths, mounterPaths, mounterPathsOf, type MounterPaths } from './pa
 import { StallWatch } from './stall-watch.ts'
 import { DEVICE_FD, LOCK_FD } from './standby.ts'
 import { StartRecorder } from './start-recorder.ts'
-import { Succession } from './succession.ts'
+import { openPatiently, Succession } from './succession.ts'
 
 /** The layers below that a mounter puts together. */
 export interface MounterParts {
@@ -60,8 +62,6 @@ const FIRST_LEASE_MS = 15_000
 /** How often binds are checked for having been unmounted by hand. */
 const BIND_CHECK_MS = 1000
 const LOOK_MS = 100
-/** How often a successor tries to open the image while its daemon is not there. */
-const OPEN_AGAIN_MS = 500
 
 type Greet = (socket: string, news: ImageNews | undefined) => void
 
@@ -78,12 +78,12 @@ export async function runMounter(
   greet: Greet,
   signal: AbortSignal
 ): Promise<void> {
-  const { mode: _mode, record: _record, idBase, takeOver, ...open } = request
+  const { takeOver } = request
   if (takeOver !== undefined) return goOn({ ...request, takeOver }, parts, signal)
-  await using opening = await parts.beginOpening({ ...open, signal })
+  await using opening = await parts.beginOpening({ ...toOpen(request), signal })
   const { key, version } = opening
   // Named after the mode that was asked for: what `auto` comes to is one answer.
-  const places = mounterPaths(bootPaths(request.home), key, version, request.mode, idBase)
+  const places = mounterPaths(bootPaths(request.home), key, version, request)
   const mounter = new Mounter({ opening, places, parts, request, signal })
   mounter.openAhead()
   const lock = await lockOrFindOther(places, signal)
@@ -107,22 +107,10 @@ async function goOn(
   await using lock = inheritedLock(places.lock, LOCK_FD)
   const state = await readJsonFile<MounterState>(places.state)
   if (state === undefined) throw new ContainerError('MOUNT_FAILED', 'the mount has gone')
-  const { mode: _mode, record: _record, idBase: _idBase, takeOver: _takeOver, ...open } = request
+  const open = toOpen(request)
   await using opening = await openPatiently(() => parts.beginOpening({ ...open, signal }), signal)
   await rm(places.socket, { force: true })
   await new Mounter({ opening, places, parts, request, signal, before: state }).run(lock, () => {})
-}
-
-/** The image is on this machine as far as it was; who has it must only be there. */
-async function openPatiently<T>(begin: () => Promise<T>, signal: AbortSignal): Promise<T> {
-  for (;;) {
-    try {
-      return await begin()
-    } catch (error) {
-      if (!isContainerError(error, 'PEERS_UNREACHABLE', 'DAEMON_UNREACHABLE')) throw error
-      await sleep(OPEN_AGAIN_MS, undefined, { signal })
-    }
-  }
 }
 
 interface MounterOptions {
@@ -142,7 +130,7 @@ class Mounter {
   readonly #request: MounterRequest
   readonly #before: MounterState | undefined
   readonly #home: HomePaths
-  /** Where the metadata image of this version may be kept; undefined for one with other ids. */
+  /** Where the metadata image of this version may be kept; undefined for one that is served otherwise. */
   readonly #kept: string | undefined
   readonly #recorder = new StartRecorder()
   readonly #signal: AbortSignal
@@ -155,6 +143,8 @@ class Mounter {
   #isKept: boolean
   #succession: Succession | undefined
   #wasReady = false
+  /** Whether the image holds what overlayfs would take for its own. */
+  #hasOverlayMarks: boolean
   readonly #times = { mountingMs: 0, mountedMs: 0 }
   /** What the start took; of the first container that was ready. */
   #cpu: Promise<MountMarks['cpu']> | undefined
@@ -166,9 +156,10 @@ class Mounter {
     this.#parts = parts
     this.#request = request
     this.#before = before
+    this.#hasOverlayMarks = before?.hasOverlayMarks === true
     this.#home = openHome(request.home)
     this.#kept =
-      request.idBase === undefined
+      request.idBase === undefined && request.escaped === undefined
         ? metadataFile(this.#home, opening.key, opening.manifest)
         : undefined
     this.#signal = signal
@@ -278,7 +269,9 @@ class Mounter {
       image: manifest.name,
       arch: manifest.arch,
       start: manifest.start,
-      pid: process.pid
+      pid: process.pid,
+      // No metadata image of one that has them is kept, so that they are known before the index is decoded.
+      ...(this.#hasOverlayMarks && { hasOverlayMarks: true })
     }
     const entry = (await readMountTable()).find(({ mountPoint }) => mountPoint === mounted.rootfs)
     const device = entry?.device ?? ''
@@ -311,8 +304,10 @@ class Mounter {
   async #content(): Promise<MountContent> {
     const session = await this.#opening.open()
     const { chunks } = session
-    const { idBase } = this.#request
-    const tree = idBase === undefined ? session.tree : new ShiftedTree(session.tree, idBase)
+    const { idBase, escaped } = this.#request
+    this.#hasOverlayMarks = hasOverlayMarks(session.tree)
+    const found = escaped === true ? new EscapedTree(session.tree) : session.tree
+    const tree = idBase === undefined ? found : new ShiftedTree(found, idBase)
     const recorded = recordedChunks(session)
     return { tree, chunks, foreseen: recorded && new Set(recorded) }
   }
@@ -383,7 +378,8 @@ class Mounter {
   /** So that the next mount of this version need not make it. Nobody asked for it, so it may fail. */
   async #keepMetadata(mounted: MountedImage | undefined): Promise<void> {
     // What is started to be recorded may be an image that goes at once.
-    const kept = this.#request.record === true ? undefined : this.#kept
+    const isKept = this.#request.record !== true && !this.#hasOverlayMarks
+    const kept = isKept ? this.#kept : undefined
     if (mounted?.metadata === undefined || kept === undefined) return
     try {
       await cacheMetadata(mounted.metadata, kept)

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { openHome } from '../daemon/home.ts'
 import { ContainerError } from '../image/errors.ts'
 import { privateDirectory } from '../image/private-directory.ts'
-import type { MountMode } from '../fuse/mounted-image.ts'
+import type { MounterRequest } from './mounter-protocol.ts'
 
 /** Where containers and mounts of one home keep their state. All directories are 0700. */
 export interface BootPaths {
@@ -138,18 +138,20 @@ export function containerPaths(paths: BootPaths, name: string): ContainerPaths {
 }
 
 /**
- * @param idBase what is added to every user and group id of the image
+ * @param served how the image is shown, as `MounterRequest` has it
  * @throws ContainerError `USAGE` when the runtime directory is too deep for a unix socket
  */
 export function mounterPaths(
   paths: BootPaths,
   key: string,
   version: number,
-  mode: MountMode | 'auto',
-  idBase = 0
+  served: Pick<MounterRequest, 'mode' | 'idBase' | 'escaped'>
 ): MounterPaths {
-  const served = idBase === 0 ? mode : `${mode}-${idBase}`
-  return mounterPathsOf(paths, `${key.slice(0, KEY_CHARACTERS)}-${version}-${served}`)
+  const { mode, idBase, escaped } = served
+  const parts = [key.slice(0, KEY_CHARACTERS), version, mode]
+  if (idBase !== undefined) parts.push(idBase)
+  if (escaped === true) parts.push('escaped')
+  return mounterPathsOf(paths, parts.join('-'))
 }
 
 /** Like {@link mounterPaths}, from the name of the directory. */

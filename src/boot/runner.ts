@@ -21,6 +21,7 @@ import { launchContainer } from './launch.ts'
 import { removeUnmounted, unmountAllUnder } from './mount-cleanup.ts'
 import { acquireMount, type MountLease } from './mount-lease.ts'
 import { mounterOptions } from './mount-ahead.ts'
+import type { MounterRequest } from './mounter-protocol.ts'
 import { isOnHost } from './package-manager.ts'
 import { acquireRecordedMount } from './recorded-mount.ts'
 import { bootPaths, type BootPaths, type ContainerPaths } from './paths.ts'
@@ -130,27 +131,40 @@ export class Runner {
   }
 
   /**
-   * The container's ids, and the image as it is to find it: where the kernel cannot map ids, by a mounter that
-   * serves them so.
+   * The image as the container is to find it, with its ids: by a mounter of another kind where the kernel cannot
+   * map ids, and where the image holds what the container's overlay would take for its own.
    */
   async #lower(
     { places }: ContainerClaim,
-    lease: MountLease,
+    mounted: MountLease,
     idRange: IdRange | undefined,
     cleanup: CleanupStack
   ): Promise<{ lease: MountLease; lower: string }> {
+    const escaped = mounted.facts.hasOverlayMarks === true ? { escaped: true } : {}
+    const isShared = mounted.facts.hasOverlayMarks !== true
+    const lease = isShared ? mounted : await this.#mountInstead(mounted, escaped, cleanup)
     if (idRange === undefined) return { lease, lower: lease.rootfs }
-    const options = this.#options
-    const isMapped = options.idMapping !== 'served'
+    const isMapped = this.#options.idMapping !== 'served'
     if (isMapped && (await mountLower(lease.rootfs, places, idRange))) {
       return { lease, lower: places.lower }
     }
-    await lease[Symbol.asyncDispose]()
-    const acquire = options.record === undefined ? acquireMount : acquireRecordedMount
-    const mounter = mounterOptions(options, lease.facts.link, idRange.base)
-    const shifted = await acquire({ ...mounter, signal: this.#starting.signal })
-    cleanup.defer(() => shifted[Symbol.asyncDispose]())
+    const served = { idBase: idRange.base, ...escaped }
+    const shifted = await this.#mountInstead(lease, served, cleanup)
     return { lease: shifted, lower: shifted.rootfs }
+  }
+
+  async #mountInstead(
+    lease: MountLease,
+    served: Pick<MounterRequest, 'idBase' | 'escaped'>,
+    cleanup: CleanupStack
+  ): Promise<MountLease> {
+    await lease[Symbol.asyncDispose]()
+    const options = this.#options
+    const acquire = options.record === undefined ? acquireMount : acquireRecordedMount
+    const mounter = mounterOptions(options, lease.facts.link, served)
+    const other = await acquire({ ...mounter, signal: this.#starting.signal })
+    cleanup.defer(() => other[Symbol.asyncDispose]())
+    return other
   }
 
   async #mount(named: ContainerClaim | undefined): Promise<MountLease> {

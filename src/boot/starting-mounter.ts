@@ -8,7 +8,8 @@ import { readJsonLines, writeJsonLine } from './json-lines.ts'
 import type { MounterGreeting, MounterRequest } from './mounter-protocol.ts'
 import { startService } from './spare-process.ts'
 
-export interface StartMounterOptions extends Omit<OpenImageOptions, 'signal'> {
+export interface StartMounterOptions
+  extends Omit<OpenImageOptions, 'signal'>, Pick<MounterRequest, 'idBase' | 'escaped'> {
   /** `auto` takes `erofs` where the kernel has it. @default 'auto' */
   readonly mode?: MountMode | 'auto'
   /** The start is to be recorded. */

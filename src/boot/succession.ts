@@ -1,13 +1,17 @@
 import { basename } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Heirloom } from '../fuse/mounted-image.ts'
 import type { FileLock } from './file-lock.ts'
 import { writeFileAtomically } from '../image/atomic-file.ts'
+import { isContainerError } from '../image/errors.ts'
 import type { MounterRequest } from './mounter-protocol.ts'
 import type { MounterPaths } from './paths.ts'
 import { Standby, STANDBY_VARIABLE } from './standby.ts'
 
 /** A standby that dies again and again is not started more often than this. */
 const RESTART_MS = 1_000
+/** How often a successor tries to open the image while its daemon is not there. */
+const OPEN_AGAIN_MS = 500
 
 /** Sees to it that somebody goes on with a mount when this process dies. */
 export class Succession {
@@ -59,5 +63,17 @@ export class Succession {
   async end(): Promise<void> {
     this.#heirloom = undefined
     await this.#standby?.[Symbol.asyncDispose]()
+  }
+}
+
+/** Opens an image that is on this machine as far as it was; who has it must only be there. */
+export async function openPatiently<T>(begin: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (;;) {
+    try {
+      return await begin()
+    } catch (error) {
+      if (!isContainerError(error, 'PEERS_UNREACHABLE', 'DAEMON_UNREACHABLE')) throw error
+      await sleep(OPEN_AGAIN_MS, undefined, { signal })
+    }
   }
 }

@@ -7,9 +7,9 @@ import { dataBlocksIn } from './erofs-superblock.ts'
 
 /**
  * Raised with every change of what `planDataLayout` or `writeErofsImage` make of a tree: an image that was
- * kept before would then describe another data device.
+ * kept before would then describe another data device. 2: none is kept of a tree that has overlay marks.
  */
-export const METADATA_FORMAT = 1
+export const METADATA_FORMAT = 2
 
 const DIGEST = 'sha256'
 const DIGEST_BYTES = 32

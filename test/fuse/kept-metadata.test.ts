@@ -70,7 +70,7 @@ void test('what METADATA_FORMAT stands for is written', async (t) => {
     .digest('hex')
   t.is(
     `${METADATA_FORMAT} ${digest}`,
-    '1 6012edc8fea90e522f75c3d7cd918c54099ac8428be4461efe6002002dc32b44',
+    '2 6012edc8fea90e522f75c3d7cd918c54099ac8428be4461efe6002002dc32b44',
     'where the digest differs, raise METADATA_FORMAT and write both here'
   )
 })
