@@ -16,6 +16,7 @@ import { MOUNT_FLAG } from '../fuse/mount-syscall.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
 import type { MountContent, MountedImage, MountImageOptions } from '../fuse/mounted-image.ts'
 import { EscapedTree, hasOverlayMarks } from '../fuse/escaped-tree.ts'
+import { isKeepable } from '../fuse/kept-metadata.ts'
 import { ShiftedTree } from '../fuse/shifted-tree.ts'
 import type { TakeOverOptions } from '../fuse/take-over-image.ts'
 import { monotonicMs, processBeganMs, processorMs } from '../image/monotonic-clock.ts'
@@ -145,6 +146,7 @@ class Mounter {
   #wasReady = false
   /** Whether the image holds what overlayfs would take for its own. */
   #hasOverlayMarks: boolean
+  #isKeepable = true
   readonly #times = { mountingMs: 0, mountedMs: 0 }
   /** What the start took; of the first container that was ready. */
   #cpu: Promise<MountMarks['cpu']> | undefined
@@ -306,6 +308,7 @@ class Mounter {
     const { chunks } = session
     const { idBase, escaped } = this.#request
     this.#hasOverlayMarks = hasOverlayMarks(session.tree)
+    this.#isKeepable = isKeepable(session.tree)
     const found = escaped === true ? new EscapedTree(session.tree) : session.tree
     const tree = idBase === undefined ? found : new ShiftedTree(found, idBase)
     const recorded = recordedChunks(session)
@@ -378,7 +381,7 @@ class Mounter {
   /** So that the next mount of this version need not make it. Nobody asked for it, so it may fail. */
   async #keepMetadata(mounted: MountedImage | undefined): Promise<void> {
     // What is started to be recorded may be an image that goes at once.
-    const isKept = this.#request.record !== true && !this.#hasOverlayMarks
+    const isKept = this.#request.record !== true && this.#isKeepable
     const kept = isKept ? this.#kept : undefined
     if (mounted?.metadata === undefined || kept === undefined) return
     try {

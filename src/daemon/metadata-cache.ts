@@ -3,9 +3,8 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { planDataLayout } from '../fuse/data-layout.ts'
-import { hasOverlayMarks } from '../fuse/escaped-tree.ts'
 import { writeErofsImage } from '../fuse/erofs-image.ts'
-import { keepMetadata, METADATA_FORMAT } from '../fuse/kept-metadata.ts'
+import { isKeepable, keepMetadata, METADATA_FORMAT } from '../fuse/kept-metadata.ts'
 import { ContainerError, isContainerError, systemErrorCode } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { HomePaths } from './home.ts'
@@ -63,7 +62,7 @@ export async function prepareMetadata(
   { key, manifest, tree }: Pick<ImageSession, 'key' | 'manifest' | 'tree'>
 ): Promise<void> {
   const kept = metadataFile(paths, key, manifest)
-  if (existsSync(kept) || hasOverlayMarks(tree)) return
+  if (existsSync(kept) || !isKeepable(tree)) return
   const made = `${kept}.${process.pid}.made`
   try {
     await makeDirectories(kept)

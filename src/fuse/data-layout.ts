@@ -51,6 +51,16 @@ export function granuleBytes(size: number): number {
   return granule
 }
 
+/** Whether EROFS would show some file's holes inexactly: a sparse file that cannot be mapped by chunks. */
+export function hasCoarseHoles(tree: Tree): boolean {
+  for (let inode = 0; inode < tree.inodeCount; inode++) {
+    const size = tree.size(inode)
+    if (granuleBytes(size) === CHUNK_BYTES || tree.type(inode) !== 'file') continue
+    if (isSparse(tree, inode)) return true
+  }
+  return false
+}
+
 /** Lays the content of every regular file on one device, in order of inode numbers. */
 export function planDataLayout(tree: Tree): DataLayout {
   const inodes: number[] = []

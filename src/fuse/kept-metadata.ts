@@ -2,14 +2,25 @@ import { createHash } from 'node:crypto'
 import { copyFile, link, open, rm, type FileHandle } from 'node:fs/promises'
 import { AtomicFile } from '../image/atomic-file.ts'
 import { systemErrorCode } from '../image/errors.ts'
-import { BLOCK_BYTES } from './data-layout.ts'
+import type { Tree } from '../image/tree.ts'
+import { BLOCK_BYTES, hasCoarseHoles } from './data-layout.ts'
+import { hasOverlayMarks } from './escaped-tree.ts'
 import { dataBlocksIn } from './erofs-superblock.ts'
 
 /**
  * Raised with every change of what `planDataLayout` or `writeErofsImage` make of a tree: an image that was
- * kept before would then describe another data device. 2: none is kept of a tree that has overlay marks.
+ * kept before would then describe another data device. 2: none is kept of a tree that
+ * {@link isKeepable} excludes.
  */
 export const METADATA_FORMAT = 2
+
+/**
+ * Whether the metadata image of a tree may be kept. Not where what is to be done differs by what the tree holds: a mount
+ * that takes a kept one does not look.
+ */
+export function isKeepable(tree: Tree): boolean {
+  return !hasOverlayMarks(tree) && !hasCoarseHoles(tree)
+}
 
 const DIGEST = 'sha256'
 const DIGEST_BYTES = 32

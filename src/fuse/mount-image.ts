@@ -4,7 +4,7 @@ import { ContainerError, isContainerError } from '../image/errors.ts'
 import { CleanUpList } from './clean-up-list.ts'
 import { deviceRanges } from './device-ranges.ts'
 import { serveDataDevice, type DataDevice, type DeviceContent } from './data-device.ts'
-import { planDataLayout } from './data-layout.ts'
+import { hasCoarseHoles, planDataLayout } from './data-layout.ts'
 import { writeErofsImage } from './erofs-image.ts'
 import type { FuseChannel } from './fuse-channel.ts'
 import { planErofsMount, type ErofsPaths } from './erofs-mount-plan.ts'
@@ -116,7 +116,7 @@ async function mountOverDevice(
     keptMetadata === undefined ? undefined : await takeKeptMetadata(keptMetadata, paths.meta)
   const device =
     kept === undefined
-      ? await makeMetadata(await served.ask(), paths.meta)
+      ? await makeMetadata(await served.ask(), paths.meta, options.mode)
       : { blocks: kept, content: served.here.then((here) => deviceContent(here, kept)) }
   // Those who read are told.
   device.content.catch(() => {})
@@ -150,7 +150,21 @@ interface PlannedDevice {
   readonly content: Promise<DeviceContent>
 }
 
-async function makeMetadata({ tree, files }: TreeFiles, path: string): Promise<PlannedDevice> {
+/** @throws ContainerError `MISSING_TOOL` where EROFS cannot hold the tree, or not exactly and nobody insists */
+async function makeMetadata(
+  { tree, files }: TreeFiles,
+  path: string,
+  mode: MountImageOptions['mode']
+): Promise<PlannedDevice> {
+  if (mode !== 'erofs' && hasCoarseHoles(tree)) {
+    throw new ContainerError(
+      'MISSING_TOOL',
+      'EROFS counts the holes of a huge sparse file as data',
+      {
+        hint: 'mount with --mount fuse'
+      }
+    )
+  }
   const layout = planDataLayout(tree)
   await writeErofsImage(tree, layout, path)
   return { blocks: layout.blocks, content: Promise.resolve({ layout, files }) }
