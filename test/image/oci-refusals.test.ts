@@ -276,6 +276,10 @@ void test('of several platforms and tags, the one that is asked for', async (t) 
     ['aarch64', 'arm64'],
     ['linux/arm', 'v7'],
     ['linux/arm/v6', 'v6'],
+    ['linux/arm/v8', 'v7'],
+    ['linux/arm64/v9', 'arm64'],
+    ['linux/amd64/v2', 'amd64'],
+    ['linux/amd64/v1', 'amd64'],
     ['amd64', 'amd64'],
     [undefined, process.arch === 'arm64' ? 'arm64' : 'amd64']
   ]

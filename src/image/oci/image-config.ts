@@ -1,10 +1,10 @@
-import { constants } from 'node:os'
 import { posix } from 'node:path'
 import type { JsonFields } from '../json-fields.ts'
 import type { Healthcheck, StartCommand } from '../manifest.ts'
 import { checkDigest } from './blob.ts'
 import { badImage } from './image-error.ts'
 import type { Platform } from './platform.ts'
+import { MAX_SIGNAL, signalName } from './stop-signal.ts'
 
 /** What an image's config says, as far as anything here can use it. */
 export interface ImageConfig {
@@ -72,7 +72,7 @@ function startOf(config: JsonFields): Partial<StartCommand> {
   const env = texts('Env').filter((variable) => variable.indexOf('=') > 0)
   const cwd = line('WorkingDir', PATH_LENGTH)
   const user = line('User', WORD_LENGTH)
-  const stopSignal = line('StopSignal', WORD_LENGTH)
+  const stopSignal = readStopSignal(config)
   const exposedPorts = keys('ExposedPorts').filter(isWord)
   const volumes = keys('Volumes')
     .map((path) => posix.resolve('/', path))
@@ -85,7 +85,7 @@ function startOf(config: JsonFields): Partial<StartCommand> {
     ...(env.length === 0 ? {} : { env }),
     ...(cwd === '' ? {} : { cwd: posix.resolve('/', cwd) }),
     ...(user === '' ? {} : { user }),
-    ...(stopSignal === '' ? {} : { stopSignal: signalName(stopSignal) }),
+    ...(stopSignal === undefined ? {} : { stopSignal }),
     ...(exposedPorts.length === 0 ? {} : { exposedPorts }),
     ...(volumes.length === 0 ? {} : { volumes }),
     ...(healthcheck === undefined ? {} : { healthcheck }),
@@ -129,13 +129,12 @@ function readHealthcheck(config: JsonFields): Healthcheck | undefined {
   return { test, ...(Object.fromEntries(defined) as { [K in keyof typeof given]?: number }) }
 }
 
-/** `SIGQUIT` for `QUIT`, `quit` and `3`. */
-function signalName(text: string): string {
-  if (/^\d+$/.test(text)) {
-    const found = Object.entries(constants.signals).find(([, number]) => number === Number(text))
-    if (found === undefined) throw badImage(`its stop signal ${text} is none`)
-    return found[0]
-  }
-  const upper = text.toUpperCase()
-  return upper.startsWith('SIG') ? upper : `SIG${upper}`
+/** As text, as Docker writes it, or as the number that a few programs write. */
+function readStopSignal(config: JsonFields): string | undefined {
+  const isNumber = typeof config.get('StopSignal') === 'number'
+  if (!config.has('StopSignal')) return undefined
+  const text = isNumber
+    ? `${config.count('StopSignal', MAX_SIGNAL)}`
+    : config.line('StopSignal', WORD_LENGTH)
+  return text === '' ? undefined : signalName(text)
 }

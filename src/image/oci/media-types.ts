@@ -11,10 +11,19 @@ export const MANIFEST_TYPES: ReadonlySet<string> = new Set([
   `${OCI}.manifest.v1+json`,
   `${DOCKER}.distribution.manifest.v2+json`
 ])
-export const CONFIG_TYPES: ReadonlySet<string> = new Set([
+const CONFIG_TYPES: ReadonlySet<string> = new Set([
   `${OCI}.config.v1+json`,
   `${DOCKER}.container.image.v1+json`
 ])
+/** Of configs in manifests that Docker pushed before it had a type for them. */
+const OLD_CONFIG_TYPE = 'application/octet-stream'
+
+/** Whether a manifest with a config of this type is an image's. @param manifestType the manifest's own */
+export function isConfigType(mediaType: string, manifestType: string): boolean {
+  if (CONFIG_TYPES.has(mediaType)) return true
+  return mediaType === OLD_CONFIG_TYPE && manifestType.startsWith(DOCKER)
+}
+
 /** Where a layer's bytes tell how they are compressed, the rest of its type says nothing new. */
 const LAYER =
   /^application\/vnd\.(?:oci\.image\.layer(?:\.nondistributable)?\.v1\.tar(?:\+(?:gzip|zstd))?|docker\.image\.rootfs\.(?:foreign\.)?diff\.tar(?:\.(?:gzip|zstd))?)$/

@@ -8,7 +8,7 @@ import type { ContainerImage } from './container-image.ts'
 import { MAX_LAYERS, readImageConfig, readPlatform } from './image-config.ts'
 import type { ImageConfig } from './image-config.ts'
 import { badImage } from './image-error.ts'
-import { checkLayerType, CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES } from './media-types.ts'
+import { checkLayerType, INDEX_TYPES, isConfigType, MANIFEST_TYPES } from './media-types.ts'
 import { hostPlatform, platformRank, platformText } from './platform.ts'
 import type { Platform } from './platform.ts'
 
@@ -187,7 +187,7 @@ async function readImage(
 ): Promise<{ manifest: JsonFields; config: ImageConfig }> {
   const manifest = await readJson(store, blobOf(descriptor), 'its manifest')
   const config = readDescriptor(manifest.object('config'))
-  if (!CONFIG_TYPES.has(config.mediaType)) {
+  if (!isConfigType(config.mediaType, descriptor.mediaType)) {
     throw badImage(`it holds ${config.mediaType}, no container image`, 'give a container image')
   }
   return { manifest, config: readImageConfig(await readJson(store, blobOf(config), 'its config')) }
