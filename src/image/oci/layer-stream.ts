@@ -60,3 +60,26 @@ export async function* layerArchive(
     throw badImage(`${layer.name} does not hold the archive that the config names`)
   }
 }
+
+/**
+ * Reads a layer's blob for its digest alone. Of one whose archive does not parse, that it is another
+ * blob altogether says more than where its reader stumbled.
+ *
+ * @throws ContainerError `BAD_SOURCE` for another blob than the image says, `IO`, `CANCELLED`
+ */
+export async function checkLayerBlob(
+  store: BlobStore,
+  layer: Layer,
+  signal?: AbortSignal
+): Promise<void> {
+  if (layer.digest === undefined) return
+  const size = await checkedSize(store, layer)
+  const hash = createHash('sha256')
+  let read = 0
+  for await (const piece of store.read(layer.name)) {
+    throwIfCancelled(signal)
+    read += piece.length
+    hash.update(piece)
+  }
+  checkContent(layer, read, size, hash.digest('hex'))
+}

@@ -2,6 +2,7 @@ import { ArchiveTree } from '../archive-tree.ts'
 import { BatchPacker } from '../batch-packer.ts'
 import { ByteStream } from '../byte-stream.ts'
 import { BATCH_BYTES } from '../content-batch.ts'
+import { isContainerError } from '../errors.ts'
 import { doubleColumn, wordColumn } from '../growing-column.ts'
 import { packTarContent } from '../tar-content.ts'
 import { TarReader } from '../tar-reader.ts'
@@ -13,7 +14,7 @@ import type { TarEntry } from '../tar-reader.ts'
 import type { TreeBuilder } from '../tree-builder.ts'
 import type { ContainerImage, Layer } from './container-image.ts'
 import { layerError } from './image-error.ts'
-import { layerArchive } from './layer-stream.ts'
+import { checkLayerBlob, layerArchive } from './layer-stream.ts'
 import { AUFS_LINKS, readWhiteout } from './whiteout.ts'
 
 /** The files of a layer in its order: inodes, 0 for those that a later entry replaced or removed. */
@@ -134,7 +135,7 @@ class LayeredSource implements PublishSource, ContentSource {
         if (packer.isFull) yield packer.take()
       }
     } catch (error) {
-      throw layerError(error, layerName(this.#image, layer), reader.path)
+      throw await whyLayer(error, this.#image, layer, reader.path, signal)
     } finally {
       await archive.return()
     }
@@ -152,10 +153,24 @@ async function readLayer(
   try {
     for await (const entry of reader.entries()) await take(entry)
   } catch (error) {
-    throw layerError(error, layerName(image, layer), reader.path)
+    throw await whyLayer(error, image, layer, reader.path, signal)
   } finally {
     await archive.return()
   }
+}
+
+/** What to say of a layer that could not be read. */
+async function whyLayer(
+  error: unknown,
+  image: ContainerImage,
+  layer: Layer,
+  path: string,
+  signal: AbortSignal | undefined
+): Promise<unknown> {
+  const told = layerError(error, layerName(image, layer), path)
+  if (!isContainerError(told, 'BAD_SOURCE')) return told
+  await checkLayerBlob(image.store, layer, signal)
+  return told
 }
 
 function layerName({ layers }: ContainerImage, layer: Layer): string {
