@@ -4,6 +4,7 @@ import { STDIN } from '../image/archive-stream.ts'
 import type { CleanupStack } from '../image/cleanup-stack.ts'
 import { openDirectory } from '../image/directory-source.ts'
 import { ContainerError } from '../image/errors.ts'
+import { kernelMountsIn } from '../image/mount-points.ts'
 import { DirectoryBlobs } from '../image/oci/blob-store.ts'
 import { findImage, imageKind } from '../image/oci/find-image.ts'
 import { openLayers } from '../image/oci/layered-source.ts'
@@ -77,7 +78,7 @@ export async function openSource(
       reader,
       signal,
       xattrsLater: options.recognised !== undefined,
-      emptied: await homeWithin(path, options.home),
+      emptied: [...(await homeWithin(path, options.home)), ...(await kernelMountsWithin(options))],
       ...(exclude ? { exclude } : {}),
       ...(oneFileSystem ? { oneFileSystem: true } : {})
     })
@@ -103,6 +104,19 @@ async function homeWithin(source: string, home: string | undefined): Promise<str
   if (home === undefined) return []
   const below = relative(await realpath(source).catch(() => source), home)
   return below === '' || below.startsWith('..') || isAbsolute(below) ? [] : [below]
+}
+
+/** Where the kernel's own file systems are below the source: none of their files reads as it is listed. */
+async function kernelMountsWithin({
+  path,
+  oneFileSystem,
+  onNotice
+}: OpenSourceOptions): Promise<string[]> {
+  const mounts = kernelMountsIn(await realpath(path).catch(() => path))
+  if (oneFileSystem === true || mounts.length === 0) return mounts
+  const list = mounts.map((mount) => `/${mount}`).join(', ')
+  onNotice?.(`${list} of the source is the kernel's own, mounted there: it is shared empty`)
+  return mounts
 }
 
 async function openReference(

@@ -52,13 +52,13 @@ export const OPCODE = {
 
 /**
  * What INIT agrees on. Not among them: ASYNC_DIO, as a process that reads past the page cache then waits
- * where no signal reaches it.
+ * where no signal reaches it; and READDIRPLUS_AUTO, as a listing that was read without attributes and kept costs a lookup
+ * for each entry later.
  */
 export const INIT_FLAG = {
   asyncRead: 1 << 0,
   exportSupport: 1 << 4,
   doReaddirplus: 1 << 13,
-  readdirplusAuto: 1 << 14,
   noOpenSupport: 1 << 17,
   parallelDirops: 1 << 18,
   posixAcl: 1 << 20,

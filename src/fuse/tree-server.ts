@@ -28,6 +28,7 @@ export class TreeServer extends RequestServer {
   readonly #tree: Tree
   readonly #files: FileReader
   #contentBytes: number | undefined
+  #hasXattrs: boolean | undefined
 
   constructor(tree: Tree, files: FileReader) {
     super()
@@ -71,6 +72,8 @@ export class TreeServer extends RequestServer {
         return 0
       }
       case 'getxattr': {
+        // The kernel does not ask again, which `ls -l` has it do for every file.
+        if (!this.#holdsXattrs()) return -ENOSYS
         const found = visibleXattrs(tree, inode).find(({ name }) => request.name.equals(name))
         return found === undefined ? -ENODATA : this.#xattr(found.value, request.size)
       }
@@ -135,6 +138,11 @@ export class TreeServer extends RequestServer {
     return 0
   }
 
+  #holdsXattrs(): boolean {
+    this.#hasXattrs ??= hasXattrs(this.#tree)
+    return this.#hasXattrs
+  }
+
   #statfs(): Answer {
     this.#contentBytes ??= contentBytes(this.#tree)
     this.reply.putFilesystemSize({
@@ -153,4 +161,11 @@ function contentBytes(tree: Tree): number {
     if (tree.type(inode) === 'file') bytes += tree.size(inode)
   }
   return bytes
+}
+
+function hasXattrs(tree: Tree): boolean {
+  for (let inode = 0; inode < tree.inodeCount; inode++) {
+    if (visibleXattrs(tree, inode).length > 0) return true
+  }
+  return false
 }

@@ -7,6 +7,7 @@ import { TreeServer } from '../../src/fuse/tree-server.ts'
 import { CHUNK_BYTES, type Tree } from '../../src/image/tree.ts'
 import { fuzz } from '../fuzz/fuzz.ts'
 import { mutate, mutations } from '../fuzz/mutations.ts'
+import { TreeBuilder } from '../../src/image/tree-builder.ts'
 import { everyKindOfTree } from '../image/trees.ts'
 import { entriesIn, readBody, request, u32, u64, UNIQUE } from './fuse-messages.ts'
 
@@ -189,4 +190,14 @@ void test('requests of bytes that were changed', MINUTES_5, async (t) => {
     }
   })
   t.is(outcome.accepted, outcome.cases)
+})
+
+void test('of a tree without extended attributes the kernel need not ask for them', async (t) => {
+  const builder = new TreeBuilder()
+  const ask = async (tree: Tree): Promise<number> =>
+    errnoOf(new Asked(tree).ask(OPCODE.getxattr, 0, u32(64, 0), name('security.selinux')))
+  t.is(await ask(builder.finish()), ENOSYS)
+  const other = new TreeBuilder()
+  other.setXattrs(0, [{ name: Buffer.from('user.note'), value: NUL }])
+  t.is(await ask(other.finish()), ENODATA, 'it asks where some file has some')
 })

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { Command } from 'commander'
 import { ContainerError } from '../../image/errors.ts'
+import { argumentBytes } from '../argument-bytes.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
@@ -27,7 +28,7 @@ async function cat(link: string, path: string, flags: OpenFlags, globals: Global
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)
     const { tree, chunks } = image
-    const inode = resolvePath(tree, path, { followSymlinks: true })
+    const inode = resolvePath(tree, argumentBytes(path), { followSymlinks: true })
     if (inode === undefined) throw new ContainerError('NOT_FOUND', `no ${path} in this image`)
     if (tree.type(inode) !== 'file') {
       throw new ContainerError('USAGE', `${path} is a ${tree.type(inode)}, not a file`)

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { ContainerError } from '../../image/errors.ts'
 import type { Tree } from '../../image/tree.ts'
+import { argumentBytes } from '../argument-bytes.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { printable, table } from '../output.ts'
@@ -40,7 +41,7 @@ async function ls(link: string, path: string, flags: LsFlags, globals: Globals):
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)
     const { tree } = image
-    const inode = resolvePath(tree, path, { followSymlinks: true })
+    const inode = resolvePath(tree, argumentBytes(path), { followSymlinks: true })
     if (inode === undefined) throw new ContainerError('NOT_FOUND', `no ${path} in this image`)
     const listed =
       tree.type(inode) === 'directory'
