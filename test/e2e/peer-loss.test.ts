@@ -150,7 +150,11 @@ test('figures of a container come while its daemon is gone, or hangs', LONG, asy
   t.is((await machine.json<Stats>('stats', 'one')).localBytes, null, 'it is gone')
   t.ok((await machine.ok('stats', 'one')).includes('dat-container daemon start'))
   await machine.ok('daemon', 'start')
-  t.is((await machine.json<Stats>('stats', 'one')).localBytes, whole.localBytes, 'it is back')
+  // The mount has still to find it.
+  const figures = async (): Promise<number | null> =>
+    (await machine.json<Stats>('stats', 'one')).localBytes
+  while ((await figures()) === null) await sleep(100)
+  t.is(await figures(), whole.localBytes, 'it is back')
 })
 
 /** Time-outs of the same length, one after the other, of somebody who looks for what nobody has. */
