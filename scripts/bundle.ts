@@ -105,8 +105,9 @@ async function bundle(program: string): Promise<void> {
 
 /** What Node.js itself loads of a program. Threads load too little to keep code for, and an installation happens once. */
 function starter(name: string, entry: string): string {
+  // Without --, Node.js takes --env-file for its own where it is an argument of ours.
   const keep = name.endsWith('-worker') || name === 'installed-main' ? undefined : name
-  return `#!/usr/bin/env node
+  return `#!/usr/bin/env -S node --
 import{createRequire}from'node:module';import{dirname}from'node:path';import{fileURLToPath}from'node:url'
 const file=fileURLToPath(import.meta.url)
 createRequire(file)('./load.cjs').run(dirname(file),${JSON.stringify(entry)},${JSON.stringify(keep)})

@@ -114,7 +114,7 @@ async function runDetached(
     child.stdin?.destroy()
     await exited
     const isKept = container.ephemeral !== true && container.remove !== true
-    throw isAborted(signal) ? startCancelled(isKept ? started : undefined) : error
+    throw isAborted(signal) ? startCancelled(started, isKept) : error
   } finally {
     signal?.removeEventListener('abort', abort)
     status.destroy()

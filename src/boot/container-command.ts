@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { ContainerError } from '../image/errors.ts'
-import { statInRoot } from './rootfs-path.ts'
+import { namesInRoot, statInRoot } from './rootfs-path.ts'
 
 /** What a process in a container gets as PATH when nobody says otherwise. */
 export const CONTAINER_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -35,8 +35,19 @@ export async function findCommand(
   if (refused !== undefined) {
     throw new ContainerError('COMMAND_NOT_EXECUTABLE', `cannot execute ${what}: ${refused}`)
   }
-  throw new ContainerError('COMMAND_NOT_FOUND', `${what} is not in the container`, {
-    hint: command.includes('/') ? 'check its path' : `these were searched: ${path}`
+  const programs = await searched(root, path)
+  const missing = programs.hasShell
+    ? ''
+    : programs.any
+      ? ', nor is a shell'
+      : ', nor is any program'
+  const advice = programs.any
+    ? 'see what there is: dat-container ls IMAGE /bin'
+    : 'there is nothing to run in it: see what it holds with dat-container ls IMAGE'
+  throw new ContainerError('COMMAND_NOT_FOUND', `${what} is not in the container${missing}`, {
+    hint: command.includes('/')
+      ? `check its path; ${advice}`
+      : `these were searched: ${path}; ${advice}`
   })
 }
 
@@ -45,7 +56,30 @@ export async function requireInit(root: string): Promise<void> {
   for (const path of INIT_PATHS) {
     if ((await statInRoot(root, path)) !== undefined) return
   }
+  const { any, hasShell } = await searched(root, CONTAINER_PATH)
+  if (!any) {
+    throw new ContainerError(
+      'BOOT_FAILED',
+      'the image has no init to boot, nor any other program',
+      {
+        hint: 'it is not a root filesystem, or an empty one: see what it holds with dat-container ls IMAGE'
+      }
+    )
+  }
   throw new ContainerError('BOOT_FAILED', 'the image has no init to boot', {
-    hint: 'run a command of it instead: dat-container boot LINK -- COMMAND'
+    hint: hasShell
+      ? 'run a command of it instead: dat-container boot IMAGE -- sh'
+      : 'it has no shell either: run a program of it, dat-container boot IMAGE -- PROGRAM (dat-container ls IMAGE /bin lists them)'
   })
+}
+
+/** What of programs there is where they are looked for. */
+async function searched(root: string, path: string): Promise<{ any: boolean; hasShell: boolean }> {
+  const found = { any: false, hasShell: false }
+  for (const directory of path.split(':')) {
+    const names = await namesInRoot(root, posix.resolve('/', directory))
+    if (names.length > 0) found.any = true
+    if (names.includes('sh')) found.hasShell = true
+  }
+  return found
 }

@@ -21,6 +21,8 @@ export interface ContainerConfig {
   readonly version: number
   readonly image: string
   readonly ephemeral: boolean
+  /** What it last ran; none for its init. Absent in what an earlier release made. */
+  readonly command?: readonly string[]
   /**
    * Ids of this machine that are the container's, and that its files belong to; null for one that has the machine's
    * own. Absent in what an earlier release made, where it had the machine's own.
@@ -57,6 +59,8 @@ export interface ContainerState {
   readonly version: number
   readonly image: string
   readonly mode: 'boot' | 'process'
+  /** What it runs; none for its init. */
+  readonly command?: readonly string[]
   readonly ephemeral: boolean
   readonly readOnly: boolean
   readonly mountMode: MountMode
@@ -90,16 +94,29 @@ export async function requireRunning(
   const state = await readLiveState(places)
   if (state === undefined) {
     requireKnown(places)
-    throw new ContainerError('NOT_RUNNING', `container ${places.name} is not running`, {
-      hint: `start it: dat-container boot LINK -n ${places.name}`
-    })
+    throw await stopped(places)
   }
   if (state.leader === undefined || state.state === 'starting') {
-    throw new ContainerError('NOT_RUNNING', `container ${places.name} is ${state.state}`, {
-      hint: 'wait a moment, then try again'
+    const message =
+      state.state === 'stopping'
+        ? `container ${places.name} is being stopped`
+        : `container ${places.name} is being started, and does not run yet`
+    throw new ContainerError('NOT_RUNNING', message, {
+      hint: 'wait a moment, then try again; dat-container ps tells'
     })
   }
   return { ...state, leader: state.leader }
+}
+
+/** What is said of a container that is there and does not run. */
+async function stopped({ name, config }: ContainerPaths): Promise<ContainerError> {
+  // One that cannot be read tells nothing more.
+  const kept = await readJsonFile<ContainerConfig>(config).catch(() => undefined)
+  const exit = kept?.lastExit
+  const ended = exit === undefined ? '' : `: it ended with status ${exit.code} at ${exit.at}`
+  return new ContainerError('NOT_RUNNING', `container ${name} is stopped${ended}`, {
+    hint: `start it: dat-container boot ${kept?.image ?? 'IMAGE'} -n ${name}; see its output: dat-container logs ${name}`
+  })
 }
 
 /** @throws ContainerError `NOT_FOUND` */

@@ -16,7 +16,11 @@ export interface ContainerSummary extends ImageHealth {
   readonly key: string | null
   readonly version: number | null
   readonly ephemeral: boolean
+  /** What it runs, or ran last; none for its init, null where that is not known. */
+  readonly command: readonly string[] | null
   readonly createdAt: string
+  /** When it last ended (ISO 8601, UTC); null while it runs, and before that. */
+  readonly endedAt: string | null
   readonly startedAt: string | null
   /** Process ids of the runner and of the container's PID 1 on the host. */
   readonly pid: number | null
@@ -52,6 +56,8 @@ export async function summarize(
     key: known?.key ?? null,
     version: known?.version ?? null,
     ephemeral: known?.ephemeral ?? false,
+    command: state?.command ?? config?.command ?? null,
+    endedAt: state === undefined ? (config?.lastExit?.at ?? null) : null,
     createdAt: config?.createdAt ?? state?.startedAt ?? '',
     startedAt: state?.startedAt ?? null,
     pid: state?.runner.pid ?? null,

@@ -17,6 +17,7 @@ import { bootPaths, containerPaths, type ContainerPaths } from './paths.ts'
 import { signalProcess, waitForExit } from './process-table.ts'
 import { removeTree } from './remove-tree.ts'
 import { requireRoot } from './require-root.ts'
+import type { StopRequest } from './stop-control.ts'
 import { sweep } from './sweep.ts'
 
 /** What `inspect` shows on top of what `ps` does. */
@@ -79,13 +80,14 @@ export interface StopOptions {
 }
 
 /**
- * Stops a container and waits until its runner has cleaned up.
+ * Stops a container and waits until its runner has cleaned up. One that is stopped already stays so.
  *
- * @returns whether it ended in order (and was not killed)
- * @throws ContainerError `NOT_FOUND`, `NOT_RUNNING`, `NEEDS_ROOT`, `TIMEOUT` when the runner does
- *   not finish cleaning up
+ * @returns whether it ended in order (and was not killed), and whether it ran
+ * @throws ContainerError `NOT_FOUND`, `NEEDS_ROOT`, `TIMEOUT` when the runner does not finish cleaning up
  */
-export async function stopContainer(options: StopOptions): Promise<{ orderly: boolean }> {
+export async function stopContainer(
+  options: StopOptions
+): Promise<{ orderly: boolean; wasRunning: boolean }> {
   requireRoot('stop a container')
   const { home, name, timeoutMs = DEFAULT_STOP_TIMEOUT_MS } = options
   const places = containerPaths(bootPaths(home), name)
@@ -93,20 +95,31 @@ export async function stopContainer(options: StopOptions): Promise<{ orderly: bo
   // Starting counts: the runner then undoes what it has.
   if (state === undefined) {
     await sweep({ home })
-    await requireRunning(places)
-    return { orderly: false }
+    requireKnown(places)
+    return { orderly: true, wasRunning: false }
   }
-  await writeJsonFile(places.stopRequest, { timeoutMs })
+  const killed = timeoutMs === 0
+  await writeJsonFile(places.stopRequest, { timeoutMs, killed } satisfies StopRequest)
   signalProcess(state.runner, 'SIGTERM')
   let orderly = true
   if (!(await waitForExit(state.leader ?? state.runner, timeoutMs))) {
     orderly = false
+    await writeJsonFile(places.stopRequest, { timeoutMs, killed: true } satisfies StopRequest)
     const now = (await readLiveState(places)) ?? state
     if (now.leader !== undefined) {
       signalProcess(currentLeader({ ...now, leader: now.leader }), 'SIGKILL')
     }
   }
   await waitForRunner(places, state)
+  return { orderly, wasRunning: true }
+}
+
+/** @throws ContainerError `NOT_RUNNING`, `NOT_FOUND`; what {@link stopContainer} throws */
+export async function killContainerNamed(
+  options: Omit<StopOptions, 'timeoutMs'>
+): Promise<{ orderly: boolean }> {
+  const { orderly, wasRunning } = await stopContainer({ ...options, timeoutMs: 0 })
+  if (!wasRunning) await requireRunning(containerPaths(bootPaths(options.home), options.name))
   return { orderly }
 }
 

@@ -1,5 +1,6 @@
 import { processBeganMs } from '../image/monotonic-clock.ts'
 import { ContainerError } from '../image/errors.ts'
+import type { StartCommand } from '../image/manifest.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { ownCgroups } from './cgroup.ts'
 import type { ContainerClaim } from './container-claim.ts'
@@ -17,12 +18,12 @@ import type { IdRange } from './user-namespace.ts'
 /** What is kept of a container: as it is on disk, or as it begins; pure. */
 export function configOf(
   claim: ContainerClaim,
-  { facts: { link, key, version, image } }: MountLease,
+  { facts: { link, key, version, image, start } }: MountLease,
   options: ContainerOptions,
   idRange: IdRange | undefined
 ): ContainerConfig {
-  return (
-    claim.config ?? {
+  return {
+    ...(claim.config ?? {
       formatVersion: CONFIG_FORMAT_VERSION,
       name: claim.places.name,
       createdAt: new Date().toISOString(),
@@ -32,8 +33,13 @@ export function configOf(
       image,
       ephemeral: options.ephemeral === true,
       idRange: idRange ?? null
-    }
-  )
+    }),
+    command: commandOf(start, options)
+  }
+}
+
+function commandOf(start: StartCommand, options: ContainerOptions): readonly string[] {
+  return startMode(start, options) === 'boot' ? [] : (options.command ?? start.argv ?? [])
 }
 
 /** The state of a container whose image is mounted and of which nothing runs yet. */
@@ -54,6 +60,7 @@ export function firstState(
     version,
     image,
     mode: startMode(start, options),
+    command: commandOf(start, options),
     ephemeral: options.ephemeral === true,
     readOnly: options.readOnly === true,
     mountMode: mode,

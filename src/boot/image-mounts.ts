@@ -2,13 +2,17 @@ import { mkdir, readdir, realpath } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import { readMountTable } from '../fuse/mount-table.ts'
-import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { ContainerError, isContainerError, systemErrorCode } from '../image/errors.ts'
 import { readJsonFile } from './json-file.ts'
 import type { BindPowers, MounterState } from './mounter-protocol.ts'
+import { usersBelow } from './mount-users.ts'
 import { acquireMount, MountLease, type AcquireMountOptions } from './mount-lease.ts'
 import { bootPaths, mounterPathsOf } from './paths.ts'
 import { requireRoot } from './require-root.ts'
 import { sweep } from './sweep.ts'
+
+/** So many users of a mount are named. */
+const MOST_USERS = 5
 
 /** An image that is shown at a directory without a container. */
 export interface ImageMount {
@@ -61,6 +65,8 @@ export async function unmountImageAt(home: string, given: string): Promise<void>
     try {
       await lease.unbind(directory)
       return
+    } catch (error) {
+      throw isContainerError(error, 'BUSY') ? await inUse(directory, error) : error
     } finally {
       await lease[Symbol.asyncDispose]()
     }
@@ -78,6 +84,17 @@ export async function listImageMounts(home: string): Promise<ImageMount[]> {
       .filter((directory) => mounted.has(directory))
       .map((directory) => ({ directory, link, key, version, image, mode }))
   )
+}
+
+async function inUse(directory: string, cause: Error): Promise<ContainerError> {
+  const users = usersBelow(directory)
+  const shown = users.slice(0, MOST_USERS).map(({ pid, name }) => `${name} (process ${pid})`)
+  const more = users.length > MOST_USERS ? ` and ${users.length - MOST_USERS} more` : ''
+  const by = shown.length === 0 ? 'by somebody who does not show' : `by ${shown.join(', ')}${more}`
+  return new ContainerError('BUSY', `${directory} is in use ${by}`, {
+    hint: `leave the directory and close its files there, then try again; umount -l ${directory} takes it away from them`,
+    cause
+  })
 }
 
 async function mounters(home: string): Promise<{ state: MounterState; socket: string }[]> {

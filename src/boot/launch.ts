@@ -10,6 +10,7 @@ import { devicePolicy, prepareDevices } from './container-devices.ts'
 import { ContainerProcess } from './container-process.ts'
 import { writeExecDefaults } from './exec-defaults.ts'
 import { clearMachineIdTrap } from './machine-id-trap.ts'
+import { hostnameBinds } from './host-name.ts'
 import { mapBinds } from './mapped-binds.ts'
 import {
   machineName,
@@ -69,6 +70,7 @@ export async function launchContainer(
   const systemd = isSystemdHost()
   const undo = (task: () => Promise<void>): void => cleanup.defer(task)
   const devices = await prepareDevices(places, options, idRange, undo)
+  const named = await hostnameBinds(places.merged, places.runtime, options.hostname)
   const asked = options.binds ?? []
   const binds = idRange === undefined ? asked : await mapBinds(places, asked, idRange, undo)
   const own = ownCgroups(paths.homeId, places.name)
@@ -82,7 +84,7 @@ export async function launchContainer(
     hostname: options.hostname ?? places.name,
     payload,
     idRange,
-    binds: [...binds, ...devices.binds, ...rootMounts.binds],
+    binds: [...named, ...binds, ...devices.binds, ...rootMounts.binds],
     tmpfs: rootMounts.tmpfs,
     keepResolvConf: rootMounts.keepResolvConf,
     console: io.console,

@@ -58,6 +58,15 @@ export interface NspawnOptions {
 
 /** Longest machine name systemd accepts. */
 const HIGHEST_MACHINE_LENGTH = 64
+/** All of Linux, which has added none since 5.9. */
+const CAPABILITIES = (
+  'CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE ' +
+  'NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN ' +
+  'SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE ' +
+  'MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE'
+)
+  .split(' ')
+  .map((name) => `CAP_${name}`)
 const MAKE_NODES = 'CAP_MKNOD'
 /** What systemd as PID 1 takes for an orderly power-off. */
 export const POWEROFF_SIGNAL = 'SIGRTMIN+3'
@@ -169,6 +178,10 @@ function droppedCapabilities({ privileged, capAdd = [], capDrop = [] }: NspawnOp
   const added = capAdd.map(capabilityName)
   const keepsNodes = privileged === true || added.includes('all') || added.includes(MAKE_NODES)
   const dropped = capDrop.map(capabilityName)
+  // systemd-nspawn drops what is named by both: all but those that are asked for are named.
+  if (dropped.includes('all') && added.length > 0) {
+    return added.includes('all') ? [] : CAPABILITIES.filter((name) => !added.includes(name))
+  }
   return keepsNodes || dropped.includes('all') ? dropped : [...new Set([...dropped, MAKE_NODES])]
 }
 

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ContainerError } from '../image/errors.ts'
+import { describeUsers, imageUsers } from './image-users.ts'
 import { acquireMount, type AcquireMountOptions, type MountLease } from './mount-lease.ts'
 
 /** Longer than an image stays mounted after its last use. */
-const PATIENCE_MS = 5_000
-const RETRY_MS = 250
+const PATIENCE_MS = 12_000
+/** Asking is a use, too: asked sooner, the mount would stay. */
+const RETRY_MS = 2_500
 
 /**
  * Mounts an image whose start is to be recorded. What somebody else has mounted is in the kernel's
@@ -23,13 +25,21 @@ export async function acquireRecordedMount(options: AcquireMountOptions): Promis
       await lease[Symbol.asyncDispose]()
       throw error
     }
-    const { image } = lease.facts
+    const { image, key } = lease.facts
     await lease[Symbol.asyncDispose]()
-    if (performance.now() > deadline) {
-      throw new ContainerError('BUSY', `${image} is in use, so its start cannot be recorded`, {
-        hint: 'stop its other containers and mounts, then record it: dat-container ps'
+    // What nobody uses any more is gone in a moment; what somebody does stays.
+    const users = await runningUsers(options.home, key)
+    if (users !== '' || performance.now() > deadline) {
+      const by = users === '' ? '' : ` by ${users}`
+      throw new ContainerError('BUSY', `${image} is in use${by}, so its start cannot be recorded`, {
+        hint: 'what has been read already would not be recorded: stop its containers and mounts first (dat-container ps, findmnt)'
       })
     }
     await sleep(RETRY_MS)
   }
+}
+
+async function runningUsers(home: string, key: string): Promise<string> {
+  const { containers, mounts } = await imageUsers(home, key)
+  return describeUsers({ containers: containers.filter(({ isRunning }) => isRunning), mounts })
 }

@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, readdir } from 'node:fs/promises'
 import { systemErrorCode } from '../image/errors.ts'
 import { checked, kernelCalls } from './enter/kernel-calls.ts'
 
@@ -43,6 +43,14 @@ export async function readTextInRoot(
       await file.close()
     }
   })
+}
+
+/** Names in a directory inside the tree; none where there is no such directory. */
+export async function namesInRoot(root: string, path: string): Promise<string[]> {
+  const names = await withFileInRoot(root, path, (descriptor) =>
+    fstatSync(descriptor).isDirectory() ? readdir(`/proc/self/fd/${descriptor}`) : []
+  )
+  return names ?? []
 }
 
 /** @param use gets a descriptor that only stands for the file; not called when there is none */

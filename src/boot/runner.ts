@@ -34,14 +34,15 @@ import type { RunnerEvents, RunnerOptions, RunnerResult } from './runner-options
 import type { MounterAhead } from './starting-mounter.ts'
 import { startCancelled } from './start-cancelled.ts'
 import { lackHint } from './lack-hint.ts'
-import { forwardSignal, requestStop } from './stop-control.ts'
+import { forwardSignal, requestStop, type StopRequest } from './stop-control.ts'
 import { sweep } from './sweep.ts'
 import type { IdRange } from './user-namespace.ts'
 import { watchContainer } from './watch-container.ts'
 
 const SIGNAL_EXIT_BASE = 128
 /** What nspawn gives when a signal ended the command; what there is when we killed nspawn. */
-const KILLED = [255, SIGNAL_EXIT_BASE + constants.signals.SIGKILL]
+const KILLED_STATUS = SIGNAL_EXIT_BASE + constants.signals.SIGKILL
+const KILLED = [255, KILLED_STATUS]
 const HARD_INTERRUPTS = 3
 
 /** One container from its mount to its end. Use {@link runContainer}. */
@@ -216,7 +217,7 @@ export class Runner {
     cleanup.defer(await mountContainerRoot(root))
     this.#checkCancelled()
     const ended = await this.#runPayload(paths, places, lease, { idRange, cleanup, onStarted })
-    const exitCode = this.#exitStatus(ended)
+    const exitCode = await this.#exitStatus(ended)
     if (keep) {
       const lastExit = { code: exitCode, at: new Date().toISOString() }
       await writeDurableJson(places.config, { ...config, lastExit })
@@ -266,7 +267,9 @@ export class Runner {
     return exitCode
   }
 
-  #exitStatus(exitCode: number): number {
+  async #exitStatus(exitCode: number): Promise<number> {
+    const isKilled = this.#stopping && (await this.#stopRequest())?.killed === true
+    if (isKilled && (exitCode !== 0 || this.#state.current?.mode === 'boot')) return KILLED_STATUS
     const { mode } = this.#state.current ?? {}
     const signalStatus = this.#lastSignal && SIGNAL_EXIT_BASE + constants.signals[this.#lastSignal]
     if (mode === 'process') {
@@ -289,7 +292,9 @@ export class Runner {
     { keep = false } = {}
   ): Promise<ContainerError> {
     const kept = keep ? `what it wrote is kept: dat-container rm ${name} deletes it` : ''
-    if (this.#starting.signal.aborted) return startCancelled(keep ? name : undefined)
+    if (this.#starting.signal.aborted) {
+      return startCancelled(this.#state.current?.leader ? name : undefined, keep)
+    }
     const lastWords = this.#console === 'log' ? await readLogTail(consoleLog, 3) : ''
     const detail = lastWords === '' ? '' : `: ${lastWords.replaceAll('\n', ' | ')}`
     return new ContainerError(
@@ -301,8 +306,12 @@ export class Runner {
 
   /** What `stopContainer` wants of us, in milliseconds. */
   async #requestedTimeout(): Promise<number | undefined> {
+    return (await this.#stopRequest())?.timeoutMs
+  }
+
+  async #stopRequest(): Promise<StopRequest | undefined> {
     if (this.#places === undefined) return undefined
-    return (await readJsonFile<{ timeoutMs: number }>(this.#places.stopRequest))?.timeoutMs
+    return await readJsonFile<StopRequest>(this.#places.stopRequest)
   }
 
   async #hold(claiming: Promise<ContainerClaim>, cleanup: CleanupStack): Promise<ContainerClaim> {

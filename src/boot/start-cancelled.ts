@@ -3,13 +3,17 @@ import { ContainerError } from '../image/errors.ts'
 /**
  * The error of a start that was called off.
  *
- * @param kept name of the container, when it had been started and keeps what it wrote
+ * @param ran name of the container, when its PID 1 had been started
+ * @param isKept whether it keeps what it wrote
  */
-export function startCancelled(kept?: string): ContainerError {
-  if (kept === undefined) {
+export function startCancelled(ran?: string, isKept = false): ContainerError {
+  if (ran === undefined) {
     return new ContainerError('CANCELLED', 'cancelled before the container ran')
   }
-  return new ContainerError('CANCELLED', `container ${kept} was stopped before it was ready`, {
-    hint: `what it wrote is kept; to delete it: dat-container rm ${kept}`
+  const message = `container ${ran} was stopped while it started: it ran, but was not ready`
+  return new ContainerError('CANCELLED', message, {
+    hint: isKept
+      ? `what it wrote is kept: dat-container boot IMAGE -n ${ran} starts it again, dat-container rm ${ran} deletes it`
+      : 'what it wrote is gone with it'
   })
 }

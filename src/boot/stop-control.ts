@@ -19,6 +19,13 @@ const HIGHEST_SIGNAL_NUMBER = 64
 const LISTEN_TIMEOUT_MS = 3000
 const POLL_MS = 20
 
+/** What whoever stops a container tells its runner: `stop.json` or the like. */
+export interface StopRequest {
+  readonly timeoutMs: number
+  /** It did not end in order, or was not given the time. */
+  readonly killed: boolean
+}
+
 /** What of a running container a stop is about. */
 export interface StopTarget {
   readonly mode: 'boot' | 'process'

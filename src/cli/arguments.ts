@@ -1,4 +1,4 @@
-import { InvalidArgumentError } from 'commander'
+import { InvalidArgumentError, Option } from 'commander'
 
 const DURATION_UNITS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -15,6 +15,12 @@ export function durationMs(text: string): number {
     throw new InvalidArgumentError('give seconds, or a number with ms, s, m or h.')
   }
   return Math.round(Number(match[1]) * factor)
+}
+
+/** An option that takes a duration; help shows its default as it would be given. @param defaultMs in milliseconds */
+export function durationOption(flags: string, description: string, defaultMs?: number): Option {
+  const option = new Option(flags, description).argParser(durationMs)
+  return defaultMs === undefined ? option : option.default(defaultMs, String(defaultMs / 1_000))
 }
 
 /** Collects an option that may be given several times. */

@@ -4,29 +4,48 @@ import type { ContainerSummary } from '../boot/container-summary.ts'
 import { machineHome } from '../machine/machine-paths.ts'
 import type { Globals } from './globals.ts'
 import { healthOf } from './image-health-text.ts'
-import { printable, table } from './output.ts'
+import { ago, containerFilter, filledIn } from './list-format.ts'
+import { fittedTable, printable } from './output.ts'
+
+/** So much of a command is shown; `--json` has all of it. */
+const MOST_COMMAND = 40
 
 /** A container as `ps` shows it. */
 type Listed = Pick<ContainerSummary, 'name' | 'image' | 'state' | 'startedAt'> &
   Partial<ContainerSummary> & { readonly machine: string | null }
 
+/** Flags of `ps`. */
+export interface ListFlags {
+  /** The stopped ones too. */
+  readonly all?: boolean
+  readonly quiet?: boolean
+  readonly filter?: readonly string[]
+  readonly format?: string
+}
+
 /**
  * Prints containers: this machine's own, those of its virtual machines, or both.
  *
- * @param where.all the stopped ones too
+ * @throws ContainerError `USAGE` for a filter or a template that says nothing
  */
 export async function listEverywhere(
-  where: { readonly all: boolean; readonly here: boolean; readonly machines: boolean },
+  { all = false, quiet = false, filter = [], format }: ListFlags,
+  where: { readonly here: boolean; readonly machines: boolean },
   globals: Globals
 ): Promise<void> {
-  const list: Listed[] = []
+  const isMeant = containerFilter(filter)
+  const found: Listed[] = []
   if (where.here) {
     const { listContainers } = await import('../boot/containers.ts')
-    const own = await listContainers(globals.home, { all: where.all })
-    list.push(...own.map((container) => ({ ...container, machine: null })))
+    const own = await listContainers(globals.home, { all })
+    found.push(...own.map((container) => ({ ...container, machine: null })))
   }
-  if (where.machines) list.push(...(await inMachines(where.all, globals)))
-  globals.output.result(list, () => rows(list))
+  if (where.machines) found.push(...(await inMachines(all, globals)))
+  const list = found.filter((container) => isMeant(container))
+  globals.output.result(list, () => {
+    if (format !== undefined) return list.map((container) => filledIn(format, container))
+    return quiet ? list.map(({ name }) => name) : rows(list)
+  })
   for (const { problem } of list) if (problem) globals.output.note(printable(problem))
 }
 
@@ -50,8 +69,8 @@ async function inMachines(all: boolean, { home, output }: Globals): Promise<List
 
 function rows(list: readonly Listed[]): string[] {
   const hasMachines = list.some(({ machine }) => machine !== null)
-  const head = ['NAME', 'IMAGE', 'STATE', 'MOUNT', 'LEADER', 'SINCE']
-  return table([
+  const head = ['NAME', 'IMAGE', 'COMMAND', 'STATE', 'SINCE', 'CREATED', 'MOUNT', 'LEADER']
+  return fittedTable([
     hasMachines ? [...head, 'MACHINE'] : head,
     ...list.map((container) => {
       const version = typeof container.version !== 'number' ? '' : `@${container.version}`
@@ -59,14 +78,21 @@ function rows(list: readonly Listed[]): string[] {
       const row = [
         container.name,
         `${printable(container.image ?? '-')}${version}`,
+        commandText(container.command),
         container.state === 'stopped' && status !== null
           ? `stopped (${status})`
           : [container.state, ...healthOf(container)].join(', '),
+        ago(container.startedAt ?? container.endedAt),
+        ago(container.createdAt),
         container.mountMode ?? '-',
-        String(container.leader ?? '-'),
-        container.startedAt ?? '-'
+        String(container.leader ?? '-')
       ]
       return hasMachines ? [...row, container.machine ?? '-'] : row
     })
   ])
+}
+
+function commandText(command: readonly string[] | null | undefined): string {
+  if (!command) return '-'
+  return command.length === 0 ? '(its init)' : printable(command.join(' ')).slice(0, MOST_COMMAND)
 }

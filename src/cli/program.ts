@@ -9,6 +9,7 @@ import { hookLinuxVerbs } from './linux-verbs.ts'
 import { addLinkOptions, hookLinks, withLinkPlace } from './link-argument.ts'
 import { hookBootstrap } from './other-dht.ts'
 import { printError, writeAll } from './output.ts'
+import { ReaderGone } from './stdout.ts'
 import { VERBS } from './verbs.ts'
 import { addVmOptions, hookVm } from './vm.ts'
 
@@ -61,7 +62,7 @@ export async function runProgram(config: Config): Promise<void> {
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE
-    } else {
+    } else if (!(error instanceof ReaderGone)) {
       printError(error, process.argv.includes('--json'))
       process.exitCode = isContainerError(error) ? exitStatus(error.code) : EXIT_FAILED
       if (!isContainerError(error) && process.env['DAT_CONTAINER_LOG_LEVEL'] === 'debug')

@@ -6,7 +6,7 @@ import type { MachineOptions } from '../machine/machine-options.ts'
 import { DEFAULT_NAME } from '../machine/machine-paths.ts'
 import { readGlobals, type Globals } from './globals.ts'
 import { endIsolatedContainers, isolatedAmong } from './isolated-verbs.ts'
-import { listEverywhere } from './list-containers.ts'
+import { listEverywhere, type ListFlags } from './list-containers.ts'
 
 /** `always`, `never`, or `auto`: where this machine cannot run containers itself. */
 const VARIABLE = 'DAT_CONTAINER_VM'
@@ -98,8 +98,7 @@ async function carriedOutOnIsolated(
   if (isElsewhere || (flags.vm === undefined && process.env[VARIABLE] === 'never')) return false
   if (verb === 'ps') {
     const here = !(await isForMachine(flags, globals))
-    const all = command.opts<{ all?: boolean }>().all ?? false
-    await listEverywhere({ all, here, machines: true }, globals)
+    await listEverywhere(command.opts<ListFlags>(), { here, machines: true }, globals)
     return true
   }
   const isEnd = verb === 'stop' || verb === 'kill' || verb === 'rm'
@@ -197,7 +196,8 @@ function wordsOf(command: Command): string[] {
     }
     for (const each of Array.isArray(value) ? (value as unknown[]) : [value]) {
       // Durations have been read: they are milliseconds.
-      words.push(`${option.long}=${typeof each === 'number' ? `${each}ms` : String(each)}`)
+      const isDuration = typeof each === 'number' && option.flags.includes('<duration>')
+      words.push(`${option.long}=${isDuration ? `${each}ms` : String(each)}`)
     }
   }
   if (command.optsWithGlobals<VmFlags>().json && !words.includes('--json')) words.push('--json')

@@ -73,7 +73,7 @@ void test(
         if (state === 'running') abandoned.abort()
       }
     })
-    await t.exception(waiting, /stopped before it was ready/)
+    await t.exception(waiting, /it ran, but was not ready/)
     const left = await listContainers(home, { all: true })
     t.alike(
       left.map(({ name, state }) => [name, state]),

@@ -6,7 +6,7 @@ import type { ImageNews } from '../../daemon/image-session.ts'
 import type { BootProfile } from '../../image/boot-profile.ts'
 import { processBeganMs } from '../../image/monotonic-clock.ts'
 import { ContainerError } from '../../image/errors.ts'
-import { collect, durationMs, oneOf } from '../arguments.ts'
+import { collect, durationOption, oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { tellNews } from '../image-news.ts'
 import { interruptible } from '../interrupt.ts'
@@ -67,15 +67,18 @@ export function addBoot(program: Command): void {
         .argParser(oneOf('running', 'ready'))
         .default('running')
     )
-    .option(
-      '--wait-timeout <duration>',
-      'with --wait ready: no longer than this from running on; then fail, and let it go on',
-      durationMs
+    .addOption(
+      durationOption(
+        '--wait-timeout <duration>',
+        'with --wait ready: no longer than this from running on; then fail, and let it go on'
+      )
     )
     .option('--ephemeral', 'keep writes in memory and forget the container when it ends')
     .option('--read-only', 'allow no writes')
     .option('--rm', 'remove the container when it ends')
     .option('--boot', 'boot the init even if the image names a command')
+    .option('-i, --interactive', 'as of docker: what is not detached has your input anyway')
+    .option('-t, --tty', 'as of docker: a command has your terminal where there is one')
     .option('-e, --env <name=value>', 'set a variable (repeatable)', collect)
     .option('-w, --workdir <dir>', 'where the command runs')
     .option('-u, --user <user>', 'as whom the command runs')
@@ -128,7 +131,10 @@ export function addBoot(program: Command): void {
         .argParser(oneOf('wait', 'fail'))
         .default('wait')
     )
-    .option('--peer-timeout <duration>', PEER_TIMEOUT, durationMs, 30_000)
+    .addOption(durationOption('--peer-timeout <duration>', PEER_TIMEOUT, 30_000))
+    .showHelpAfterError(
+      '(an option of the command in the container? put -- before the command: boot IMAGE -- COMMAND; dat-container help boot tells more)'
+    )
     .addHelpText(
       'after',
       "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready --wait-timeout 2m\n" +

@@ -1,9 +1,9 @@
-import { once } from 'node:events'
 import type { Command } from 'commander'
 import { ContainerError } from '../../image/errors.ts'
 import { argumentBytes } from '../argument-bytes.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
+import { writeStdout } from '../stdout.ts'
 import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
 
 /** Bytes asked for at once; blocks of it are fetched side by side. */
@@ -37,7 +37,7 @@ async function cat(link: string, path: string, flags: OpenFlags, globals: Global
     for (let offset = 0; offset < size; offset += PIECE_BYTES) {
       const length = Math.min(PIECE_BYTES, size - offset)
       const piece = await readFileRange(tree, chunks, inode, offset, length, signal)
-      if (!process.stdout.write(piece)) await once(process.stdout, 'drain', { signal })
+      await writeStdout(piece, signal)
     }
   })
 }

@@ -1,31 +1,42 @@
 import type { Command } from 'commander'
-import { durationMs } from '../arguments.ts'
+import { collect, durationOption } from '../arguments.ts'
+import { eachOf } from '../each-of.ts'
 import { readGlobals, type Globals } from '../globals.ts'
-import { listEverywhere } from '../list-containers.ts'
+import { listEverywhere, type ListFlags } from '../list-containers.ts'
 
 export function addContainers(program: Command): void {
   program
     .command('ps')
     .description('list running containers')
     .option('-a, --all', 'the stopped ones too')
-    .addHelpText('after', '\nExample:\n  dat-container ps --all')
-    .action(async (flags: { all?: boolean }, command: Command) => {
-      const where = { all: flags.all ?? false, here: true, machines: false }
-      await listEverywhere(where, readGlobals(command))
+    .option('-q, --quiet', 'print their names alone')
+    .option(
+      '-f, --filter <field=text>',
+      'only those whose name, image, state or command has the text (repeatable)',
+      collect
+    )
+    .option('--format <template>', 'a line for each, with {{field}} for each field of --json')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  dat-container ps --all\n  dat-container rm $(dat-container ps -aq --filter state=stopped)\n' +
+        "  dat-container ps --format '{{name}}\\t{{image}}@{{version}}'"
+    )
+    .action(async (flags: ListFlags, command: Command) => {
+      await listEverywhere(flags, { here: true, machines: false }, readGlobals(command))
     })
   program
     .command('inspect')
-    .description('tell everything about a container')
-    .argument('<name>', 'the container')
+    .description('tell everything about containers')
+    .argument('<name...>', 'the containers; several are told as a list')
     .addHelpText('after', '\nExample:\n  dat-container inspect web')
-    .action(async (name: string, _flags: object, command: Command) => {
-      await inspect(name, readGlobals(command))
+    .action(async (names: string[], _flags: object, command: Command) => {
+      await inspect(names, readGlobals(command))
     })
   program
     .command('stop')
     .description('stop containers in order, then by force')
     .argument('<name...>', 'the containers')
-    .option('-t, --time <duration>', 'how long an orderly end may take', durationMs, 30_000)
+    .addOption(durationOption('-t, --time <duration>', 'how long an orderly end may take', 30_000))
     .addHelpText('after', '\nExample:\n  dat-container stop -t 5 web')
     .action(async (names: string[], flags: { time: number }, command: Command) => {
       await stop(names, flags.time, readGlobals(command))
@@ -36,7 +47,7 @@ export function addContainers(program: Command): void {
     .argument('<name...>', 'the containers')
     .addHelpText('after', '\nExample:\n  dat-container kill web')
     .action(async (names: string[], _flags: object, command: Command) => {
-      await stop(names, 0, readGlobals(command))
+      await stop(names, undefined, readGlobals(command))
     })
   program
     .command('rm')
@@ -50,22 +61,26 @@ export function addContainers(program: Command): void {
 }
 
 /** Always JSON: what it tells is for programs, or for a person with a question. */
-async function inspect(name: string, { home, output }: Globals): Promise<void> {
+async function inspect(names: readonly string[], { home, output }: Globals): Promise<void> {
   const { inspectContainer } = await import('../../boot/containers.ts')
-  const details = await inspectContainer(home, name)
+  const found = await eachOf(names, output, (name) => inspectContainer(home, name))
+  const details = names.length === 1 ? found[0] : found
   output.result(details, () => JSON.stringify(details, null, 2).split('\n'))
 }
 
+/** @param timeoutMs undefined to kill: then one that does not run is an error */
 async function stop(
   names: readonly string[],
-  timeoutMs: number,
+  timeoutMs: number | undefined,
   { home, output }: Globals
 ): Promise<void> {
-  const { stopContainer } = await import('../../boot/containers.ts')
-  const stopped: { name: string; orderly: boolean }[] = []
-  for (const name of names) {
-    stopped.push({ name, ...(await stopContainer({ home, name, timeoutMs })) })
-  }
+  const { killContainerNamed, stopContainer } = await import('../../boot/containers.ts')
+  const stopped = await eachOf(names, output, async (name) => {
+    const ended = await (timeoutMs === undefined
+      ? killContainerNamed({ home, name })
+      : stopContainer({ home, name, timeoutMs }))
+    return { name, ...ended }
+  })
   output.result(stopped, () =>
     stopped.map(({ name, orderly }) => (orderly ? name : `${name} (killed)`))
   )
@@ -77,6 +92,9 @@ async function remove(
   { home, output }: Globals
 ): Promise<void> {
   const { removeContainer } = await import('../../boot/containers.ts')
-  for (const name of names) await removeContainer({ home, name, force })
-  output.result({ removed: names }, () => names)
+  const removed = await eachOf(names, output, async (name) => {
+    await removeContainer({ home, name, force })
+    return name
+  })
+  output.result({ removed }, () => removed)
 }

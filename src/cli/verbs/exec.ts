@@ -36,6 +36,9 @@ export function addExec(program: Command): void {
     .option('-u, --user <user>', "as whom it runs; else as the container's command, or root")
     .option('--privileged', 'without the limits of the container; see below')
     .passThroughOptions()
+    .showHelpAfterError(
+      '(an option of the command in the container? it stands behind the name: exec NAME -- COMMAND; dat-container help exec tells more)'
+    )
     .addHelpText('after', HELP)
     .action(async (name: string, argv: string[], flags: ExecFlags, command: Command) => {
       const { execInContainer } = await import('../../boot/exec.ts')

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -10,6 +9,7 @@ import { ContainerError } from '../../image/errors.ts'
 import { oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
+import { writeStdout } from '../stdout.ts'
 import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
 
 type Format = 'tar' | 'oci'
@@ -141,10 +141,6 @@ async function checkReplaceable(path: string): Promise<void> {
   throw new ContainerError('USAGE', `${path} is there and is no file`, {
     hint: 'give another path, or - and redirect stdout'
   })
-}
-
-async function writeStdout(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
-  if (!process.stdout.write(bytes)) await once(process.stdout, 'drain', { signal })
 }
 
 function noteSkipped({ output }: Globals, { skipped }: ExportedTar): void {

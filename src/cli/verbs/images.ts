@@ -2,8 +2,9 @@ import type { Command } from 'commander'
 import type { ImageListing } from '../../daemon/protocol.ts'
 import { checkImageName } from '../../image/image-name.ts'
 import { readGlobals, type Globals } from '../globals.ts'
-import { printable, table } from '../output.ts'
-import { durationMs } from '../arguments.ts'
+import { fittedTable, printable, table } from '../output.ts'
+import { durationOption } from '../arguments.ts'
+import { eachOf } from '../each-of.ts'
 import { interruptible } from '../interrupt.ts'
 import { Seeking } from '../seeking.ts'
 import { PEER_TIMEOUT } from './open-options.ts'
@@ -15,15 +16,16 @@ export function addImages(program: Command): void {
   program
     .command('images')
     .description('list the images that this machine has and serves')
+    .option('-q, --quiet', 'print their keys alone')
     .addHelpText('after', '\nExample:\n  dat-container images --json')
-    .action(async (flags: { links?: boolean }, command: Command) => {
-      await images(flags.links ?? false, readGlobals(command))
+    .action(async (flags: { links?: boolean; quiet?: boolean }, command: Command) => {
+      await images(flags, readGlobals(command))
     })
   program
     .command('unseed')
     .alias('rmi')
     .description('stop serving an image and free its blocks')
-    .argument('<image>', 'its name, the beginning of its key, its link or mirror link')
+    .argument('<images...>', 'of each its name, the beginning of its key, its link or mirror link')
     .option('-f, --force', 'also one that is in use, or that this machine has published')
     .addHelpText(
       'after',
@@ -31,8 +33,8 @@ export function addImages(program: Command): void {
         'its key. What uses an image waits for peers who have it.\n' +
         '\nExample:\n  dat-container unseed debian'
     )
-    .action(async (image: string, flags: { force?: boolean }, command: Command) => {
-      await unseed(image, flags.force ?? false, readGlobals(command))
+    .action(async (names: string[], flags: { force?: boolean }, command: Command) => {
+      await unseed(names, flags.force ?? false, readGlobals(command))
     })
   program
     .command('mirror')
@@ -40,7 +42,7 @@ export function addImages(program: Command): void {
     .argument('<mirror-link>', 'a link; its secret, if it has one, is not used')
     .option('-n, --name <name>', 'what to call it here')
     .option('--wait', 'return when the copy is complete')
-    .option('--peer-timeout <duration>', PEER_TIMEOUT, durationMs, 30_000)
+    .addOption(durationOption('--peer-timeout <duration>', PEER_TIMEOUT, 30_000))
     .addHelpText('after', "\nExample:\n  dat-container mirror 'dat://KEY'")
     .action(
       async (
@@ -54,37 +56,53 @@ export function addImages(program: Command): void {
     )
 }
 
-async function images(links: boolean, globals: Globals): Promise<void> {
+async function images(
+  { links = false, quiet = false }: { links?: boolean; quiet?: boolean },
+  globals: Globals
+): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
   const { METHODS } = await import('../../daemon/protocol.ts')
   using client = await connect(globals)
   const list = await client.request(METHODS.images, null)
+  const listed = (rows: string[][]): string[] => (links ? table(rows) : fittedTable(rows))
   globals.output.result(list, () =>
-    table([
-      ['NAME', 'ROLE', 'VERSION', 'HELD', 'STORED', 'PEERS', links ? 'LINK' : 'KEY'],
-      ...list.map((image) => [
-        printable(image.name),
-        image.role,
-        image.version === null ? '-' : String(image.version),
-        `${image.blocksHeld}/${image.blocksKnown}`,
-        prettyBytes(image.storedBytes),
-        String(image.peers),
-        links ? (image.link ?? image.mirrorLink) : image.key
-      ])
-    ])
+    quiet
+      ? list.map(({ key }) => key)
+      : listed([
+          ['NAME', 'ROLE', 'VERSION', 'HELD', 'STORED', 'PEERS', links ? 'LINK' : 'KEY'],
+          ...list.map((image) => [
+            printable(image.name),
+            image.role,
+            image.version === null ? '-' : String(image.version),
+            `${image.blocksHeld}/${image.blocksKnown}`,
+            prettyBytes(image.storedBytes),
+            String(image.peers),
+            links ? (image.link ?? image.mirrorLink) : image.key
+          ])
+        ])
   )
 }
 
-async function unseed(image: string, force: boolean, globals: Globals): Promise<void> {
+async function unseed(names: readonly string[], force: boolean, globals: Globals): Promise<void> {
   const { METHODS } = await import('../../daemon/protocol.ts')
   using client = await connect(globals)
-  if (!force) await requireUnused(image, await client.request(METHODS.images, null), globals)
-  const gone = await client.request(METHODS.forget, { image, force })
-  const loss =
-    gone.role === 'owner' && !gone.forked
-      ? '; to publish it again, pull its link while a peer has it'
-      : ''
-  globals.output.result(gone, () => [`${printable(gone.name)} is no longer on this machine${loss}`])
+  if (!force) {
+    const images = await client.request(METHODS.images, null)
+    for (const image of names) await requireUnused(image, images, globals)
+  }
+  const [only, ...more] = await eachOf(names, globals.output, (image) =>
+    client.request(METHODS.forget, { image, force })
+  )
+  if (only === undefined) return
+  globals.output.result(names.length === 1 ? only : [only, ...more], () =>
+    [only, ...more].map(({ name, role, forked }) => {
+      const loss =
+        role === 'owner' && !forked
+          ? '; to publish it again, pull its link while a peer has it'
+          : ''
+      return `${printable(name)} is no longer on this machine${loss}`
+    })
+  )
 }
 
 /** @throws ContainerError `BUSY` when containers or mounts of this home stand on it */

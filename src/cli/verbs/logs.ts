@@ -1,8 +1,8 @@
-import { once } from 'node:events'
 import type { Command } from 'commander'
 import { InvalidArgumentError } from 'commander'
 import { readGlobals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
+import { writeStdout } from '../stdout.ts'
 
 export function addLogs(program: Command): void {
   program
@@ -19,7 +19,7 @@ export function addLogs(program: Command): void {
         const options = { home, name, follow: flags.follow ?? false, signal }
         const tail = flags.tail === undefined ? {} : { tail: flags.tail }
         for await (const part of readLogs({ ...options, ...tail })) {
-          if (!process.stdout.write(part)) await once(process.stdout, 'drain', { signal })
+          await writeStdout(part, signal)
         }
       })
     })

@@ -91,10 +91,19 @@ function longLines(listed: readonly Listed[]): string[] {
       String(entry.uid),
       String(entry.gid),
       String(entry.size),
-      entry.mtime.slice(0, 16).replace('T', ' '),
+      localTime(entry.mtime),
       printable(entry.target === undefined ? entry.name : `${entry.name} -> ${entry.target}`)
     ])
   )
+}
+
+/** By the clock of whoever reads it (TZ), as ls(1) tells it. @param time ISO 8601, or seconds beyond that */
+function localTime(time: string): string {
+  const date = new Date(time)
+  if (Number.isNaN(date.getTime()) || /^-?\d+$/.test(time)) return time
+  const two = (number: number): string => String(number).padStart(2, '0')
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`
 }
 
 /** `-rwsr-xr-x`, as ls(1) writes it. */

@@ -4,7 +4,7 @@ import { ContainerError } from '../../image/errors.ts'
 import type { MachineOptions } from '../../machine/machine-options.ts'
 import { DEFAULT_NAME } from '../../machine/machine-paths.ts'
 import type { StartedMachine } from '../../machine/start-machine.ts'
-import { collect, durationMs, oneOf } from '../arguments.ts'
+import { collect, durationOption, oneOf } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { printable } from '../output.ts'
@@ -64,7 +64,9 @@ export function addMachineStart(machine: Command): void {
     .option('--initrd <file>', 'the initrd that goes with --kernel')
     .option('--append <words>', 'add to the kernel’s command line')
     .option('--pubkey <key>', 'the image must be signed by this minisign key, or key file')
-    .option('--timeout <duration>', 'until root can log in (2m; in software 10m)', durationMs)
+    .addOption(
+      durationOption('--timeout <duration>', 'until root can log in (2m; in software 10m)')
+    )
     .addHelpText(
       'after',
       '\nWhat is left out stays as it was at the last start.\n' +
@@ -78,9 +80,11 @@ export function addMachineStart(machine: Command): void {
     .command('restart')
     .description('stop a machine when it runs, and start it as it was')
     .argument('[name]', 'the machine', DEFAULT_NAME)
-    .option('-t, --time <duration>', 'how long an orderly end may take', durationMs, 60_000)
+    .addOption(durationOption('-t, --time <duration>', 'how long an orderly end may take', 60_000))
     .option('--pubkey <key>', 'the image must be signed by this minisign key, or key file')
-    .option('--timeout <duration>', 'until root can log in (2m; in software 10m)', durationMs)
+    .addOption(
+      durationOption('--timeout <duration>', 'until root can log in (2m; in software 10m)')
+    )
     .addHelpText('after', '\nExample:\n  dat-container machine restart web')
     .action(async (name: string, flags: StartFlags & { time: number }, command: Command) => {
       const globals = readGlobals(command)

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { InvalidArgumentError, type Command } from 'commander'
 import { DEFAULT_NAME } from '../../machine/machine-paths.ts'
 import type { MachineSummary } from '../../machine/machine-record.ts'
-import { durationMs } from '../arguments.ts'
+import { durationOption } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { table } from '../output.ts'
@@ -64,7 +64,7 @@ export function addMachine(program: Command): void {
     .command('stop')
     .description('stop machines: by the power button, then by ssh, then by force')
     .argument('[name...]', 'the machines', [DEFAULT_NAME])
-    .option('-t, --time <duration>', 'how long an orderly end may take', durationMs, 60_000)
+    .addOption(durationOption('-t, --time <duration>', 'how long an orderly end may take', 60_000))
     .addHelpText('after', '\nExample:\n  dat-container machine stop -t 2m web')
     .action(async (names: string[], flags: { time: number }, command: Command) =>
       stop(names, flags.time, readGlobals(command))

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { InspectedImage, OpenImageOptions } from '../../daemon/image-session.ts'
-import { durationMs } from '../arguments.ts'
+import { durationOption } from '../arguments.ts'
 import type { Globals } from '../globals.ts'
 import { tellNews } from '../image-news.ts'
 import { Seeking, tellStalls } from '../seeking.ts'
@@ -22,7 +22,7 @@ export const PEER_TIMEOUT = 'how long to look for peers: seconds, or with ms, s,
 
 export function addOpenOptions(command: Command): Command {
   return command
-    .option('--peer-timeout <duration>', PEER_TIMEOUT, durationMs, 30_000)
+    .addOption(durationOption('--peer-timeout <duration>', PEER_TIMEOUT, 30_000))
     .option('--offline', 'use only what is on this machine')
 }
 

@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander'
 import { ContainerError } from '../../image/errors.ts'
 import { imageNameFrom } from '../../image/image-name.ts'
 import type { PublishSourceOptions } from '../../daemon/publish-source.ts'
-import { collect, durationMs } from '../arguments.ts'
+import { collect, durationOption } from '../arguments.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { interruptible } from '../interrupt.ts'
 import { publishPlain, publishRecorded } from './share-steps.ts'
@@ -57,10 +57,11 @@ export function addShare(program: Command): void {
     .option('--authfile <file>', 'of a registry: credentials, as of skopeo login')
     .option('--insecure-registry', 'of a registry: allow HTTP and unknown certificates')
     .option('--profile', 'start it once, and publish what that reads first')
-    .option(
-      '--profile-for <duration>',
-      'with --profile: how long to record, from ready on (1s), or of a command (10s)',
-      durationMs
+    .addOption(
+      durationOption(
+        '--profile-for <duration>',
+        'with --profile: how long to record, from ready on (1s), or of a command (10s)'
+      )
     )
     .option('-q, --quiet', 'print the link alone')
     .addHelpText('after', EXAMPLES)

@@ -1,5 +1,7 @@
 import type { Command } from 'commander'
 import type { StartExplanation, StartPart } from '../../boot/explain.ts'
+import type { ContainerStats } from '../../boot/container-stats.ts'
+import { eachOf } from '../each-of.ts'
 import { readGlobals, type Globals } from '../globals.ts'
 import { waitingOf } from '../image-health-text.ts'
 import { printable, table } from '../output.ts'
@@ -12,25 +14,36 @@ export function addStats(program: Command): void {
   program
     .command('stats')
     .description('tell what a running container uses and what of its image was fetched')
-    .argument('<name>', 'the container')
+    .argument('<name...>', 'the containers; of several, JSON is a list')
     .option('--explain', 'tell where the time until it was ready went')
     .addHelpText(
       'after',
       '\nExamples:\n  dat-container stats web --json\n  dat-container stats web --explain'
     )
-    .action(async (name: string, flags: StatsFlags, command: Command) => {
-      await stats(name, flags, readGlobals(command))
+    .action(async (names: string[], flags: StatsFlags, command: Command) => {
+      await stats(names, flags, readGlobals(command))
     })
 }
 
 async function stats(
-  name: string,
+  names: readonly string[],
   { explain = false }: StatsFlags,
   { home, output }: Globals
 ): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
   const { containerStats } = await import('../../boot/container-stats.ts')
-  const found = await containerStats({ home, name, explain })
+  const found = await eachOf(names, output, (name) => containerStats({ home, name, explain }))
+  const isOne = names.length === 1
+  output.result(isOne ? found[0] : found, () =>
+    found.flatMap((one, n) => [
+      ...(isOne ? [] : [...(n === 0 ? [] : ['']), `${one.name}:`]),
+      ...figures(one, prettyBytes),
+      ...(one.start === undefined ? [] : ['', ...explained(one.start)])
+    ])
+  )
+}
+
+function figures(found: ContainerStats, prettyBytes: (bytes: number) => string): string[] {
   const bytes = (figure: number | null): string => (figure === null ? '-' : prettyBytes(figure))
   const share =
     found.localBytes === null || !found.imageBytes
@@ -46,16 +59,13 @@ async function stats(
           ['ahead', `${bytes(found.prefetchBytes)}${ORDERS[found.startOrder ?? 'none']}`],
           ['stalled', `${((found.stallMs ?? 0) / 1_000).toFixed(2)} s, summed over reads`]
         ]
-  output.result(found, () => [
-    ...table([
-      ['processes', `${found.pids}, ${prettyBytes(found.rssBytes)} resident`],
-      ['CPU', `${(found.cpuMs / 1_000).toFixed(1)} s in ${(found.uptimeMs / 1_000).toFixed(1)} s`],
-      ['image', bytes(found.imageBytes)],
-      ...fetched,
-      ['read', `${found.kernelReads} times by the kernel, whose cache has it from then on`],
-      ['peers', [String(found.peers ?? '-'), ...waitingOf(found.waiting)].join(', ')]
-    ]),
-    ...(found.start === undefined ? [] : ['', ...explained(found.start)])
+  return table([
+    ['processes', `${found.pids}, ${prettyBytes(found.rssBytes)} resident`],
+    ['CPU', `${(found.cpuMs / 1_000).toFixed(1)} s in ${(found.uptimeMs / 1_000).toFixed(1)} s`],
+    ['image', bytes(found.imageBytes)],
+    ...fetched,
+    ['read', `${found.kernelReads} times by the kernel, whose cache has it from then on`],
+    ['peers', [String(found.peers ?? '-'), ...waitingOf(found.waiting)].join(', ')]
   ])
 }
 
