@@ -74,7 +74,5 @@ function fieldOf(container: object, name: string): unknown {
 function textOf(value: unknown): string {
   if (value === null || value === undefined) return ''
   if (Array.isArray(value)) return value.join(' ')
-  return typeof value === 'object'
-    ? JSON.stringify(value)
-    : String(value as string | number | boolean)
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }

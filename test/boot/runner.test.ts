@@ -20,7 +20,7 @@ void test('boots Debian to running, runs commands in it, stops it in order', asy
   await t.exception(exec('/etc/passwd'), /not executable/)
   t.is((await listContainers(home)).length, 1)
   t.is((await inspectContainer(home, 'web')).leader, state.leader?.pid)
-  t.alike(await stopContainer({ home, name: 'web' }), { orderly: true })
+  t.alike(await stopContainer({ home, name: 'web' }), { orderly: true, wasRunning: true })
   t.is((await listContainers(home)).length, 0)
   t.is((await listContainers(home, { all: true })).length, 1)
   t.absent(existsSync(state.rootfs))
