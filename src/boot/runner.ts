@@ -58,6 +58,8 @@ export class Runner {
   #places: ContainerPaths | undefined
   #container: ContainerProcess | undefined
   #stopping = false
+  /** It did not end in order, and nobody at a terminal wanted that. */
+  #isKilled = false
   #interrupts = 0
   #lastSignal: 'SIGINT' | 'SIGTERM' | undefined
 
@@ -103,6 +105,7 @@ export class Runner {
       const limitMs = timeoutMs ?? this.#options.stopTimeoutMs ?? DEFAULT_STOP_TIMEOUT_MS
       if (await waitForExit(target.leader, limitMs)) return
     }
+    this.#isKilled = this.#lastSignal !== 'SIGINT'
     await container.kill()
   }
 
@@ -268,7 +271,9 @@ export class Runner {
   }
 
   async #exitStatus(exitCode: number): Promise<number> {
-    const isKilled = this.#stopping && (await this.#stopRequest())?.killed === true
+    // Whoever asked for it may have killed it, too.
+    const isKilled =
+      this.#isKilled || (this.#stopping && (await this.#stopRequest())?.killed === true)
     if (isKilled && (exitCode !== 0 || this.#state.current?.mode === 'boot')) return KILLED_STATUS
     const { mode } = this.#state.current ?? {}
     const signalStatus = this.#lastSignal && SIGNAL_EXIT_BASE + constants.signals[this.#lastSignal]
