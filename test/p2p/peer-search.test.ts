@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'brittle'
+import { discoveryKey } from 'hypercore-crypto'
 import createTestnet from 'hyperdht/testnet.js'
 import { HeldDrive } from '../../src/p2p/held-drive.ts'
 import { PeerNode, type PeerNodeOptions } from '../../src/p2p/peer-node.ts'
@@ -12,7 +13,7 @@ import { seedTinyImage } from './tiny-image.ts'
 /** Nobody answers there. */
 const NO_DHT = ['127.0.0.1:9']
 const BLOCKS = 40
-const soon = (): AbortSignal => peerDeadline(undefined, 25_000, 'it').signal
+const soon = (): AbortSignal => peerDeadline(undefined, 90_000, 'it').signal
 
 /** Nodes with homes of their own, on one private DHT. */
 class Homes implements AsyncDisposable {
@@ -103,12 +104,14 @@ test('where the connected peer lacks a block, others are looked for', async (t) 
   await fetcher.read(0, { signal: soon() })
   t.is(cores.blobs.peers.length, 1, 'the mirror has what it has read')
   const reading = fetcher.read(30, { signal: soon() })
-  // It would have been found at once; now it is looked for.
+  // What looks at first, whoever is wanted, has ended: now others are looked for.
+  await drive.announced()
   await pause(3_000)
   await using owner = await homes.node('owner')
-  await using seeded = new HeldDrive({ node: owner, ...image, role: 'owner' })
+  // It looks for nobody itself.
+  await using seeded = new HeldDrive({ node: owner, ...image, role: 'alone' })
   await seeded.open(soon())
-  await seeded.announced()
+  await owner.join(discoveryKey(image.key), { server: true, client: false }).flushed()
   t.alike(await reading, blocks[30], 'and comes from the owner')
   await held[Symbol.asyncDispose]()
 })
