@@ -1,7 +1,9 @@
 import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { isatty } from 'node:tty'
+import type { ConsoleRequest } from './console-keys.ts'
 import { openCommandStreams, type StreamOwner } from './command-streams.ts'
 import type { NspawnOptions } from './nspawn-plan.ts'
+import { typeInto } from './own-terminal.ts'
 
 /** How a container is joined to the streams of this process, or to a log. */
 export interface ConsoleStdio {
@@ -11,6 +13,13 @@ export interface ConsoleStdio {
   readonly started: (child: ChildProcess) => void
   /** Passes on what the container has written until it ended, and lets go. May be called again. */
   readonly finish: () => Promise<void>
+}
+
+/** What is told of somebody who types. */
+export interface Typing {
+  /** Before what is typed goes to the container. */
+  readonly onTyping: () => void
+  readonly onRequest: (request: ConsoleRequest) => void
 }
 
 /**
@@ -24,6 +33,28 @@ export function bootStdio(logDescriptor?: number): ConsoleStdio {
     stdio: ['ignore', output, output],
     started: () => {},
     finish: async () => {}
+  }
+}
+
+/**
+ * The console of a booted container for who types on the terminal of this process: a terminal of systemd-nspawn's again,
+ * whose input we copy, as Ctrl-C is to stop the container as it does without.
+ */
+export function typedStdio({ onTyping, onRequest }: Typing): ConsoleStdio {
+  let [stopTyping, stopResizing] = [(): void => {}, (): void => {}]
+  return {
+    console: 'interactive',
+    stdio: ['pipe', 'inherit', 'inherit'],
+    started: (child) => {
+      onTyping()
+      stopTyping = typeInto(child, onRequest)
+      stopResizing = forwardResize(child)
+    },
+    finish: async () => {
+      stopTyping()
+      stopResizing()
+      stopTyping = () => {}
+    }
   }
 }
 

@@ -5,7 +5,15 @@ import type { ContainerOptions } from './boot-options.ts'
 import { inCgroups, makeCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
 import type { CleanupStack } from '../image/cleanup-stack.ts'
 import { openConsoleLog } from './console-log.ts'
-import { bootStdio, commandStdio, logStdio, type ConsoleStdio } from './console-stdio.ts'
+import {
+  bootStdio,
+  commandStdio,
+  logStdio,
+  typedStdio,
+  type ConsoleStdio,
+  type Typing
+} from './console-stdio.ts'
+import { hasTypist } from './own-terminal.ts'
 import { devicePolicy, prepareDevices } from './container-devices.ts'
 import { ContainerProcess } from './container-process.ts'
 import { writeExecDefaults } from './exec-defaults.ts'
@@ -43,6 +51,8 @@ export interface LaunchRequest {
   readonly idRange: IdRange | undefined
   /** `inherit`: the streams of this process. `log`: the container's console log. */
   readonly console: 'inherit' | 'log'
+  /** Of an init that somebody types to. */
+  readonly typing: Typing
   /** Asked last, just before anything is started. @throws to start nothing */
   readonly checkCancelled: () => void
 }
@@ -54,7 +64,7 @@ export interface LaunchRequest {
  * @throws ContainerError what is wrong with the command, the user or the image; `MISSING_TOOL`
  */
 export async function launchContainer(
-  { paths, places, start, options, idRange, console, checkCancelled }: LaunchRequest,
+  { paths, places, start, options, idRange, console, typing, checkCancelled }: LaunchRequest,
   cleanup: CleanupStack
 ): Promise<ContainerProcess> {
   const mode = startMode(start, options)
@@ -64,7 +74,7 @@ export async function launchContainer(
   const rootMounts = await prepareRoot(places, payload, options, idRange)
   const uid = hostId(owner?.uid ?? 0, idRange)
   const gid = hostId(owner?.gid ?? 0, idRange)
-  const io = await openConsole(mode, console, places.consoleLog, { uid, gid }, cleanup)
+  const io = await openConsole(mode, console, typing, places.consoleLog, { uid, gid }, cleanup)
   const machine = machineName(places.name, paths.homeId)
   cleanup.defer(await preparePropagation(machine))
   const systemd = isSystemdHost()
@@ -115,7 +125,7 @@ export async function launchContainer(
     mode,
     cgroups,
     unit,
-    ownsTerminal: io.console === 'interactive',
+    ownsTerminal: io.stdio === 'inherit',
     stopSignal: start.stopSignal
   })
   cleanup.defer(() => container.end())
@@ -154,11 +164,15 @@ function openNotifySocket(path: string): NotifySocket {
 async function openConsole(
   mode: 'boot' | 'process',
   console: 'inherit' | 'log',
+  typing: Typing,
   log: string,
   owner: StreamOwner,
   cleanup: CleanupStack
 ): Promise<ConsoleStdio> {
-  if (console === 'inherit') return mode === 'boot' ? bootStdio() : commandStdio(owner)
+  if (console === 'inherit') {
+    if (mode === 'process') return commandStdio(owner)
+    return hasTypist() ? typedStdio(typing) : bootStdio()
+  }
   const file = await openConsoleLog(log)
   cleanup.defer(() => file.close())
   return mode === 'boot' ? bootStdio(file.fd) : logStdio(file.fd, owner)

@@ -14,6 +14,8 @@ export interface RunnerEvents {
   onMounted?(): void
   /** What is to be known of the image, before anything of it runs. */
   onNews?(news: ImageNews): void
+  /** From now on what is typed on this process's terminal goes to the container's init. */
+  onTyping?(): void
   /** With `record`: the container has ended, and this is what it read. */
   onRecorded?(profile: BootProfile): void
 }

@@ -34,6 +34,7 @@ import type { RunnerEvents, RunnerOptions, RunnerResult } from './runner-options
 import type { MounterAhead } from './starting-mounter.ts'
 import { startCancelled } from './start-cancelled.ts'
 import { lackHint } from './lack-hint.ts'
+import type { ConsoleRequest } from './console-keys.ts'
 import { forwardSignal, requestStop, type StopRequest } from './stop-control.ts'
 import { sweep } from './sweep.ts'
 import type { IdRange } from './user-namespace.ts'
@@ -120,6 +121,15 @@ export class Runner {
     this.#interrupts++
     if (this.#interrupts >= HARD_INTERRUPTS) await this.#container?.kill()
     else await forwardSignal(target.leader, signal)
+  }
+
+  /** Keys on the console of an init: Ctrl-C as if it had come as a signal, or the end at once. */
+  async #requested(request: ConsoleRequest): Promise<void> {
+    if (request === 'stop') return this.signalled('SIGINT')
+    this.#lastSignal ??= 'SIGINT'
+    // One that is being stopped already is killed.
+    this.#stopping = true
+    await this.stop()
   }
 
   async #runWith(paths: BootPaths, cleanup: CleanupStack): Promise<RunnerResult> {
@@ -242,8 +252,12 @@ export class Runner {
     const { start } = lease.facts
     const [options, console] = [this.#options, this.#console]
     const checkCancelled = (): void => this.#checkCancelled()
+    const typing = {
+      onTyping: () => this.#events.onTyping?.(),
+      onRequest: (request: ConsoleRequest) => void this.#requested(request).catch(() => {})
+    }
     const container = await launchContainer(
-      { paths, places, start, options, idRange, console, checkCancelled },
+      { paths, places, start, options, idRange, console, typing, checkCancelled },
       cleanup
     )
     this.#container = container

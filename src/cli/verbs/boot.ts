@@ -1,6 +1,7 @@
 import { Option, type Command } from 'commander'
 import { parseBind } from '../../boot/bind-option.ts'
 import type { ContainerOptions } from '../../boot/boot-options.ts'
+import { CONSOLE_KEYS_TEXT } from '../../boot/console-keys.ts'
 import { parseDevice } from '../../boot/device-grant.ts'
 import type { ImageNews } from '../../daemon/image-session.ts'
 import type { BootProfile } from '../../image/boot-profile.ts'
@@ -139,6 +140,8 @@ export function addBoot(program: Command): void {
       'after',
       "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready --wait-timeout 2m\n" +
         "  dat-container boot 'dat://KEY#SECRET' --ephemeral -- sh -c 'uname -a'\n" +
+        '\nOn a terminal what you type goes to the console of an init; Ctrl-C stops the container, Ctrl-] three\n' +
+        'times within a second ends it at once. -d puts it in the background.\n' +
         '\nA container has user ids of its own: its root is nobody on this machine, and with --network host it\n' +
         'binds no port below 1024. --private-users no gives that up: who breaks out is then root here. With\n' +
         '--privileged nothing keeps it in: it reads and writes every disk. Both are for images that you trust\n' +
@@ -175,6 +178,7 @@ async function boot(
         onMounted: () => seeking.found(),
         onState: ({ mounterSocket }) => stalls.watch(mounterSocket),
         onNews: (news) => tellNews(globals.output, news, flags.offline),
+        onTyping: () => globals.output.note(CONSOLE_KEYS_TEXT),
         onRecorded: (profile) => globals.output.note(recorded(profile))
       },
       ...(mounter === undefined ? {} : { mounter })
