@@ -74,7 +74,10 @@ void test('exec: user, groups, environment, directory, terminal, stop with one r
   const tail = await logs(home, 2)
   t.is(tail.replace(/\n$/, '').split('\n').length, 2)
   t.ok(whole.endsWith(tail) && whole.length > tail.length, 'the last lines of its console')
-  await t.exception(execInContainer({ home, name: 'box', argv: ['true'] }), /not running/)
+  await t.exception(
+    execInContainer({ home, name: 'box', argv: ['true'] }),
+    /box is stopped: it ended with/
+  )
   await t.exception(execInContainer({ home, name: 'other', argv: ['true'] }), /no container/)
 })
 
