@@ -79,6 +79,7 @@ export async function openSource(
       signal,
       xattrsLater: options.recognised !== undefined,
       emptied: [...(await homeWithin(path, options.home)), ...(await kernelMountsWithin(options))],
+      isEmptied: (names, directory) => isOtherHome(names, directory, options.onNotice),
       ...(exclude ? { exclude } : {}),
       ...(oneFileSystem ? { oneFileSystem: true } : {})
     })
@@ -104,6 +105,21 @@ async function homeWithin(source: string, home: string | undefined): Promise<str
   if (home === undefined) return []
   const below = relative(await realpath(source).catch(() => source), home)
   return below === '' || below.startsWith('..') || isAbsolute(below) ? [] : [below]
+}
+
+/** What a home has once its daemon ran: the seed of its keys, and the secrets of its images. */
+const HOME_NAMES = ['daemon.lock', 'images.json', 'store', 'store.json']
+
+/** Whether a directory with these names in it is another home, whose keys and secrets nobody means to share. */
+function isOtherHome(
+  names: readonly string[],
+  path: string,
+  onNotice: OpenSourceOptions['onNotice']
+): boolean {
+  if (!HOME_NAMES.every((name) => names.includes(name))) return false
+  const shown = Buffer.from(path, 'latin1').toString()
+  onNotice?.(`/${shown} of the source is a home of dat-container: it is shared empty`)
+  return true
 }
 
 /** Where the kernel's own file systems are below the source: none of their files reads as it is listed. */

@@ -18,6 +18,12 @@ export interface ScanOptions {
   readonly oneFileSystem?: boolean
   /** Directories inside the source of which only they themselves are taken: paths, not patterns. */
   readonly emptied?: readonly string[]
+  /**
+   * Says of a directory below the source, by the names in it (latin1), that only it itself is taken.
+   *
+   * @param path from the source, latin1
+   */
+  readonly isEmptied?: (names: readonly string[], path: string) => boolean
   /** Says of paths that they are left out with all that is in them. */
   readonly isIgnored?: IsIgnored
   /**
@@ -54,6 +60,7 @@ export class DirectoryTreeScan {
   readonly #status = new StatusReader()
   readonly #oneFileSystem: boolean
   readonly #emptied: ReadonlySet<string>
+  readonly #isEmptied: ScanOptions['isEmptied']
   readonly #isIgnored: IsIgnored | undefined
   readonly #xattrsLater: boolean
   /** Read when it is asked for. */
@@ -67,16 +74,15 @@ export class DirectoryTreeScan {
    * @param root absolute path of a directory
    * @throws ContainerError `SOURCE_CHANGED` when it vanished, `IO`
    */
-  constructor(
-    root: Buffer,
-    { oneFileSystem = false, emptied = [], isIgnored, xattrsLater = false, signal }: ScanOptions
-  ) {
+  constructor(root: Buffer, options: ScanOptions) {
+    const { oneFileSystem = false, emptied = [], isIgnored, xattrsLater = false, signal } = options
     const path = new SourcePath(root)
     this.#path = path
     this.#signal = signal
     this.#readStatus()
     this.device = this.#status.device
     this.#oneFileSystem = oneFileSystem
+    this.#isEmptied = options.isEmptied
     this.#isIgnored = isIgnored
     this.#xattrsLater = xattrsLater
     this.#root = root
@@ -144,6 +150,7 @@ export class DirectoryTreeScan {
     this.#path.enter(path)
     const source = this.#path
     const names = this.#names().sort()
+    if (path.length > 0 && this.#isEmptied?.(names, path.toString('latin1')) === true) return 0
     const children: PendingDirectory[] = []
     for (const name of names) {
       source.name(name)

@@ -20,6 +20,10 @@ test('a directory around a home is shared without what is in the home', LONG, as
       'other'
     ])
     t.is(await machine.ok('ls', link, '/var/lib/dat-container'), '', 'keys and secrets stay')
+    const other = await sandbox.machine('other')
+    const around = await other.json<Shared & { notices: string[] }>('share', source, '-n', 'again')
+    t.is(await other.ok('ls', around.link, '/var/lib/dat-container'), '', 'nor are another home’s')
+    t.ok(around.notices.join('').includes('/var/lib/dat-container'), around.notices.join(''))
     const named = await machine.json<Shared>(
       'share',
       home,
