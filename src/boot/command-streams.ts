@@ -1,4 +1,4 @@
-import { appendFileSync, closeSync, fchownSync, fstatSync } from 'node:fs'
+import { closeSync, fchownSync, fstatSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checked, kernelCalls } from './enter/kernel-calls.ts'
@@ -6,9 +6,9 @@ import { checked, kernelCalls } from './enter/kernel-calls.ts'
 /** What a command is to get as one of its standard streams: a copy of our own, nothing, or an open file itself. */
 export type CommandStream = 'inherit' | 'ignore' | number
 
-/** An open file that gets what a command writes. */
-export interface AppendedFile {
-  readonly appendTo: number
+/** Takes what a command writes. */
+export interface StreamTaker {
+  readonly write: (data: Buffer) => void
 }
 
 /** Who may open the streams of a command by /dev/stdin and the like; ids of this machine. */
@@ -41,7 +41,7 @@ const DRAIN_POLL_MS = 2
  * go to one place, they are one pipe, so that they stay in order.
  */
 export function openCommandStreams(
-  streams: readonly (CommandStream | AppendedFile)[],
+  streams: readonly (CommandStream | StreamTaker)[],
   owner: StreamOwner
 ): CommandStreams {
   const given = new Set<number>()
@@ -82,13 +82,13 @@ export function openCommandStreams(
 }
 
 /** Where an output goes: one of our streams, an open file, or nowhere. */
-type OutputTarget = NodeJS.WritableStream | number | undefined
+type OutputTarget = NodeJS.WritableStream | StreamTaker['write'] | undefined
 
 function targetOf(
-  stream: Exclude<CommandStream, number> | AppendedFile,
+  stream: Exclude<CommandStream, number> | StreamTaker,
   number: number
 ): OutputTarget {
-  if (typeof stream === 'object') return stream.appendTo
+  if (typeof stream === 'object') return stream.write
   if (stream === 'ignore') return undefined
   return number === 1 ? process.stdout : process.stderr
 }
@@ -128,7 +128,7 @@ class Output {
     const socket = new Socket({ fd: descriptor, readable: true, writable: false })
     this.#socket = socket
     if (target === undefined) socket.resume()
-    else if (typeof target === 'number') socket.on('data', (data) => appendTo(target, data))
+    else if (typeof target === 'function') socket.on('data', target)
     else {
       socket.pipe(target, { end: false })
       // Nobody reads us any more: then nobody reads the command.
@@ -161,14 +161,6 @@ class Output {
   #closePipe(): void {
     if (this.#pipe !== undefined) closeSync(this.#pipe)
     this.#pipe = undefined
-  }
-}
-
-function appendTo(log: number, data: Buffer): void {
-  try {
-    appendFileSync(log, data)
-  } catch {
-    // A full disk does not keep the command from going on.
   }
 }
 

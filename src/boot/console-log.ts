@@ -1,19 +1,7 @@
-import { open, rename, stat, type FileHandle } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 import { systemErrorCode } from '../image/errors.ts'
 
-/** A log that has grown past this is set aside at the next start; one old one is kept. */
-const ROTATE_BYTES = 16 * 1024 * 1024
 const TAIL_READ_BYTES = 64 * 1024
-
-/** The console log, open for appending (0600). */
-export async function openConsoleLog(path: string): Promise<FileHandle> {
-  const size = await stat(path).then(
-    (stats) => stats.size,
-    () => 0
-  )
-  if (size > ROTATE_BYTES) await rename(path, `${path}.1`)
-  return open(path, 'a', 0o600)
-}
 
 /** The last lines of a log, as far as 64 KiB go, without trailing blank ones; '' when none. */
 export async function readLogTail(path: string, lines: number): Promise<string> {

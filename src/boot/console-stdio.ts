@@ -1,7 +1,7 @@
 import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { isatty } from 'node:tty'
 import type { ConsoleRequest } from './console-keys.ts'
-import { openCommandStreams, type StreamOwner } from './command-streams.ts'
+import { openCommandStreams, type StreamOwner, type StreamTaker } from './command-streams.ts'
 import type { NspawnOptions } from './nspawn-plan.ts'
 import { typeInto } from './own-terminal.ts'
 
@@ -23,17 +23,21 @@ export interface Typing {
 }
 
 /**
- * The console of a booted container: output alone, to an open file or the streams of this process. It is a terminal
- * of systemd-nspawn's, which copies, so that the container has none of these.
+ * The console of a booted container: output alone, to the streams of this process. It is a terminal of systemd-nspawn's,
+ * which copies, so that the container has none of these.
  */
-export function bootStdio(logDescriptor?: number): ConsoleStdio {
-  const output = logDescriptor ?? 'inherit'
+export function bootStdio(): ConsoleStdio {
   return {
     console: 'read-only',
-    stdio: ['ignore', output, output],
+    stdio: ['ignore', 'inherit', 'inherit'],
     started: () => {},
     finish: async () => {}
   }
+}
+
+/** {@link bootStdio} into a log, for which systemd-nspawn, root here, has a pipe. */
+export function bootLogStdio(log: StreamTaker): ConsoleStdio {
+  return { ...pipes(['ignore', log, log], { uid: 0, gid: 0 }), console: 'read-only' }
 }
 
 /**
@@ -58,9 +62,8 @@ export function typedStdio({ onTyping, onRequest }: Typing): ConsoleStdio {
   }
 }
 
-/** The output of one command, both streams in the order in which it writes, to an open log file. No input. */
-export function logStdio(logDescriptor: number, owner: StreamOwner): ConsoleStdio {
-  const log = { appendTo: logDescriptor }
+/** The output of one command, both streams in the order in which it writes, into a log. No input. */
+export function logStdio(log: StreamTaker, owner: StreamOwner): ConsoleStdio {
   return pipes(['ignore', log, log], owner)
 }
 

@@ -1,11 +1,12 @@
 import type { StreamOwner } from './command-streams.ts'
 import { ContainerError } from '../image/errors.ts'
 import type { StartCommand } from '../image/manifest.ts'
+import { ConsoleWriter } from './console-writer.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { inCgroups, makeCgroups, ownCgroups, removeCgroups } from './cgroup.ts'
 import type { CleanupStack } from '../image/cleanup-stack.ts'
-import { openConsoleLog } from './console-log.ts'
 import {
+  bootLogStdio,
   bootStdio,
   commandStdio,
   logStdio,
@@ -74,7 +75,7 @@ export async function launchContainer(
   const rootMounts = await prepareRoot(places, payload, options, idRange)
   const uid = hostId(owner?.uid ?? 0, idRange)
   const gid = hostId(owner?.gid ?? 0, idRange)
-  const io = await openConsole(mode, console, typing, places.consoleLog, { uid, gid }, cleanup)
+  const io = openConsole(mode, console, typing, places.consoleLog, { uid, gid }, cleanup)
   const machine = machineName(places.name, paths.homeId)
   cleanup.defer(await preparePropagation(machine))
   const systemd = isSystemdHost()
@@ -161,19 +162,19 @@ function openNotifySocket(path: string): NotifySocket {
   }
 }
 
-async function openConsole(
+function openConsole(
   mode: 'boot' | 'process',
   console: 'inherit' | 'log',
   typing: Typing,
   log: string,
   owner: StreamOwner,
   cleanup: CleanupStack
-): Promise<ConsoleStdio> {
+): ConsoleStdio {
   if (console === 'inherit') {
     if (mode === 'process') return commandStdio(owner)
     return hasTypist() ? typedStdio(typing) : bootStdio()
   }
-  const file = await openConsoleLog(log)
-  cleanup.defer(() => file.close())
-  return mode === 'boot' ? bootStdio(file.fd) : logStdio(file.fd, owner)
+  const writer = new ConsoleWriter(log)
+  cleanup.defer(() => writer[Symbol.dispose]())
+  return mode === 'boot' ? bootLogStdio(writer) : logStdio(writer, owner)
 }

@@ -75,7 +75,9 @@ function readSettings(file: string, { required }: { required: boolean }): Settin
   } catch (cause) {
     if (cause instanceof ContainerError) throw cause
     const code = systemErrorCode(cause)
-    const isAbsent = code === 'ENOENT' || code === 'ENOTDIR'
+    // sudo may leave HOME as it was: what cannot even be looked for there is none of this user's.
+    const isElsewhere = code === 'EACCES' && (cause as NodeJS.ErrnoException).syscall === 'stat'
+    const isAbsent = code === 'ENOENT' || code === 'ENOTDIR' || isElsewhere
     if (isAbsent && !required) return []
     throw new ContainerError('IO', `cannot read ${file}: ${code ?? String(cause)}`, {
       hint: `make it readable, or set ${FILE_VARIABLE} to another file or to nothing`,

@@ -84,7 +84,7 @@ void test('exec: user, groups, environment, directory, terminal, stop with one r
 async function logs(home: string, tail?: number): Promise<string> {
   const chunks: Buffer[] = []
   const options = { home, name: 'box', ...(tail === undefined ? {} : { tail }) }
-  for await (const chunk of readLogs(options)) chunks.push(chunk)
+  for await (const { data } of readLogs(options)) chunks.push(data)
   return Buffer.concat(chunks).toString()
 }
 

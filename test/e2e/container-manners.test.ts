@@ -1,6 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
 import type { Container, Failure, Listed, Shared } from './results.ts'
 import { debianRootfs } from './rootfs.ts'
@@ -234,3 +235,33 @@ function place(sandbox: Sandbox, name: string): string {
   mkdirSync(path)
   return path
 }
+
+test('logs tell when each line was written, and are JSON lines for scripts', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const machine = await sandbox.machine('machine')
+  const { link } = await machine.json<Shared>('share', debianRootfs(), '--name', 'debian')
+  const script = 'echo one; read line < /go; echo two; exec sleep 1000'
+  const command = ['--', 'sh', '-c', `mkfifo /go; ${script}`]
+  await machine.ok('boot', link, '-d', '-n', 'talks', ...command)
+  while ((await machine.ok('logs', 'talks')) !== 'one') await sleep(50)
+  const between = new Date().toISOString()
+  await machine.ok('exec', 'talks', '--', 'sh', '-c', 'echo > /go')
+  while ((await machine.ok('logs', 'talks')) !== 'one\ntwo') await sleep(50)
+  t.is(await machine.ok('logs', '-n', '1', 'talks'), 'two')
+  t.is(await machine.ok('logs', '--since', between, 'talks'), 'two')
+  const timed = (await machine.ok('logs', '-t', 'talks')).split('\n').map((line) => line.split(' '))
+  t.alike(
+    timed.map(([, text]) => text),
+    ['one', 'two']
+  )
+  const [one = '', two = ''] = timed.map(([time]) => time)
+  t.ok(one < between && between < two, `${one} ${two}`)
+  const documents = (await machine.ok('--json', 'logs', 'talks'))
+    .split('\n')
+    .map((line) => JSON.parse(line) as object)
+  t.alike(documents, [
+    { time: one, text: 'one' },
+    { time: two, text: 'two' }
+  ])
+  await machine.ok('rm', '-f', 'talks')
+})
