@@ -14,6 +14,10 @@ import type { FileTree } from './file-tree.ts'
 /** Where the tool lies in the image. */
 export const TOOL_FOLDER = 'usr/lib/dat-container'
 const COMMAND = 'usr/bin/dat-container'
+/** The program's own first line asks for an env(1) that splits words, and the image has busybox's. */
+const STARTER = `#!/bin/sh
+exec node -- /${TOOL_FOLDER}/dist/main.js "$@"
+`
 const OWNER = { uid: 0, gid: 0 }
 const CODE = /\.([cm]?js|json|node|so(\.[0-9.]+)?)$/
 
@@ -39,12 +43,7 @@ export async function addTool(
     const mode = isProgram ? 0o755 : 0o644
     tree.set(`${TOOL_FOLDER}/dist/${name}`, { kind: 'file', content, mode, ...OWNER })
   }
-  tree.set(COMMAND, {
-    kind: 'symlink',
-    target: '../lib/dat-container/dist/main.js',
-    mode: 0o777,
-    ...OWNER
-  })
+  tree.set(COMMAND, { kind: 'file', content: Buffer.from(STARTER), mode: 0o755, ...OWNER })
   const facts = { name: 'dat-container', version: await toolVersion(), type: 'module' }
   addFile(tree, 'package.json', Buffer.from(JSON.stringify(facts)))
   const left = new PathPatterns(await readFile(join(SOURCE, 'node-prune.list'), 'utf8'))

@@ -1,4 +1,4 @@
-import { ContainerError } from '../image/errors.ts'
+import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { DEFAULT_STOP_TIMEOUT_MS } from './boot-options.ts'
 import {
   containerNames,
@@ -99,12 +99,12 @@ export async function stopContainer(
     return { orderly: true, wasRunning: false }
   }
   const killed = timeoutMs === 0
-  await writeJsonFile(places.stopRequest, { timeoutMs, killed } satisfies StopRequest)
+  await tellRunner(places, { timeoutMs, killed })
   signalProcess(state.runner, 'SIGTERM')
   let orderly = true
   if (!(await waitForExit(state.leader ?? state.runner, timeoutMs))) {
     orderly = false
-    await writeJsonFile(places.stopRequest, { timeoutMs, killed: true } satisfies StopRequest)
+    await tellRunner(places, { timeoutMs, killed: true })
     const now = (await readLiveState(places)) ?? state
     if (now.leader !== undefined) {
       signalProcess(currentLeader({ ...now, leader: now.leader }), 'SIGKILL')
@@ -112,6 +112,15 @@ export async function stopContainer(
   }
   await waitForRunner(places, state)
   return { orderly, wasRunning: true }
+}
+
+/** A container that ends meanwhile takes the directory for it along. */
+async function tellRunner(places: ContainerPaths, request: StopRequest): Promise<void> {
+  try {
+    await writeJsonFile(places.stopRequest, request)
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error
+  }
 }
 
 /** @throws ContainerError `NOT_RUNNING`, `NOT_FOUND`; what {@link stopContainer} throws */
