@@ -101,7 +101,8 @@ export async function stopContainer(
   const killed = timeoutMs === 0
   await tellRunner(places, { timeoutMs, killed })
   signalProcess(state.runner, 'SIGTERM')
-  let orderly = true
+  // The runner may be quicker than our look.
+  let orderly = !killed
   if (!(await waitForExit(state.leader ?? state.runner, timeoutMs))) {
     orderly = false
     await tellRunner(places, { timeoutMs, killed: true })
