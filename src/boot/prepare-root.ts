@@ -1,5 +1,5 @@
-import { chmod, chown, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, chown, lstat, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { ContainerError } from '../image/errors.ts'
 import type { ContainerOptions } from './boot-options.ts'
 import { makeDirectoryInRoot, makeFileInRoot, type Owner } from './make-in-root.ts'
@@ -76,7 +76,8 @@ export interface ResolvConfPlan {
 /**
  * Sees to it that a container in this machine's network finds this machine's /etc/resolv.conf. systemd-nspawn writes
  * it where there is a plain file, and where it may; what a symlink leads to, there or missing, is bound here. An init
- * that has systemd-resolved(8) make that file is left to it. systemd-nspawn would wait for ever on a FIFO.
+ * that has systemd-resolved(8) make that file is left to it; with another init and user ids of its own, a symlink into
+ * /run becomes a file. systemd-nspawn would wait for ever on a FIFO.
  *
  * @param isBoot whether the container's init is started
  */
@@ -96,6 +97,12 @@ export async function prepareResolvConf(
   if (isBoot && (await hasResolved(root))) return { keep: false }
   if (!isThere && !EPHEMERAL.test(place.path)) await makeFileInRoot(root, RESOLV_CONF, owner)
   if (place.path === RESOLV_CONF) return { keep: false }
+  // What is bound below /run needs directories there, which systemd-nspawn makes this machine's root's:
+  // systemd, with other user ids, could not make its own in them, and ends.
+  if (isBoot && owner.uid !== 0 && EPHEMERAL.test(place.path)) {
+    await replaceSymlink(root, owner)
+    return { keep: false }
+  }
   const text = await readFile(RESOLV_CONF).catch(() => undefined)
   if (text === undefined) return { keep: false }
   const source = join(directory, 'resolv.conf')
@@ -104,6 +111,16 @@ export async function prepareResolvConf(
   await chown(source, owner.uid, owner.gid)
   await chmod(source, 0o644)
   return { keep: true, bind: { source, target: place.path, readOnly: true } }
+}
+
+/** Makes a symlink at /etc/resolv.conf an empty file, for systemd-nspawn to fill. */
+async function replaceSymlink(root: string, owner: Owner): Promise<void> {
+  const parent = await followInRoot(root, dirname(RESOLV_CONF))
+  if (parent === undefined || parent.missing.length > 0) return
+  const file = join(parent.existing, basename(RESOLV_CONF))
+  if (!(await lstat(file)).isSymbolicLink()) return
+  await rm(file)
+  await makeFileInRoot(root, RESOLV_CONF, owner)
 }
 
 async function hasResolved(root: string): Promise<boolean> {

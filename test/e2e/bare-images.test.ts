@@ -1,10 +1,19 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import test from 'brittle'
 import { ProgramBuilder } from '../../src/boot/enter/program-builder.ts'
 import { thisProcessor } from '../../src/boot/enter/processor.ts'
 import { scriptInitRootfs } from '../boot/script-init.ts'
 import { handMadeImage, tool } from '../image/oci-images.ts'
+import { debianRootfs } from './rootfs.ts'
 import { LONG, Sandbox } from './sandbox.ts'
 import { tinyRootfs } from './tiny-rootfs.ts'
 
@@ -151,6 +160,23 @@ test('an init image without os-release boots', LONG, async (t) => {
     await machine.ok('boot', 'init', '--name', 'up', '--rm', '--detach', ...way)
     const shown = await machine.ok('exec', 'up', '--', 'cat', '/etc/resolv.conf')
     t.is(shown, expected, way.join(' '))
+    await machine.ok('rm', '--force', 'up')
+  }
+})
+
+test('systemd boots where /etc/resolv.conf leads into its /run', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const machine = await sandbox.machine('machine')
+  const rootfs = join(sandbox.directory, 'debian')
+  cpSync(debianRootfs(), rootfs, { recursive: true, verbatimSymlinks: true })
+  const path = join(rootfs, 'etc/resolv.conf')
+  rmSync(path, { force: true })
+  symlinkSync('../run/systemd/resolve/stub-resolv.conf', path)
+  await machine.ok('share', rootfs, '--name', 'systemd')
+  const expected = readFileSync('/etc/resolv.conf', 'utf8').trim()
+  for (const way of [[], ['--private-users', 'no'], ['--mount', 'fuse'], ['--read-only']]) {
+    await machine.ok('boot', 'systemd', '-n', 'up', '--rm', '-d', '--wait', 'ready', ...way)
+    t.is(await machine.ok('exec', 'up', '--', 'cat', '/etc/resolv.conf'), expected, way.join(' '))
     await machine.ok('rm', '--force', 'up')
   }
 })
