@@ -1,4 +1,4 @@
-import { open, readFile, type FileHandle } from 'node:fs/promises'
+import { open, readFile, stat, type FileHandle } from 'node:fs/promises'
 import { systemErrorCode } from '../image/errors.ts'
 
 /** The log that is written, and the older ones that are kept. */
@@ -51,6 +51,16 @@ export async function openSegments(log: string): Promise<Segment[]> {
     else segments.push({ file, inode: ino, times: await readTimes(path) })
   }
   return segments
+}
+
+/** Whether the file that is written is still the one that was opened last, and holds nothing from `position` on. */
+export async function isUnchanged(
+  log: string,
+  { inode }: Segment,
+  position: number
+): Promise<boolean> {
+  const status = await stat(log, { bigint: true }).catch(ignoreAbsent)
+  return status?.ino === inode && status.size <= position
 }
 
 /** Times of a segment. A record that is not whole yet is left out. */

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs'
+import { systemErrorCode } from '../image/errors.ts'
 import { LOG_SEGMENTS, segmentPath, timesPath, TIME_BYTES, encodeTime } from './console-segments.ts'
 
 const SEGMENT_BYTES = 10 * 1024 * 1024
@@ -83,6 +84,6 @@ function renameIfThere(from: string, to: string): void {
   try {
     renameSync(from, to)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    if (systemErrorCode(error) !== 'ENOENT') throw error
   }
 }

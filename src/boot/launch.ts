@@ -52,7 +52,7 @@ export interface LaunchRequest {
   readonly idRange: IdRange | undefined
   /** `inherit`: the streams of this process. `log`: the container's console log. */
   readonly console: 'inherit' | 'log'
-  /** Of an init that somebody types to. */
+  /** Told when an init is typed to. */
   readonly typing: Typing
   /** Asked last, just before anything is started. @throws to start nothing */
   readonly checkCancelled: () => void

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openSegments, type Segment } from './console-segments.ts'
+import { isUnchanged, openSegments, type Segment } from './console-segments.ts'
 import { readLiveState, requireKnown } from './container-record.ts'
 import { bootPaths, containerPaths, type ContainerPaths } from './paths.ts'
 
@@ -57,7 +57,9 @@ export async function* readLogs(options: ReadLogsOptions): AsyncGenerator<LogPar
       }
       if (!lives) return
       await sleep(POLL_MS, undefined, signal === undefined ? {} : { signal }).catch(() => {})
-      const before = segments[segment]?.inode
+      const last = segments[segment]
+      if (last && (await isUnchanged(places.consoleLog, last, position))) continue
+      const before = last?.inode
       await close(segments)
       segments = await openSegments(places.consoleLog)
       // One that is gone was set aside too often since: what is left begins later.

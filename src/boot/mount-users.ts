@@ -4,7 +4,7 @@ import { join } from 'node:path'
 /** A process that uses something below a directory. */
 export interface MountUser {
   readonly pid: number
-  /** Of its program, as the kernel tells it. */
+  /** Name of its program, as the kernel tells it. */
   readonly name: string
 }
 

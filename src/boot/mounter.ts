@@ -308,7 +308,7 @@ class Mounter {
     const { chunks } = session
     const { idBase, escaped } = this.#request
     this.#hasOverlayMarks = hasOverlayMarks(session.tree)
-    this.#isKeepable = isKeepable(session.tree)
+    this.#isKeepable = isKeepable(session.tree, this.#hasOverlayMarks)
     const found = escaped === true ? new EscapedTree(session.tree) : session.tree
     const tree = idBase === undefined ? found : new ShiftedTree(found, idBase)
     const recorded = recordedChunks(session)

@@ -1,6 +1,6 @@
 import { ContainerError } from '../image/errors.ts'
 
-/** Of a second, a minute, an hour, a day: how many, and of what. */
+/** Units of time, the largest first: milliseconds in one, and its text. */
 const UNITS: readonly (readonly [ms: number, text: string])[] = [
   [86_400_000, 'd'],
   [3_600_000, 'h'],

@@ -43,7 +43,7 @@ interface CatalogDocument {
 }
 
 const FORMAT = 1
-/** Of a key in z-base-32. */
+/** Length of a key in z-base-32. */
 const KEY_TEXT_LENGTH = 52
 
 /** The seed list: a file of the home, 0600 because it holds the secrets, rewritten whole. */

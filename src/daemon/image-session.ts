@@ -131,7 +131,7 @@ export interface InspectedImage extends ImageSession {
   /** Versions of the manifest's list that nobody has any more, as far as that is known. */
   freedVersions(): Promise<number[]>
   readonly news: ImageNews
-  /** Of `fetchedBytes`, what the daemon had before the image was opened here. */
+  /** The part of `fetchedBytes` that the daemon had before the image was opened here. */
   readonly fetchedBefore: number
   /** 1 for each chunk whose block is on this machine, 0 for the others. */
   heldChunks(): Promise<Uint8Array>

@@ -17,9 +17,11 @@ export const METADATA_FORMAT = 2
 /**
  * Whether the metadata image of a tree may be kept. Not where what is to be done differs by what the tree holds: a mount
  * that takes a kept one does not look.
+ *
+ * @param hasMarks whether {@link hasOverlayMarks}, for who knows: it looks at all of a tree
  */
-export function isKeepable(tree: Tree): boolean {
-  return !hasOverlayMarks(tree) && !hasCoarseHoles(tree)
+export function isKeepable(tree: Tree, hasMarks = hasOverlayMarks(tree)): boolean {
+  return !hasMarks && !hasCoarseHoles(tree)
 }
 
 const DIGEST = 'sha256'

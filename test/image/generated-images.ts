@@ -87,7 +87,7 @@ function added(
   const target = isLink ? choice.of(targets)[0] : '../somewhere/else'
   touched.add(path)
   if (isLink) touched.add(target)
-  // Of a directory below, it would be merged with that: as overlays have it, but not umoci.
+  // It would be merged with a directory below: as overlays have it, but not umoci.
   if (type === '5' && lower.get(path) === 'directory' && tree.get(path) !== 'directory') {
     return undefined
   }

@@ -1,6 +1,6 @@
 import { NAMED_BY, type CompletedVerb } from './completed-verbs.ts'
 
-/** A script that completes in bash. Of names it makes no words of the shell: those come from others. */
+/** A script that completes in bash. It makes no words of the shell of names, which come from others. */
 export function bashCompletion(verbs: readonly CompletedVerb[]): string {
   // First the longer ones, as the first pattern that fits is taken.
   const cases = verbs.toSorted((a, b) => b.path.length - a.path.length).map(caseFor)

@@ -15,7 +15,7 @@ const CONFIG_TYPES: ReadonlySet<string> = new Set([
   `${OCI}.config.v1+json`,
   `${DOCKER}.container.image.v1+json`
 ])
-/** Of configs in manifests that Docker pushed before it had a type for them. */
+/** Media type of configs in manifests that Docker pushed before it had a type for them. */
 const OLD_CONFIG_TYPE = 'application/octet-stream'
 
 /** Whether a manifest with a config of this type is an image's. @param manifestType the manifest's own */

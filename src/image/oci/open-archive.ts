@@ -14,7 +14,7 @@ import { ImageWatch } from './image-watch.ts'
 import { openLayers } from './layered-source.ts'
 import type { ChooseOptions } from './oci-layout.ts'
 
-/** Of an archive of files. */
+/** Options of an archive of files. */
 type FilesOptions = Pick<TarSourceOptions, 'ignoreZeros' | 'onNotice'>
 
 interface OpenImageOptions extends ChooseOptions, FilesOptions {

@@ -27,7 +27,7 @@ export function signalName(text: string): string {
   return found[0]
 }
 
-/** Of `SIGRTMIN`, `SIGRTMIN+3`, `SIGRTMAX-1` and the like. */
+/** Reads `SIGRTMIN`, `SIGRTMIN+3`, `SIGRTMAX-1` and the like. */
 function realTimeNumber(full: string): number | undefined {
   const [, base, distance = '0'] = /^SIGRT(MIN|MAX)(?:[+-](\d{1,2}))?$/.exec(full) ?? []
   if (base === undefined) return undefined
