@@ -22,12 +22,14 @@ const JOBS = availableParallelism() + 1
 const IMAGE_USER = /os-image\/(dist|guest)|build\/test\/os-image\//
 /** Tests of these measure a link or start machines and so take long: they begin first. */
 const LONG = /\/(e2e|netns|hostile|node-releases)\//
-/** How much is shown of a build that failed. */
-const SHOWN_LINES = 40
+/** How much is shown of a build, or of a file that crashed. */
+const SHOWN_LINES = 25
 const SLOWEST = 10
 
 const totals = { passed: 0, failed: 0, skipped: 0 }
 const failures: string[] = []
+/** Failed checks with what they say, and output of what crashed: a long log hides them. */
+const reasons: string[] = []
 const durations: { readonly name: string; readonly seconds: number }[] = []
 
 const { values, positionals: files } = parseArgs({
@@ -49,6 +51,7 @@ const slowest = durations.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST
 console.log(`slowest of ${durations.length} files, ${jobs} at once:`)
 for (const { name, seconds } of slowest) console.log(`${seconds.toFixed(1).padStart(7)} s ${name}`)
 console.log(`all of it took ${secondsSince(started).toFixed(0)} s`)
+for (const reason of reasons) console.log(reason)
 if (failures.length > 0) console.log(`failed files: ${failures.join(', ')}`)
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`)
 process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0
@@ -123,9 +126,19 @@ async function runFile(file: string): Promise<void> {
   if (bad) {
     failures.push(name)
     console.log(output)
-    if (ran.timedOut) console.log(`${name} was stopped after ${FILE_TIMEOUT_MS / 60_000} minutes`)
-    else if (crashed) console.log(`${name} ended with ${ran.exitCode ?? ran.signal}`)
+    reasons.push(`${name}: ${reasonOf(output, ran.exitCode ?? ran.signal, ran.timedOut)}`)
+    console.log(reasons.at(-1))
   }
+}
+
+/** What tells why a file failed, without what went well. */
+function reasonOf(output: string, ended: number | string | undefined, timedOut: boolean): string {
+  const checks = [...output.matchAll(/^ {4}not ok .*(?:\n {6}.*)*/gm)].map(([text]) => text)
+  const last = output.split('\n').slice(-SHOWN_LINES).join('\n')
+  const end = timedOut
+    ? `was stopped after ${FILE_TIMEOUT_MS / 60_000} minutes`
+    : `ended with ${ended}`
+  return [end, ...checks, last].join('\n')
 }
 
 /** Tests wait more than they compute: a kernel is made beside them, at the least priority. @returns whether it is there */

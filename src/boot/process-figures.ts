@@ -7,6 +7,8 @@ export interface ProcessFigures {
   readonly startTicks: number
   /** User and system time, in clock ticks (100 a second). */
   readonly cpuTicks: number
+  /** How many threads it has, the first one counted also where it has ended; 1 where ps was asked. */
+  readonly threads: number
 }
 
 /** Resolution of the figures: `ps` is asked for whole seconds. */
@@ -32,6 +34,7 @@ export function parsePs(text: string): ProcessFigures | undefined {
     state,
     parent: Number(parent),
     startTicks: Date.parse(`${started} UTC`) / 1000,
-    cpuTicks: Math.round((Number(days) * 86_400 + seconds) * TICKS_PER_SECOND)
+    cpuTicks: Math.round((Number(days) * 86_400 + seconds) * TICKS_PER_SECOND),
+    threads: 1
   }
 }

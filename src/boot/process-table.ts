@@ -12,7 +12,16 @@ export interface ProcessIdentity {
 }
 
 /** Field numbers of proc_pid_stat(5) that are used here; the first two are stripped. */
-const FIELD = { state: 3, parent: 4, userTicks: 14, systemTicks: 15, startTicks: 22 } as const
+const FIELD = {
+  state: 3,
+  parent: 4,
+  userTicks: 14,
+  systemTicks: 15,
+  threads: 20,
+  startTicks: 22
+} as const
+/** States of a process whose first thread has ended. */
+const ENDED: ReadonlySet<string> = new Set(['Z', 'X'])
 const POLL_MS = 20
 
 /** What /proc/PID/stat says, or ps(1) where there is none; undefined when there is no such process. */
@@ -27,7 +36,8 @@ export function readProcess(pid: number): ProcessFigures | undefined {
     state: field(FIELD.state),
     parent: Number(field(FIELD.parent)),
     startTicks: Number(field(FIELD.startTicks)),
-    cpuTicks: Number(field(FIELD.userTicks)) + Number(field(FIELD.systemTicks))
+    cpuTicks: Number(field(FIELD.userTicks)) + Number(field(FIELD.systemTicks)),
+    threads: Number(field(FIELD.threads))
   }
 }
 
@@ -37,15 +47,17 @@ export function identify(pid: number): ProcessIdentity | undefined {
   return figures === undefined ? undefined : { pid, startTicks: figures.startTicks }
 }
 
-/** Whether this very process is there and no zombie. */
+/**
+ * Whether this very process is there and holds anything. A zombie holds nothing, once its last thread
+ * has ended: until then files and mounts are in use.
+ */
 export function isAlive(identity: ProcessIdentity | undefined): identity is ProcessIdentity {
   if (identity === undefined) return false
   const figures = readProcess(identity.pid)
   return (
     figures !== undefined &&
     figures.startTicks === identity.startTicks &&
-    figures.state !== 'Z' &&
-    figures.state !== 'X'
+    (!ENDED.has(figures.state) || figures.threads > 1)
   )
 }
 

@@ -8,7 +8,8 @@ void test('what ps says of a process', (t) => {
     state: 'S',
     parent: 1,
     startTicks,
-    cpuTicks: 150
+    cpuTicks: 150,
+    threads: 1
   })
   t.is(parsePs('R+ 1234 1-02:03:04 Sun Nov  1 19:15:23 2026')?.cpuTicks, (86_400 + 7384) * 100)
   t.is(parsePs(''), undefined)

@@ -203,7 +203,7 @@ test('a full disk is said, and what was published before is whole', LONG, async 
       ['little']
     )
   } finally {
-    await machine.run('daemon', 'stop')
+    await machine.ok('daemon', 'stop')
     execFileSync('umount', [home])
     rmSync(home, { recursive: true })
   }
@@ -231,7 +231,7 @@ test(
       execFileSync('mount', ['-o', 'remount,size=600m', home])
       t.is((await reader.json<{ complete: boolean }>('pull', link)).complete, true)
     } finally {
-      await reader.run('daemon', 'stop')
+      await reader.ok('daemon', 'stop')
       execFileSync('umount', [home])
     }
   }

@@ -151,8 +151,7 @@ async function stop(globals: Globals): Promise<void> {
       `reads of ${described} wait from now on, until the daemon is back: dat-container daemon start`
     )
   }
-  const holder = lockHolder(paths.daemonLock)
-  const daemon = holder === undefined ? undefined : identify(holder)
+  const daemon = identify((await client.request(METHODS.status, null)).pid)
   await client.request(METHODS.shutdown, null)
   const deadline = Date.now() + STOP_TIMEOUT_MS
   for (;;) {
