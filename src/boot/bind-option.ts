@@ -1,6 +1,12 @@
 import { resolve } from 'node:path'
 import { ContainerError } from '../image/errors.ts'
-import type { Bind } from './nspawn-plan.ts'
+
+/** A host file or directory shown in the container. Both paths are absolute. */
+export interface Bind {
+  readonly source: string
+  readonly target: string
+  readonly readOnly: boolean
+}
 
 const MODES = ['ro', 'rw']
 /** `C:\` and `C:/`, whose colon ends no path. */

@@ -1,7 +1,10 @@
 import type { OpenImageOptions } from '../daemon/image-session.ts'
 import type { MountMode } from '../fuse/mounted-image.ts'
 import type { DeviceGrant } from './device-grant.ts'
-import type { Bind, NetworkMode } from './nspawn-plan.ts'
+import type { Bind } from './bind-option.ts'
+
+/** Networks that a container can have: the machine's, none, or one of its own. */
+export type NetworkMode = 'host' | 'none' | 'private'
 
 /** What to run of an image, and how. All of it fits JSON, so it can go to a detached runner. */
 export interface ContainerOptions extends Omit<OpenImageOptions, 'signal'> {

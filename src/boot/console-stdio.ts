@@ -2,12 +2,17 @@ import type { ChildProcess, StdioOptions } from 'node:child_process'
 import { isatty } from 'node:tty'
 import type { ConsoleRequest } from './console-keys.ts'
 import { openCommandStreams, type StreamOwner, type StreamTaker } from './command-streams.ts'
-import type { NspawnOptions } from './nspawn-plan.ts'
 import { typeInto } from './own-terminal.ts'
+
+/**
+ * `interactive`: a terminal on both ends. `read-only`: output alone. `pipe`: the three standard
+ * streams as they are, byte for byte.
+ */
+export type ConsoleMode = 'interactive' | 'read-only' | 'pipe'
 
 /** How a container is joined to the streams of this process, or to a log. */
 export interface ConsoleStdio {
-  readonly console: NspawnOptions['console']
+  readonly console: ConsoleMode
   readonly stdio: StdioOptions
   /** To be called once systemd-nspawn has been started. */
   readonly started: (child: ChildProcess) => void

@@ -7,7 +7,7 @@ import { allDevices, findDevices, USUAL_DEVICES } from './device-grant.ts'
 import type { DeviceNode, DeviceRule } from './device-grant.ts'
 import { runCommand } from './host-command.ts'
 import { unmountAllUnder } from './mount-cleanup.ts'
-import type { Bind } from './nspawn-plan.ts'
+import type { Bind } from './bind-option.ts'
 import type { ContainerPaths } from './paths.ts'
 import type { IdRange } from './user-namespace.ts'
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { access, readFile } from 'node:fs/promises'
 import { constants } from 'node:fs'
-import { readHierarchies } from './cgroup.ts'
+import { readHierarchies } from './cgroup-hierarchies.ts'
 import { fail, partly, pass, reasonOf, type Check } from './doctor-check.ts'
 import { runCommand } from './host-command.ts'
 import { probeGuest } from './kvm-probe.ts'

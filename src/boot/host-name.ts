@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Bind } from './nspawn-plan.ts'
+import type { Bind } from './bind-option.ts'
 import { statInRoot } from './rootfs-path.ts'
 
 const PATH = '/etc/hostname'

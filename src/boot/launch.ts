@@ -26,9 +26,9 @@ import {
   passedEnvironment,
   planNspawn,
   PRIVILEGED_ENVIRONMENT,
-  type Bind,
   type Payload
 } from './nspawn-plan.ts'
+import type { Bind } from './bind-option.ts'
 import { NotifySocket } from './notify-socket.ts'
 import { preparePropagation, startNspawn } from './nspawn-process.ts'
 import type { BootPaths, ContainerPaths } from './paths.ts'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { mountIdmapped, MOUNT_ATTRIBUTE } from '../fuse/idmapped-mount.ts'
 import { ContainerError } from '../image/errors.ts'
 import { unmountAllUnder } from './mount-cleanup.ts'
-import type { Bind } from './nspawn-plan.ts'
+import type { Bind } from './bind-option.ts'
 import type { ContainerPaths } from './paths.ts'
 import { openUserNamespace, type IdRange } from './user-namespace.ts'
 

@@ -5,21 +5,18 @@ import type { StartCommand } from '../image/manifest.ts'
 import type { ErrorRecord } from '../image/error-record.ts'
 import type { FiguresOrNull } from './mount-figures.ts'
 import type { Interval } from './intervals.ts'
+import type { WayServed } from './paths.ts'
 import type { MountTrace } from './mount-trace.ts'
 import type { Waiting } from './stall-watch.ts'
 
 /** What a mounter is told on its standard input; the link must appear in no argument list. */
-export type MounterRequest = Omit<OpenImageOptions, 'signal'> & {
-  readonly mode: MountMode | 'auto'
-  /** Somebody wants to record the start: the image goes as soon as that one does. */
-  readonly record?: boolean
-  /** Added to every user and group id of the image: for a container with ids of its own, where the kernel cannot. */
-  readonly idBase?: number
-  /** Serve what an overlay would take for its own so that it shows it: for containers of an image that holds some. */
-  readonly escaped?: boolean
-  /** Go on for a mounter that has died, with the descriptors of its standby process. */
-  readonly takeOver?: TakeOver
-}
+export type MounterRequest = Omit<OpenImageOptions, 'signal'> &
+  WayServed & {
+    /** Somebody wants to record the start: the image goes as soon as that one does. */
+    readonly record?: boolean
+    /** Go on for a mounter that has died, with the descriptors of its standby process. */
+    readonly takeOver?: TakeOver
+  }
 
 /** What of a request is the image's business. */
 export function toOpen(request: MounterRequest): Omit<OpenImageOptions, 'signal'> {

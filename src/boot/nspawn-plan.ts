@@ -1,14 +1,8 @@
 import { createHash } from 'node:crypto'
+import type { Bind } from './bind-option.ts'
+import type { ConsoleMode } from './console-stdio.ts'
+import type { NetworkMode } from './boot-options.ts'
 import type { IdRange } from './user-namespace.ts'
-
-export type NetworkMode = 'host' | 'none' | 'private'
-
-/** A host file or directory shown in the container. Both paths are absolute. */
-export interface Bind {
-  readonly source: string
-  readonly target: string
-  readonly readOnly: boolean
-}
 
 /** What runs in the container. */
 export type Payload =
@@ -29,11 +23,7 @@ export interface NspawnOptions {
   readonly machine: string
   readonly hostname: string
   readonly payload: Payload
-  /**
-   * `interactive`: a terminal on both ends. `read-only`: output alone. `pipe`: the three standard
-   * streams as they are, byte for byte.
-   */
-  readonly console: 'interactive' | 'read-only' | 'pipe'
+  readonly console: ConsoleMode
   /** `NAME=value`. */
   readonly env?: readonly string[]
   /** What of that nspawn has in its own environment, see {@link passedEnvironment}. */

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { openHome } from '../daemon/home.ts'
+import type { MountMode } from '../fuse/mounted-image.ts'
 import { ContainerError } from '../image/errors.ts'
 import { privateDirectory } from '../image/private-directory.ts'
-import type { MounterRequest } from './mounter-protocol.ts'
 
 /** Where containers and mounts of one home keep their state. All directories are 0700. */
 export interface BootPaths {
@@ -67,6 +67,15 @@ export interface MounterPaths {
   /** What a successor is told. */
   readonly successor: string
   readonly lock: string
+}
+
+/** How an image version is shown, as far as it tells one mount of it from another. */
+export interface WayServed {
+  readonly mode: MountMode | 'auto'
+  /** Added to every user and group id of the image: for a container with ids of its own, where the kernel cannot. */
+  readonly idBase?: number
+  /** What an overlay would take for its own is served so that it shows it: for containers of an image that holds some. */
+  readonly escaped?: boolean
 }
 
 /** 80 bits tell drives apart and keep the socket's path within the 107 bytes Linux allows. */
@@ -138,14 +147,13 @@ export function containerPaths(paths: BootPaths, name: string): ContainerPaths {
 }
 
 /**
- * @param served how the image is shown, as `MounterRequest` has it
  * @throws ContainerError `USAGE` when the runtime directory is too deep for a unix socket
  */
 export function mounterPaths(
   paths: BootPaths,
   key: string,
   version: number,
-  served: Pick<MounterRequest, 'mode' | 'idBase' | 'escaped'>
+  served: WayServed
 ): MounterPaths {
   const { mode, idBase, escaped } = served
   const parts = [key.slice(0, KEY_CHARACTERS), version, mode]

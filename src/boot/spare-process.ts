@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
 import { refusedFlags, serviceFlags } from '../daemon/service-flags.ts'
+import { programPath } from '../image/program-path.ts'
 import { spawnService } from './service-process.ts'
 
 /** A program of ours that lives on: what mounts an image, what runs a detached container. */
@@ -17,12 +17,12 @@ interface ServiceFacts {
 const SERVICES: Readonly<Record<ServiceProgram, ServiceFacts>> = {
   mounter: {
     unit: 'dat-container-mount',
-    script: fileURLToPath(new URL('mounter-main.js', import.meta.url)),
+    script: programPath('mounter-main'),
     stdio: ['pipe', 'pipe', 'pipe']
   },
   runner: {
     unit: 'dat-container-run',
-    script: fileURLToPath(new URL('runner-main.js', import.meta.url)),
+    script: programPath('runner-main'),
     stdio: ['pipe', 'ignore', 'ignore', 'pipe']
   }
 }

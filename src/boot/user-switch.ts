@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { ContainerUser } from './container-user.ts'
 import { thisProcessor } from './enter/processor.ts'
 import { makeUserProgram } from './enter/user-program.ts'
-import type { Bind } from './nspawn-plan.ts'
+import type { Bind } from './bind-option.ts'
 
 /** How a command becomes a user that systemd-nspawn cannot make it. */
 export interface UserSwitch {

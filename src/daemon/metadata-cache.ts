@@ -7,8 +7,16 @@ import { writeErofsImage } from '../fuse/erofs-image.ts'
 import { isKeepable, keepMetadata, METADATA_FORMAT } from '../fuse/kept-metadata.ts'
 import { ContainerError, isContainerError, systemErrorCode } from '../image/errors.ts'
 import type { Manifest } from '../image/manifest.ts'
+import type { Tree } from '../image/tree.ts'
 import type { HomePaths } from './home.ts'
-import type { ImageSession } from './image-session.ts'
+
+/** A version whose metadata image can be made. */
+interface OpenVersion {
+  /** z32 key of the image's drive. */
+  readonly key: string
+  readonly manifest: Manifest
+  readonly tree: Tree
+}
 
 /** How many versions of one image have theirs kept. */
 const MOST_KEPT = 2
@@ -59,7 +67,7 @@ export async function cacheMetadata(meta: string, kept: string): Promise<void> {
  */
 export async function prepareMetadata(
   paths: Pick<HomePaths, 'home'>,
-  { key, manifest, tree }: Pick<ImageSession, 'key' | 'manifest' | 'tree'>
+  { key, manifest, tree }: OpenVersion
 ): Promise<void> {
   const kept = metadataFile(paths, key, manifest)
   if (existsSync(kept) || !isKeepable(tree)) return

@@ -3,19 +3,10 @@ import { manifestParts, type Manifest } from '../image/manifest.ts'
 import type { HeldDrive } from '../p2p/held-drive.ts'
 import { peerDeadline } from '../p2p/waiting.ts'
 import { readDriveTree } from './drive-tree.ts'
+import type { FreedVersions } from './protocol.ts'
 
 /** How long the indexes of kept versions may take that are not here. */
 const LOOKING_MS = 30_000
-
-export interface FreedVersions {
-  /** Versions that are whole afterwards, as far as they were before. */
-  readonly kept: readonly number[]
-  /** Versions of the manifest's list that lost what only they used. */
-  readonly freed: readonly number[]
-  readonly blocks: number
-  /** Stored bytes of those blocks. */
-  readonly bytes: number
-}
 
 export interface FreeOptions {
   readonly newest: Manifest

@@ -12,7 +12,7 @@ import { openArchive } from '../image/oci/open-archive.ts'
 import { parsePlatform } from '../image/oci/platform.ts'
 import { isReference, parseReference } from '../image/oci/reference.ts'
 import { ReadThread } from '../image/read-thread.ts'
-import type { PublishSource } from '../image/publish.ts'
+import type { PublishSource } from '../image/publish-source.ts'
 import { fetchRegistryImage } from './registry-image.ts'
 
 export interface OpenSourceOptions {

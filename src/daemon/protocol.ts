@@ -3,7 +3,6 @@ import type { ExchangeLayout } from '../image/block-sink.ts'
 import type { Manifest } from '../image/manifest.ts'
 import type { JsonFields } from '../image/json-fields.ts'
 import { roomyBlocks } from './block-batch.ts'
-import type { FreedVersions } from './old-versions.ts'
 import {
   badRequest,
   checkPinned,
@@ -174,6 +173,17 @@ export interface GcRequest {
   /** Versions of any image that are in use; `key` is z32. */
   readonly pinned: readonly { readonly key: string; readonly version: number }[]
   readonly dryRun: boolean
+}
+
+/** What a clean-up of old versions freed. */
+export interface FreedVersions {
+  /** Versions that are whole afterwards, as far as they were before. */
+  readonly kept: readonly number[]
+  /** Versions of the manifest's list that lost what only they used. */
+  readonly freed: readonly number[]
+  readonly blocks: number
+  /** Stored bytes of those blocks. */
+  readonly bytes: number
 }
 
 export interface GcResponse extends FreedVersions {

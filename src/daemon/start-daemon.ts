@@ -2,9 +2,9 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import type { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { fromRecord, type ErrorRecord } from '../image/error-record.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
+import { programPath } from '../image/program-path.ts'
 import type { HomePaths } from './home.ts'
 import { refusedFlags, serviceFlags } from './service-flags.ts'
 import { serviceEnvironment } from './service-memory.ts'
@@ -16,7 +16,7 @@ import { serviceEnvironment } from './service-memory.ts'
  * @throws ContainerError what kept the daemon from starting
  */
 export async function startDaemon(paths: HomePaths): Promise<void> {
-  const main = fileURLToPath(new URL(`./daemon-main.js`, import.meta.url))
+  const main = programPath('daemon-main')
   const logFile = openSync(paths.daemonLog, 'a', 0o600)
   try {
     const start = (): ChildProcess =>

@@ -7,7 +7,7 @@ import { ioError } from './source-reader.ts'
 import type { ScanOptions } from './directory-scan.ts'
 import type { FileList } from './file-list.ts'
 import type { ReadThread } from './read-thread.ts'
-import type { PublishSource } from './publish.ts'
+import type { PublishSource } from './publish-source.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 import type { DirectoryScan, ScannedDirectory, UnchangedFiles } from './unchanged-files.ts'
 

@@ -10,7 +10,7 @@ import { badArchive } from './tar-error.ts'
 import { TarReader } from './tar-reader.ts'
 import type { ContentBatch, ContentSource } from './content-batch.ts'
 import type { TarEntry, TarReaderOptions } from './tar-reader.ts'
-import type { PublishSource } from './publish.ts'
+import type { PublishSource } from './publish-source.ts'
 import type { TreeBuilder } from './tree-builder.ts'
 
 /**

@@ -5,13 +5,8 @@ import { bootSectorGuest, probeGuest, type KvmVerdict } from '../boot/kvm-probe.
 import { ContainerError } from '../image/errors.ts'
 import { armGuest } from './arm-probe.ts'
 import type { Qemu } from './find-qemu.ts'
-import {
-  candidates,
-  processorArguments,
-  type Accelerator,
-  type Architecture,
-  type Platform
-} from './qemu-plan.ts'
+import { candidates, processorArguments } from './qemu-plan.ts'
+import type { Accelerator, Architecture, Platform } from './machine-types.ts'
 
 interface Probe {
   readonly verdict: KvmVerdict

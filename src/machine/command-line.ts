@@ -1,5 +1,5 @@
 import { ContainerError } from '../image/errors.ts'
-import { serialConsole, type Architecture } from './qemu-plan.ts'
+import { serialConsole, type Architecture } from './machine-types.ts'
 
 /** Where a guest of QEMU's user-mode network finds this machine. */
 export const HOST_AS_GUEST_SEES_IT = '10.0.2.2'

@@ -5,7 +5,8 @@ import { guardLoopback, type GuardPlace } from './loopback-guard.ts'
 import { FIRST_DESCRIPTOR, lendFiles, type LentFiles } from './lent-files.ts'
 import { lendShares } from './lent-shares.ts'
 import type { MachineConfig } from './machine-record.ts'
-import type { ControlPlace, MachinePlan } from './qemu-plan.ts'
+import type { MachinePlan } from './qemu-plan.ts'
+import type { ControlPlace } from './machine-types.ts'
 import {
   acceleratorGroup,
   asNamespaceRoot,

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { parseBind } from '../boot/bind-option.ts'
-import type { Bind } from '../boot/nspawn-plan.ts'
+import type { Bind } from '../boot/bind-option.ts'
 import { throwIfCancelled } from '../image/cancel.ts'
 import { ContainerError } from '../image/errors.ts'
 import { giveLink } from './give-link.ts'

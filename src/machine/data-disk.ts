@@ -3,7 +3,8 @@ import { open, rename, rm, stat } from 'node:fs/promises'
 import { runCommand } from '../boot/host-command.ts'
 import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { findProgram } from './find-qemu.ts'
-import type { DataDisk, Platform } from './qemu-plan.ts'
+import type { DataDisk } from './qemu-plan.ts'
+import type { Platform } from './machine-types.ts'
 
 const QCOW2_MAGIC = Buffer.from('QFI\xfb', 'latin1')
 /** Offset of the guest's size, big-endian, in the header of qcow2 (docs/interop/qcow2.txt of QEMU). */

@@ -3,7 +3,8 @@ import { delimiter, join } from 'node:path'
 import { runCommand } from '../boot/host-command.ts'
 import { detectManager, installCommand } from '../boot/package-manager.ts'
 import { ContainerError } from '../image/errors.ts'
-import { qemuProgram, SANDBOX, type Architecture, type Platform } from './qemu-plan.ts'
+import { qemuProgram, SANDBOX } from './qemu-plan.ts'
+import type { Architecture, Platform } from './machine-types.ts'
 
 export interface Qemu {
   /** Full path. */

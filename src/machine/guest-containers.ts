@@ -1,7 +1,8 @@
 import type { ContainerSummary } from '../boot/container-summary.ts'
 import { ContainerError } from '../image/errors.ts'
 import { machinePaths, type MachineHome } from './machine-paths.ts'
-import { listMachines, readLiveState } from './machine-record.ts'
+import { readLiveState } from './machine-record.ts'
+import { listMachines } from './machine-summary.ts'
 import { captureSsh, quoteCommand, sshTarget } from './ssh-command.ts'
 
 /** A container, and the machine that it runs in. */

@@ -1,5 +1,5 @@
 import { posix, relative, resolve, sep } from 'node:path'
-import type { Bind } from '../boot/nspawn-plan.ts'
+import type { Bind } from '../boot/bind-option.ts'
 import type { MachineShare } from './machine-record.ts'
 
 /**

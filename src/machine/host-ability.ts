@@ -4,7 +4,8 @@ import { isContainerError } from '../image/errors.ts'
 import { findProgram } from './find-qemu.ts'
 import { machineHome } from './machine-paths.ts'
 import { findImage } from './os-image.ts'
-import { qemuProgram, type Architecture, type Platform } from './qemu-plan.ts'
+import { qemuProgram } from './qemu-plan.ts'
+import type { Architecture, Platform } from './machine-types.ts'
 
 /** Whether this machine can run containers itself: Linux, with systemd-nspawn, as root. */
 export function canRunContainers(): boolean {

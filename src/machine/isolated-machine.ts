@@ -11,12 +11,12 @@ import { guardPlace, removeGuard } from './loopback-guard.ts'
 import { takeMachineLock } from './machine-lock.ts'
 import { machinePaths, type MachineHome } from './machine-paths.ts'
 import {
-  listMachines,
   readLiveState,
   requireConfig,
   type IsolatedContainer,
   type MachineConfig
 } from './machine-record.ts'
+import { listMachines } from './machine-summary.ts'
 import { endQemu } from './qemu-process.ts'
 import { captureSsh, sshTarget } from './ssh-command.ts'
 import { removeMachine, stopMachine } from './stop-machine.ts'

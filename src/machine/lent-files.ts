@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { chown, constants, copyFile, open, rm, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { listenAt } from './control-listener.ts'
-import type { ControlPlace, MachinePlan } from './qemu-plan.ts'
+import type { MachinePlan } from './qemu-plan.ts'
+import type { ControlPlace } from './machine-types.ts'
 
 /** The first descriptor of a started QEMU that is free: after its streams and its lock's. */
 export const FIRST_DESCRIPTOR = 4

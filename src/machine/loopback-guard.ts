@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, open, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { cgroupsOf, ownCgroups, readHierarchies, removeCgroups } from '../boot/cgroup.ts'
+import { cgroupsOf, ownCgroups, removeCgroups } from '../boot/cgroup.ts'
+import { readHierarchies } from '../boot/cgroup-hierarchies.ts'
 import { attachToCgroup, type Hook } from './bpf.ts'
 import {
   and,

@@ -9,7 +9,7 @@ import {
   type MachineShare
 } from './machine-record.ts'
 import { formatForward, parseForward } from './port-forward.ts'
-import type { Accelerator, Architecture, MachineType } from './qemu-plan.ts'
+import type { Accelerator, Architecture, MachineType } from './machine-types.ts'
 
 /** What a start may ask for; what it leaves out stays as it was the last time. */
 export interface MachineOptions {

@@ -1,19 +1,9 @@
 import { existsSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
 import { readJsonFile } from '../boot/json-file.ts'
 import { isAlive, type ProcessIdentity } from '../boot/process-table.ts'
 import { ContainerError } from '../image/errors.ts'
-import { GUEST_ADDRESS } from './command-line.ts'
-import { machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
-import { LOOPBACK } from './port-forward.ts'
-import {
-  archName,
-  type Accelerator,
-  type Architecture,
-  type ControlPlace,
-  type MachineType
-} from './qemu-plan.ts'
-import { Qmp } from './qmp.ts'
+import type { MachinePaths } from './machine-paths.ts'
+import type { Accelerator, Architecture, ControlPlace, MachineType } from './machine-types.ts'
 
 export const CONFIG_FORMAT_VERSION = 1
 
@@ -34,7 +24,7 @@ export interface MachineConfig {
   /** As `parseForward` reads them. */
   readonly forwards: readonly string[]
   readonly shares: readonly MachineShare[]
-  /** Both or none; else the image that {@link import('./os-image.ts').findImage} finds. */
+  /** Both or none; else the image that `findImage` finds. */
   readonly kernel?: string
   readonly initrd?: string
   readonly append?: string
@@ -121,50 +111,6 @@ export interface MachineSummary {
   readonly consoleLog: string
 }
 
-const STATUS_TIMEOUT_MS = 2000
-
-/** Every machine of the home, sorted by name. */
-export async function listMachines(home: MachineHome): Promise<MachineSummary[]> {
-  const names = (await readdir(home.machines)).filter((name) => /^[a-z0-9][a-z0-9-]*$/.test(name))
-  const found = await Promise.all(
-    names.sort().map((name) => summarize(machinePaths(home, name)).catch(ignoreAbsent))
-  )
-  return found.filter((summary) => summary !== undefined)
-}
-
-function ignoreAbsent(error: unknown): undefined {
-  if (error instanceof ContainerError && error.code === 'NOT_FOUND') return undefined
-  throw error
-}
-
-/** @throws ContainerError `NOT_FOUND` */
-export async function summarize(places: MachinePaths): Promise<MachineSummary> {
-  const config = await requireConfig(places)
-  const live = await readLiveState(places)
-  return {
-    name: places.name,
-    state: live === undefined ? 'stopped' : await guestState(live),
-    pid: live?.qemu.pid ?? null,
-    arch: live?.architecture === undefined ? null : archName(live.architecture),
-    accel: live?.accelerator ?? null,
-    type: live?.type ?? null,
-    ip: live === undefined ? null : LOOPBACK,
-    sshPort: live?.sshPort ?? null,
-    guestIp: live === undefined ? null : GUEST_ADDRESS,
-    memoryMib: config.memoryMib,
-    cpus: config.cpus,
-    diskBytes: config.diskBytes,
-    encrypted: config.keyFile !== undefined,
-    isolated: config.isolates !== undefined,
-    forwards: config.forwards,
-    shares: config.shares,
-    startedAt: live?.startedAt ?? null,
-    readyMs: live?.readyMs ?? null,
-    directory: places.directory,
-    consoleLog: places.consoleLog
-  }
-}
-
 /** The state of a machine whose QEMU is there, by its process and that one's start time. */
 export async function readLiveState(places: MachinePaths): Promise<MachineState | undefined> {
   const state = await readJsonFile<MachineState>(places.state)
@@ -190,16 +136,4 @@ export async function requireRunning(places: MachinePaths): Promise<MachineState
   throw new ContainerError('NOT_RUNNING', `machine ${places.name} does not run`, {
     hint: `start it: dat-container machine start ${places.name}`
   })
-}
-
-async function guestState(live: MachineState): Promise<MachineSummary['state']> {
-  try {
-    using qmp = await Qmp.open(live.control, STATUS_TIMEOUT_MS)
-    const { status } = (await qmp.execute('query-status')) as { status: string }
-    if (status === 'paused' || status === 'suspended') return 'paused'
-  } catch {
-    return isAlive(live.qemu) ? 'unresponsive' : 'stopped'
-  }
-  if (live.state === 'running') return 'running'
-  return isAlive(live.starter) ? 'starting' : 'unready'
 }

@@ -16,7 +16,7 @@ import {
   SIGNATURE,
   type ListedFile
 } from './os-manifest.ts'
-import type { Architecture } from './qemu-plan.ts'
+import type { Architecture } from './machine-types.ts'
 
 /** An image in memory: these very bytes were checked. */
 export interface NetbootImage {

@@ -1,6 +1,6 @@
 /** Scripts for iPXE (https://ipxe.org/scripting) that start HyperOS from a network. */
 import { ContainerError } from '../image/errors.ts'
-import { serialConsole, type Architecture } from './qemu-plan.ts'
+import { serialConsole, type Architecture } from './machine-types.ts'
 
 /** Names of two files of an image: the script, and the first stage, which checks the initrd and starts it. */
 export const NETBOOT_SCRIPT = 'boot.ipxe'

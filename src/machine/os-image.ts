@@ -15,7 +15,7 @@ import {
   refusedImage,
   type ListedFile
 } from './os-manifest.ts'
-import { archName, type Architecture } from './qemu-plan.ts'
+import { archName, type Architecture } from './machine-types.ts'
 
 /** A kernel and an initrd that are what their manifest says. */
 export interface OsImage {

@@ -5,7 +5,7 @@ import { ContainerError, systemErrorCode } from '../image/errors.ts'
 import { JsonFields } from '../image/json-fields.ts'
 import { isSealed } from './manifest-digest.ts'
 import { parsePublicKey, verifyMinisign, type MinisignPublicKey } from './minisign.ts'
-import { ARCHITECTURES, type Architecture } from './qemu-plan.ts'
+import { ARCHITECTURES, type Architecture } from './machine-types.ts'
 
 export const KERNEL = 'vmlinuz'
 export const INITRD = 'initrd'

@@ -1,10 +1,12 @@
 import { TOLD_INITRD, TOLD_KERNEL } from '../boot/attest-record.ts'
+import type {
+  Accelerator,
+  Architecture,
+  ControlPlace,
+  MachineType,
+  Platform
+} from './machine-types.ts'
 import type { PortForward } from './port-forward.ts'
-
-export type Platform = 'linux' | 'darwin' | 'win32'
-export type Architecture = 'x64' | 'arm64'
-export type Accelerator = 'kvm' | 'hvf' | 'whpx' | 'tcg'
-export type MachineType = 'q35' | 'microvm' | 'virt'
 
 /** A disk of the guest, which finds it by its serial number `data`. */
 export interface DataDisk {
@@ -18,10 +20,6 @@ export interface SharedDirectory {
   readonly tag: string
   readonly readOnly: boolean
 }
-
-/** Where QEMU listens for its control protocol, QMP. */
-export type ControlPlace =
-  { readonly kind: 'unix'; readonly path: string } | { readonly kind: 'tcp'; readonly port: number }
 
 /** One virtual machine, all decided. Paths are absolute and of this machine. */
 export interface MachinePlan {
@@ -63,28 +61,9 @@ export const SANDBOX = [
   'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
 ] as const
 
-/** Names that people and other programs have for architectures. */
-export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
-  x64: 'x64',
-  amd64: 'x64',
-  x86_64: 'x64',
-  arm64: 'arm64',
-  aarch64: 'arm64'
-}
-
-/** Debian's name of an architecture, which commands and manifests use. */
-export function archName(architecture: Architecture): 'amd64' | 'arm64' {
-  return architecture === 'x64' ? 'amd64' : 'arm64'
-}
-
 /** The QEMU program for guests of an architecture, without `.exe`. */
 export function qemuProgram(architecture: Architecture): string {
   return architecture === 'x64' ? 'qemu-system-x86_64' : 'qemu-system-aarch64'
-}
-
-/** The kernel's name of the serial port that {@link planQemu} logs. */
-export function serialConsole(architecture: Architecture): string {
-  return architecture === 'x64' ? 'ttyS0' : 'ttyAMA0'
 }
 
 /** The accelerators worth trying for a guest on a host, best first; `tcg` always works. */

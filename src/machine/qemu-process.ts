@@ -12,7 +12,7 @@ import { inOwnScope, isSystemdHost } from '../boot/service-process.ts'
 import { ContainerError, isContainerError } from '../image/errors.ts'
 import { hostEnvironment } from '../image/host-environment.ts'
 import { lastLines } from './console-log.ts'
-import type { ControlPlace } from './qemu-plan.ts'
+import type { ControlPlace } from './machine-types.ts'
 import { Qmp } from './qmp.ts'
 
 /** QEMU has its sockets and its guest's memory long before. */

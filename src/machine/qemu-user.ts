@@ -4,7 +4,7 @@ import { RANGE_IDS } from '../boot/id-ranges.ts'
 import { hostProgram, isOnHost } from '../boot/package-manager.ts'
 import type { IdRange } from '../boot/user-namespace.ts'
 import type { GuardPlace } from './loopback-guard.ts'
-import type { Accelerator } from './qemu-plan.ts'
+import type { Accelerator } from './machine-types.ts'
 
 /** Above what systemd and user namespaces take, below what the kernel keeps for itself. */
 const FIRST_UID = 1_900_000_000

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
 import { createInterface } from 'node:readline'
 import { ContainerError } from '../image/errors.ts'
-import type { ControlPlace } from './qemu-plan.ts'
+import type { ControlPlace } from './machine-types.ts'
 
 const ANSWER_TIMEOUT_MS = 5000
 

@@ -25,23 +25,22 @@ import { mergeOptions, type MachineOptions } from './machine-options.ts'
 import { machineHome, machinePaths, type MachineHome, type MachinePaths } from './machine-paths.ts'
 import {
   readLiveState,
-  summarize,
   type BootFacts,
   type MachineConfig,
   type MachineState,
   type MachineSummary
 } from './machine-record.ts'
+import { summarize } from './machine-summary.ts'
 import { findImage, givenImage, openImage } from './os-image.ts'
 import { LOOPBACK, SSH_GUEST_PORT, parseForward } from './port-forward.ts'
-import {
-  planQemu,
-  type Accelerator,
-  type Architecture,
-  type ControlPlace,
-  type MachinePlan,
-  type MachineType,
-  type Platform
-} from './qemu-plan.ts'
+import { planQemu, type MachinePlan } from './qemu-plan.ts'
+import type {
+  Accelerator,
+  Architecture,
+  ControlPlace,
+  MachineType,
+  Platform
+} from './machine-types.ts'
 import { endQemu, startQemu } from './qemu-process.ts'
 import { captureSsh, sshTarget } from './ssh-command.ts'
 import { homeSshKey } from './ssh-key.ts'

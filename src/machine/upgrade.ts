@@ -11,7 +11,7 @@ import {
   type InstalledImages
 } from './installed-images.ts'
 import { machineHome } from './machine-paths.ts'
-import { listMachines } from './machine-record.ts'
+import { listMachines } from './machine-summary.ts'
 import { formatKeyId, parsePublicKey, verifyMinisign, type MinisignPublicKey } from './minisign.ts'
 import {
   fetchFiles,

@@ -6,7 +6,8 @@ import {
   type NspawnOptions
 } from '../../src/boot/nspawn-plan.ts'
 import { planOverlay } from '../../src/boot/overlay.ts'
-import { inCgroups, parseHierarchies } from '../../src/boot/cgroup.ts'
+import { inCgroups } from '../../src/boot/cgroup.ts'
+import { parseHierarchies } from '../../src/boot/cgroup-hierarchies.ts'
 import { inOwnScope } from '../../src/boot/service-process.ts'
 
 const BASE: NspawnOptions = {

@@ -17,7 +17,7 @@ import { fuzz } from './fuzz.ts'
 import { mutate, mutations } from './mutations.ts'
 import type { BlobStore } from '../../src/image/oci/blob-store.ts'
 import type { ContainerImage } from '../../src/image/oci/container-image.ts'
-import type { PublishSource } from '../../src/image/publish.ts'
+import type { PublishSource } from '../../src/image/publish-source.ts'
 
 const MINUTES_5 = { timeout: 300_000 }
 const run = (program: string, args: readonly string[], input: Buffer): Buffer =>

@@ -5,7 +5,8 @@ import { openDirectory, scanDirectory } from '../../src/image/directory-source.t
 import { isContainerError } from '../../src/image/errors.ts'
 import { FileListBuilder } from '../../src/image/file-list.ts'
 import { FileStatus, STATUS_WORDS } from '../../src/image/file-status.ts'
-import { publishTree, type PublishSource } from '../../src/image/publish.ts'
+import { publishTree } from '../../src/image/publish.ts'
+import type { PublishSource } from '../../src/image/publish-source.ts'
 import { MemoryStore } from './memory-store.ts'
 import { plantTree, temporaryDirectory } from './planted-tree.ts'
 

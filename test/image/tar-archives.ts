@@ -7,7 +7,7 @@ import { openTar } from '../../src/image/tar-source.ts'
 import { MemoryStore } from './memory-store.ts'
 import { plantTree, setXattr } from './planted-tree.ts'
 import { treeLines } from './tree-lines.ts'
-import type { PublishSource } from '../../src/image/publish.ts'
+import type { PublishSource } from '../../src/image/publish-source.ts'
 
 /** One of everything an archive can hold: all that a directory can, but for sockets. */
 export function plantForTar(root: string): void {

@@ -160,7 +160,7 @@ async function readOptions(flags: StartFlags): Promise<MachineOptions> {
     })
   }
   const { parseSize } = await import('../../machine/byte-size.ts')
-  const { ARCHITECTURES } = await import('../../machine/qemu-plan.ts')
+  const { ARCHITECTURES } = await import('../../machine/machine-types.ts')
   const size = (text: string | undefined): number | undefined =>
     text === undefined ? undefined : parseSize(text)
   return {

@@ -89,7 +89,7 @@ export function addMachine(program: Command): void {
 }
 
 async function list({ home, output }: Globals): Promise<void> {
-  const { listMachines } = await import('../../machine/machine-record.ts')
+  const { listMachines } = await import('../../machine/machine-summary.ts')
   const { machineHome } = await import('../../machine/machine-paths.ts')
   const machines = await listMachines(machineHome(home))
   output.result(machines, () =>
@@ -110,7 +110,7 @@ async function list({ home, output }: Globals): Promise<void> {
 }
 
 async function lookAt(name: string, home: string): Promise<MachineSummary> {
-  const { summarize } = await import('../../machine/machine-record.ts')
+  const { summarize } = await import('../../machine/machine-summary.ts')
   const { machineHome, machinePaths } = await import('../../machine/machine-paths.ts')
   return summarize(machinePaths(machineHome(home), name))
 }

@@ -1,0 +1,29 @@
+/** What kinds of machines there are: words that records, plans and images share. */
+
+export type Platform = 'linux' | 'darwin' | 'win32'
+export type Architecture = 'x64' | 'arm64'
+export type Accelerator = 'kvm' | 'hvf' | 'whpx' | 'tcg'
+export type MachineType = 'q35' | 'microvm' | 'virt'
+
+/** Where QEMU listens for its control protocol, QMP. */
+export type ControlPlace =
+  { readonly kind: 'unix'; readonly path: string } | { readonly kind: 'tcp'; readonly port: number }
+
+/** Names that people and other programs have for architectures. */
+export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
+  x64: 'x64',
+  amd64: 'x64',
+  x86_64: 'x64',
+  arm64: 'arm64',
+  aarch64: 'arm64'
+}
+
+/** Debian's name of an architecture, which commands and manifests use. */
+export function archName(architecture: Architecture): 'amd64' | 'arm64' {
+  return architecture === 'x64' ? 'amd64' : 'arm64'
+}
+
+/** The kernel's name of the serial port that `planQemu` logs. */
+export function serialConsole(architecture: Architecture): string {
+  return architecture === 'x64' ? 'ttyS0' : 'ttyAMA0'
+}
