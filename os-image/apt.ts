@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ContainerError } from '../src/image/errors.ts'
+import { ContainerError } from '../src/core/errors.ts'
 import { run } from './command.ts'
 import type { Arch, LockedPackage } from './package-lock.ts'
 

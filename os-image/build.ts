@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeFileAtomically } from '../src/image/atomic-file.ts'
+import { writeFileAtomically } from '../src/core/atomic-file.ts'
 import {
   NETBOOT_CHECK,
   NETBOOT_SCRIPT,
   staticNetbootScript
-} from '../src/machine/netboot-script.ts'
+} from '../src/machine/netboot/netboot-script.ts'
 import { lockCache } from './cache-lock.ts'
 import { compressXz } from './compress.ts'
 import { cpioArchive } from './cpio.ts'

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { takeLock, type FileLock } from '../src/boot/file-lock.ts'
-import { ContainerError } from '../src/image/errors.ts'
+import { takeLock, type FileLock } from '../src/core/host/file-lock.ts'
+import { ContainerError } from '../src/core/errors.ts'
 import { CACHE } from './paths.ts'
 
 /** Another build makes a kernel meanwhile, at worst on a slow machine. */

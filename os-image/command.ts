@@ -1,5 +1,5 @@
 import { execa } from 'execa'
-import { ContainerError } from '../src/image/errors.ts'
+import { ContainerError } from '../src/core/errors.ts'
 
 export interface CommandOptions {
   readonly cwd?: string

@@ -1,4 +1,4 @@
-import { cpioEntry, CPIO_TRAILER } from '../src/machine/cpio-entry.ts'
+import { cpioEntry, CPIO_TRAILER } from '../src/machine/netboot/cpio-entry.ts'
 import type { FileTree, TreeNode } from './file-tree.ts'
 
 const TYPES: Readonly<Record<TreeNode['kind'], number>> = {

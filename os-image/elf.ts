@@ -1,4 +1,4 @@
-import { ContainerError } from '../src/image/errors.ts'
+import { ContainerError } from '../src/core/errors.ts'
 
 const MAGIC = Buffer.from('\x7fELF\x02\x01', 'latin1')
 const PT_LOAD = 1

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ContainerError, systemErrorCode } from '../src/image/errors.ts'
+import { ContainerError, systemErrorCode } from '../src/core/errors.ts'
 import { run } from './command.ts'
 import { CACHE, ROOT } from './paths.ts'
 import type { Target } from './target.ts'

@@ -1,5 +1,5 @@
 import { posix } from 'node:path'
-import { ContainerError } from '../src/image/errors.ts'
+import { ContainerError } from '../src/core/errors.ts'
 
 interface NodeBase {
   /** Permission bits, set-id and sticky bits included. */

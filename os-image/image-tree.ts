@@ -1,6 +1,6 @@
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ContainerError } from '../src/image/errors.ts'
+import { ContainerError } from '../src/core/errors.ts'
 import { elfMachine, isElf, neededLibraries } from './elf.ts'
 import { FileTree } from './file-tree.ts'
 import type { NodePackage } from './node-packages.ts'

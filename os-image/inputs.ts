@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises'
 import { join, relative } from 'node:path'
-import { systemErrorCode } from '../src/image/errors.ts'
+import { systemErrorCode } from '../src/core/errors.ts'
 import { ARCHES, type Arch } from './package-lock.ts'
 import { outputFolder, ROOT, SOURCE } from './paths.ts'
 

@@ -1,4 +1,4 @@
-import { sealManifest, UNSET_DIGEST } from '../src/machine/manifest-digest.ts'
+import { sealManifest, UNSET_DIGEST } from '../src/machine/os-image/manifest-digest.ts'
 import type { Arch, BuildPackage } from './package-lock.ts'
 import type { NodePackage } from './node-packages.ts'
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ContainerError } from '../src/image/errors.ts'
+import { ContainerError } from '../src/core/errors.ts'
 import { isElf, neededLibraries } from './elf.ts'
 import { FileTree, type TreeNode } from './file-tree.ts'
 import { libraryFolders } from './image-tree.ts'

@@ -1,6 +1,6 @@
 import { readFile, realpath } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
-import { ContainerError, systemErrorCode } from '../src/image/errors.ts'
+import { ContainerError, systemErrorCode } from '../src/core/errors.ts'
 import { fetchNodePackage } from './fetch-node-package.ts'
 import { parseNames } from './packages.ts'
 import { PathPatterns } from './patterns.ts'

@@ -1,4 +1,4 @@
-import { ContainerError } from '../src/image/errors.ts'
+import { ContainerError } from '../src/core/errors.ts'
 
 /** A Debian package of one version, bound to its bytes. */
 export interface LockedPackage {

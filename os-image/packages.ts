@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ContainerError, systemErrorCode } from '../src/image/errors.ts'
+import { ContainerError, systemErrorCode } from '../src/core/errors.ts'
 import { Apt } from './apt.ts'
 import { formatLock, type Arch, type BuildPackage, type LockedPackage } from './package-lock.ts'
 import { CACHE } from './paths.ts'

@@ -1,7 +1,7 @@
 import { createHash, createPrivateKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { hash } from 'hypercore-crypto'
-import { ContainerError } from '../src/image/errors.ts'
+import { ContainerError } from '../src/core/errors.ts'
 
 /** A minisign key to sign with. */
 export interface MinisignSecretKey {

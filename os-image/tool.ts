@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { ContainerError } from '../src/image/errors.ts'
+import { ContainerError } from '../src/core/errors.ts'
 import { ADDONS, buildAddon } from './addons.ts'
 import { run } from './command.ts'
 import { elfMachine, isElf } from './elf.ts'

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { serialConsole } from '../src/machine/machine-types.ts'
+import { serialConsole } from '../src/machine/state/machine-types.ts'
 import { run } from './command.ts'
 import type { Target } from './target.ts'
 

@@ -1,6 +1,6 @@
-import { ByteStream } from '../src/image/byte-stream.ts'
-import { ContainerError } from '../src/image/errors.ts'
-import { TarReader, type TarInode } from '../src/image/tar-reader.ts'
+import { ByteStream } from '../src/image/tar/byte-stream.ts'
+import { ContainerError } from '../src/core/errors.ts'
+import { TarReader, type TarInode } from '../src/image/tar/tar-reader.ts'
 import { run } from './command.ts'
 import type { FileTree } from './file-tree.ts'
 

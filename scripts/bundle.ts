@@ -16,11 +16,11 @@ const TARGET = join(ROOT, 'dist')
 const PROGRAMS = [
   'cli/main',
   'daemon/daemon-main',
-  'boot/runner-main',
-  'boot/mounter-main',
-  'image/compress-worker',
-  'image/read-worker',
-  'p2p/entries-worker',
+  'boot/runner/runner-main',
+  'boot/mounter/mounter-main',
+  'image/chunk/compress-worker',
+  'image/source/read-worker',
+  'p2p/drive/entries-worker',
   'program/installed-main'
 ]
 

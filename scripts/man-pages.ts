@@ -7,7 +7,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { createProgram } from '../src/cli/program.ts'
-import { RELEASE } from '../src/daemon/release.ts'
+import { RELEASE } from '../src/rpc/release.ts'
 import { manPages } from './man-page.ts'
 
 const TARGET = fileURLToPath(new URL('../man', import.meta.url))

@@ -11,7 +11,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
-import { writeFileAtomically } from '../src/image/atomic-file.ts'
+import { writeFileAtomically } from '../src/core/atomic-file.ts'
 import { withoutAbsent, type NodeLock } from './node-lock.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))

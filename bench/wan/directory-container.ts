@@ -10,13 +10,17 @@ import {
   makeCgroups,
   ownCgroups,
   removeCgroups
-} from '../../src/boot/cgroup.ts'
-import { planNspawn } from '../../src/boot/nspawn-plan.ts'
-import { NotifySocket } from '../../src/boot/notify-socket.ts'
-import { preparePropagation, startNspawn, waitForLeader } from '../../src/boot/nspawn-process.ts'
-import { waitForExit } from '../../src/boot/process-table.ts'
-import { NspawnNotices } from '../../src/boot/readiness.ts'
-import { killContainer } from '../../src/boot/stop-control.ts'
+} from '../../src/boot/nspawn/cgroup.ts'
+import { planNspawn } from '../../src/boot/nspawn/nspawn-plan.ts'
+import { NotifySocket } from '../../src/boot/nspawn/notify-socket.ts'
+import {
+  preparePropagation,
+  startNspawn,
+  waitForLeader
+} from '../../src/boot/nspawn/nspawn-process.ts'
+import { waitForExit } from '../../src/core/host/process-table.ts'
+import { NspawnNotices } from '../../src/boot/nspawn/readiness.ts'
+import { killContainer } from '../../src/boot/nspawn/stop-control.ts'
 import type { Workload } from '../workloads/workload.ts'
 import { nowMs } from './clock.ts'
 import { markerIn, type Probe } from './readiness-watch.ts'

@@ -1,7 +1,7 @@
-import { endSpares, startSpare } from '../boot/spare-process.ts'
-import { applyConfig } from './config-file.ts'
-import { foreseePrograms } from './foresee.ts'
-import { takeLinkVariable } from './link-variable.ts'
+import { endSpares, startSpare } from '../core/host/spare-process.ts'
+import { applyConfig } from './parse/config-file.ts'
+import { foreseePrograms } from './parse/foresee.ts'
+import { takeLinkVariable } from './parse/link-variable.ts'
 
 takeLinkVariable()
 const config = applyConfig(process.env)

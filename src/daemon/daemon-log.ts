@@ -1,5 +1,5 @@
 import pino, { type DestinationStream, type Logger } from 'pino'
-import { printableJson, withoutSecrets } from '../image/safe-text.ts'
+import { printableJson, withoutSecrets } from '../core/safe-text.ts'
 
 /** The log of a daemon: JSON, a line each, in which no link can be read and nothing drives a terminal. */
 export function daemonLog(destination: DestinationStream): Logger {

@@ -4,11 +4,11 @@
  */
 import { closeSync, writeSync } from 'node:fs'
 import pino from 'pino'
-import { ContainerError } from '../image/errors.ts'
-import { BOOTSTRAP_VARIABLE, parseBootstrap } from './bootstrap.ts'
+import { ContainerError } from '../core/errors.ts'
+import { BOOTSTRAP_VARIABLE, parseBootstrap } from '../rpc/bootstrap.ts'
 import { daemonLog } from './daemon-log.ts'
-import { defaultHome } from './home.ts'
-import { listeningOf } from './listening.ts'
+import { defaultHome } from '../home/home.ts'
+import { listeningOf } from '../rpc/listening.ts'
 import { runDaemon } from './run-daemon.ts'
 
 const STARTER = 3

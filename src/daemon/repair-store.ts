@@ -1,15 +1,15 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rename, rm } from 'node:fs/promises'
 import HypercoreStorage from 'hypercore-storage'
-import { syncDirectory } from '../image/atomic-file.ts'
+import { syncDirectory } from '../core/atomic-file.ts'
 import { formatKey } from '../p2p/link.ts'
-import { contentKeyOf, haveHeads } from '../p2p/log-heads.ts'
-import { salvageLog, type Salvaged } from '../p2p/salvage.ts'
-import { StoreSync } from '../p2p/store-sync.ts'
-import type { HomePaths } from './home.ts'
-import { ImageCatalog, type CatalogEntry } from './image-catalog.ts'
-import type { ImageRole } from './protocol.ts'
-import { StoreRecord } from './store-record.ts'
+import { contentKeyOf, haveHeads } from '../p2p/store/log-heads.ts'
+import { salvageLog, type Salvaged } from '../p2p/store/salvage.ts'
+import { StoreSync } from '../p2p/store/store-sync.ts'
+import type { HomePaths } from '../home/home.ts'
+import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
+import type { ImageRole } from '../rpc/protocol.ts'
+import { StoreRecord } from './catalog/store-record.ts'
 
 /** Tables of a damaged store are opened when something in them is read, and not all at first. */
 const FEW_FILES = 32

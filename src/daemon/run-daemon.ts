@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
 import { Daemon } from './daemon.ts'
-import { openHome } from './home.ts'
-import type { Listening } from './listening.ts'
-import { RELEASE } from './release.ts'
+import { openHome } from '../home/home.ts'
+import type { Listening } from '../rpc/listening.ts'
+import { RELEASE } from '../rpc/release.ts'
 import { watchUncaughtErrors } from './uncaught-errors.ts'
 
 export interface RunDaemonOptions {

@@ -1,15 +1,20 @@
 import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import { unmount } from './bind-mount.ts'
-import { CleanUpList } from './clean-up-list.ts'
-import { takeOverDataDevice } from './data-device.ts'
-import { FuseChannel } from './fuse-channel.ts'
+import { unmount } from './linux/bind-mount.ts'
+import { CleanUpList } from './linux/clean-up-list.ts'
+import { takeOverDataDevice } from './device/data-device.ts'
+import { FuseChannel } from './protocol/fuse-channel.ts'
 import { deviceContent } from './mount-image.ts'
-import type { Heirloom, MountedImage, MountImageOptions, MountMode } from './mounted-image.ts'
-import { deviceRanges } from './device-ranges.ts'
-import { ServedContent } from './served-content.ts'
-import { unmountStale } from './stale-mounts.ts'
-import { TreeServer } from './tree-server.ts'
+import type {
+  Heirloom,
+  MountedImage,
+  MountImageOptions,
+  MountMode
+} from './content/mounted-image.ts'
+import { deviceRanges } from './content/device-ranges.ts'
+import { ServedContent } from './content/served-content.ts'
+import { unmountStale } from './linux/stale-mounts.ts'
+import { TreeServer } from './plain/tree-server.ts'
 
 export interface TakeOverOptions extends Pick<
   MountImageOptions,

@@ -1,5 +1,5 @@
 import z32 from 'z32'
-import { ContainerError } from '../image/errors.ts'
+import { ContainerError } from '../core/errors.ts'
 import { formatPeerAddress, readPeerAddress, type PeerAddress } from './peer-address.ts'
 
 /** Bytes of a drive key and of an encryption key. */

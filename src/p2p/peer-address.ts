@@ -1,5 +1,5 @@
 import { isIPv4, isIPv6 } from 'node:net'
-import { ContainerError } from '../image/errors.ts'
+import { ContainerError } from '../core/errors.ts'
 
 /** Where a daemon listens without the DHT. */
 export interface PeerAddress {

@@ -1,5 +1,5 @@
 import { statfsSync } from 'node:fs'
-import { ContainerError, systemErrorCode } from '../image/errors.ts'
+import { ContainerError, systemErrorCode } from '../core/errors.ts'
 
 /**
  * Below this many free bytes a write that failed has failed for want of space. RocksDB keeps the

@@ -1,6 +1,6 @@
 /** Runs one container in the foreground, as the CLI will; options as JSON in the environment. */
-import { isContainerError } from '../../src/image/errors.ts'
-import { runContainer } from '../../src/boot/runner.ts'
+import { isContainerError } from '../../src/core/errors.ts'
+import { runContainer } from '../../src/boot/runner/runner.ts'
 
 const container = JSON.parse(process.env['DAT_CONTAINER_TEST_OPTIONS'] ?? '{}')
 const codes: Record<string, number> = { COMMAND_NOT_EXECUTABLE: 126, COMMAND_NOT_FOUND: 127 }

@@ -9,13 +9,13 @@ import type {
   ImageSession,
   OpenImageOptions,
   OpeningImage
-} from '../../src/daemon/image-session.ts'
-import { serveMounter } from '../../src/boot/mounter-process.ts'
-import { bindMount, unmount } from '../../src/fuse/bind-mount.ts'
-import { MOUNT_FLAG } from '../../src/fuse/mount-syscall.ts'
-import type { MountedImage, MountImageOptions } from '../../src/fuse/mounted-image.ts'
-import { unmountStale } from '../../src/fuse/stale-mounts.ts'
-import { ContainerError } from '../../src/image/errors.ts'
+} from '../../src/session/connection/image-session.ts'
+import { serveMounter } from '../../src/boot/mounter/mounter-process.ts'
+import { bindMount, unmount } from '../../src/fuse/linux/bind-mount.ts'
+import { MOUNT_FLAG } from '../../src/fuse/linux/mount-syscall.ts'
+import type { MountedImage, MountImageOptions } from '../../src/fuse/content/mounted-image.ts'
+import { unmountStale } from '../../src/fuse/linux/stale-mounts.ts'
+import { ContainerError } from '../../src/core/errors.ts'
 import { formatKey, formatLink, parseFullLink } from '../../src/p2p/link.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 

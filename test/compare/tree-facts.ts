@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import type { BigIntStats } from 'node:fs'
-import { dataRanges } from '../../src/image/sparse.ts'
-import { readXattrs } from '../../src/image/xattr.ts'
+import { dataRanges } from '../../src/image/source/sparse.ts'
+import { readXattrs } from '../../src/image/source/xattr.ts'
 
 /**
  * What a tree says of its paths, by class. Left out on purpose, because no file system can be told to

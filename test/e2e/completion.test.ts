@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'brittle'
-import { ImageCatalog } from '../../src/daemon/image-catalog.ts'
-import { quoteForShell } from '../../src/boot/shell-quote.ts'
-import { isOnHost } from '../../src/boot/package-manager.ts'
+import { ImageCatalog } from '../../src/daemon/catalog/image-catalog.ts'
+import { quoteForShell } from '../../src/core/host/shell-quote.ts'
+import { isOnHost } from '../../src/core/host/package-manager.ts'
 import { MAIN } from './sandbox.ts'
 
 type Shell = 'bash' | 'zsh' | 'fish'

@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'brittle'
-import { freePort } from '../../src/machine/free-port.ts'
+import { freePort } from '../../src/machine/qemu/free-port.ts'
 import type { Failure, Shared } from './results.ts'
 import { LONG, Sandbox } from './sandbox.ts'
 

@@ -5,7 +5,7 @@ import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import type { Listed, Shared } from './results.ts'
 import { LONG, Machine, Sandbox } from './sandbox.ts'
 import { tinyRootfs } from './tiny-rootfs.ts'
-import { freePort } from '../../src/machine/free-port.ts'
+import { freePort } from '../../src/machine/qemu/free-port.ts'
 
 /** Nobody answers there. */
 const NO_DHT = { DAT_CONTAINER_BOOTSTRAP: '127.0.0.1:9' }

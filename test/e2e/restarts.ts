@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { monotonicMs } from '../../src/image/monotonic-clock.ts'
+import { monotonicMs } from '../../src/core/monotonic-clock.ts'
 import type { Shared } from './results.ts'
 import type { Machine, Sandbox } from './sandbox.ts'
 

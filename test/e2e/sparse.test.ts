@@ -2,7 +2,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, statSync, truncateSync } f
 import { writeSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'brittle'
-import { dataRanges } from '../../src/image/sparse.ts'
+import { dataRanges } from '../../src/image/source/sparse.ts'
 import { LONG, Sandbox } from './sandbox.ts'
 import { tinyRootfs } from './tiny-rootfs.ts'
 

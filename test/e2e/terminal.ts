@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { quoteForShell } from '../../src/boot/shell-quote.ts'
+import { quoteForShell } from '../../src/core/host/shell-quote.ts'
 import type { Machine, Sandbox } from './sandbox.ts'
 
 export const ROWS = 33

@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import koffi from 'koffi'
-import { monotonicMs } from '../../src/image/monotonic-clock.ts'
+import { monotonicMs } from '../../src/core/monotonic-clock.ts'
 import type { Touched } from './restarts.ts'
 
 const PIECE_BYTES = 64 * 1024

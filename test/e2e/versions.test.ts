@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
-import type { Manifest } from '../../src/image/manifest.ts'
+import type { Manifest } from '../../src/image/format/manifest.ts'
 import type { Shared } from './results.ts'
 import { LONG, Sandbox, type Machine } from './sandbox.ts'
 import { tinyRootfs } from './tiny-rootfs.ts'

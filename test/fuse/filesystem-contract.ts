@@ -16,8 +16,8 @@ import * as fs from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import type test from 'brittle'
-import { bindMount, unmount } from '../../src/fuse/bind-mount.ts'
-import { MOUNT_FLAG } from '../../src/fuse/mount-syscall.ts'
+import { bindMount, unmount } from '../../src/fuse/linux/bind-mount.ts'
+import { MOUNT_FLAG } from '../../src/fuse/linux/mount-syscall.ts'
 import { BIG_DIRECTORY_ENTRIES, CHUNK, SPARSE_BYTES } from './planted-directory.ts'
 import {
   getXattr,

@@ -1,5 +1,5 @@
-import { readMountTable } from '../../src/fuse/mount-table.ts'
-import { listLoopDevices } from '../../src/fuse/loop-device.ts'
+import { readMountTable } from '../../src/fuse/linux/mount-table.ts'
+import { listLoopDevices } from '../../src/fuse/linux/loop-device.ts'
 
 /** Mounts and loop devices that belong to `directory`; empty when nothing was left behind. */
 export async function leftovers(directory: string): Promise<string[]> {

@@ -1,7 +1,7 @@
 import { lstatSync, readdirSync, readFileSync, readlinkSync, type BigIntStats } from 'node:fs'
-import type { ChunkReader } from '../../src/image/chunk-reader.ts'
-import { ContainerError } from '../../src/image/errors.ts'
-import { TreeBuilder } from '../../src/image/tree-builder.ts'
+import type { ChunkReader } from '../../src/image/chunk/chunk-reader.ts'
+import { ContainerError } from '../../src/core/errors.ts'
+import { TreeBuilder } from '../../src/image/tree/tree-builder.ts'
 import {
   CHUNK_BYTES,
   type Extent,
@@ -9,7 +9,7 @@ import {
   type InodeAttributes,
   type Tree,
   type Xattr
-} from '../../src/image/tree.ts'
+} from '../../src/image/tree/tree.ts'
 import { getXattr, listXattrs } from './system-calls.ts'
 
 const STAT_BLOCK_BYTES = 512

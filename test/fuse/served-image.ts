@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { MountMode } from '../../src/fuse/mounted-image.ts'
+import type { MountMode } from '../../src/fuse/content/mounted-image.ts'
 import type { ChunkState } from './scanned-image.ts'
 
 export interface ServerOptions {

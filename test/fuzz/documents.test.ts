@@ -1,6 +1,6 @@
 import test from 'brittle'
 import * as fc from 'fast-check'
-import { decodeManifest, encodeManifest } from '../../src/image/manifest-codec.ts'
+import { decodeManifest, encodeManifest } from '../../src/image/format/manifest-codec.ts'
 import { formatLink, looksLikeLink, parseFullLink, parseLink } from '../../src/p2p/link.ts'
 import { fullManifest } from '../image/manifests.ts'
 import { fuzz } from './fuzz.ts'

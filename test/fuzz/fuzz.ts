@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads'
 import type test from 'brittle'
 import * as fc from 'fast-check'
-import { ContainerError } from '../../src/image/errors.ts'
+import { ContainerError } from '../../src/core/errors.ts'
 
 type TestInstance = ReturnType<typeof test>
 

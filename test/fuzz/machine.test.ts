@@ -4,9 +4,9 @@ import {
   parseSignedRecord,
   type AttestRecord,
   type SignedRecord
-} from '../../src/boot/attest-record.ts'
-import { sealManifest, UNSET_DIGEST } from '../../src/machine/manifest-digest.ts'
-import { parseOsManifest } from '../../src/machine/os-manifest.ts'
+} from '../../src/attest/attest-record.ts'
+import { sealManifest, UNSET_DIGEST } from '../../src/machine/os-image/manifest-digest.ts'
+import { parseOsManifest } from '../../src/machine/os-image/os-manifest.ts'
 import { fuzz } from './fuzz.ts'
 import { changedJson, jsonChanges } from './json-changes.ts'
 import { mutate, mutations } from './mutations.ts'

@@ -1,4 +1,4 @@
-import { loadLibC } from '../../src/image/libc.ts'
+import { loadLibC } from '../../src/core/host/libc.ts'
 
 /** Version 2 of the attribute, and that what it permits is in effect (linux/capability.h). */
 const MAGIC = 0x0200_0001

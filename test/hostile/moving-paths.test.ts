@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } 
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readTextInRoot, statInRoot } from '../../src/boot/rootfs-path.ts'
+import { readTextInRoot, statInRoot } from '../../src/boot/root/rootfs-path.ts'
 
 const TIMES = 20_000
 /** Has `etc` be a directory and a link out of the tree by turns. */

@@ -4,14 +4,18 @@ import { existsSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { bootDetached } from '../../src/boot/boot-detached.ts'
-import type { ContainerOptions } from '../../src/boot/boot-options.ts'
-import { ownCgroups } from '../../src/boot/cgroup.ts'
-import { processStats } from '../../src/boot/container-stats.ts'
-import type { ContainerState } from '../../src/boot/container-record.ts'
-import { inspectContainer, removeContainer, stopContainer } from '../../src/boot/containers.ts'
-import { bootPaths } from '../../src/boot/paths.ts'
-import { isAlive, waitForExit } from '../../src/boot/process-table.ts'
+import { bootDetached } from '../../src/boot/runner/boot-detached.ts'
+import type { ContainerOptions } from '../../src/boot/state/boot-options.ts'
+import { ownCgroups } from '../../src/boot/nspawn/cgroup.ts'
+import { processStats } from '../../src/boot/containers/container-stats.ts'
+import type { ContainerState } from '../../src/boot/state/container-record.ts'
+import {
+  inspectContainer,
+  removeContainer,
+  stopContainer
+} from '../../src/boot/containers/containers.ts'
+import { bootPaths } from '../../src/boot/state/paths.ts'
+import { isAlive, waitForExit } from '../../src/core/host/process-table.ts'
 import { bootFixture } from '../boot/boot-fixture.ts'
 import { tinyRootfs } from '../e2e/tiny-rootfs.ts'
 

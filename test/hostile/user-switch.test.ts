@@ -1,7 +1,7 @@
 import test from 'brittle'
 import { openSync, readFileSync } from 'node:fs'
-import { bootDetached } from '../../src/boot/boot-detached.ts'
-import { execInContainer } from '../../src/boot/exec.ts'
+import { bootDetached } from '../../src/boot/runner/boot-detached.ts'
+import { execInContainer } from '../../src/boot/containers/exec.ts'
 import { bootFixture } from '../boot/boot-fixture.ts'
 import { LONG } from '../e2e/sandbox.ts'
 

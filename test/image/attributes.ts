@@ -1,4 +1,4 @@
-import type { FileType, InodeAttributes } from '../../src/image/tree.ts'
+import type { FileType, InodeAttributes } from '../../src/image/tree/tree.ts'
 
 /** Attributes for tests that care about a few of them. */
 export function attributesOf(type: FileType, some: Partial<InodeAttributes> = {}): InodeAttributes {

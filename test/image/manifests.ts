@@ -1,5 +1,5 @@
-import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from '../../src/image/manifest.ts'
-import type { Manifest } from '../../src/image/manifest.ts'
+import { MANIFEST_FORMAT, MANIFEST_FORMAT_VERSION } from '../../src/image/format/manifest.ts'
+import type { Manifest } from '../../src/image/format/manifest.ts'
 
 /** A manifest with every optional field. */
 export function fullManifest(): Manifest {

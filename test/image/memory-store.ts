@@ -1,8 +1,8 @@
-import { chunkContent } from '../../src/image/stored-chunk.ts'
-import type { ChunkReader } from '../../src/image/chunk-reader.ts'
-import type { ColumnTree } from '../../src/image/column-tree.ts'
-import type { PartPointer } from '../../src/image/manifest.ts'
-import type { BlockSink } from '../../src/image/block-sink.ts'
+import { chunkContent } from '../../src/image/chunk/stored-chunk.ts'
+import type { ChunkReader } from '../../src/image/chunk/chunk-reader.ts'
+import type { ColumnTree } from '../../src/image/tree/column-tree.ts'
+import type { PartPointer } from '../../src/image/format/manifest.ts'
+import type { BlockSink } from '../../src/image/chunk/block-sink.ts'
 
 /** The blobs core of a drive, as an array. */
 export class MemoryStore implements BlockSink {

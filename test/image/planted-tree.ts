@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import koffi from 'koffi'
-import { CHUNK_BYTES } from '../../src/image/tree.ts'
+import { CHUNK_BYTES } from '../../src/image/tree/tree.ts'
 import { random } from './trees.ts'
 
 /** A new directory under the temporary one; `remove` deletes it. */

@@ -1,13 +1,13 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { scanDirectory } from '../../src/image/directory-source.ts'
-import { publishTree } from '../../src/image/publish.ts'
-import { openTar } from '../../src/image/tar-source.ts'
+import { scanDirectory } from '../../src/image/source/directory-source.ts'
+import { publishTree } from '../../src/image/publish/publish.ts'
+import { openTar } from '../../src/image/tar/tar-source.ts'
 import { MemoryStore } from './memory-store.ts'
 import { plantTree, setXattr } from './planted-tree.ts'
 import { treeLines } from './tree-lines.ts'
-import type { PublishSource } from '../../src/image/publish-source.ts'
+import type { PublishSource } from '../../src/image/source/publish-source.ts'
 
 /** One of everything an archive can hold: all that a directory can, but for sockets. */
 export function plantForTar(root: string): void {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { walk } from '../../src/image/read-file.ts'
-import type { ChunkReader } from '../../src/image/chunk-reader.ts'
-import type { Tree } from '../../src/image/tree.ts'
+import { walk } from '../../src/image/chunk/read-file.ts'
+import type { ChunkReader } from '../../src/image/chunk/chunk-reader.ts'
+import type { Tree } from '../../src/image/tree/tree.ts'
 
 /**
  * One line a name with everything that a tree says of it, content as a hash, for comparing two trees

@@ -1,8 +1,8 @@
-import { TreeBuilder } from '../../src/image/tree-builder.ts'
-import { CHUNK_BYTES } from '../../src/image/tree.ts'
+import { TreeBuilder } from '../../src/image/tree/tree-builder.ts'
+import { CHUNK_BYTES } from '../../src/image/tree/tree.ts'
 import { attributesOf } from './attributes.ts'
-import type { ColumnTree } from '../../src/image/column-tree.ts'
-import type { Tree } from '../../src/image/tree.ts'
+import type { ColumnTree } from '../../src/image/tree/column-tree.ts'
+import type { Tree } from '../../src/image/tree/tree.ts'
 
 /** mulberry32: small, seeded, good enough to pick bytes to break. */
 export function random(seed: number): () => number {

@@ -4,9 +4,9 @@ import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Machine } from '../e2e/sandbox.ts'
-import { findProgram } from '../../src/machine/find-qemu.ts'
+import { findProgram } from '../../src/machine/qemu/find-qemu.ts'
 import { standInGuest } from './stand-in-guest.ts'
-import { sealManifest, UNSET_DIGEST } from '../../src/machine/manifest-digest.ts'
+import { sealManifest, UNSET_DIGEST } from '../../src/machine/os-image/manifest-digest.ts'
 
 /** What `machine status --json` says, as far as tests look at it. */
 export interface Shown {

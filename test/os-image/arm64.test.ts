@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import test from 'brittle'
-import { findProgram } from '../../src/machine/find-qemu.ts'
+import { findProgram } from '../../src/machine/qemu/find-qemu.ts'
 import { MachineSandbox, type Shown } from '../machine/machine-fixture.ts'
 
 const PROJECT = fileURLToPath(new URL('../../..', import.meta.url))

@@ -3,10 +3,10 @@ import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'brittle'
 import { execa } from 'execa'
-import { startDhtNode } from '../../src/p2p/dht-node.ts'
+import { startDhtNode } from '../../src/p2p/peers/dht-node.ts'
 import { debianRootfs } from '../e2e/rootfs.ts'
 import { Machine } from '../e2e/sandbox.ts'
-import { freePort } from '../../src/machine/free-port.ts'
+import { freePort } from '../../src/machine/qemu/free-port.ts'
 import { cannotStart, Guest } from './guest.ts'
 
 const MIB = 1024 ** 2

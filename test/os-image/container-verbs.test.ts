@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
 import { debianRootfs } from '../e2e/rootfs.ts'
 import { Machine } from '../e2e/sandbox.ts'
-import { freePort } from '../../src/machine/free-port.ts'
+import { freePort } from '../../src/machine/qemu/free-port.ts'
 import { cannotStart } from './guest.ts'
 
 const reason = await cannotStart()

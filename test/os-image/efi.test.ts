@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { tmpdir } from 'node:os'
 import test from 'brittle'
 import { execa } from 'execa'
-import { findProgram } from '../../src/machine/find-qemu.ts'
+import { findProgram } from '../../src/machine/qemu/find-qemu.ts'
 import { Guest, IMAGE } from './guest.ts'
 
 interface Firmware {

@@ -8,8 +8,8 @@ import { PathPatterns } from '../../os-image/patterns.ts'
 import { generateKeys, parseSecretKey, signManifest } from '../../os-image/sign.ts'
 import { readFileSync } from 'node:fs'
 import { execa } from 'execa'
-import { isContainerError } from '../../src/image/errors.ts'
-import { parsePublicKey, verifyMinisign } from '../../src/machine/minisign.ts'
+import { isContainerError } from '../../src/core/errors.ts'
+import { parsePublicKey, verifyMinisign } from '../../src/machine/os-image/minisign.ts'
 
 const OWNER = { uid: 0, gid: 0 }
 

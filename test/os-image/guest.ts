@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
-import { freePort } from '../../src/machine/free-port.ts'
+import { freePort } from '../../src/machine/qemu/free-port.ts'
 
 /** Folder of HyperOS for x86-64. */
 export const IMAGE = process.env['DAT_CONTAINER_OS_IMAGE'] ?? join(process.cwd(), 'os-image/dist')

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
-import { findProgram } from '../../src/machine/find-qemu.ts'
-import { planDnsmasq } from '../../src/machine/netboot-dhcp.ts'
-import { NETBOOT_CHECK } from '../../src/machine/netboot-script.ts'
+import { findProgram } from '../../src/machine/qemu/find-qemu.ts'
+import { planDnsmasq } from '../../src/machine/netboot/netboot-dhcp.ts'
+import { NETBOOT_CHECK } from '../../src/machine/netboot/netboot-script.ts'
 import { cannotStart, IMAGE } from './guest.ts'
 
 const SERVER = { name: 'lan0', address: '10.91.40.1', netmask: '255.255.255.0' }

@@ -1,5 +1,5 @@
 import test from 'brittle'
-import { isContainerError } from '../../src/image/errors.ts'
+import { isContainerError } from '../../src/core/errors.ts'
 import { formatLink, looksLikeLink, parseFullLink, parseLink } from '../../src/p2p/link.ts'
 
 const key = Buffer.alloc(32, 7)

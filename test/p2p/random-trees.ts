@@ -1,7 +1,7 @@
-import { TreeBuilder } from '../../src/image/tree-builder.ts'
-import type { ColumnTree } from '../../src/image/column-tree.ts'
-import { CHUNK_BYTES } from '../../src/image/tree.ts'
-import { driveEntries } from '../../src/p2p/drive-entries.ts'
+import { TreeBuilder } from '../../src/image/tree/tree-builder.ts'
+import type { ColumnTree } from '../../src/image/tree/column-tree.ts'
+import { CHUNK_BYTES } from '../../src/image/tree/tree.ts'
+import { driveEntries } from '../../src/p2p/drive/drive-entries.ts'
 
 /** The last three are shown alike: two are not UTF-8, and one has a backslash. `a-` stands before `a/`. */
 const NAMES = ['a', 'a-', 'b', '\xc3\xa9', 'f\xfe', 'f\xff', 'f\\'].map((name) =>

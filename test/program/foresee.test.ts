@@ -1,5 +1,5 @@
 import test from 'brittle'
-import { foreseePrograms } from '../../src/cli/foresee.ts'
+import { foreseePrograms } from '../../src/cli/parse/foresee.ts'
 
 const NONE: string[] = []
 const CASES: readonly (readonly [line: string, programs: string[]])[] = [

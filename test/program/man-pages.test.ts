@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
 import test from 'brittle'
 import { manPages } from '../../scripts/man-page.ts'
-import { isOnHost } from '../../src/boot/package-manager.ts'
+import { isOnHost } from '../../src/core/host/package-manager.ts'
 import { createProgram } from '../../src/cli/program.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))

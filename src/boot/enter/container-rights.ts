@@ -1,7 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs'
-import { ContainerError } from '../../image/errors.ts'
-import { readJsonFile, writeJsonFile } from '../json-file.ts'
-import { readProcFile, type ProcessIdentity } from '../process-table.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { readJsonFile, writeJsonFile } from '../../core/json-file.ts'
+import { readProcFile, type ProcessIdentity } from '../../core/host/process-table.ts'
 import {
   NO_LIMIT,
   type EntryCapabilities,

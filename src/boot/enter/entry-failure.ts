@@ -1,5 +1,5 @@
-import { ContainerError, type ErrorCode } from '../../image/errors.ts'
-import { errnoName } from '../../fuse/errno.ts'
+import { ContainerError, type ErrorCode } from '../../core/errors.ts'
+import { errnoName } from '../../fuse/linux/errno.ts'
 import type { EntryCommand } from './enter-container.ts'
 import type { EntryReport } from './entry-plan.ts'
 

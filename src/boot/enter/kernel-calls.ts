@@ -1,6 +1,6 @@
 import { getSystemErrorName } from 'node:util'
-import { errno } from '../../image/libc.ts'
-import { fromLibC } from '../../image/system-calls.ts'
+import { errno } from '../../core/host/libc.ts'
+import { fromLibC } from '../../core/host/system-calls.ts'
 
 /** System calls by which a container is entered. Negative results come with `errno`. */
 interface KernelCalls {

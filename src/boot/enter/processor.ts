@@ -1,4 +1,4 @@
-import { ContainerError } from '../../image/errors.ts'
+import { ContainerError } from '../../core/errors.ts'
 import { SYSTEM_CALLS, type Processor } from './system-calls.ts'
 
 /** @throws ContainerError `MISSING_TOOL` on a processor that no programs are made for */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ContainerError, systemErrorCode } from '../../image/errors.ts'
-import { readProcFile } from '../process-table.ts'
+import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { readProcFile } from '../../core/host/process-table.ts'
 import type { SeccompFilter } from './entry-plan.ts'
 import { callError, kernelCalls } from './kernel-calls.ts'
 

@@ -1,5 +1,5 @@
 import { closeSync, writeSync } from 'node:fs'
-import { errno } from '../../image/libc.ts'
+import { errno } from '../../core/host/libc.ts'
 import { checked, kernelCalls } from './kernel-calls.ts'
 
 const MEMFD = { closeOnExec: 1, allowSealing: 2, executable: 0x10 } as const

@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander'
-import { LINK_ARGUMENTS } from '../link-argument.ts'
+import { LINK_ARGUMENTS } from '../parse/link-argument.ts'
 import type { NameKind } from './known-names.ts'
 
 /** A word that may be typed, and what it does. */

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isContainerError, systemErrorCode } from '../../image/errors.ts'
-import { isolatedAmong } from '../isolated-verbs.ts'
+import { isContainerError, systemErrorCode } from '../../core/errors.ts'
+import { isolatedAmong } from '../isolate/isolated-verbs.ts'
 
 export const NAME_KINDS = ['images', 'containers', 'machines'] as const
 
@@ -28,7 +28,7 @@ export async function knownNames(kind: NameKind, home: string): Promise<string[]
 
 const NAMES: Readonly<Record<NameKind, (home: string) => Promise<string[]>>> = {
   async images(home) {
-    const { ImageCatalog } = await import('../../daemon/image-catalog.ts')
+    const { ImageCatalog } = await import('../../daemon/catalog/image-catalog.ts')
     const catalog = await ImageCatalog.load(join(home, 'images.json'))
     return catalog
       .list()
@@ -37,8 +37,8 @@ const NAMES: Readonly<Record<NameKind, (home: string) => Promise<string[]>>> = {
       )
   },
   async containers(home) {
-    const { containerNames } = await import('../../boot/container-record.ts')
-    const { bootPaths } = await import('../../boot/paths.ts')
+    const { containerNames } = await import('../../boot/state/container-record.ts')
+    const { bootPaths } = await import('../../boot/state/paths.ts')
     const here = await containerNames(bootPaths(home))
     return [...here, ...(await isolatedAmong(await machineNames(home), home))]
   },

@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
-import { ContainerError } from '../../image/errors.ts'
-import { argumentBytes } from '../argument-bytes.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { interruptible } from '../interrupt.ts'
-import { writeStdout } from '../stdout.ts'
-import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { argumentBytes } from '../parse/argument-bytes.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { interruptible } from '../print/interrupt.ts'
+import { writeStdout } from '../print/stdout.ts'
+import { addOpenOptions, openToLook, type OpenFlags } from '../parse/open-options.ts'
 
 /** Bytes asked for at once; blocks of it are fetched side by side. */
 const PIECE_BYTES = 1024 * 1024
@@ -24,7 +24,7 @@ export function addCat(program: Command): void {
 }
 
 async function cat(link: string, path: string, flags: OpenFlags, globals: Globals): Promise<void> {
-  const { readFileRange, resolvePath } = await import('../../image/read-file.ts')
+  const { readFileRange, resolvePath } = await import('../../image/chunk/read-file.ts')
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)
     const { tree, chunks } = image

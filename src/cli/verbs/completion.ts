@@ -1,6 +1,6 @@
 import { Argument, Option, type Command } from 'commander'
 import { NAME_KINDS, type NameKind } from '../completion/known-names.ts'
-import { readGlobals, type Globals } from '../globals.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 

@@ -4,13 +4,13 @@ import {
   LISTEN_VARIABLE,
   listeningOf,
   parseListening
-} from '../../daemon/listening.ts'
-import { parseBootstrap } from '../../daemon/bootstrap.ts'
-import type { DaemonStatus } from '../../daemon/protocol.ts'
-import { ContainerError } from '../../image/errors.ts'
+} from '../../rpc/listening.ts'
+import { parseBootstrap } from '../../rpc/bootstrap.ts'
+import type { DaemonStatus } from '../../rpc/protocol.ts'
+import { ContainerError } from '../../core/errors.ts'
 import { formatPeerAddress } from '../../p2p/peer-address.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { table } from '../output.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { table } from '../print/output.ts'
 
 const STOP_TIMEOUT_MS = 15_000
 
@@ -73,7 +73,7 @@ async function run({ home, output }: Globals): Promise<void> {
   const { default: pino } = await import('pino')
   const { daemonLog } = await import('../../daemon/daemon-log.ts')
   const { runDaemon } = await import('../../daemon/run-daemon.ts')
-  const { BOOTSTRAP_VARIABLE } = await import('../../daemon/bootstrap.ts')
+  const { BOOTSTRAP_VARIABLE } = await import('../../rpc/bootstrap.ts')
   const log = daemonLog(pino.destination({ dest: 2, sync: true }))
   const bootstrap = parseBootstrap(process.env[BOOTSTRAP_VARIABLE])
   await runDaemon({
@@ -93,9 +93,9 @@ interface StartFlags extends ListenFlags {
 }
 
 async function start(flags: StartFlags, globals: Globals): Promise<void> {
-  const { DaemonClient } = await import('../../daemon/client.ts')
-  const { openHome } = await import('../../daemon/home.ts')
-  const { METHODS } = await import('../../daemon/protocol.ts')
+  const { DaemonClient } = await import('../../session/connection/client.ts')
+  const { openHome } = await import('../../home/home.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
   const paths = openHome(globals.home)
   {
     using running = await DaemonClient.connectRunning(paths)
@@ -131,18 +131,18 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
 }
 
 async function stop(globals: Globals): Promise<void> {
-  const { DaemonClient } = await import('../../daemon/client.ts')
-  const { openHome } = await import('../../daemon/home.ts')
-  const { METHODS } = await import('../../daemon/protocol.ts')
-  const { lockHolder, tryProcessLock } = await import('../../daemon/process-lock.ts')
-  const { identify, isAlive } = await import('../../boot/process-table.ts')
+  const { DaemonClient } = await import('../../session/connection/client.ts')
+  const { openHome } = await import('../../home/home.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
+  const { lockHolder, tryProcessLock } = await import('../../core/host/process-lock.ts')
+  const { identify, isAlive } = await import('../../core/host/process-table.ts')
   const paths = openHome(globals.home)
   using client = await DaemonClient.connectRunning(paths)
   if (!client) {
     globals.output.result({ stopped: false }, () => ['no daemon runs'])
     return
   }
-  const { describeUsers, imageUsers } = await import('../../boot/image-users.ts')
+  const { describeUsers, imageUsers } = await import('../../boot/containers/image-users.ts')
   const users = await imageUsers(globals.home)
   const waiting = { ...users, containers: users.containers.filter(({ isRunning }) => isRunning) }
   const described = describeUsers(waiting)
@@ -175,9 +175,9 @@ async function stop(globals: Globals): Promise<void> {
 }
 
 async function status(globals: Globals): Promise<void> {
-  const { DaemonClient } = await import('../../daemon/client.ts')
-  const { openHome } = await import('../../daemon/home.ts')
-  const { METHODS } = await import('../../daemon/protocol.ts')
+  const { DaemonClient } = await import('../../session/connection/client.ts')
+  const { openHome } = await import('../../home/home.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
   using client = await DaemonClient.connectRunning(openHome(globals.home))
   if (!client) {
     globals.output.result({ running: false }, () => ['no daemon runs'])

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
-import { readGlobals, type Globals } from '../globals.ts'
-import { interruptible } from '../interrupt.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { interruptible } from '../print/interrupt.ts'
 
 /** hyperdht's usual port. */
 const DEFAULT_PORT = 49_737
@@ -27,7 +27,7 @@ export function addDht(program: Command): void {
 }
 
 async function dht(flags: { host: string; port: number }, { output }: Globals): Promise<void> {
-  const { startDhtNode } = await import('../../p2p/dht-node.ts')
+  const { startDhtNode } = await import('../../p2p/peers/dht-node.ts')
   await interruptible(async (signal) => {
     await using node = await startDhtNode(flags.host, flags.port)
     const { host, port } = node

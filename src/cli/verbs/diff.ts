@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
-import type { InspectedImage } from '../../daemon/image-session.ts'
-import type { ComparedTree } from '../../image/diff-trees.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { interruptible } from '../interrupt.ts'
-import { printable } from '../output.ts'
-import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+import type { InspectedImage } from '../../session/connection/image-session.ts'
+import type { ComparedTree } from '../../image/tree/diff-trees.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { interruptible } from '../print/interrupt.ts'
+import { printable } from '../print/output.ts'
+import { addOpenOptions, openToLook, type OpenFlags } from '../parse/open-options.ts'
 
 /** As diff(1) ends when it found something. */
 const EXIT_DIFFERENT = 1
@@ -25,7 +25,7 @@ export function addDiff(program: Command): void {
 }
 
 async function diff(from: string, to: string, flags: OpenFlags, globals: Globals): Promise<void> {
-  const { diffTrees } = await import('../../image/diff-trees.ts')
+  const { diffTrees } = await import('../../image/tree/diff-trees.ts')
   await interruptible(async (signal) => {
     await using old = await openToLook(from, flags, globals, signal)
     await using now = await openToLook(to, flags, globals, signal)

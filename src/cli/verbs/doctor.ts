@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { readGlobals } from '../globals.ts'
+import { readGlobals } from '../parse/globals.ts'
 
 const MARKS = { yes: 'ok      ', partly: 'partly  ', no: 'missing ' } as const
 
@@ -9,7 +9,7 @@ export function addDoctor(program: Command): void {
     .description('tell what this machine has and lacks, and what mends it')
     .addHelpText('after', '\nExample:\n  dat-container doctor')
     .action(async (_flags: object, command: Command) => {
-      const { examine } = await import('../../boot/doctor.ts')
+      const { examine } = await import('../../doctor/doctor.ts')
       const { home, output } = readGlobals(command)
       const checks = await examine({ home })
       output.result(checks, () =>

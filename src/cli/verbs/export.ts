@@ -3,14 +3,14 @@ import { lstat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Argument, Option, type Command } from 'commander'
 import type { ArchiveSink } from '../../image/oci/export-image.ts'
-import type { ExportedTar } from '../../image/tar-export.ts'
-import { withCleanup } from '../../image/cleanup-stack.ts'
-import { ContainerError } from '../../image/errors.ts'
-import { oneOf } from '../arguments.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { interruptible } from '../interrupt.ts'
-import { writeStdout } from '../stdout.ts'
-import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+import type { ExportedTar } from '../../image/tar/tar-export.ts'
+import { withCleanup } from '../../core/cleanup-stack.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { oneOf } from '../parse/arguments.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { interruptible } from '../print/interrupt.ts'
+import { writeStdout } from '../print/stdout.ts'
+import { addOpenOptions, openToLook, type OpenFlags } from '../parse/open-options.ts'
 
 type Format = 'tar' | 'oci'
 
@@ -60,10 +60,10 @@ async function exportImage(
   flags: ExportFlags,
   globals: Globals
 ): Promise<void> {
-  const { AtomicFile } = await import('../../image/atomic-file.ts')
+  const { AtomicFile } = await import('../../core/atomic-file.ts')
   const oci = await import('../../image/oci/export-image.ts')
-  const { exportTar } = await import('../../image/tar-export.ts')
-  const { progressBar } = await import('../progress.ts')
+  const { exportTar } = await import('../../image/tar/tar-export.ts')
+  const { progressBar } = await import('../print/progress.ts')
   const { output } = globals
   if (file === STDOUT && (output.json || process.stdout.isTTY)) {
     throw new ContainerError('USAGE', 'stdout is not for an archive here', {
@@ -113,8 +113,8 @@ async function writeLater(
   write: (sink: ArchiveSink) => Promise<ExportedTar>,
   signal: AbortSignal
 ): Promise<ExportedTar> {
-  const { AtomicFile } = await import('../../image/atomic-file.ts')
-  const { temporaryDirectory } = await import('../../image/temporary-directory.ts')
+  const { AtomicFile } = await import('../../core/atomic-file.ts')
+  const { temporaryDirectory } = await import('../../core/temporary-directory.ts')
   return withCleanup(async (cleanup) => {
     const path = join(await temporaryDirectory(cleanup), 'archive')
     await using archive = await AtomicFile.create(path)

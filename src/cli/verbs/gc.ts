@@ -1,8 +1,8 @@
 import { InvalidArgumentError, type Command } from 'commander'
-import type { GcResponse } from '../../daemon/protocol.ts'
-import { ContainerError } from '../../image/errors.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { printable, table } from '../output.ts'
+import type { GcResponse } from '../../rpc/protocol.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { printable, table } from '../print/output.ts'
 
 interface GcFlags {
   readonly oldVersions?: boolean
@@ -37,10 +37,10 @@ async function gc(images: readonly string[], flags: GcFlags, globals: Globals): 
     })
   }
   const { default: prettyBytes } = await import('pretty-bytes')
-  const { pinnedVersions } = await import('../../boot/pinned-versions.ts')
-  const { DaemonClient } = await import('../../daemon/client.ts')
-  const { openHome } = await import('../../daemon/home.ts')
-  const { METHODS } = await import('../../daemon/protocol.ts')
+  const { pinnedVersions } = await import('../../boot/containers/pinned-versions.ts')
+  const { DaemonClient } = await import('../../session/connection/client.ts')
+  const { openHome } = await import('../../home/home.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
   using client = await DaemonClient.connect(openHome(globals.home))
   const chosen = images.length > 0 ? images : await readable()
   const pinned = await pinnedVersions(globals.home)

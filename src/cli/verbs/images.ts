@@ -1,13 +1,13 @@
 import type { Command } from 'commander'
-import type { ImageListing } from '../../daemon/protocol.ts'
-import { checkImageName } from '../../image/image-name.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { fittedTable, printable, table } from '../output.ts'
-import { durationOption } from '../arguments.ts'
-import { eachOf } from '../each-of.ts'
-import { interruptible } from '../interrupt.ts'
-import { Seeking } from '../seeking.ts'
-import { PEER_TIMEOUT } from './open-options.ts'
+import type { ImageListing } from '../../rpc/protocol.ts'
+import { checkImageName } from '../../image/format/image-name.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { fittedTable, printable, table } from '../print/output.ts'
+import { durationOption } from '../parse/arguments.ts'
+import { eachOf } from '../print/each-of.ts'
+import { interruptible } from '../print/interrupt.ts'
+import { Seeking } from '../print/seeking.ts'
+import { PEER_TIMEOUT } from '../parse/open-options.ts'
 
 /** With nothing coming for so long, peers have told what they have. */
 const SETTLED_MS = 3_000
@@ -61,7 +61,7 @@ async function images(
   globals: Globals
 ): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
-  const { METHODS } = await import('../../daemon/protocol.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
   using client = await connect(globals)
   const list = await client.request(METHODS.images, null)
   const listed = (rows: string[][]): string[] => (links ? table(rows) : fittedTable(rows))
@@ -84,7 +84,7 @@ async function images(
 }
 
 async function unseed(names: readonly string[], force: boolean, globals: Globals): Promise<void> {
-  const { METHODS } = await import('../../daemon/protocol.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
   using client = await connect(globals)
   if (!force) {
     const images = await client.request(METHODS.images, null)
@@ -111,10 +111,10 @@ async function requireUnused(
   images: readonly ImageListing[],
   { home }: Globals
 ): Promise<void> {
-  const { describeUsers, imageUsers } = await import('../../boot/image-users.ts')
+  const { describeUsers, imageUsers } = await import('../../boot/containers/image-users.ts')
   const { formatKey, looksLikeLink, parseLink } = await import('../../p2p/link.ts')
   const { imagesMeant } = await import('../../p2p/key-prefix.ts')
-  const { ContainerError } = await import('../../image/errors.ts')
+  const { ContainerError } = await import('../../core/errors.ts')
   const isLink = looksLikeLink(image)
   const key = isLink ? formatKey(parseLink(image).key) : undefined
   const [found] = isLink
@@ -134,8 +134,8 @@ async function mirror(
   flags: { name?: string; wait?: boolean; peerTimeout: number },
   globals: Globals
 ): Promise<void> {
-  const { METHODS } = await import('../../daemon/protocol.ts')
-  const { progressBar } = await import('../progress.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
+  const { progressBar } = await import('../print/progress.ts')
   using client = await connect(globals)
   await interruptible(async (signal) => {
     const request = { link, peerTimeoutMs: flags.peerTimeout }
@@ -177,7 +177,7 @@ function isWhole(
 }
 
 async function connect(globals: Globals) {
-  const { DaemonClient } = await import('../../daemon/client.ts')
-  const { openHome } = await import('../../daemon/home.ts')
+  const { DaemonClient } = await import('../../session/connection/client.ts')
+  const { openHome } = await import('../../home/home.ts')
   return DaemonClient.connect(openHome(globals.home))
 }

@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
-import { readGlobals, type Globals } from '../globals.ts'
-import { interruptible } from '../interrupt.ts'
-import { printable, table } from '../output.ts'
-import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { interruptible } from '../print/interrupt.ts'
+import { printable, table } from '../print/output.ts'
+import { addOpenOptions, openToLook, type OpenFlags } from '../parse/open-options.ts'
 
 export function addInfo(program: Command): void {
   addOpenOptions(

@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
-import { ContainerError } from '../../image/errors.ts'
-import type { Tree } from '../../image/tree.ts'
-import { argumentBytes } from '../argument-bytes.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { interruptible } from '../interrupt.ts'
-import { printable, table } from '../output.ts'
-import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+import { ContainerError } from '../../core/errors.ts'
+import type { Tree } from '../../image/tree/tree.ts'
+import { argumentBytes } from '../parse/argument-bytes.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { interruptible } from '../print/interrupt.ts'
+import { printable, table } from '../print/output.ts'
+import { addOpenOptions, openToLook, type OpenFlags } from '../parse/open-options.ts'
 
 interface LsFlags extends OpenFlags {
   readonly long?: boolean
@@ -37,7 +37,7 @@ export function addLs(program: Command): void {
 }
 
 async function ls(link: string, path: string, flags: LsFlags, globals: Globals): Promise<void> {
-  const { resolvePath } = await import('../../image/read-file.ts')
+  const { resolvePath } = await import('../../image/chunk/read-file.ts')
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)
     const { tree } = image

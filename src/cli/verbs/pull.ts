@@ -1,8 +1,8 @@
 import type { Command } from 'commander'
-import { readGlobals, type Globals } from '../globals.ts'
-import { PullSilence } from '../pull-silence.ts'
-import { interruptible } from '../interrupt.ts'
-import { addOpenOptions, openToLook, REUSE_OPTION, type OpenFlags } from './open-options.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { PullSilence } from '../print/pull-silence.ts'
+import { interruptible } from '../print/interrupt.ts'
+import { addOpenOptions, openToLook, REUSE_OPTION, type OpenFlags } from '../parse/open-options.ts'
 
 const PROGRESS_EVERY_MS = 200
 
@@ -22,8 +22,8 @@ export function addPull(program: Command): void {
 
 async function pull(link: string, flags: OpenFlags, globals: Globals): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
-  const { prepareMetadata } = await import('../../daemon/metadata-cache.ts')
-  const { progressBar } = await import('../progress.ts')
+  const { prepareMetadata } = await import('../../home/metadata-cache.ts')
+  const { progressBar } = await import('../print/progress.ts')
   const { output } = globals
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
 import type { SalvagedImage, StoreRepair } from '../../daemon/repair-store.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { printable, table } from '../output.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { printable, table } from '../print/output.ts'
 
 const STOP_TIMEOUT_MS = 30_000
 
@@ -26,9 +26,9 @@ Examples:
 }
 
 async function repair(dryRun: boolean, globals: Globals): Promise<void> {
-  const { openHome } = await import('../../daemon/home.ts')
+  const { openHome } = await import('../../home/home.ts')
   const { repairStore } = await import('../../daemon/repair-store.ts')
-  const { DaemonClient } = await import('../../daemon/client.ts')
+  const { DaemonClient } = await import('../../session/connection/client.ts')
   const paths = openHome(globals.home)
   if (dryRun) {
     report(await repairStore(paths, { dryRun }), dryRun, globals)
@@ -47,11 +47,11 @@ async function repair(dryRun: boolean, globals: Globals): Promise<void> {
 }
 
 /** Stops the daemon, if one runs, and takes its lock. */
-async function takeOver(paths: ReturnType<typeof import('../../daemon/home.ts').openHome>) {
-  const { DaemonClient } = await import('../../daemon/client.ts')
-  const { METHODS } = await import('../../daemon/protocol.ts')
-  const { lockHolder, tryProcessLock } = await import('../../daemon/process-lock.ts')
-  const { ContainerError } = await import('../../image/errors.ts')
+async function takeOver(paths: ReturnType<typeof import('../../home/home.ts').openHome>) {
+  const { DaemonClient } = await import('../../session/connection/client.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
+  const { lockHolder, tryProcessLock } = await import('../../core/host/process-lock.ts')
+  const { ContainerError } = await import('../../core/errors.ts')
   using client = await DaemonClient.connectRunning(paths)
   if (client) await client.request(METHODS.shutdown, null)
   const deadline = Date.now() + STOP_TIMEOUT_MS

@@ -1,12 +1,12 @@
-import { formatBootstrap } from '../../daemon/bootstrap.ts'
-import { DaemonClient } from '../../daemon/client.ts'
-import { openHome } from '../../daemon/home.ts'
-import { METHODS } from '../../daemon/protocol.ts'
-import type { PublishedWithProfile } from '../../daemon/publish-profiled.ts'
-import type { Published } from '../../daemon/publish-source.ts'
-import { findSimilarImage, type SimilarImage } from '../../daemon/similar-image.ts'
-import type { Globals } from '../globals.ts'
-import { printable } from '../output.ts'
+import { formatBootstrap } from '../../rpc/bootstrap.ts'
+import { DaemonClient } from '../../session/connection/client.ts'
+import { openHome } from '../../home/home.ts'
+import { METHODS } from '../../rpc/protocol.ts'
+import type { PublishedWithProfile } from '../../session/publish/publish-profiled.ts'
+import type { Published } from '../../session/publish/publish-source.ts'
+import { findSimilarImage, type SimilarImage } from '../../session/publish/similar-image.ts'
+import type { Globals } from '../parse/globals.ts'
+import { printable } from '../print/output.ts'
 
 type Shared = Published &
   Partial<Pick<PublishedWithProfile, 'profile'>> & {

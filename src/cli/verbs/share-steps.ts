@@ -1,8 +1,8 @@
-import type { ProfiledStep, PublishedWithProfile } from '../../daemon/publish-profiled.ts'
-import type { Published, PublishSourceOptions } from '../../daemon/publish-source.ts'
-import type { PublishProgress } from '../../image/publish-options.ts'
-import type { Globals } from '../globals.ts'
-import type { ProgressBar } from '../progress.ts'
+import type { ProfiledStep, PublishedWithProfile } from '../../session/publish/publish-profiled.ts'
+import type { Published, PublishSourceOptions } from '../../session/publish/publish-source.ts'
+import type { PublishProgress } from '../../image/publish/publish-options.ts'
+import type { Globals } from '../parse/globals.ts'
+import type { ProgressBar } from '../print/progress.ts'
 
 type ToPublish = Published & Partial<Pick<PublishedWithProfile, 'profile'>>
 
@@ -11,8 +11,8 @@ export async function publishPlain(
   options: PublishSourceOptions,
   { output }: Globals
 ): Promise<ToPublish> {
-  const { progressBar } = await import('../progress.ts')
-  const { publishSource } = await import('../../daemon/publish-source.ts')
+  const { progressBar } = await import('../print/progress.ts')
+  const { publishSource } = await import('../../session/publish/publish-source.ts')
   const { default: prettyBytes } = await import('pretty-bytes')
   using bar = progressBar('sharing', output.json)
   return await publishSource({
@@ -38,9 +38,9 @@ export async function publishRecorded(
   durationMs: number | undefined,
   { home, output }: Globals
 ): Promise<ToPublish> {
-  const { progressBar } = await import('../progress.ts')
-  const { publishProfiled } = await import('../../daemon/publish-profiled.ts')
-  const { recordImage, requireRecording } = await import('../../boot/record-image.ts')
+  const { progressBar } = await import('../print/progress.ts')
+  const { publishProfiled } = await import('../../session/publish/publish-profiled.ts')
+  const { recordImage, requireRecording } = await import('../../boot/runner/record-image.ts')
   const { default: prettyBytes } = await import('pretty-bytes')
   await requireRecording()
   const { signal } = options

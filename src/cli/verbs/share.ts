@@ -1,11 +1,11 @@
 import { basename, resolve } from 'node:path'
 import { Option, type Command } from 'commander'
-import { ContainerError } from '../../image/errors.ts'
-import { imageNameFrom } from '../../image/image-name.ts'
-import type { PublishSourceOptions } from '../../daemon/publish-source.ts'
-import { collect, durationOption } from '../arguments.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { interruptible } from '../interrupt.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { imageNameFrom } from '../../image/format/image-name.ts'
+import type { PublishSourceOptions } from '../../session/publish/publish-source.ts'
+import { collect, durationOption } from '../parse/arguments.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { interruptible } from '../print/interrupt.ts'
 import { publishPlain, publishRecorded } from './share-steps.ts'
 
 interface ShareFlags {

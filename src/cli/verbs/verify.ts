@@ -1,10 +1,10 @@
 import type { Command } from 'commander'
-import type { CheckedImage, InspectedImage } from '../../daemon/image-session.ts'
-import { isContainerError } from '../../image/errors.ts'
-import { readGlobals, type Globals } from '../globals.ts'
-import { interruptible } from '../interrupt.ts'
-import { printError } from '../output.ts'
-import { addOpenOptions, openToLook, type OpenFlags } from './open-options.ts'
+import type { CheckedImage, InspectedImage } from '../../session/connection/image-session.ts'
+import { isContainerError } from '../../core/errors.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { interruptible } from '../print/interrupt.ts'
+import { printError } from '../print/output.ts'
+import { addOpenOptions, openToLook, type OpenFlags } from '../parse/open-options.ts'
 
 /** Chunks asked for side by side. */
 const IN_FLIGHT = 32
@@ -23,7 +23,7 @@ export function addVerify(program: Command): void {
 }
 
 async function verify(link: string, flags: OpenFlags, globals: Globals): Promise<void> {
-  const { progressBar } = await import('../progress.ts')
+  const { progressBar } = await import('../print/progress.ts')
   const { output } = globals
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)

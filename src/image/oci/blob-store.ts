@@ -1,8 +1,8 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { systemErrorCode } from '../errors.ts'
-import { ioError } from '../source-reader.ts'
+import { systemErrorCode } from '../../core/errors.ts'
+import { ioError } from '../source/source-reader.ts'
 import { badImage } from './image-error.ts'
 
 /** The files that a container image consists of, whether in a directory or in an archive. */

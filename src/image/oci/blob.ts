@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { JsonFields } from '../json-fields.ts'
+import { JsonFields } from '../../core/json-fields.ts'
 import { badImage } from './image-error.ts'
 import { noBlob } from './blob-store.ts'
 import type { BlobStore } from './blob-store.ts'

@@ -1,5 +1,5 @@
-import { ContainerError } from '../errors.ts'
-import type { JsonFields } from '../json-fields.ts'
+import { ContainerError } from '../../core/errors.ts'
+import type { JsonFields } from '../../core/json-fields.ts'
 import { MAX_JSON_BYTES, readJson } from './blob.ts'
 import type { BlobStore } from './blob-store.ts'
 import { withDiffIds } from './container-image.ts'

@@ -1,4 +1,4 @@
-import type { Healthcheck, Manifest, StartCommand } from '../manifest.ts'
+import type { Healthcheck, Manifest, StartCommand } from '../format/manifest.ts'
 
 const NANOSECONDS_A_MS = 1_000_000
 /** What boots an image that says no more than that it has an init. */

@@ -1,4 +1,4 @@
-import { isContainerError } from '../errors.ts'
+import { isContainerError } from '../../core/errors.ts'
 import type { ArchiveBlobs } from './archive-blobs.ts'
 import type { BlobStore } from './blob-store.ts'
 import type { ContainerImage } from './container-image.ts'

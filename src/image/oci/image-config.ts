@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
-import type { JsonFields } from '../json-fields.ts'
-import type { Healthcheck, StartCommand } from '../manifest.ts'
+import type { JsonFields } from '../../core/json-fields.ts'
+import type { Healthcheck, StartCommand } from '../format/manifest.ts'
 import { checkDigest } from './blob.ts'
 import { badImage } from './image-error.ts'
 import type { Platform } from './platform.ts'

@@ -1,5 +1,5 @@
-import { ContainerError, isContainerError } from '../errors.ts'
-import { oneLine } from '../tar-error.ts'
+import { ContainerError, isContainerError } from '../../core/errors.ts'
+import { oneLine } from '../tar/tar-error.ts'
 
 /** The error of everything that is wrong with a container image. One line, whatever is in the image. */
 export function badImage(message: string, hint?: string, cause?: unknown): ContainerError {

@@ -1,5 +1,5 @@
-import type { TarEntry } from '../tar-reader.ts'
-import type { TarWatch } from '../tar-source.ts'
+import type { TarEntry } from '../tar/tar-reader.ts'
+import type { TarWatch } from '../tar/tar-source.ts'
 import { memberKind, memberName } from './archive-names.ts'
 import { MAX_JSON_BYTES } from './blob.ts'
 import { isDockerManifestText } from './docker-archive.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { decompressed } from '../archive-stream.ts'
-import { throwIfCancelled } from '../cancel.ts'
+import { decompressed } from '../tar/archive-stream.ts'
+import { throwIfCancelled } from '../../core/cancel.ts'
 import { checkContent, checkedSize } from './blob.ts'
 import type { BlobStore } from './blob-store.ts'
 import type { Layer } from './container-image.ts'

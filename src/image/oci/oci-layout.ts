@@ -1,5 +1,5 @@
-import { ContainerError } from '../errors.ts'
-import type { JsonFields } from '../json-fields.ts'
+import { ContainerError } from '../../core/errors.ts'
+import type { JsonFields } from '../../core/json-fields.ts'
 import { checkDigest, readJson } from './blob.ts'
 import type { Blob } from './blob.ts'
 import type { BlobStore } from './blob-store.ts'

@@ -1,4 +1,4 @@
-import { ContainerError } from '../errors.ts'
+import { ContainerError } from '../../core/errors.ts'
 
 /** What an image runs on, in the names that Go has for it. */
 export interface Platform {

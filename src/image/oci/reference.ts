@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises'
-import { ContainerError } from '../errors.ts'
+import { ContainerError } from '../../core/errors.ts'
 
 /** Where a container image is, as skopeo and podman write it. */
 export type ImageReference =

@@ -1,5 +1,5 @@
-import { badArchive } from '../tar-error.ts'
-import type { TarEntry } from '../tar-reader.ts'
+import { badArchive } from '../tar/tar-error.ts'
+import type { TarEntry } from '../tar/tar-reader.ts'
 
 /** An entry of a layer that speaks of the layers below it. */
 export type Whiteout =

@@ -1,0 +1,75 @@
+import type { MountMode } from '../../fuse/content/mounted-image.ts'
+import { readLiveState, type BootTimings, type ContainerState } from '../state/container-record.ts'
+import { NO_IMAGE, readImageHealth, type ImageHealth } from '../lease/image-health.ts'
+import { readKept } from '../state/kept-config.ts'
+import { containerPaths, type BootPaths } from '../state/paths.ts'
+import type { IdRange } from '../ids/user-namespace.ts'
+
+/** One container as `ps` and `inspect` show it. */
+export interface ContainerSummary extends ImageHealth {
+  readonly name: string
+  /** `damaged`: it does not run, and the record of what it is cannot be read; its files are kept. */
+  readonly state: ContainerState['state'] | 'stopped' | 'damaged'
+  /** These four are null of a damaged one. */
+  readonly image: string | null
+  readonly link: string | null
+  readonly key: string | null
+  readonly version: number | null
+  readonly ephemeral: boolean
+  /** What it runs, or ran last; none for its init, null where that is not known. */
+  readonly command: readonly string[] | null
+  readonly createdAt: string
+  /** When it last ended (ISO 8601, UTC); null while it runs, and before that. */
+  readonly endedAt: string | null
+  readonly startedAt: string | null
+  /** Process ids of the runner and of the container's PID 1 on the host. */
+  readonly pid: number | null
+  readonly leader: number | null
+  readonly rootfs: string | null
+  readonly mountMode: MountMode | null
+  readonly mode: 'boot' | 'process' | null
+  readonly ready: string | null
+  readonly exitCode: number | null
+  /** Ids of this machine that are the container's; null for one that has the machine's own. */
+  readonly idRange: IdRange | null
+  readonly timings: BootTimings
+  /** What is wrong with a damaged one, and what to do. */
+  readonly problem: string | null
+}
+
+/** What is known of one container, or undefined when nothing is. */
+export async function summarize(
+  paths: BootPaths,
+  name: string
+): Promise<ContainerSummary | undefined> {
+  const places = containerPaths(paths, name)
+  const [kept, state] = await Promise.all([readKept(places), readLiveState(places)])
+  const config = kept.kind === 'config' ? kept.config : undefined
+  const known = state ?? config
+  if (known === undefined && kept.kind !== 'damaged') return undefined
+  const { message, hint } = kept.kind === 'damaged' ? kept.error : {}
+  return {
+    name,
+    state: state?.state ?? (config === undefined ? 'damaged' : 'stopped'),
+    image: known?.image ?? null,
+    link: known?.link ?? null,
+    key: known?.key ?? null,
+    version: known?.version ?? null,
+    ephemeral: known?.ephemeral ?? false,
+    command: state?.command ?? config?.command ?? null,
+    endedAt: state === undefined ? (config?.lastExit?.at ?? null) : null,
+    createdAt: config?.createdAt ?? state?.startedAt ?? '',
+    startedAt: state?.startedAt ?? null,
+    pid: state?.runner.pid ?? null,
+    leader: state?.leader?.pid ?? null,
+    rootfs: state?.rootfs ?? null,
+    mountMode: state?.mountMode ?? null,
+    mode: state?.mode ?? null,
+    ready: state?.ready ?? null,
+    exitCode: state === undefined ? (config?.lastExit?.code ?? null) : null,
+    idRange: config?.idRange ?? null,
+    timings: state?.timings ?? {},
+    problem: message === undefined || state !== undefined ? null : `${message} (${hint})`,
+    ...(state === undefined ? NO_IMAGE : await readImageHealth(state.mounterSocket))
+  }
+}

@@ -1,0 +1,56 @@
+import { statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ContainerError } from '../../core/errors.ts'
+import type { ContainerState } from '../state/container-record.ts'
+import { findCommandProcess, findLeader } from '../nspawn/nspawn-process.ts'
+import { hostProgram } from '../../core/host/package-manager.ts'
+import { isAlive, readProcFile, type ProcessIdentity } from '../../core/host/process-table.ts'
+
+const POLL_MS = 5
+/** What nspawn calls itself once it has given its rights away and only reaps. */
+const STUB_NAME = '(sd-stubinit)'
+/** nspawn takes milliseconds to set a container up once its PID 1 is there. */
+const SETUP_TIMEOUT_MS = 10_000
+
+/** PID 1 of a running container now: after a reboot inside it is another than the state says. */
+export function currentLeader(
+  state: ContainerState & { readonly leader: ProcessIdentity }
+): ProcessIdentity {
+  if (isAlive(state.leader)) return state.leader
+  return (state.nspawn === undefined ? undefined : findLeader(state.nspawn.pid)) ?? state.leader
+}
+
+/**
+ * PID 1 once nspawn has set it up: before, it has neither the container's root nor its filter.
+ *
+ * @throws ContainerError `NOT_RUNNING`
+ */
+export async function startedLeader(
+  state: ContainerState & { readonly leader: ProcessIdentity }
+): Promise<ProcessIdentity> {
+  const deadline = performance.now() + SETUP_TIMEOUT_MS
+  for (;;) {
+    const leader = currentLeader(state)
+    const ended = !isAlive(leader)
+    if (!ended && isSetUp(leader, state.mode)) return leader
+    if (ended || performance.now() > deadline) {
+      throw new ContainerError('NOT_RUNNING', `container ${state.name} has no command running`, {
+        hint: `see what it said: dat-container logs ${state.name}`
+      })
+    }
+    await sleep(POLL_MS)
+  }
+}
+
+/** In process mode nspawn itself stays PID 1, and starts the command last. */
+function isSetUp(leader: ProcessIdentity, mode: ContainerState['mode']): boolean {
+  if (mode === 'process') {
+    // Before that it may have another child: the image's getent, which looks up a user.
+    const name = readProcFile(`/proc/${leader.pid}/comm`)?.trim()
+    return name === STUB_NAME && findCommandProcess(leader) !== undefined
+  }
+  const [own, nspawn] = [`/proc/${leader.pid}/exe`, hostProgram('systemd-nspawn')].map((path) =>
+    statSync(path, { throwIfNoEntry: false })
+  )
+  return own !== undefined && (own.dev !== nspawn?.dev || own.ino !== nspawn.ino)
+}

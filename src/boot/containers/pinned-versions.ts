@@ -1,0 +1,40 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { containerNames } from '../state/container-record.ts'
+import { summarize } from './container-summary.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { readJsonFile } from '../../core/json-file.ts'
+import type { MounterState } from '../lease/mounter-protocol.ts'
+import { bootPaths, mounterPathsOf } from '../state/paths.ts'
+
+/** A version of an image that something of a home stands on. */
+export interface PinnedVersion {
+  /** z32 drive key. */
+  readonly key: string
+  readonly version: number
+}
+
+/**
+ * The versions that containers of a home, running or not, and its mounts use.
+ *
+ * @throws ContainerError `IO` when that cannot be told of a container
+ */
+export async function pinnedVersions(home: string): Promise<PinnedVersion[]> {
+  const paths = bootPaths(home)
+  const names = await containerNames(paths)
+  const containers = await Promise.all(names.map((name) => summarize(paths, name)))
+  const unknown = containers.find((container) => container?.state === 'damaged')
+  if (unknown !== undefined) {
+    throw new ContainerError('IO', `nobody knows what image container ${unknown.name} is of`, {
+      hint: unknown.problem ?? ''
+    })
+  }
+  const mounters = await readdir(paths.mounts)
+  const mounts = await Promise.all(
+    mounters.map((name) => readJsonFile<MounterState>(mounterPathsOf(paths, name).state))
+  )
+  return [...containers, ...mounts]
+    .filter((used) => used !== undefined)
+    .filter((used) => !('binds' in used) || existsSync(`/proc/${used.pid}`))
+    .flatMap(({ key, version }) => (key === null || version === null ? [] : [{ key, version }]))
+}

@@ -1,0 +1,112 @@
+import { existsSync } from 'node:fs'
+import { readdir, rm } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { unmount } from '../../fuse/linux/bind-mount.ts'
+import { readMountTable } from '../../fuse/linux/mount-table.ts'
+import { unmountStale } from '../../fuse/linux/stale-mounts.ts'
+import { killCgroups, ownCgroups, removeCgroups } from '../nspawn/cgroup.ts'
+import type { ContainerState } from '../state/container-record.ts'
+import { takeLock } from '../../core/host/file-lock.ts'
+import { readJsonFile } from '../../core/json-file.ts'
+import { readKept } from '../state/kept-config.ts'
+import { removeUnmounted, unmountAllUnder } from '../../fuse/linux/mount-cleanup.ts'
+import type { MounterState } from '../lease/mounter-protocol.ts'
+import { clearMounterDirectory } from '../mounter/mounter.ts'
+import { machineName } from '../nspawn/nspawn-plan.ts'
+import { removePropagation } from '../nspawn/nspawn-process.ts'
+import { bootPaths, containerPaths, mounterPathsOf, type BootPaths } from '../state/paths.ts'
+import { identify, isAlive, signalProcess, waitForExit } from '../../core/host/process-table.ts'
+import { removeTree } from '../root/remove-tree.ts'
+
+/** What a sweep found dead and removed. */
+export interface SweepResult {
+  readonly containers: readonly string[]
+  readonly mounters: readonly string[]
+  /** What could not be cleared away, and why; the next sweep tries again. */
+  readonly failed: readonly { readonly name: string; readonly error: unknown }[]
+}
+
+const EXIT_TIMEOUT_MS = 5000
+const ATTEMPTS = 3
+/** A killed process keeps its locks until the last of its threads has come out of the kernel. */
+const DEAD_LOCK_WAIT_MS = 3000
+
+/**
+ * Clears away what runners and mounters that died left in one home: processes, mounts, loop devices,
+ * cgroups, runtime directories. Whoever lives holds a lock and is left alone; doing it again does
+ * nothing. Cheap when there is nothing to do: two directory listings.
+ */
+export async function sweep({ home }: { home: string }): Promise<SweepResult> {
+  const paths = bootPaths(home)
+  const failed: { name: string; error: unknown }[] = []
+  const sweepAll = async (
+    names: readonly string[],
+    sweepOne: (paths: BootPaths, name: string) => Promise<boolean>
+  ): Promise<string[]> => {
+    const swept: string[] = []
+    for (const name of names) {
+      try {
+        if (await sweepOne(paths, name)) swept.push(name)
+      } catch (error) {
+        // One that resists must not keep the rest, or the next boot, from going on.
+        failed.push({ name, error })
+      }
+    }
+    return swept
+  }
+  const containers = await sweepAll(await readdir(paths.running), sweepContainer)
+  const mounters = await sweepAll(await readdir(paths.mounts), sweepMounter)
+  return { containers, mounters, failed }
+}
+
+async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> {
+  const places = containerPaths(paths, name)
+  const earlier = await readJsonFile<ContainerState>(places.state)
+  const died = earlier !== undefined && !isAlive(earlier.runner)
+  await using lock = await takeLock(places.lock, died ? DEAD_LOCK_WAIT_MS : 0)
+  if (lock === undefined || !existsSync(places.runtime)) return false
+  const state = await readJsonFile<ContainerState>(places.state)
+  const own = ownCgroups(paths.homeId, name)
+  // A scope of systemd's carries our unit's name; anything else in the state is not ours to kill.
+  const unit = `dat-container-${paths.homeId}-${name}.scope`
+  const cgroups = [...own, ...(state?.cgroups ?? []).filter((path) => basename(path) === unit)]
+  for (const identity of [state?.leader, state?.nspawn]) {
+    signalProcess(identity, 'SIGKILL')
+    await waitForExit(identity, EXIT_TIMEOUT_MS)
+  }
+  // What a runner had just started when it was killed may join them meanwhile.
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    await killCgroups(cgroups)
+    await removeCgroups(own, { parents: 'own' })
+    if (!own.some((directory) => existsSync(directory))) break
+  }
+  await unmountAllUnder(places.runtime)
+  await removePropagation(machineName(name, paths.homeId))
+  await rm(places.notifySocket, { force: true })
+  const kept = await readKept(places)
+  const isForgotten = kept.kind === 'config' && kept.config.ephemeral && !existsSync(places.upper)
+  // Its files were in the tmpfs that is gone now, or it never got as far as having any. One whose
+  // record cannot be read stays.
+  if (kept.kind === 'none' || isForgotten) await removeTree(places.directory)
+  // Last: a sweep that is killed before is done again for as long as this is there.
+  await removeUnmounted(places.runtime)
+  return true
+}
+
+async function sweepMounter(paths: BootPaths, name: string): Promise<boolean> {
+  const places = mounterPathsOf(paths, name)
+  const earlier = await readJsonFile<MounterState>(places.state)
+  const died = earlier !== undefined && !isAlive(identify(earlier.pid))
+  await using lock = await takeLock(places.lock, died ? DEAD_LOCK_WAIT_MS : 0)
+  if (lock === undefined || !existsSync(places.directory)) return false
+  const state = await readJsonFile<MounterState>(places.state)
+  for (const target of state?.binds ?? []) {
+    const mounted = (await readMountTable()).findLast(({ mountPoint }) => mountPoint === target)
+    if (mounted !== undefined && mounted.device === state?.device) {
+      await unmount(target, { lazy: 'if-busy' })
+    }
+  }
+  await unmountAllUnder(places.directory)
+  await clearMounterDirectory(places, unmountStale)
+  return true
+}

@@ -1,0 +1,180 @@
+import { existsSync, statSync } from 'node:fs'
+import { mkdir, readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { mountPointOf, readMountTable } from '../../fuse/linux/mount-table.ts'
+import { writeFileAtomically } from '../../core/atomic-file.ts'
+import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { takeLock } from '../../core/host/file-lock.ts'
+import { findTaken, overlaps, type TakenIds } from './taken-ids.ts'
+import type { IdRange } from './user-namespace.ts'
+
+/** Shared by all homes of this machine. */
+const REGISTRY = '/var/lib/dat-container/id-ranges.json'
+const FORMAT_VERSION = 1
+
+/** As many as a system has that uses 16 bits of ids, nobody's (65534) among them. */
+export const RANGE_IDS = 65_536
+/**
+ * Between the ids that systemd gives to containers (524288 to 1879048191) and those that it keeps for
+ * foreign images (from 2147352576 on); nothing else is known to live there but SSSD, see below.
+ */
+const LOWEST = 0x7000_0000
+const END = 0x7ffe_0000
+/** Above what SSSD maps domains to unless it is told otherwise: taken first. */
+const FIRST = 2_000_224_256
+const LOCK_WAIT_MS = 30_000
+
+/** Whose a range is: one container of one home. */
+export interface RangeOwner {
+  /** Real path. */
+  readonly home: string
+  readonly name: string
+}
+
+interface RangeEntry extends RangeOwner {
+  readonly base: number
+  /** Where the file system with the home is mounted: a home that is absent may be on a disk that is. */
+  readonly mountPoint: string
+  /** It may own files outside of its container's directory, and so is never free again. */
+  readonly outside?: true
+}
+
+interface Registry {
+  readonly formatVersion: typeof FORMAT_VERSION
+  /** Where to look for the next: a range is given again as late as can be. */
+  readonly next: number
+  readonly ranges: readonly RangeEntry[]
+}
+
+export interface ClaimOptions {
+  /** What the container has already: its files belong to it. */
+  readonly known?: IdRange | undefined
+  /** See {@link RangeEntry}. @default false */
+  readonly outside?: boolean
+  /** Ranges of containers of this home that the registry may lack. */
+  readonly ofHome?: () => Promise<readonly number[]>
+  /** @default the machine's */
+  readonly registry?: string
+  /** @default {@link findTaken} */
+  readonly taken?: () => Promise<TakenIds>
+}
+
+/**
+ * The ids of one container, of which no other container of this machine has any, nor a user, nor
+ * what /etc/subuid and /etc/subgid give away. It is on disk when this returns. The owner's directory must exist: a range whose owner is gone is free.
+ *
+ * @throws ContainerError `BUSY` when there is none left, or what is known is another container's; `IO`, `DISK_FULL`
+ */
+export async function claimIdRange(
+  { home, name }: RangeOwner,
+  {
+    known,
+    outside = false,
+    ofHome,
+    registry: path = REGISTRY,
+    taken = findTaken
+  }: ClaimOptions = {}
+): Promise<IdRange> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  await using lock = await takeLock(`${path}.lock`, LOCK_WAIT_MS)
+  if (lock === undefined) {
+    throw new ContainerError('BUSY', `another process has held ${path}.lock for 30 s`)
+  }
+  const registry = await readRegistry(path)
+  const isOwners = (entry: RangeEntry): boolean => entry.home === home && entry.name === name
+  const listed = registry.ranges.find((entry) => isOwners(entry) && entry.base === known?.base)
+  if (known && listed && (listed.outside === true || !outside)) return known
+  const holder = registry.ranges.find(
+    (entry) => entry.base === known?.base && !isOwners(entry) && isOther(entry, { home, name })
+  )
+  if (holder) throw sameIds(name, holder)
+  const mountPoints = (await readMountTable()).map(({ mountPoint }) => mountPoint)
+  const others = registry.ranges.filter(
+    (entry) =>
+      entry !== listed &&
+      (entry.outside === true || (!isOwners(entry) && isInUse(entry, mountPoints)))
+  )
+  // A home from a backup, or a registry that is new: its containers' own records tell.
+  const isNewHome = !registry.ranges.some((entry) => entry.home === home)
+  const used = [...others.map(({ base }) => base), ...(isNewHome ? ((await ofHome?.()) ?? []) : [])]
+  const base = known?.base ?? (await findFree(registry.next, used, taken))
+  const entry: RangeEntry = {
+    base,
+    home,
+    name,
+    mountPoint: mountPointOf(home, mountPoints),
+    ...(outside ? { outside: true as const } : {})
+  }
+  await writeRegistry(path, {
+    formatVersion: FORMAT_VERSION,
+    next: known === undefined ? base + RANGE_IDS : registry.next,
+    ranges: [...others, entry]
+  })
+  return { base, count: RANGE_IDS }
+}
+
+async function findFree(
+  next: number,
+  used: readonly number[],
+  look: () => Promise<TakenIds>
+): Promise<number> {
+  const bases = new Set(used)
+  const taken = await look()
+  const count = (END - LOWEST) / RANGE_IDS
+  for (let step = 0; step < count; step++) {
+    const base = LOWEST + ((next - LOWEST + step * RANGE_IDS) % (END - LOWEST))
+    const range = { base, count: RANGE_IDS }
+    if (!bases.has(base) && !overlaps(range, taken.ranges) && !(await taken.hasAccount(base))) {
+      return base
+    }
+  }
+  throw new ContainerError('BUSY', `all ${count} ranges of ids for containers are in use`, {
+    hint: 'remove containers that are no longer needed: dat-container ps --all, dat-container rm NAME'
+  })
+}
+
+/** Whether there is a container that is not this one, as in a home of which this one's is a copy. */
+function isOther(entry: RangeEntry, owner: RangeOwner): boolean {
+  const [theirs, ours] = [entry, owner].map(({ home, name }) =>
+    statSync(join(home, 'containers', name), { throwIfNoEntry: false })
+  )
+  // One directory may be seen at two places.
+  return theirs !== undefined && (theirs.dev !== ours?.dev || theirs.ino !== ours.ino)
+}
+
+function sameIds(name: string, holder: RangeOwner): ContainerError {
+  return new ContainerError(
+    'BUSY',
+    `container ${name} has the user ids of container ${holder.name} of ${holder.home}`,
+    {
+      hint:
+        'this home is a copy of that one, and a container in reach of the other’s files would be its root: ' +
+        `remove one of the two (dat-container rm ${name}), or boot the image anew with another name`
+    }
+  )
+}
+
+/** What cannot be looked at is in use. */
+function isInUse({ home, name, mountPoint }: RangeEntry, mountPoints: readonly string[]): boolean {
+  if (existsSync(join(home, 'containers', name))) return true
+  return !existsSync(home) && !mountPoints.includes(mountPoint)
+}
+
+async function readRegistry(path: string): Promise<Registry> {
+  try {
+    const value = JSON.parse(await readFile(path, 'utf8')) as Registry
+    if (value.formatVersion === FORMAT_VERSION && Array.isArray(value.ranges)) return value
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') {
+      return { formatVersion: FORMAT_VERSION, next: FIRST, ranges: [] }
+    }
+    if (!(error instanceof SyntaxError)) throw error
+  }
+  throw new ContainerError('IO', `${path} is damaged, or of a later release`, {
+    hint: `it says which ids are whose; without it two homes may get the same: mv ${path} ${path}.damaged`
+  })
+}
+
+async function writeRegistry(path: string, registry: Registry): Promise<void> {
+  await writeFileAtomically(path, `${JSON.stringify(registry, undefined, 1)}\n`)
+}

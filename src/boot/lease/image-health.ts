@@ -1,0 +1,39 @@
+import { dirname, join } from 'node:path'
+import { readJsonFile } from '../../core/json-file.ts'
+import type { MounterState } from './mounter-protocol.ts'
+import type { Waiting } from './stall-watch.ts'
+
+export type { Waiting } from './stall-watch.ts'
+
+/** How the image of a running container is. */
+export interface ImageHealth {
+  /** What reads wait for, for more than a second; null where none does. */
+  readonly waiting: Waiting | null
+  /** The image's mounter has died and nobody goes on: what is not in the page cache cannot be read. */
+  readonly imageLost: boolean
+  /** How often its mounter has died and another gone on, and when the last did (ISO 8601, UTC). */
+  readonly mounterRestarts: number
+  readonly mounterRestartedAt: string | null
+}
+
+/**
+ * Read from what its mounter has written: who only looks must not wait for a mounter. What a dead one without a
+ * successor has written is gone after a sweep.
+ */
+export async function readImageHealth(mounterSocket: string): Promise<ImageHealth> {
+  const state = await readJsonFile<MounterState>(join(dirname(mounterSocket), 'state.json'))
+  return {
+    waiting: state?.waiting ?? null,
+    imageLost: state === undefined,
+    mounterRestarts: state?.restarts ?? 0,
+    mounterRestartedAt: state?.restartedAt ?? null
+  }
+}
+
+/** The answer for a container that does not run. */
+export const NO_IMAGE: ImageHealth = {
+  waiting: null,
+  imageLost: false,
+  mounterRestarts: 0,
+  mounterRestartedAt: null
+}

@@ -1,0 +1,48 @@
+import { existsSync } from 'node:fs'
+import { looksLikeLink, parseFullLink } from '../../p2p/link.ts'
+import type { ContainerOptions } from '../state/boot-options.ts'
+import { bootPaths, containerPaths } from '../state/paths.ts'
+import { StartingMounter, type StartMounterOptions } from './starting-mounter.ts'
+
+/** What of a container's options is its mounter's business. */
+export function mounterOptions(
+  options: ContainerOptions,
+  link = options.link,
+  served: Pick<StartMounterOptions, 'idBase' | 'escaped'> = {}
+): StartMounterOptions {
+  const { home, mountMode, mounterScript, command, forceBoot } = options
+  const { peerTimeoutMs, onPeerLoss, offline, lazyOnly, reuse, record } = options
+  return {
+    home,
+    link,
+    mode: mountMode ?? 'auto',
+    run: command ?? (forceBoot === true ? 'boot' : 'image'),
+    ...(mounterScript === undefined ? {} : { mounterScript }),
+    ...(peerTimeoutMs === undefined ? {} : { peerTimeoutMs }),
+    ...(onPeerLoss === undefined ? {} : { onPeerLoss }),
+    ...(reuse === undefined ? {} : { reuse }),
+    ...(offline === undefined ? {} : { offline }),
+    ...(lazyOnly === undefined ? {} : { lazyOnly }),
+    ...(record === undefined ? {} : { record: true }),
+    ...served
+  }
+}
+
+/**
+ * Starts the mounter of a container before anything else is done for it, so that it loads and finds
+ * peers while the runner loads. Not where that could be for nothing: without a good link, or for a
+ * container that exists and may be of another version.
+ */
+export function startMounterAhead(options: ContainerOptions): StartingMounter | undefined {
+  const { home, link, name } = options
+  if (process.getuid?.() !== 0 || !looksLikeLink(link)) return undefined
+  try {
+    parseFullLink(link)
+    const paths = bootPaths(home)
+    if (name !== undefined && existsSync(containerPaths(paths, name).directory)) return undefined
+  } catch {
+    // The runner says what is wrong.
+    return undefined
+  }
+  return new StartingMounter(mounterOptions(options))
+}

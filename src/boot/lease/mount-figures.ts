@@ -1,0 +1,46 @@
+import type { ImageSession, ImageStats } from '../../session/connection/image-session.ts'
+import { isContainerError } from '../../core/errors.ts'
+import { pause } from '../../core/waiting.ts'
+
+/** {@link ImageStats}; null is what only the daemon knows, while it is gone. */
+export type FiguresOrNull = { readonly [Figure in keyof ImageStats]: ImageStats[Figure] | null }
+
+/** A daemon that is restarted is back within this; whoever asks for figures should not wait for one that is not. */
+const PATIENCE_MS = 1000
+/** One that is there and has not answered for so long hangs. */
+const HUNG_MS = 10_000
+
+/** Figures of a mounted image, without waiting for a daemon that is gone. */
+export async function mountFigures(
+  session: Pick<ImageSession, 'stats' | 'manifest' | 'startOrder'>
+): Promise<FiguresOrNull> {
+  const answered = new AbortController()
+  try {
+    const figures = session.stats(PATIENCE_MS)
+    const found = await Promise.race([figures, pause(HUNG_MS, answered.signal).catch(() => {})])
+    if (found !== undefined) return found
+    figures.catch(() => {})
+  } catch (error) {
+    if (!isContainerError(error, 'DAEMON_UNREACHABLE')) throw error
+  } finally {
+    answered.abort()
+  }
+  const { index, storedBytes } = session.manifest
+  return {
+    imageBytes: storedBytes + index.storedBytes + (index.base?.storedBytes ?? 0),
+    startOrder: session.startOrder?.source ?? null,
+    localBytes: null,
+    reusedBytes: null,
+    complete: null,
+    peers: null,
+    linkBytes: null,
+    daemonCpuMs: null,
+    fetchedBytes: null,
+    demandBytes: null,
+    prefetchBytes: null,
+    demandReads: null,
+    stallMs: null,
+    damagedBlocks: null,
+    unstoredBlocks: null
+  }
+}

@@ -1,0 +1,39 @@
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ContainerError } from '../../core/errors.ts'
+import { takeLock, type FileLock } from '../../core/host/file-lock.ts'
+import type { MounterPaths } from '../state/paths.ts'
+
+/** A dying mounter of the same image gets this long to unmount before its successor gives up. */
+const TAKEOVER_MS = 30_000
+const RETRY_MS = 50
+
+/** The lock, or undefined when a mounter that answers has it. */
+export async function lockOrFindOther(
+  places: MounterPaths,
+  signal: AbortSignal
+): Promise<FileLock | undefined> {
+  const deadline = performance.now() + TAKEOVER_MS
+  for (;;) {
+    const lock = await takeLock(places.lock)
+    if (lock !== undefined) return lock
+    if (await answers(places.socket)) return undefined
+    if (performance.now() > deadline) {
+      throw new ContainerError('BUSY', 'another process has held this image for 30 s unanswering', {
+        hint: `find the process that has ${places.lock} open, and end it`
+      })
+    }
+    await sleep(RETRY_MS, undefined, { signal })
+  }
+}
+
+async function answers(socketPath: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(socketPath)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.once('error', () => resolve(false))
+  })
+}

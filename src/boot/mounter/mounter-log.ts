@@ -1,0 +1,17 @@
+import type { Logger } from 'pino'
+import type { HomePaths } from '../../home/home.ts'
+
+/** Where a mounter logs: the daemon's log, whose every line is one write. Loaded when it is needed. */
+export async function openMounterLog(
+  { daemonLog }: HomePaths,
+  image: { readonly name: string; readonly version: number }
+): Promise<Logger> {
+  const { default: pino } = await import('pino')
+  const level = process.env['DAT_CONTAINER_LOG_LEVEL'] ?? 'info'
+  const destination = pino.destination({ dest: daemonLog, append: true, sync: true, mode: 0o600 })
+  // Who reads the image is not to end for a log that cannot be written.
+  destination.on('error', () => {})
+  return pino({ level, name: 'mounter' }, destination).child({
+    image: `${image.name}@${image.version}`
+  })
+}

@@ -1,0 +1,475 @@
+import { existsSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { openHome, type HomePaths } from '../../home/home.ts'
+import type {
+  BeginOpening,
+  ImageNews,
+  ImageSession,
+  OpeningImage
+} from '../../session/connection/image-session.ts'
+import { writeLocalProfile } from '../../home/local-profile.ts'
+import { cacheMetadata, metadataFile } from '../../home/metadata-cache.ts'
+import { startOf } from '../../session/open/start-order.ts'
+import { bindMount, unmount } from '../../fuse/linux/bind-mount.ts'
+import { MOUNT_FLAG } from '../../fuse/linux/mount-syscall.ts'
+import { readMountTable } from '../../fuse/linux/mount-table.ts'
+import type {
+  MountContent,
+  MountedImage,
+  MountImageOptions
+} from '../../fuse/content/mounted-image.ts'
+import { EscapedTree, hasOverlayMarks } from '../../fuse/content/escaped-tree.ts'
+import { isKeepable } from '../../fuse/erofs/kept-metadata.ts'
+import { ShiftedTree } from '../../fuse/content/shifted-tree.ts'
+import type { TakeOverOptions } from '../../fuse/take-over-image.ts'
+import { monotonicMs, processBeganMs, processorMs } from '../../core/monotonic-clock.ts'
+import type { BootProfile } from '../../image/format/boot-profile.ts'
+import { ContainerError, isContainerError } from '../../core/errors.ts'
+import { placeProfile } from '../../image/format/profile-places.ts'
+import { inheritedLock, type FileLock } from '../../core/host/file-lock.ts'
+import { ImageServer } from './image-server.ts'
+import { readJsonFile } from '../../core/json-file.ts'
+import type {
+  BindPowers,
+  MounterRequest,
+  MounterState,
+  MountFacts,
+  TakeOver
+} from '../lease/mounter-protocol.ts'
+import { toOpen } from '../lease/mounter-protocol.ts'
+import { lockOrFindOther } from './mounter-lock.ts'
+import { MounterStateFile } from './mounter-state.ts'
+import type { Interval } from '../state/intervals.ts'
+import { mountFigures } from '../lease/mount-figures.ts'
+import { traceMount, type MountMarks, type MountTrace } from '../lease/mount-trace.ts'
+import { removeUnmounted } from '../../fuse/linux/mount-cleanup.ts'
+import { openMounterLog } from './mounter-log.ts'
+import { bootPaths, mounterPaths, mounterPathsOf, type MounterPaths } from '../state/paths.ts'
+import { StallWatch } from '../lease/stall-watch.ts'
+import { DEVICE_FD, LOCK_FD } from './standby.ts'
+import { StartRecorder } from '../lease/start-recorder.ts'
+import { openPatiently, Succession } from './succession.ts'
+
+/** The layers below that a mounter puts together. */
+export interface MounterParts {
+  readonly beginOpening: BeginOpening
+  readonly mountImage: (options: MountImageOptions) => Promise<MountedImage>
+  readonly takeOverImage: (options: TakeOverOptions) => Promise<MountedImage>
+  /** Clears what a killed mounter left in its directory. */
+  readonly unmountStale: (directory: string) => Promise<void>
+}
+
+/** How long an image stays mounted with nobody using it: saves the remount between two commands. */
+const GRACE_MS = 2000
+/** A starter that dies between greeting and lease leaves the mounter to this. */
+const FIRST_LEASE_MS = 15_000
+/** How often binds are checked for having been unmounted by hand. */
+const BIND_CHECK_MS = 1000
+const LOOK_MS = 100
+
+type Greet = (socket: string, news: ImageNews | undefined) => void
+
+/**
+ * Opens, mounts and serves one image version until nobody uses it or `signal` aborts. When another
+ * mounter has that version, greets with its socket and returns.
+ *
+ * @param greet called once with the socket to lease from, and what is to be known of the image
+ * @throws ContainerError whatever opening or mounting threw, when that came before the greeting
+ */
+export async function runMounter(
+  request: MounterRequest,
+  parts: MounterParts,
+  greet: Greet,
+  signal: AbortSignal
+): Promise<void> {
+  const { takeOver } = request
+  if (takeOver !== undefined) return goOn({ ...request, takeOver }, parts, signal)
+  await using opening = await parts.beginOpening({ ...toOpen(request), signal })
+  const { key, version } = opening
+  // Named after the mode that was asked for: what `auto` comes to is one answer.
+  const places = mounterPaths(bootPaths(request.home), key, version, request)
+  const mounter = new Mounter({ opening, places, parts, request, signal })
+  mounter.openAhead()
+  const lock = await lockOrFindOther(places, signal)
+  if (lock === undefined) {
+    greet(places.socket, opening.news)
+    return
+  }
+  await using _held = lock
+  await clearMounterDirectory(places, parts.unmountStale)
+  await mkdir(places.image, { recursive: true, mode: 0o700 })
+  await mounter.run(lock, greet)
+}
+
+/** What a mounter does whose predecessor has died: the mount is there, and so are those who use it. */
+async function goOn(
+  request: MounterRequest & { readonly takeOver: TakeOver },
+  parts: MounterParts,
+  signal: AbortSignal
+): Promise<void> {
+  const places = mounterPathsOf(bootPaths(request.home), request.takeOver.mount)
+  await using lock = inheritedLock(places.lock, LOCK_FD)
+  const state = await readJsonFile<MounterState>(places.state)
+  if (state === undefined) throw new ContainerError('MOUNT_FAILED', 'the mount has gone')
+  const open = toOpen(request)
+  await using opening = await openPatiently(() => parts.beginOpening({ ...open, signal }), signal)
+  await rm(places.socket, { force: true })
+  await new Mounter({ opening, places, parts, request, signal, before: state }).run(lock, () => {})
+}
+
+interface MounterOptions {
+  readonly opening: OpeningImage
+  readonly places: MounterPaths
+  readonly parts: MounterParts
+  readonly request: MounterRequest
+  readonly signal: AbortSignal
+  /** What the mounter has left that this one goes on for. */
+  readonly before?: MounterState
+}
+
+class Mounter {
+  readonly #opening: OpeningImage
+  readonly #places: MounterPaths
+  readonly #parts: MounterParts
+  readonly #request: MounterRequest
+  readonly #before: MounterState | undefined
+  readonly #home: HomePaths
+  /** Where the metadata image of this version may be kept; undefined for one that is served otherwise. */
+  readonly #kept: string | undefined
+  readonly #recorder = new StartRecorder()
+  readonly #signal: AbortSignal
+  readonly #state: MounterStateFile
+  #stalls: StallWatch | undefined
+  #leases = 0
+  #idleSince = performance.now()
+  #leasesEver = 0
+  /** The home has a profile of this start, or nobody wants one any more. */
+  #isKept: boolean
+  #succession: Succession | undefined
+  #wasReady = false
+  /** Whether the image holds what overlayfs would take for its own. */
+  #hasOverlayMarks: boolean
+  #isKeepable = true
+  readonly #times = { mountingMs: 0, mountedMs: 0 }
+  /** What the start took; of the first container that was ready. */
+  #cpu: Promise<MountMarks['cpu']> | undefined
+
+  constructor({ opening, places, parts, request, signal, before }: MounterOptions) {
+    this.#opening = opening
+    this.#places = places
+    this.#state = new MounterStateFile(places.state)
+    this.#parts = parts
+    this.#request = request
+    this.#before = before
+    this.#hasOverlayMarks = before?.hasOverlayMarks === true
+    this.#home = openHome(request.home)
+    this.#kept =
+      request.idBase === undefined && request.escaped === undefined
+        ? metadataFile(this.#home, opening.key, opening.manifest)
+        : undefined
+    this.#signal = signal
+    // What was touched before is not known here.
+    this.#isKept = before !== undefined
+  }
+
+  /** Has the index decoded as soon as it comes, where nothing is mounted without. */
+  openAhead(): void {
+    if (this.#request.mode !== 'fuse' && this.#kept && existsSync(this.#kept)) return
+    // Whoever waits for it is told of a failure.
+    this.#opening.open().catch(() => {})
+  }
+
+  async run(lock: FileLock, greet: Greet): Promise<void> {
+    const { directory, socket } = this.#places
+    this.#succession = new Succession(this.#places, lock, this.#request, this.#opening.link)
+    try {
+      const mounting = this.#mount()
+      // Its failure is told to whoever asks for the mount; nobody may have asked yet.
+      mounting.catch(() => {})
+      const server = await ImageServer.listen(
+        socket,
+        {
+          mount: async () => (await mounting).facts,
+          stats: async () => ({
+            ...(await mountFigures(await this.#opening.open())),
+            kernelReads: this.#recorder.touches,
+            waiting: this.#stalls?.current ?? null
+          }),
+          ready: async ({ isStarted }) => this.#noteReady(isStarted),
+          trace: async ({ within }) => this.#trace(await this.#marks(mounting), within),
+          claimRecording: async () =>
+            this.#before === undefined && this.#leasesEver === 1 && this.#state.binds.length === 0,
+          endRecording: async ({ keep }) => this.#endRecording(keep),
+          bind: async ({ target, ...powers }) => this.#bind((await mounting).facts, target, powers),
+          unbind: async ({ target }) => this.#unbind(target)
+        },
+        (leases) => this.#leasesAre(leases)
+      )
+      greet(socket, this.#opening.news)
+      try {
+        const { mounted } = await mounting
+        await this.#succession.begin(mounted.heirloom)
+        // Whoever asked for the mount is answered before the index is decoded, and goes on meanwhile.
+        await sleep(0)
+        // Reads are told what is wrong.
+        this.#serve(mounted).catch(() => {})
+        await this.#untilUnused()
+      } catch {
+        // Mounting failed: the greeted ones get to ask and be told why.
+        await this.#untilUnused()
+      } finally {
+        await server[Symbol.asyncDispose]()
+        for (const target of this.#state.binds) await unmount(target, { lazy: 'if-busy' })
+        // Before the mount is gone: who waits for that may remove the home then.
+        await this.#keepFirstRun()
+        const made = await mounting.catch(() => undefined)
+        // Or the mount would live on in it.
+        await this.#succession.end()
+        await this.#keepMetadata(made?.mounted)
+        await made?.mounted[Symbol.asyncDispose]()
+      }
+    } finally {
+      await removeUnmounted(directory)
+    }
+  }
+
+  async #mount(): Promise<{ mounted: MountedImage; facts: MountFacts }> {
+    this.#times.mountingMs = monotonicMs()
+    const mounted = await this.#mountOrTakeOver()
+    try {
+      // An image whose index cannot be had is not mounted, whatever is kept of it.
+      await this.#opening.arrived()
+      this.#times.mountedMs = monotonicMs()
+      return { mounted, facts: await this.#describe(mounted) }
+    } catch (error) {
+      await mounted[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  #mountOrTakeOver(): Promise<MountedImage> {
+    const options = {
+      content: () => this.#content(),
+      directory: this.#places.image,
+      observer: this.#recorder,
+      signal: this.#signal
+    }
+    const { mode, takeOver } = this.#request
+    if (this.#before === undefined || takeOver === undefined) {
+      const kept = this.#kept === undefined ? {} : { keptMetadata: this.#kept }
+      return this.#parts.mountImage({ ...options, mode, ...kept })
+    }
+    const heirloom = { device: DEVICE_FD, blocks: takeOver.blocks }
+    return this.#parts.takeOverImage({ ...options, mode: this.#before.mode, heirloom })
+  }
+
+  async #describe(mounted: MountedImage): Promise<MountFacts> {
+    const { manifest, link, key, version } = this.#opening
+    const facts: MountFacts = {
+      link,
+      key,
+      version,
+      rootfs: mounted.rootfs,
+      mode: mounted.mode,
+      image: manifest.name,
+      arch: manifest.arch,
+      start: manifest.start,
+      pid: process.pid,
+      // No metadata image of one that has them is kept, so that they are known before the index is decoded.
+      ...(this.#hasOverlayMarks && { hasOverlayMarks: true })
+    }
+    const entry = (await readMountTable()).find(({ mountPoint }) => mountPoint === mounted.rootfs)
+    const device = entry?.device ?? ''
+    const { binds = [], restarts = 0 } = this.#before ?? {}
+    const again = this.#before === undefined ? restarts : restarts + 1
+    const restartedAt = again === 0 ? null : new Date().toISOString()
+    await this.#state.write({
+      ...{ ...facts, device, binds, restarts: again, restartedAt },
+      waiting: null
+    })
+    if (again > 0) await this.#logRestart(again)
+    return facts
+  }
+
+  async #logRestart(restarts: number): Promise<void> {
+    const log = await openMounterLog(this.#home, this.#opening.manifest)
+    log.warn({ pid: process.pid, before: this.#before?.pid, restarts }, 'a mounter died; going on')
+  }
+
+  /** What a recorded start reads is read before it, where it is here. */
+  async #serve(mounted: MountedImage): Promise<void> {
+    await mounted.serve()
+    await this.#watchStalls()
+    if (this.#request.record === true || this.#before !== undefined) return
+    const session = await this.#opening.open()
+    const chunks = recordedChunks(session)
+    if (chunks && (await session.holdsAll?.(chunks)) === true) await mounted.preload(chunks)
+  }
+
+  async #content(): Promise<MountContent> {
+    const session = await this.#opening.open()
+    const { chunks } = session
+    const { idBase, escaped } = this.#request
+    this.#hasOverlayMarks = hasOverlayMarks(session.tree)
+    this.#isKeepable = isKeepable(session.tree, this.#hasOverlayMarks)
+    const found = escaped === true ? new EscapedTree(session.tree) : session.tree
+    const tree = idBase === undefined ? found : new ShiftedTree(found, idBase)
+    const recorded = recordedChunks(session)
+    return { tree, chunks, foreseen: recorded && new Set(recorded) }
+  }
+
+  async #trace(marks: MountMarks, within: Interval): Promise<MountTrace> {
+    return traceMount(await this.#opening.open(), this.#recorder.waits, marks, within)
+  }
+
+  #noteReady(isStarted: boolean): null {
+    this.#wasReady = true
+    this.#cpu ??= this.#cpuSinceOpening()
+    // Asked for again by whoever wants to know.
+    this.#cpu.catch(() => {})
+    if (isStarted) this.#recorder.markReady()
+    return null
+  }
+
+  async #cpuSinceOpening(): Promise<MountMarks['cpu']> {
+    const mounterMs = processorMs()
+    const session = await this.#opening.open()
+    const { opening } = session
+    if (opening === undefined) return null
+    const { daemonCpuMs } = await session.stats()
+    return { daemonMs: daemonCpuMs - opening.daemonCpuMs, mounterMs }
+  }
+
+  async #marks(mounting: Promise<unknown>): Promise<MountMarks> {
+    await mounting
+    const cpu = (await this.#cpu?.catch(() => null)) ?? null
+    return { processMs: processBeganMs(), ...this.#times, cpu }
+  }
+
+  async #endRecording(keep: boolean): Promise<BootProfile> {
+    if (this.#before !== undefined) {
+      throw new ContainerError('MOUNT_FAILED', 'the mounter died, and its recording with it', {
+        hint: 'record the start again'
+      })
+    }
+    const profile = this.#recorder.end()
+    this.#isKept = true
+    if (keep) await this.#keep(profile)
+    return profile
+  }
+
+  /**
+   * Where nobody recorded this start before, the next cold one shall profit from it. Written when
+   * nobody uses the mount any more, and so nobody waits for it.
+   */
+  async #keepFirstRun(): Promise<void> {
+    if (this.#isKept || !this.#wasReady) return
+    try {
+      const { startOrder } = await this.#opening.open()
+      if (startOrder?.source !== 'guess') return
+      await this.#keep(this.#recorder.end())
+    } catch (error) {
+      // Nobody asked for it.
+      if (!isContainerError(error)) throw error
+    }
+  }
+
+  async #keep(profile: BootProfile): Promise<void> {
+    const { manifest, tree, key, version } = await this.#opening.open()
+    const start = startOf(manifest, this.#request.run ?? 'image')
+    const placed = placeProfile(tree, profile)
+    await writeLocalProfile(this.#home, key, start, { version, ...placed })
+  }
+
+  /** So that the next mount of this version need not make it. Nobody asked for it, so it may fail. */
+  async #keepMetadata(mounted: MountedImage | undefined): Promise<void> {
+    // What is started to be recorded may be an image that goes at once.
+    const isKept = this.#request.record !== true && this.#isKeepable
+    const kept = isKept ? this.#kept : undefined
+    if (mounted?.metadata === undefined || kept === undefined) return
+    try {
+      await cacheMetadata(mounted.metadata, kept)
+    } catch (error) {
+      if (!isContainerError(error)) throw error
+    }
+  }
+
+  async #watchStalls(): Promise<void> {
+    const session = await this.#opening.open()
+    let log: ReturnType<typeof openMounterLog> | undefined
+    this.#stalls = new StallWatch(
+      session,
+      this.#recorder.reading,
+      () => (log ??= openMounterLog(this.#home, session.manifest))
+    )
+  }
+
+  async #bind({ rootfs }: MountFacts, target: string, powers: BindPowers): Promise<null> {
+    await bindMount(rootfs, target, { flags: bindFlags(powers) })
+    await this.#state.write({ binds: [...this.#state.binds, target] })
+    return null
+  }
+
+  async #unbind(target: string): Promise<null> {
+    if (!this.#state.binds.includes(target)) {
+      throw new ContainerError('NOT_FOUND', `${target} is no mount of this image`)
+    }
+    await unmount(target)
+    await this.#state.write({ binds: this.#state.binds.filter((bind) => bind !== target) })
+    return null
+  }
+
+  #leasesAre(leases: number): void {
+    if (leases > this.#leases) this.#leasesEver++
+    this.#leases = leases
+    if (leases === 0) this.#idleSince = performance.now()
+  }
+
+  async #untilUnused(): Promise<void> {
+    const lingerMs = this.#request.record === true ? 0 : GRACE_MS
+    let checkedAt = performance.now()
+    while (!this.#signal.aborted) {
+      if (this.#state.binds.length > 0 && performance.now() - checkedAt >= BIND_CHECK_MS) {
+        checkedAt = performance.now()
+        await this.#forgetUnmountedBinds()
+      }
+      this.#succession?.look()
+      // Who looks reads the file; one that could not be written is written at the next change.
+      if (this.#stalls?.look() === true) {
+        await this.#state.write({ waiting: this.#stalls.current }).catch(() => {})
+      }
+      const grace = this.#leasesEver === 0 ? FIRST_LEASE_MS : lingerMs
+      if (this.#leases > 0 || this.#state.binds.length > 0) this.#idleSince = performance.now()
+      else if (performance.now() - this.#idleSince >= grace) return
+      await sleep(LOOK_MS, undefined, { signal: this.#signal }).catch(() => {})
+    }
+  }
+
+  async #forgetUnmountedBinds(): Promise<void> {
+    const mounted = new Set((await readMountTable()).map(({ mountPoint }) => mountPoint))
+    const left = this.#state.binds.filter((bind) => mounted.has(bind))
+    if (left.length < this.#state.binds.length) await this.#state.write({ binds: left })
+  }
+}
+
+function bindFlags({ suid = false, dev = false }: BindPowers): number {
+  const { readOnly, noSuid, noDev } = MOUNT_FLAG
+  return readOnly | (suid ? 0 : noSuid) | (dev ? 0 : noDev)
+}
+
+/** Empties a mounter's directory after a predecessor that died; the caller holds the lock. */
+export async function clearMounterDirectory(
+  places: MounterPaths,
+  unmountStale: (directory: string) => Promise<void>
+): Promise<void> {
+  await unmountStale(places.image)
+  await removeUnmounted(places.directory)
+}
+
+/** What a start is known to read; a guess is not known. */
+function recordedChunks({
+  startOrder
+}: Pick<ImageSession, 'startOrder'>): readonly number[] | undefined {
+  return startOrder?.source === 'guess' ? undefined : startOrder?.chunks
+}

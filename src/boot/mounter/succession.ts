@@ -1,0 +1,79 @@
+import { basename } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Heirloom } from '../../fuse/content/mounted-image.ts'
+import type { FileLock } from '../../core/host/file-lock.ts'
+import { writeFileAtomically } from '../../core/atomic-file.ts'
+import { isContainerError } from '../../core/errors.ts'
+import type { MounterRequest } from '../lease/mounter-protocol.ts'
+import type { MounterPaths } from '../state/paths.ts'
+import { Standby, STANDBY_VARIABLE } from './standby.ts'
+
+/** A standby that dies again and again is not started more often than this. */
+const RESTART_MS = 1_000
+/** How often a successor tries to open the image while its daemon is not there. */
+const OPEN_AGAIN_MS = 500
+
+/** Sees to it that somebody goes on with a mount when this process dies. */
+export class Succession {
+  readonly #places: MounterPaths
+  readonly #lock: FileLock
+  readonly #request: MounterRequest
+  readonly #link: string
+  /** The standby that has started this process, and waits for its end. */
+  readonly #parent: number | undefined
+  #heirloom: Heirloom | undefined
+  #standby: Standby | undefined
+  #startedMs = -Infinity
+
+  /** @param link pinned to the version that is mounted */
+  constructor(places: MounterPaths, lock: FileLock, request: MounterRequest, link: string) {
+    this.#places = places
+    this.#lock = lock
+    this.#request = request
+    this.#link = link
+    const parent = process.env[STANDBY_VARIABLE]
+    delete process.env[STANDBY_VARIABLE]
+    this.#parent = parent === undefined ? undefined : Number(parent)
+  }
+
+  /** @param heirloom undefined where nobody can go on: then nobody stands by */
+  async begin(heirloom: Heirloom | undefined): Promise<void> {
+    if (heirloom === undefined) return
+    const takeOver = { mount: basename(this.#places.directory), blocks: heirloom.blocks }
+    const request: MounterRequest = { ...this.#request, link: this.#link, takeOver }
+    await writeFileAtomically(this.#places.successor, `${JSON.stringify(request)}\n`)
+    this.#heirloom = heirloom
+    this.look()
+  }
+
+  /** Puts another standby in the place of one that has died. */
+  look(): void {
+    if (this.#heirloom === undefined || process.ppid === this.#parent) return
+    if (this.#standby?.isAlive === true) return
+    if (performance.now() - this.#startedMs < RESTART_MS) return
+    this.#startedMs = performance.now()
+    this.#standby = Standby.start({
+      request: this.#places.successor,
+      device: this.#heirloom.device,
+      lock: this.#lock.fd
+    })
+  }
+
+  /** Nobody is to go on: this process ends in order. */
+  async end(): Promise<void> {
+    this.#heirloom = undefined
+    await this.#standby?.[Symbol.asyncDispose]()
+  }
+}
+
+/** Opens an image that is on this machine as far as it was; who has it must only be there. */
+export async function openPatiently<T>(begin: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (;;) {
+    try {
+      return await begin()
+    } catch (error) {
+      if (!isContainerError(error, 'PEERS_UNREACHABLE', 'DAEMON_UNREACHABLE')) throw error
+      await sleep(OPEN_AGAIN_MS, undefined, { signal })
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import type { StartCommand } from '../../image/format/manifest.ts'
+import type { ContainerOptions } from '../state/boot-options.ts'
+import { readJsonFile, writeJsonFile } from '../../core/json-file.ts'
+import type { ContainerPaths } from '../state/paths.ts'
+import { startEnvironment, startMode } from './payload.ts'
+
+/** How a container was started, as far as a further command starts the same way. */
+export interface ExecDefaults {
+  /** `NAME=value`, the image's first, then the user's. */
+  readonly env?: readonly string[]
+  readonly cwd?: string
+  readonly user?: string
+}
+
+/**
+ * Notes how a container is started, for as long as it runs. A file of its own: variables are often
+ * secrets, and the state is shown to whoever asks for it.
+ */
+export async function writeExecDefaults(
+  places: ContainerPaths,
+  start: StartCommand,
+  options: ContainerOptions
+): Promise<void> {
+  const isProcess = startMode(start, options) === 'process'
+  const cwd = isProcess ? (options.cwd ?? start.cwd) : undefined
+  const user = isProcess ? (options.user ?? start.user) : undefined
+  const defaults: ExecDefaults = {
+    env: startEnvironment(start, options),
+    ...(cwd !== undefined && cwd !== '' && { cwd }),
+    ...(user !== undefined && user !== '' && { user })
+  }
+  await writeJsonFile(places.execDefaults, defaults)
+}
+
+/** Nothing of a container that an earlier release started. */
+export async function readExecDefaults(places: ContainerPaths): Promise<ExecDefaults> {
+  return (await readJsonFile<ExecDefaults>(places.execDefaults)) ?? {}
+}

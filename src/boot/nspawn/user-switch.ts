@@ -1,0 +1,39 @@
+import { chmod, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { ContainerUser } from './container-user.ts'
+import { thisProcessor } from '../enter/processor.ts'
+import { makeUserProgram } from '../enter/user-program.ts'
+import type { Bind } from '../state/bind-option.ts'
+
+/** How a command becomes a user that systemd-nspawn cannot make it. */
+export interface UserSwitch {
+  /** Goes before the command. */
+  readonly argv: readonly string[]
+  /** What it needs in the container. */
+  readonly binds: readonly Bind[]
+}
+
+/** In a tmpfs that nspawn always makes. */
+const PLACE = '/run/dat-container/start'
+const FILE = 'start'
+
+/**
+ * Makes a program in the container's directory that becomes a user by the numbers alone: an image may
+ * have no program but its own, and one of this machine in it could be overwritten.
+ *
+ * @param path of the command in the container
+ * @throws ContainerError `MISSING_TOOL`
+ */
+export async function makeUserSwitch(
+  directory: string,
+  user: ContainerUser,
+  path: string,
+  argv: readonly string[]
+): Promise<UserSwitch> {
+  const program = makeUserProgram({ user, path, argumentCount: argv.length }, thisProcessor())
+  const source = join(directory, FILE)
+  await rm(source, { force: true })
+  await writeFile(source, program, { flag: 'wx' })
+  await chmod(source, 0o755)
+  return { argv: [PLACE], binds: [{ source, target: PLACE, readOnly: true }] }
+}

@@ -1,0 +1,141 @@
+import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { syncDirectory } from '../../core/atomic-file.ts'
+import { existsSync } from 'node:fs'
+import { ContainerError } from '../../core/errors.ts'
+import { isKeyPrefix } from '../../p2p/key-prefix.ts'
+import { formatLink, looksLikeLink, parseFullLink } from '../../p2p/link.ts'
+import type { ContainerOptions } from '../state/boot-options.ts'
+import { readLiveState, type ContainerConfig } from '../state/container-record.ts'
+import { takeLock, type FileLock } from '../../core/host/file-lock.ts'
+import { readKept } from '../state/kept-config.ts'
+import type { MountFacts } from '../lease/mounter-protocol.ts'
+import {
+  containerPaths,
+  generateName,
+  type BootPaths,
+  type ContainerPaths
+} from '../state/paths.ts'
+
+/** A sweep of another command may hold a dead container's lock for as long as it cleans up. */
+const LOCK_WAIT_MS = 10_000
+const SHORT_WAIT_MS = 200
+
+/** A container's name, held by this process. */
+export interface ContainerClaim {
+  readonly places: ContainerPaths
+  readonly lock: FileLock
+  /** What is kept of it from earlier, or undefined for a new one. */
+  readonly config: ContainerConfig | undefined
+  /** What it has files of its own for, and no record: which image they go with must be told. */
+  readonly orphaned?: ContainerError
+}
+
+/**
+ * Takes the container's name for this process.
+ *
+ * @throws ContainerError `NAME_IN_USE` when it runs, `USAGE` for a name that is none, `IO` when the
+ *   record of what it is cannot be read
+ */
+export async function claimName(paths: BootPaths, name: string): Promise<ContainerClaim> {
+  const places = containerPaths(paths, name)
+  let lock = await takeLock(places.lock, SHORT_WAIT_MS)
+  if (lock === undefined && (await readLiveState(places)) === undefined) {
+    lock = await takeLock(places.lock, LOCK_WAIT_MS)
+  }
+  if (lock === undefined) {
+    throw new ContainerError('NAME_IN_USE', `container ${name} is running already`, {
+      hint: `stop it first (dat-container stop ${name}), or choose another name with -n`
+    })
+  }
+  const kept = await readKept(places)
+  if (kept.kind !== 'damaged') {
+    return { places, lock, config: kept.kind === 'config' ? kept.config : undefined }
+  }
+  if (!existsSync(places.config)) return { places, lock, config: undefined, orphaned: kept.error }
+  await lock[Symbol.asyncDispose]()
+  throw kept.error
+}
+
+/** Takes the first made-up name that nobody has. */
+export async function claimNewName(paths: BootPaths, imageName: string): Promise<ContainerClaim> {
+  for (let ordinal = 1; ; ordinal++) {
+    const places = containerPaths(paths, generateName(imageName, ordinal))
+    if (existsSync(places.directory) || existsSync(places.runtime)) continue
+    const lock = await takeLock(places.lock)
+    if (lock === undefined) continue
+    // It may have come and gone between our look and our lock.
+    if (!existsSync(places.directory)) return { places, lock, config: undefined }
+    await lock[Symbol.asyncDispose]()
+  }
+}
+
+/**
+ * The link to boot a claimed container from: a container that has files of its own stays with the
+ * version they were written over.
+ *
+ * @throws ContainerError `NAME_IN_USE` when the container is of another image or version, `IO` when
+ *   nothing tells which its files go with
+ */
+export function linkFor(claim: ContainerClaim, options: ContainerOptions): string {
+  const { config, places, orphaned } = claim
+  if (orphaned && (options.ephemeral === true || !isPinned(options.link))) throw orphaned
+  if (config === undefined) return options.link
+  const hint = hintFor(places)
+  if (options.ephemeral === true) {
+    throw new ContainerError('NAME_IN_USE', `container ${places.name} exists and keeps its files`, {
+      hint
+    })
+  }
+  // The name of an image; that it is this one shows when it is open.
+  if (!looksLikeLink(options.link))
+    return isNameOf(options.link, config) ? config.link : options.link
+  const asked = parseFullLink(options.link)
+  const kept = parseFullLink(config.link)
+  if (!asked.key.equals(kept.key)) {
+    throw new ContainerError('NAME_IN_USE', `container ${places.name} is of another image`, {
+      hint
+    })
+  }
+  if (asked.version !== undefined && asked.version !== kept.version) {
+    throw new ContainerError(
+      'NAME_IN_USE',
+      `container ${places.name} is of version ${kept.version} of this image`,
+      { hint }
+    )
+  }
+  return formatLink({ ...asked, version: kept.version })
+}
+
+function isNameOf(text: string, { image, key }: ContainerConfig): boolean {
+  return text === image || (isKeyPrefix(text) && key.startsWith(text))
+}
+
+function isPinned(link: string): boolean {
+  if (!looksLikeLink(link)) return /@\d+$/.test(link)
+  return parseFullLink(link).version !== undefined
+}
+
+/** @throws ContainerError `NAME_IN_USE` when what was opened is not what the container is of */
+export function checkImage({ config, places }: ContainerClaim, opened: MountFacts): void {
+  if (config === undefined) return
+  if (config.key === opened.key && config.version === opened.version) return
+  const other = config.key === opened.key ? `version ${config.version} of this` : 'another'
+  throw new ContainerError('NAME_IN_USE', `container ${places.name} is of ${other} image`, {
+    hint: hintFor(places)
+  })
+}
+
+function hintFor({ name }: ContainerPaths): string {
+  return `choose another name with -n, or remove it: dat-container rm ${name}`
+}
+
+/**
+ * Makes the container's directories, persistent and runtime. The runtime one is there for as long as
+ * anything may be half made: by it a sweep finds what somebody who was killed has left.
+ */
+export async function makeDirectories(places: ContainerPaths): Promise<void> {
+  await mkdir(places.runtime, { recursive: true, mode: 0o700 })
+  const first = await mkdir(places.directory, { recursive: true, mode: 0o700 })
+  if (first !== undefined) await syncDirectory(dirname(places.directory))
+}

@@ -1,0 +1,45 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ContainerError } from '../../core/errors.ts'
+import { describeUsers, imageUsers } from '../containers/image-users.ts'
+import { acquireMount, type AcquireMountOptions, type MountLease } from '../lease/mount-lease.ts'
+
+/** Longer than an image stays mounted after its last use. */
+const PATIENCE_MS = 12_000
+/** Asking is a use, too: asked sooner, the mount would stay. */
+const RETRY_MS = 2_500
+
+/**
+ * Mounts an image whose start is to be recorded. What somebody else has mounted is in the kernel's
+ * page cache already, so that a start would not touch it all: that mount must be gone first.
+ *
+ * @throws ContainerError `BUSY` while somebody else uses the image; what {@link acquireMount} throws
+ */
+export async function acquireRecordedMount(options: AcquireMountOptions): Promise<MountLease> {
+  const { started: _used, ...again } = options
+  const deadline = performance.now() + PATIENCE_MS
+  for (let first = true; ; first = false) {
+    const lease = await acquireMount(first ? options : again)
+    try {
+      if (await lease.claimRecording()) return lease
+    } catch (error) {
+      await lease[Symbol.asyncDispose]()
+      throw error
+    }
+    const { image, key } = lease.facts
+    await lease[Symbol.asyncDispose]()
+    // What nobody uses any more is gone in a moment; what somebody does stays.
+    const users = await runningUsers(options.home, key)
+    if (users !== '' || performance.now() > deadline) {
+      const by = users === '' ? '' : ` by ${users}`
+      throw new ContainerError('BUSY', `${image} is in use${by}, so its start cannot be recorded`, {
+        hint: 'what has been read already would not be recorded: stop its containers and mounts first (dat-container ps, findmnt)'
+      })
+    }
+    await sleep(RETRY_MS)
+  }
+}
+
+async function runningUsers(home: string, key: string): Promise<string> {
+  const { containers, mounts } = await imageUsers(home, key)
+  return describeUsers({ containers: containers.filter(({ isRunning }) => isRunning), mounts })
+}

@@ -1,0 +1,51 @@
+import type { ContainerProcess } from '../nspawn/container-process.ts'
+import type { RunState } from '../state/run-state.ts'
+import type { RunnerEvents } from './runner-options.ts'
+
+/** How often a container is looked at for having rebooted, and its nspawn is listened to. */
+const WATCH_MS = 1000
+
+/**
+ * Keeps the state up to date while the container runs: its start-up has ended, it has rebooted.
+ *
+ * @param ending aborted when nobody need wait for the end of start-up any longer; done at the end
+ * @returns nspawn's exit code
+ */
+export async function watchContainer(
+  container: ContainerProcess,
+  state: RunState,
+  ending: AbortController,
+  events: Pick<RunnerEvents, 'onReady'>
+): Promise<number> {
+  const timer = setInterval(() => void noticeReboot(container, state).catch(() => {}), WATCH_MS)
+  try {
+    const ready = noticeReady(container, state, ending.signal, events)
+    ready.catch(() => {})
+    const exitCode = await container.exited
+    ending.abort()
+    await ready.catch(() => {})
+    return exitCode
+  } finally {
+    clearInterval(timer)
+  }
+}
+
+async function noticeReady(
+  container: ContainerProcess,
+  state: RunState,
+  signal: AbortSignal,
+  events: Pick<RunnerEvents, 'onReady'>
+): Promise<void> {
+  const target = container.target()
+  if (target === undefined) return
+  const word = target.mode === 'process' ? 'started' : await container.notices.ready(signal)
+  if (word === undefined) return
+  await state.update({ ready: word, reached: 'readyMs' })
+  if (state.current !== undefined) events.onReady?.(state.current)
+}
+
+async function noticeReboot(container: ContainerProcess, state: RunState): Promise<void> {
+  container.notices.look()
+  const leader = container.rebooted()
+  if (leader !== undefined) await state.update({ leader })
+}

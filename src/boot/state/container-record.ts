@@ -1,0 +1,134 @@
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import type { MountMode } from '../../fuse/content/mounted-image.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { readJsonFile } from '../../core/json-file.ts'
+import type { BootPaths, ContainerPaths } from './paths.ts'
+import { isAlive, type ProcessIdentity } from '../../core/host/process-table.ts'
+import type { IdRange } from '../ids/user-namespace.ts'
+
+export const CONFIG_FORMAT_VERSION = 1
+
+/** What is remembered of a container as long as it exists: `config.json`. */
+export interface ContainerConfig {
+  readonly formatVersion: typeof CONFIG_FORMAT_VERSION
+  readonly name: string
+  /** ISO 8601, UTC. */
+  readonly createdAt: string
+  /** Canonical full link, pinned to the version whose files the upper layer goes with. */
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly image: string
+  readonly ephemeral: boolean
+  /** What it last ran; none for its init. Absent in what an earlier release made. */
+  readonly command?: readonly string[]
+  /**
+   * Ids of this machine that are the container's, and that its files belong to; null for one that has the machine's
+   * own. Absent in what an earlier release made, where it had the machine's own.
+   */
+  readonly idRange?: IdRange | null
+  readonly lastExit?: { readonly code: number; readonly at: string }
+}
+
+/** Milliseconds from the start of the boot. */
+export interface BootTimings {
+  readonly mountedMs?: number
+  readonly startedMs?: number
+  /** The init inside says that it is up; for a process: when it was started. */
+  readonly readyMs?: number
+}
+
+/** When a start got where, by the clock of `monotonicMs`. */
+export interface StartMarks {
+  /** The command began that boots the container. */
+  readonly commandMs: number
+  /** The runner has the mounted image. */
+  readonly mountedMs?: number
+  /** PID 1 is there. */
+  readonly startedMs?: number
+  readonly readyMs?: number
+}
+
+/** What is known of a container while it runs: `state.json`. */
+export interface ContainerState {
+  readonly name: string
+  readonly state: 'starting' | 'running' | 'stopping'
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly image: string
+  readonly mode: 'boot' | 'process'
+  /** What it runs; none for its init. */
+  readonly command?: readonly string[]
+  readonly ephemeral: boolean
+  readonly readOnly: boolean
+  readonly mountMode: MountMode
+  /** Merged root on the host. */
+  readonly rootfs: string
+  /** Socket of the mounter that has the image. */
+  readonly mounterSocket: string
+  /** `running`: its init has said that it is up. `started`: its one command runs. */
+  readonly ready?: string
+  readonly startedAt: string
+  readonly timings: BootTimings
+  readonly marks: StartMarks
+  readonly runner: ProcessIdentity
+  readonly nspawn?: ProcessIdentity
+  /** PID 1 of the container, as the host numbers it. */
+  readonly leader?: ProcessIdentity
+  /** Cgroup directories of the container. */
+  readonly cgroups: readonly string[]
+}
+
+/** The state of a container whose runner lives, or undefined. */
+export async function readLiveState(places: ContainerPaths): Promise<ContainerState | undefined> {
+  const state = await readJsonFile<ContainerState>(places.state)
+  return isAlive(state?.runner) ? state : undefined
+}
+
+/** @throws ContainerError `NOT_FOUND`, `NOT_RUNNING` */
+export async function requireRunning(
+  places: ContainerPaths
+): Promise<ContainerState & { leader: ProcessIdentity }> {
+  const state = await readLiveState(places)
+  if (state === undefined) {
+    requireKnown(places)
+    throw await stopped(places)
+  }
+  if (state.leader === undefined || state.state === 'starting') {
+    const message =
+      state.state === 'stopping'
+        ? `container ${places.name} is being stopped`
+        : `container ${places.name} is being started, and does not run yet`
+    throw new ContainerError('NOT_RUNNING', message, {
+      hint: 'wait a moment, then try again; dat-container ps tells'
+    })
+  }
+  return { ...state, leader: state.leader }
+}
+
+/** What is said of a container that is there and does not run. */
+async function stopped({ name, config }: ContainerPaths): Promise<ContainerError> {
+  // One that cannot be read tells nothing more.
+  const kept = await readJsonFile<ContainerConfig>(config).catch(() => undefined)
+  const exit = kept?.lastExit
+  const ended = exit === undefined ? '' : `: it ended with status ${exit.code} at ${exit.at}`
+  return new ContainerError('NOT_RUNNING', `container ${name} is stopped${ended}`, {
+    hint: `start it: dat-container boot ${kept?.image ?? 'IMAGE'} -n ${name}; see its output: dat-container logs ${name}`
+  })
+}
+
+/** @throws ContainerError `NOT_FOUND` */
+export function requireKnown(places: ContainerPaths): void {
+  if ([places.config, places.state, places.upper].some((path) => existsSync(path))) return
+  throw new ContainerError('NOT_FOUND', `there is no container ${places.name}`, {
+    hint: 'see which there are: dat-container ps --all'
+  })
+}
+
+/** Names of all containers of a home, running or not, sorted. */
+export async function containerNames(paths: BootPaths): Promise<string[]> {
+  const [kept, running] = await Promise.all([readdir(paths.containers), readdir(paths.running)])
+  return [...new Set([...kept, ...running])].sort()
+}

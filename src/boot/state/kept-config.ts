@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { CONFIG_FORMAT_VERSION, type ContainerConfig } from './container-record.ts'
+import type { ContainerPaths } from './paths.ts'
+
+/** The places that are looked at. */
+type Places = Pick<ContainerPaths, 'name' | 'config' | 'upper'>
+
+/** What is on disk of a container that is not there by its runner alone. */
+export type KeptContainer =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'config'; readonly config: ContainerConfig }
+  /** Something was kept, and it cannot be told of which image: never to be taken for nothing. */
+  | { readonly kind: 'damaged'; readonly error: ContainerError }
+
+const TEXTS = ['name', 'createdAt', 'link', 'key', 'image'] as const
+
+/**
+ * Reads what is kept of a container. A record that cannot be read is not an absent one: what the
+ * container wrote stands beside it.
+ */
+export async function readKept(places: Places): Promise<KeptContainer> {
+  let text: string
+  try {
+    text = await readFile(places.config, 'utf8')
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') return damaged(places, `${code}`, error)
+    return existsSync(places.upper) ? damaged(places, 'it is absent') : { kind: 'none' }
+  }
+  try {
+    const value: unknown = JSON.parse(text)
+    if (!isConfig(value)) return damaged(places, 'it is no record of a container')
+    if (value.formatVersion > CONFIG_FORMAT_VERSION) {
+      return damaged(places, 'a later release of dat-container wrote it')
+    }
+    return { kind: 'config', config: value }
+  } catch (error) {
+    return damaged(places, text.trim() === '' ? 'it is empty' : 'it is not JSON', error)
+  }
+}
+
+function isConfig(value: unknown): value is ContainerConfig {
+  if (typeof value !== 'object' || value === null) return false
+  const fields = value as Record<string, unknown>
+  return (
+    typeof fields['formatVersion'] === 'number' &&
+    Number.isSafeInteger(fields['version']) &&
+    typeof fields['ephemeral'] === 'boolean' &&
+    TEXTS.every((field) => typeof fields[field] === 'string')
+  )
+}
+
+function damaged({ name, config }: Places, why: string, cause?: unknown): KeptContainer {
+  const setAside = existsSync(config) ? `set it aside (mv ${config} ${config}.damaged), then ` : ''
+  return {
+    kind: 'damaged',
+    error: new ContainerError('IO', `cannot read the record of container ${name}: ${why}`, {
+      hint:
+        `its files are kept; to have it back, ${setAside}boot it with the link and version ` +
+        `that it was of: dat-container boot 'LINK@VERSION' -n ${name}; ` +
+        `to delete it: dat-container rm ${name}`,
+      cause
+    })
+  }
+}

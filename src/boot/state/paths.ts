@@ -1,0 +1,209 @@
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { openHome } from '../../home/home.ts'
+import type { MountMode } from '../../fuse/content/mounted-image.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { privateDirectory } from '../../core/private-directory.ts'
+
+/** Where containers and mounts of one home keep their state. All directories are 0700. */
+export interface BootPaths {
+  /** Real path of the home. */
+  readonly home: string
+  /** Cleared by a reboot. */
+  readonly runtime: string
+  /** A short name of the home that is unique on this machine; part of machine and unit names. */
+  readonly homeId: string
+  /** Persistent: one directory a container. */
+  readonly containers: string
+  /** Runtime: one directory a running container. */
+  readonly running: string
+  /** Runtime: one directory a mounter. */
+  readonly mounts: string
+  /** Runtime: lock files; kept apart so that removing a container's directory races with nobody. */
+  readonly locks: string
+  /** Runtime: one socket a running container; its path is short, as a unix socket's must be. */
+  readonly notify: string
+}
+
+/** Files of one container. */
+export interface ContainerPaths {
+  readonly name: string
+  /** Persistent part. */
+  readonly directory: string
+  readonly config: string
+  readonly upper: string
+  readonly work: string
+  readonly consoleLog: string
+  /** Runtime part. */
+  readonly runtime: string
+  readonly state: string
+  /** How `stopContainer` tells the runner its time-out. */
+  readonly stopRequest: string
+  /** What further commands start with. */
+  readonly execDefaults: string
+  /** The seccomp filters of its PID 1. */
+  readonly filters: string
+  readonly merged: string
+  /** Mount point of the image with its ids mapped, while the overlay is made. */
+  readonly lower: string
+  /** Device nodes that the container is given, on a tmpfs. */
+  readonly devices: string
+  /** Mount points of what is shown in the container with its ids mapped. */
+  readonly binds: string
+  /** Mount point of the tmpfs that holds upper and work of an ephemeral container. */
+  readonly scratch: string
+  readonly lock: string
+  /** Where nspawn tells the runner of the container. */
+  readonly notifySocket: string
+}
+
+/** Files of one mounter, known once key and version are. */
+export interface MounterPaths {
+  readonly directory: string
+  readonly state: string
+  readonly socket: string
+  /** What `mountImage` may fill. */
+  readonly image: string
+  /** What a successor is told. */
+  readonly successor: string
+  readonly lock: string
+}
+
+/** How an image version is shown, as far as it tells one mount of it from another. */
+export interface WayServed {
+  readonly mode: MountMode | 'auto'
+  /** Added to every user and group id of the image: for a container with ids of its own, where the kernel cannot. */
+  readonly idBase?: number
+  /** What an overlay would take for its own is served so that it shows it: for containers of an image that holds some. */
+  readonly escaped?: boolean
+}
+
+/** 80 bits tell drives apart and keep the socket's path within the 107 bytes Linux allows. */
+const KEY_CHARACTERS = 16
+const SOCKET_PATH_BYTES = 107
+const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/
+
+/**
+ * The state layout of a home; makes what is missing.
+ *
+ * @throws ContainerError `IO`, `USAGE` when the runtime directory cannot be used in a mount option
+ */
+export function bootPaths(home: string): BootPaths {
+  const opened = openHome(home)
+  const real = opened.home
+  // A real path: the mount table knows no other.
+  const { runtime } = opened
+  if (/[\s,:\\"]/.test(runtime)) {
+    throw new ContainerError(
+      'USAGE',
+      `the runtime directory ${runtime} has a character it may not`,
+      {
+        hint: 'set DAT_CONTAINER_RUNTIME_DIR to a path without space, comma, colon, quote, backslash'
+      }
+    )
+  }
+  const paths = {
+    home: real,
+    runtime,
+    homeId: runtime.slice(runtime.lastIndexOf('/') + 1),
+    containers: join(real, 'containers'),
+    running: join(runtime, 'containers'),
+    mounts: join(runtime, 'mounts'),
+    locks: join(runtime, 'locks'),
+    notify: join(runtime, 'notify')
+  }
+  const { containers, running, mounts, locks, notify } = paths
+  for (const directory of [containers, running, mounts, locks, notify]) {
+    privateDirectory(directory)
+  }
+  return paths
+}
+
+/** @throws ContainerError `USAGE` for a name that is none */
+export function containerPaths(paths: BootPaths, name: string): ContainerPaths {
+  checkName(name)
+  const directory = join(paths.containers, name)
+  const runtime = join(paths.running, name)
+  return {
+    name,
+    directory,
+    config: join(directory, 'config.json'),
+    upper: join(directory, 'upper'),
+    work: join(directory, 'work'),
+    consoleLog: join(directory, 'console.log'),
+    runtime,
+    state: join(runtime, 'state.json'),
+    stopRequest: join(runtime, 'stop.json'),
+    execDefaults: join(runtime, 'exec.json'),
+    filters: join(runtime, 'filters.json'),
+    merged: join(runtime, 'merged'),
+    lower: join(runtime, 'lower'),
+    devices: join(runtime, 'devices'),
+    binds: join(runtime, 'binds'),
+    scratch: join(runtime, 'scratch'),
+    lock: join(paths.locks, `container-${name}`),
+    notifySocket: join(paths.notify, shortName(name))
+  }
+}
+
+/**
+ * @throws ContainerError `USAGE` when the runtime directory is too deep for a unix socket
+ */
+export function mounterPaths(
+  paths: BootPaths,
+  key: string,
+  version: number,
+  served: WayServed
+): MounterPaths {
+  const { mode, idBase, escaped } = served
+  const parts = [key.slice(0, KEY_CHARACTERS), version, mode]
+  if (idBase !== undefined) parts.push(idBase)
+  if (escaped === true) parts.push('escaped')
+  return mounterPathsOf(paths, parts.join('-'))
+}
+
+/** Like {@link mounterPaths}, from the name of the directory. */
+export function mounterPathsOf(paths: BootPaths, directoryName: string): MounterPaths {
+  const directory = join(paths.mounts, directoryName)
+  const socket = join(directory, 'socket')
+  if (Buffer.byteLength(socket) > SOCKET_PATH_BYTES) {
+    throw new ContainerError('USAGE', `the runtime directory ${paths.runtime} is too deep`, {
+      hint: 'set DAT_CONTAINER_RUNTIME_DIR to a shorter path'
+    })
+  }
+  return {
+    directory,
+    state: join(directory, 'state.json'),
+    socket,
+    image: join(directory, 'image'),
+    successor: join(directory, 'successor.json'),
+    lock: join(paths.locks, `mount-${directoryName}`)
+  }
+}
+
+function shortName(name: string): string {
+  return createHash('sha256').update(name).digest('hex').slice(0, KEY_CHARACTERS)
+}
+
+/** @throws ContainerError `USAGE` */
+export function checkName(name: string): void {
+  if (NAME_PATTERN.test(name)) return
+  throw new ContainerError('USAGE', `${JSON.stringify(name)} cannot be a container's name`, {
+    hint: 'use 1 to 63 lower-case letters, digits and dashes, and no dash first'
+  })
+}
+
+/**
+ * A name for a container of the image `imageName` that nobody chose one for: the image's, from the
+ * second on with a number.
+ *
+ * @param ordinal from 1
+ */
+export function generateName(imageName: string, ordinal: number): string {
+  const base = imageName
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-+|-+$/g, '')
+    .slice(0, 40)
+  return ordinal === 1 ? base || 'container' : `${base || 'container'}-${ordinal}`
+}

@@ -1,0 +1,206 @@
+import { endSpares } from '../../core/host/spare-process.ts'
+import { Option, type Command } from 'commander'
+import { ContainerError } from '../../core/errors.ts'
+import type { ContainerVerb } from '../../machine/guest/container-verb.ts'
+import type { MachineOptions } from '../../machine/lifecycle/machine-options.ts'
+import { DEFAULT_NAME } from '../../machine/state/machine-paths.ts'
+import { readGlobals, type Globals } from '../parse/globals.ts'
+import { endIsolatedContainers, isolatedAmong } from './isolated-verbs.ts'
+import { listEverywhere, type ListFlags } from './list-containers.ts'
+
+/** `always`, `never`, or `auto`: where this machine cannot run containers itself. */
+const VARIABLE = 'DAT_CONTAINER_VM'
+/** Options of `boot` that are for this machine. */
+const HERE = new Set([
+  ...['vm', 'machine', 'publish', 'volume', 'isolate', 'linkFile'],
+  ...['machineMemory', 'machineCpus', 'machineDisk']
+])
+/** Given to the guest's command too. */
+const PASSED_GLOBALS = ['json'] as const
+
+interface VmFlags {
+  readonly vm?: boolean
+  readonly machine?: string
+  readonly publish?: string[]
+  readonly volume?: string[]
+  readonly detach?: boolean
+  readonly json?: boolean
+  readonly name?: string
+  readonly rm?: boolean
+  readonly ephemeral?: boolean
+  readonly isolate?: boolean
+  readonly machineMemory?: string
+  readonly machineCpus?: string
+  readonly machineDisk?: string
+}
+
+/** Lets a verb on containers be carried out in a virtual machine. */
+export function addVmOptions(program: Command, ...names: string[]): void {
+  for (const name of names) {
+    const command = program.commands.find((candidate) => candidate.name() === name)
+    if (!command) throw new TypeError(`no verb ${name}`)
+    command
+      .option('--vm', 'in a machine (see `machine`), which boot starts; --no-vm: never')
+      .addOption(new Option('--no-vm').hideHelp())
+      .option('--machine <name>', 'in this machine')
+    if (name === 'boot') addMachineOptions(command)
+  }
+}
+
+function addMachineOptions(boot: Command): void {
+  boot
+    .option('--isolate', 'in a machine of its own, which has its name and ends with it')
+    .option('--machine-memory <size>', 'of a machine that boot starts, as 512M or 2G')
+    .option('--machine-cpus <number>', 'processors of a machine that boot starts')
+    .option('--machine-disk <size>', 'size of the data disk of a machine that boot starts')
+}
+
+/** Carries verbs out in a machine, instead of here, where that is asked for or all that there is. */
+export function hookVm(program: Command): void {
+  program.hook('preAction', async (_program, command) => {
+    if (!command.options.some(({ long }) => long === '--vm')) return
+    const globals = readGlobals(command)
+    const flags = command.opts<VmFlags>()
+    checkFlags(flags)
+    if (await carriedOutOnIsolated(command, flags, globals)) process.exit()
+    if (!(await isForMachine(flags, globals))) return
+    // The verb's own action must not follow.
+    process.exit(await runInVm(command, flags, globals))
+  })
+}
+
+/** @throws ContainerError `USAGE` */
+function checkFlags(flags: VmFlags): void {
+  if (flags.isolate && (flags.vm === false || flags.machine !== undefined)) {
+    throw new ContainerError('USAGE', '--isolate is a machine of its own', {
+      hint: 'leave --no-vm and --machine out'
+    })
+  }
+}
+
+/**
+ * Carries a verb out on containers that have machines to themselves, or lists those of all machines.
+ *
+ * @returns whether it did; `process.exitCode` is set then
+ * @throws ContainerError `NAME_IN_USE`, and what the verb throws
+ */
+async function carriedOutOnIsolated(
+  command: Command,
+  flags: VmFlags,
+  globals: Globals
+): Promise<boolean> {
+  const verb = command.name()
+  if (verb === 'boot' && flags.isolate) {
+    process.exitCode = await isolate(command, flags, globals)
+    return true
+  }
+  const isElsewhere = flags.vm === false || flags.machine !== undefined
+  if (isElsewhere || (flags.vm === undefined && process.env[VARIABLE] === 'never')) return false
+  if (verb === 'ps') {
+    const here = !(await isForMachine(flags, globals))
+    await listEverywhere(command.opts<ListFlags>(), { here, machines: true }, globals)
+    return true
+  }
+  const isEnd = verb === 'stop' || verb === 'kill' || verb === 'rm'
+  const names = verb === 'boot' ? [flags.name ?? ''] : command.args.slice(0, isEnd ? undefined : 1)
+  const isolated = await isolatedAmong(names, globals.home)
+  const [name] = isolated
+  if (name === undefined) return false
+  if (isEnd) {
+    await endIsolatedContainers(verb, names, command.opts(), globals)
+    return true
+  }
+  if (verb === 'boot') {
+    throw new ContainerError('NAME_IN_USE', `container ${name} has a machine to itself`, {
+      hint: `start it again with --isolate, choose another name with -n, or remove it: dat-container rm ${name}`
+    })
+  }
+  process.exitCode = await runInVm(command, { ...flags, machine: name }, globals)
+  return true
+}
+
+async function isForMachine(flags: VmFlags, { home }: Globals): Promise<boolean> {
+  if (flags.vm !== undefined) return flags.vm
+  if (flags.machine !== undefined) return true
+  const wanted = process.env[VARIABLE] ?? 'auto'
+  if (wanted !== 'auto') return wanted === 'always'
+  const { canRunContainers, canRunMachines } =
+    await import('../../machine/lifecycle/host-ability.ts')
+  if (canRunContainers()) return false
+  return process.platform !== 'linux' || canRunMachines(home)
+}
+
+async function runInVm(command: Command, flags: VmFlags, globals: Globals): Promise<number> {
+  // Nothing is mounted here.
+  endSpares()
+  const { runContainerVerb } = await import('../../machine/guest/container-verb.ts')
+  const machine = flags.machine ?? DEFAULT_NAME
+  const verb = { ...verbOf(command, flags), home: globals.home, machine }
+  if (command.name() !== 'boot') return runContainerVerb(verb)
+  const options = await machineOptions(flags)
+  const start = async (shares?: readonly string[]): Promise<void> => {
+    const { startWatched } = await import('../verbs/machine/machine-start.ts')
+    globals.output.note(`starting machine ${machine}: containers run in it`)
+    await startWatched(machine, { ...options, shares }, globals)
+  }
+  return runContainerVerb({ ...verb, start })
+}
+
+async function isolate(command: Command, flags: VmFlags, globals: Globals): Promise<number> {
+  const { bootIsolated } = await import('./boot-isolated.ts')
+  const verb = verbOf(command, flags)
+  const boot = {
+    verb,
+    image: verb.image ?? '',
+    name: flags.name,
+    remove: (flags.rm ?? false) || (flags.ephemeral ?? false),
+    machine: await machineOptions(flags)
+  }
+  return bootIsolated(boot, globals)
+}
+
+/** What is carried out, wherever that is. */
+function verbOf(command: Command, flags: VmFlags): Omit<ContainerVerb, 'home' | 'machine'> {
+  const words = {
+    words: wordsOf(command),
+    volumes: flags.volume ?? [],
+    forwards: flags.publish ?? [],
+    detached: flags.detach ?? false
+  }
+  if (command.name() !== 'boot') return { ...words, rest: command.args }
+  const [image, ...rest] = command.args
+  return { ...words, image, rest }
+}
+
+/** Options of a machine that `boot` starts. */
+async function machineOptions(flags: VmFlags): Promise<MachineOptions> {
+  const { parseSize } = await import('../../machine/state/byte-size.ts')
+  const { machineMemory: memory, machineCpus: cpus, machineDisk: disk } = flags
+  return {
+    memoryBytes: memory === undefined ? undefined : parseSize(memory),
+    cpus: cpus === undefined ? undefined : Number(cpus),
+    diskBytes: disk === undefined ? undefined : disk === 'none' ? 0 : parseSize(disk)
+  }
+}
+
+/** The verb and the options that were given, as the guest's command reads them. */
+function wordsOf(command: Command): string[] {
+  const words = [command.name()]
+  for (const option of command.options) {
+    const name = option.attributeName()
+    if (HERE.has(name) || command.getOptionValueSource(name) !== 'cli') continue
+    if (option.hidden && !(PASSED_GLOBALS as readonly string[]).includes(name)) continue
+    const value: unknown = command.getOptionValue(name)
+    if (option.isBoolean()) {
+      if ((value === false) === option.negate) words.push(option.long ?? '')
+      continue
+    }
+    for (const each of Array.isArray(value) ? (value as unknown[]) : [value]) {
+      // Durations have been read: they are milliseconds.
+      const isDuration = typeof each === 'number' && option.flags.includes('<duration>')
+      words.push(`${option.long}=${isDuration ? `${each}ms` : String(each)}`)
+    }
+  }
+  if (command.optsWithGlobals<VmFlags>().json && !words.includes('--json')) words.push('--json')
+  return words
+}

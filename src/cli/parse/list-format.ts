@@ -1,0 +1,78 @@
+import { ContainerError } from '../../core/errors.ts'
+
+/** Units of time, the largest first: milliseconds in one, and its text. */
+const UNITS: readonly (readonly [ms: number, text: string])[] = [
+  [86_400_000, 'd'],
+  [3_600_000, 'h'],
+  [60_000, 'min'],
+  [1_000, 's']
+]
+/** Fields that a filter looks in, as they are called in the document. */
+const FILTERED: Readonly<Record<string, string>> = {
+  name: 'name',
+  image: 'image',
+  state: 'state',
+  status: 'state',
+  command: 'command'
+}
+
+/** How long ago a time was, in its largest unit. @param time ISO 8601; nothing gives `-` */
+export function ago(time: string | null | undefined, nowMs = Date.now()): string {
+  const sinceMs = nowMs - Date.parse(time ?? '')
+  if (Number.isNaN(sinceMs)) return '-'
+  const [ms, text] = UNITS.find(([unit]) => sinceMs >= unit) ?? [1_000, 's']
+  return `${Math.max(0, Math.floor(sinceMs / ms))} ${text} ago`
+}
+
+/**
+ * Reads filters as `name=web`: of several for one field one has to fit, of several fields each.
+ *
+ * @throws ContainerError `USAGE`
+ */
+export function containerFilter(filters: readonly string[]): (container: object) => boolean {
+  const wanted = new Map<string, string[]>()
+  for (const filter of filters) {
+    const [, name = '', text = ''] = /^(\w+)=(.*)$/s.exec(filter) ?? []
+    const field = Object.hasOwn(FILTERED, name) ? FILTERED[name] : undefined
+    if (field === undefined) {
+      throw new ContainerError('USAGE', `not a filter: ${JSON.stringify(filter)}`, {
+        hint: `give one of ${Object.keys(FILTERED).join(', ')} and a text, as in --filter name=web`
+      })
+    }
+    wanted.set(field, [...(wanted.get(field) ?? []), text])
+  }
+  return (container) =>
+    [...wanted].every(([field, texts]) => {
+      const value = textOf(fieldOf(container, field))
+      return texts.some((text) => value.includes(text))
+    })
+}
+
+/**
+ * Fills a template: `{{name}}` or `{{.Name}}` is a field of the document, `\\t` and `\\n` are blanks, as a line is one container.
+ *
+ * @throws ContainerError `USAGE` for a field that there is not
+ */
+export function filledIn(template: string, container: object): string {
+  return template
+    .replace(/\\[tn]/g, (escape) => (escape === '\\t' ? '  ' : ' '))
+    .replace(/\{\{\s*\.?(\w+)\s*\}\}/g, (_whole, given: string) => {
+      const name = given.charAt(0).toLowerCase() + given.slice(1)
+      if (!Object.hasOwn(container, name)) {
+        throw new ContainerError('USAGE', `a container has no field ${JSON.stringify(given)}`, {
+          hint: `it has ${Object.keys(container).join(', ')}`
+        })
+      }
+      return textOf(fieldOf(container, name))
+    })
+}
+
+function fieldOf(container: object, name: string): unknown {
+  return (container as Readonly<Record<string, unknown>>)[name]
+}
+
+function textOf(value: unknown): string {
+  if (value === null || value === undefined) return ''
+  if (Array.isArray(value)) return value.join(' ')
+  return typeof value === 'string' ? value : JSON.stringify(value)
+}

@@ -1,0 +1,55 @@
+import type { Command } from 'commander'
+import type { InspectedImage, OpenImageOptions } from '../../session/connection/image-session.ts'
+import { durationOption } from './arguments.ts'
+import type { Globals } from './globals.ts'
+import { tellNews } from '../print/image-news.ts'
+import { Seeking, tellStalls } from '../print/seeking.ts'
+
+/** Flags of every verb that opens an image. */
+export interface OpenFlags {
+  readonly peerTimeout?: number
+  readonly offline?: boolean
+  readonly reuse?: boolean
+}
+
+/** Option of the verbs that fetch. */
+export const REUSE_OPTION = [
+  '--reuse',
+  'take what other images here hold from them; seeders can tell what you had'
+] as const
+
+export const PEER_TIMEOUT = 'how long to look for peers: seconds, or with ms, s, m or h'
+
+export function addOpenOptions(command: Command): Command {
+  return command
+    .addOption(durationOption('--peer-timeout <duration>', PEER_TIMEOUT, 30_000))
+    .option('--offline', 'use only what is on this machine')
+}
+
+/**
+ * Opens an image to look at it: reads fail after the peer time-out, and nothing is fetched that is
+ * not asked for.
+ */
+export async function openToLook(
+  link: string,
+  flags: OpenFlags,
+  globals: Globals,
+  signal: AbortSignal
+): Promise<InspectedImage> {
+  const { openImage } = await import('../../session/open/open-image.ts')
+  const options: OpenImageOptions = {
+    home: globals.home,
+    link,
+    lazyOnly: true,
+    onPeerLoss: 'fail',
+    offline: flags.offline ?? false,
+    reuse: flags.reuse ?? false,
+    signal,
+    ...(flags.peerTimeout === undefined ? {} : { peerTimeoutMs: flags.peerTimeout })
+  }
+  using _seeking = new Seeking(globals.output, flags.peerTimeout, flags.offline)
+  const image = await openImage(options)
+  tellNews(globals.output, image.news, options.offline)
+  if (flags.offline !== true) tellStalls(globals.output, image, flags.peerTimeout)
+  return image
+}

@@ -1,0 +1,117 @@
+import { writeSync } from 'node:fs'
+import { ContainerError } from '../../core/errors.ts'
+import { printable, printableJson, withoutSecrets } from '../../core/safe-text.ts'
+
+export { printable } from '../../core/safe-text.ts'
+
+/**
+ * How a command talks: one JSON document on stdout, or text for people. The one place that prepares text for a
+ * terminal: nothing that is printed here drives one, or forges a line.
+ */
+export interface Output {
+  readonly json: boolean
+  /** Prints the command's result: `value` with `--json`, else `text`, whose items are lines. */
+  result(value: unknown, text: () => readonly string[]): void
+  /** Says something for people on stderr; silent with `--json`. */
+  note(line: string): void
+}
+
+/**
+ * @param options.links whether links have their secrets; else they are mirror links
+ * @param options.dht nodes of a private DHT, which whoever is given a link has to know, too
+ */
+export function createOutput(options: {
+  readonly json: boolean
+  readonly links: boolean
+  readonly dht?: readonly string[]
+}): Output {
+  const { json } = options
+  const shown = options.links ? (text: string) => text : withoutSecrets
+  return {
+    json,
+    result(value, text) {
+      const lines = json ? [printableJson(JSON.stringify(value, null, 2))] : text().map(printable)
+      writeAll(1, shown(lines.map((line) => `${line}\n`).join('')))
+      if (options.dht && !json) {
+        this.note(`links are of this private DHT alone: --bootstrap ${options.dht.join(',')}`)
+      }
+    },
+    note(line) {
+      if (!json) writeAll(2, `${withoutSecrets(printable(line))}\n`)
+    }
+  }
+}
+
+/** One line on stderr that says what happened and what to do; an object on stderr with `--json`. */
+export function printError(error: unknown, json: boolean): void {
+  const known = error instanceof ContainerError ? error : undefined
+  const message = withoutSecrets(error instanceof Error ? error.message : String(error))
+  const hint = known?.hint === undefined ? undefined : withoutSecrets(known.hint)
+  if (json) {
+    const document = { error: { code: known?.code ?? 'IO', message, hint: hint ?? null } }
+    writeAll(2, `${printableJson(JSON.stringify(document))}\n`)
+    return
+  }
+  const advice = hint ? ` (${hint})` : ''
+  writeAll(2, `${printable(`dat-container: ${message}${advice}`)}\n`)
+}
+
+/** Columns padded to their widest cell, two spaces between. */
+export function table(rows: readonly (readonly string[])[]): string[] {
+  const widths: number[] = []
+  for (const row of rows) {
+    row.forEach((cell, column) => {
+      widths[column] = Math.max(widths[column] ?? 0, cell.length)
+    })
+  }
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd()
+  )
+}
+
+/** Narrower columns tell nothing. */
+const LEAST_COLUMN = 8
+
+/** {@link table} whose widest columns are cut where standard output is a terminal that they do not fit. */
+export function fittedTable(
+  rows: readonly (readonly string[])[],
+  columns = process.stdout.isTTY ? process.stdout.columns : undefined
+): string[] {
+  const whole = table(rows)
+  if (columns === undefined || whole.every(({ length }) => length <= columns)) return whole
+  const widths = rows.reduce<number[]>(
+    (widest, row) => row.map((cell, n) => Math.max(widest[n] ?? 0, cell.length)),
+    []
+  )
+  const total = (): number => widths.reduce((sum, width) => sum + width + 2, -2)
+  while (total() > columns && Math.max(...widths) > LEAST_COLUMN) {
+    const widest = Math.max(...widths)
+    widths[widths.lastIndexOf(widest)] = widest - 1
+  }
+  return table(
+    rows.map((row) =>
+      row.map((cell, n) => {
+        const width = widths[n] ?? 0
+        return cell.length <= width ? cell : `${cell.slice(0, width - 1)}…`
+      })
+    )
+  )
+}
+
+/** Writes all of it before it returns; a reader that has gone, as with `| head`, is no error. */
+export function writeAll(descriptor: 1 | 2, text: string): void {
+  const bytes = Buffer.from(text)
+  for (let offset = 0; offset < bytes.length;) {
+    try {
+      offset += writeSync(descriptor, bytes, offset)
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      if (code === 'EAGAIN') continue
+      if (code === 'EPIPE') return
+      throw error
+    }
+  }
+}

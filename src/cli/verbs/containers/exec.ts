@@ -1,0 +1,58 @@
+import type { Command } from 'commander'
+import { collect } from '../../parse/arguments.ts'
+import { readGlobals } from '../../parse/globals.ts'
+
+interface ExecFlags {
+  readonly interactive?: boolean
+  readonly tty?: boolean
+  readonly env?: string[]
+  readonly workdir?: string
+  readonly user?: string
+  readonly privileged?: boolean
+}
+
+const HELP = `
+The command has what the container's own processes have: namespaces, cgroup,
+seccomp filter, capabilities, no-new-privileges, resource limits, and the variables
+that the container was started with.
+
+--privileged gives it every capability and no seccomp filter; it stays in the
+container's namespaces, with its files, users and network. A program of the container
+can take over a command that runs beside it: use it where you trust the image.
+
+Example:
+  dat-container exec -it web -- bash`
+
+export function addExec(program: Command): void {
+  program
+    .command('exec')
+    .description('run a command in a running container')
+    .argument('<name>', 'the container')
+    .argument('<command...>', 'what to run; put -- before it')
+    .option('-i, --interactive', 'pass stdin on to the command')
+    .option('-t, --tty', 'give it a terminal')
+    .option('-e, --env <name=value>', 'set a variable (repeatable)', collect)
+    .option('-w, --workdir <dir>', 'where it runs; else where the container runs its command')
+    .option('-u, --user <user>', "as whom it runs; else as the container's command, or root")
+    .option('--privileged', 'without the limits of the container; see below')
+    .passThroughOptions()
+    .showHelpAfterError(
+      '(an option of the command in the container? it stands behind the name: exec NAME -- COMMAND; dat-container help exec tells more)'
+    )
+    .addHelpText('after', HELP)
+    .action(async (name: string, argv: string[], flags: ExecFlags, command: Command) => {
+      const { execInContainer } = await import('../../../boot/containers/exec.ts')
+      process.exitCode = await execInContainer({
+        home: readGlobals(command).home,
+        name,
+        // What follows the name is passed through untouched, the -- before it too.
+        argv: argv[0] === '--' ? argv.slice(1) : argv,
+        tty: flags.tty ?? false,
+        privileged: flags.privileged ?? false,
+        stdio: [flags.interactive || flags.tty ? 'inherit' : 'ignore', 'inherit', 'inherit'],
+        ...(flags.env === undefined ? {} : { env: flags.env }),
+        ...(flags.workdir === undefined ? {} : { cwd: flags.workdir }),
+        ...(flags.user === undefined ? {} : { user: flags.user })
+      })
+    })
+}

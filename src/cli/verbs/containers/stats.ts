@@ -1,0 +1,117 @@
+import type { Command } from 'commander'
+import type { StartExplanation, StartPart } from '../../../boot/containers/explain.ts'
+import type { ContainerStats } from '../../../boot/containers/container-stats.ts'
+import { eachOf } from '../../print/each-of.ts'
+import { readGlobals, type Globals } from '../../parse/globals.ts'
+import { waitingOf } from '../../print/image-health-text.ts'
+import { printable, table } from '../../print/output.ts'
+
+interface StatsFlags {
+  readonly explain?: boolean
+}
+
+export function addStats(program: Command): void {
+  program
+    .command('stats')
+    .description('tell what a running container uses and what of its image was fetched')
+    .argument('<name...>', 'the containers; of several, JSON is a list')
+    .option('--explain', 'tell where the time until it was ready went')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  dat-container stats web --json\n  dat-container stats web --explain'
+    )
+    .action(async (names: string[], flags: StatsFlags, command: Command) => {
+      await stats(names, flags, readGlobals(command))
+    })
+}
+
+async function stats(
+  names: readonly string[],
+  { explain = false }: StatsFlags,
+  { home, output }: Globals
+): Promise<void> {
+  const { default: prettyBytes } = await import('pretty-bytes')
+  const { containerStats } = await import('../../../boot/containers/container-stats.ts')
+  const found = await eachOf(names, output, (name) => containerStats({ home, name, explain }))
+  const isOne = names.length === 1
+  output.result(isOne ? found[0] : found, () =>
+    found.flatMap((one, n) => [
+      ...(isOne ? [] : [...(n === 0 ? [] : ['']), `${one.name}:`]),
+      ...figures(one, prettyBytes),
+      ...(one.start === undefined ? [] : ['', ...explained(one.start)])
+    ])
+  )
+}
+
+function figures(found: ContainerStats, prettyBytes: (bytes: number) => string): string[] {
+  const bytes = (figure: number | null): string => (figure === null ? '-' : prettyBytes(figure))
+  const share =
+    found.localBytes === null || !found.imageBytes
+      ? 100
+      : (100 * found.localBytes) / found.imageBytes
+  const fetched =
+    found.localBytes === null
+      ? [['fetched', 'the daemon knows, which is gone: dat-container daemon start']]
+      : [
+          ['here', `${bytes(found.localBytes)} (${share.toFixed(0)} %)`],
+          ['fetched', `${bytes(found.fetchedBytes)} since it was opened`],
+          ['on demand', `${bytes(found.demandBytes)} in ${found.demandReads} reads that waited`],
+          ['ahead', `${bytes(found.prefetchBytes)}${ORDERS[found.startOrder ?? 'none']}`],
+          ['stalled', `${((found.stallMs ?? 0) / 1_000).toFixed(2)} s, summed over reads`]
+        ]
+  return table([
+    ['processes', `${found.pids}, ${prettyBytes(found.rssBytes)} resident`],
+    ['CPU', `${(found.cpuMs / 1_000).toFixed(1)} s in ${(found.uptimeMs / 1_000).toFixed(1)} s`],
+    ['image', bytes(found.imageBytes)],
+    ...fetched,
+    ['read', `${found.kernelReads} times by the kernel, whose cache has it from then on`],
+    ['peers', [String(found.peers ?? '-'), ...waitingOf(found.waiting)].join(', ')]
+  ])
+}
+
+const ORDERS = {
+  image: ', as its publisher recorded',
+  home: ', as recorded here',
+  guess: ', as guessed from names',
+  none: ''
+} as const
+
+const PARTS: Readonly<Record<StartPart, string>> = {
+  programs: 'programs start',
+  discovery: 'peers are found',
+  connect: 'and connected',
+  metadata: 'manifest, index, profile',
+  mount: 'mount',
+  setUp: 'overlay and nspawn',
+  demand: 'waiting for content',
+  prefetch: 'content on its way',
+  container: 'the container itself'
+}
+
+function explained(start: StartExplanation | null): string[] {
+  if (start === null) return ['it is not ready yet']
+  const { totalMs, parts, notAttributedMs, worst, cpu } = start
+  const row = (what: string, ms: number): string[] => [
+    what,
+    `${ms.toFixed(0)} ms`.padStart(9),
+    `${((100 * ms) / totalMs).toFixed(1)} %`.padStart(7)
+  ]
+  const rows = Object.entries(PARTS).map(([part, text]) => row(text, parts[part as StartPart]))
+  return [
+    `ready after ${totalMs.toFixed(0)} ms:`,
+    ...table([...rows, row('not attributed', notAttributedMs)]),
+    ...(cpu === null
+      ? []
+      : [
+          `processor time meanwhile: daemon ${cpu.daemonMs.toFixed(0)} ms, mounter ${cpu.mounterMs.toFixed(0)} ms`
+        ]),
+    ...(worst.length === 0 ? [] : ['reads that waited longest, by file:']),
+    ...table(
+      worst.map(({ path, reads, ms }) => [
+        `${ms.toFixed(0)} ms`.padStart(9),
+        `${reads}`,
+        printable(path)
+      ])
+    )
+  ]
+}

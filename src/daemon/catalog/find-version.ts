@@ -1,0 +1,37 @@
+import { chunkBlocks } from '../../image/chunk/block-ranges.ts'
+import { ContainerError, isContainerError } from '../../core/errors.ts'
+import type { Manifest } from '../../image/format/manifest.ts'
+import type { HeldDrive } from '../../p2p/transfer/held-drive.ts'
+import { readDriveTree } from './drive-tree.ts'
+
+/**
+ * Looks for an old version that was asked for by its number, which may have been freed here and
+ * everywhere: its index, and one block that is not here, must be had.
+ *
+ * @throws ContainerError `PEERS_UNREACHABLE`, saying that it is this version that is not to be had
+ */
+export async function findVersion(
+  drive: HeldDrive,
+  manifest: Manifest,
+  signal: AbortSignal
+): Promise<void> {
+  const { cores, fetcher } = await drive.open(signal)
+  const { version, versions } = manifest
+  // Nobody frees the newest.
+  if (versions.at(-1)?.blocks === cores.blobs.length) return
+  try {
+    const { chunks } = await readDriveTree(fetcher, manifest, signal)
+    for (const [first, count] of chunkBlocks(chunks)) {
+      for (let block = first; block < first + count; block++) {
+        if (fetcher.has(block)) continue
+        await fetcher.read(block, { signal })
+        return
+      }
+    }
+  } catch (cause) {
+    if (!isContainerError(cause, 'PEERS_UNREACHABLE')) throw cause
+    const message = `version ${version} is not on this machine, and nobody who has it answers`
+    const hint = 'it may have been freed by `gc --old-versions`; `info` lists the versions'
+    throw new ContainerError('PEERS_UNREACHABLE', message, { hint, cause })
+  }
+}

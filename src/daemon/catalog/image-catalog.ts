@@ -1,0 +1,195 @@
+import { readFile } from 'node:fs/promises'
+import { writeFileAtomically } from '../../core/atomic-file.ts'
+import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { imagesMeant, isKeyPrefix } from '../../p2p/key-prefix.ts'
+import { formatKey } from '../../p2p/link.ts'
+import type { PeerAddress } from '../../p2p/peer-address.ts'
+import type { ImageRole } from '../../rpc/protocol.ts'
+
+/** What the daemon remembers of one image, so that it serves it again after a restart. */
+export interface CatalogEntry {
+  /** Drive key, hex. */
+  readonly key: string
+  /** Encryption key, hex; null for a mirror. */
+  readonly secret: string | null
+  readonly role: ImageRole
+  readonly name: string
+  /** Fetch everything there is and will be, and keep it. */
+  readonly follow: boolean
+  /** Newest version known; null before the first was seen. */
+  readonly version: number | null
+  /** Names the writer's key pair in the store; owners only. */
+  readonly namespace: string | null
+  /** A publish that has not been completed yet. */
+  readonly publishing: boolean
+  readonly createdAt: string
+  /** Seeders that its link named. */
+  readonly peers?: readonly PeerAddress[]
+  /** Its drive does not list the files of the newest version yet. */
+  readonly unlisted?: boolean
+  /** Two histories of it are signed; this machine keeps the one that it has. */
+  readonly forked?: boolean
+  /** Of one client, which it goes with; nobody is told of it. */
+  readonly temporary?: boolean
+}
+
+/** What it takes to publish an image again that this home has published and given up. */
+export type GivenUp = Pick<CatalogEntry, 'key' | 'secret' | 'namespace' | 'name'>
+
+interface CatalogDocument {
+  readonly format: number
+  readonly images: CatalogEntry[]
+  readonly givenUp?: GivenUp[]
+}
+
+const FORMAT = 1
+/** Length of a key in z-base-32. */
+const KEY_TEXT_LENGTH = 52
+
+/** The seed list: a file of the home, 0600 because it holds the secrets, rewritten whole. */
+export class ImageCatalog {
+  readonly #path: string
+  readonly #entries: Map<string, CatalogEntry>
+  /** By drive key, hex. */
+  readonly #givenUp: Map<string, GivenUp>
+  #writing: Promise<void> = Promise.resolve()
+
+  private constructor(path: string, { images, givenUp = [] }: Omit<CatalogDocument, 'format'>) {
+    this.#path = path
+    this.#entries = new Map(images.map((entry) => [id(entry), entry]))
+    this.#givenUp = new Map(givenUp.map((image) => [image.key, image]))
+  }
+
+  static async load(path: string): Promise<ImageCatalog> {
+    try {
+      const document = JSON.parse(await readFile(path, 'utf8')) as CatalogDocument
+      if (document.format !== FORMAT) {
+        throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of another release`)
+      }
+      return new ImageCatalog(path, document)
+    } catch (cause) {
+      if (systemErrorCode(cause) === 'ENOENT') return new ImageCatalog(path, { images: [] })
+      if (cause instanceof ContainerError) throw cause
+      throw new ContainerError('IO', `cannot read the list of images ${path}`, {
+        hint: 'restore it from a backup, or move it away to start with an empty list',
+        cause
+      })
+    }
+  }
+
+  list(): CatalogEntry[] {
+    return [...this.#entries.values()]
+  }
+
+  /** Entry of a drive key (hex); one with a secret before a mirror's. */
+  find(key: string): CatalogEntry | undefined {
+    return this.#entries.get(`${key}:full`) ?? this.#entries.get(`${key}:blind`)
+  }
+
+  /**
+   * The image of that name, or of the key that is or begins so.
+   *
+   * @throws ContainerError `NOT_FOUND`; `USAGE` when it means several images
+   */
+  named(name: string): CatalogEntry {
+    const complete = this.list().filter(({ publishing, temporary }) => !publishing && !temporary)
+    const [first, second] = imagesMeant(complete, name, (entry) => ({
+      name: entry.name,
+      key: keyText(entry)
+    }))
+    if (!first) throw notNamed(name)
+    // A mirror and a reader of one image are one.
+    if (second && second.key !== first.key) {
+      throw new ContainerError('USAGE', `${JSON.stringify(name)} means several images`, {
+        hint: 'say which by more of its key, or by its link: `dat-container images` lists them'
+      })
+    }
+    return this.find(first.key) ?? first
+  }
+
+  /** Whether this home publishes an image of that name. @param but the key of one that may have it, hex */
+  publishes(name: string, but?: string): boolean {
+    return this.list().some(
+      (entry) =>
+        entry.role === 'owner' &&
+        !entry.publishing &&
+        !entry.temporary &&
+        entry.name === name &&
+        entry.key !== but
+    )
+  }
+
+  async put(entry: CatalogEntry): Promise<void> {
+    this.#entries.set(id(entry), entry)
+    if (entry.role === 'owner') this.#givenUp.delete(entry.key)
+    await this.#write()
+  }
+
+  /** Of an image that may be gone: its drive lists the files of its newest version. @param key drive key, hex */
+  async markListed(key: string): Promise<void> {
+    const entry = this.find(key)
+    if (!entry?.unlisted) return
+    const { unlisted: _done, ...listed } = entry
+    await this.put(listed)
+  }
+
+  /** @param key drive key, hex */
+  async markForked(key: string): Promise<void> {
+    for (const entry of this.list()) {
+      if (entry.key === key && !entry.forked) await this.put({ ...entry, forked: true })
+    }
+  }
+
+  async remove(entry: CatalogEntry): Promise<void> {
+    this.#entries.delete(id(entry))
+    await this.#write()
+  }
+
+  /** Removes an image of this home's own, and keeps what publishes it again. */
+  async giveUp(entry: CatalogEntry): Promise<void> {
+    const { key, secret, namespace, name } = entry
+    this.#givenUp.set(key, { key, secret, namespace, name })
+    await this.remove(entry)
+  }
+
+  /** Drive keys, hex, of the images that this home has published and given up. */
+  allGivenUp(): string[] {
+    return [...this.#givenUp.keys()]
+  }
+
+  /** What is kept of an image that this home has published and given up. @param key drive key, hex */
+  givenUp(key: string): GivenUp | undefined {
+    return this.#givenUp.get(key)
+  }
+
+  #write(): Promise<void> {
+    const next = this.#writing
+      .catch(() => {})
+      .then(() => {
+        const givenUp = [...this.#givenUp.values()]
+        const document: CatalogDocument = { format: FORMAT, images: this.list(), givenUp }
+        return writeFileAtomically(this.#path, `${JSON.stringify(document, null, 2)}\n`)
+      })
+    this.#writing = next
+    return next
+  }
+}
+
+function keyText({ key }: CatalogEntry): string {
+  return formatKey(Buffer.from(key, 'hex'))
+}
+
+function notNamed(name: string): ContainerError {
+  if (name.length === KEY_TEXT_LENGTH && isKeyPrefix(name)) {
+    return new ContainerError('NOT_FOUND', 'the image of that key is not here', {
+      hint: 'a key alone reads nothing: give the full link, dat://KEY#SECRET'
+    })
+  }
+  return new ContainerError('NOT_FOUND', `no image is named ${JSON.stringify(name)} here`, {
+    hint: '`dat-container images` lists what there is; a link works too'
+  })
+}
+
+function id(entry: CatalogEntry): string {
+  return `${entry.key}:${entry.secret === null ? 'blind' : 'full'}`
+}

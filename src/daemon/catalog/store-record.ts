@@ -1,0 +1,85 @@
+import { statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { writeFileAtomically } from '../../core/atomic-file.ts'
+import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+
+const FORMAT = 1
+
+interface StoreDocument {
+  readonly format: number
+  /** What the store derives the keys of this home's own images from, hex. */
+  readonly seed: string
+  /** Inode number and time of birth of the store's directory: a copy of it has others. */
+  readonly directory: string
+  /** Whether the daemon that had it open last has closed it. */
+  readonly closed: boolean
+}
+
+export interface RecordPaths {
+  readonly store: string
+  readonly storeRecord: string
+}
+
+/**
+ * What the home notes of its store, outside of it: the seed, without which nobody could ever publish a version of its
+ * images again if the store were lost, and whether the store may have lost the end of what was written.
+ */
+export class StoreRecord {
+  /** The seed that the store had; undefined where none is noted. */
+  readonly seed: Buffer | undefined
+  /**
+   * Whether the store is as it was left: closed by the daemon that had it open, and not a copy, as from a backup. Where it
+   * is not, peers may know more of this home's own images than it does.
+   */
+  readonly isAsLeft: boolean
+  readonly #paths: RecordPaths
+
+  private constructor(paths: RecordPaths, document: StoreDocument | undefined) {
+    this.#paths = paths
+    this.seed = document && Buffer.from(document.seed, 'hex')
+    this.isAsLeft = document?.closed === true && document.directory === identityOf(paths.store)
+  }
+
+  /** @throws ContainerError `IO`, `UNSUPPORTED_VERSION` */
+  static async read(paths: RecordPaths): Promise<StoreRecord> {
+    return new StoreRecord(paths, await readDocument(paths.storeRecord))
+  }
+
+  /** Notes that the store is open. @throws ContainerError `DISK_FULL`, `IO` */
+  noteOpened(seed: Buffer): Promise<void> {
+    return this.#write(seed, false)
+  }
+
+  /** Notes that the store was closed. @throws ContainerError `DISK_FULL`, `IO` */
+  noteClosed(seed: Buffer): Promise<void> {
+    return this.#write(seed, true)
+  }
+
+  async #write(seed: Buffer, closed: boolean): Promise<void> {
+    const document: StoreDocument = {
+      format: FORMAT,
+      seed: seed.toString('hex'),
+      directory: identityOf(this.#paths.store),
+      closed
+    }
+    await writeFileAtomically(this.#paths.storeRecord, `${JSON.stringify(document)}\n`)
+  }
+}
+
+async function readDocument(path: string): Promise<StoreDocument | undefined> {
+  let document: StoreDocument
+  try {
+    document = JSON.parse(await readFile(path, 'utf8')) as StoreDocument
+  } catch (error) {
+    // One that cannot be read says no less than none at all: the store is asked, and it is written anew.
+    if (systemErrorCode(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+    throw new ContainerError('IO', `cannot read ${path}`, { cause: error })
+  }
+  if (document.format === FORMAT) return document
+  throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of another release`)
+}
+
+function identityOf(directory: string): string {
+  const { ino, birthtimeNs } = statSync(directory, { bigint: true })
+  return `${ino} ${birthtimeNs}`
+}

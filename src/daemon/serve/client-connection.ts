@@ -1,0 +1,222 @@
+import type { Logger } from 'pino'
+import { ContainerError } from '../../core/errors.ts'
+import type { Manifest } from '../../image/format/manifest.ts'
+import { monotonicMs, processorMs } from '../../core/monotonic-clock.ts'
+import type { HeldDrive } from '../../p2p/transfer/held-drive.ts'
+import { formatKey } from '../../p2p/link.ts'
+import { cancelled, sharedController } from '../../core/waiting.ts'
+import { freedVersions } from '../catalog/freed-versions.ts'
+import type { ImageService } from './image-service.ts'
+import {
+  METHODS,
+  type DaemonStatus,
+  type FillRequest,
+  type HoldingRequest,
+  type OpenRequest,
+  type OpenResponse,
+  type PublishBeginRequest,
+  type PublishBeginResponse,
+  type PublishCommitResponse,
+  type StatsResponse
+} from '../../rpc/protocol.ts'
+import { PublishSession } from './publish-session.ts'
+import type { RpcChannel } from '../../rpc/rpc.ts'
+
+export interface ClientConnectionOptions {
+  readonly channel: RpcChannel
+  readonly service: ImageService
+  /** Directory for what is exchanged with clients while they are connected. */
+  readonly runtime: string
+  readonly status: () => DaemonStatus
+  readonly shutdown: () => void
+  readonly listenForGuests: () => Promise<number>
+  readonly log: Logger
+}
+
+interface OpenHandle {
+  readonly drive: HeldDrive
+  readonly manifest: Manifest
+  /** Only what is on this machine is used. */
+  readonly offline: boolean
+  readonly bytesReadBefore: number
+}
+
+/**
+ * One client of the socket. What it opened is closed and what it began is abandoned when it goes
+ * away, so a client that dies leaves nothing behind.
+ */
+export class ClientConnection {
+  readonly ended: Promise<void>
+  readonly #options: ClientConnectionOptions
+  readonly #gone = sharedController()
+  readonly #handles = new Map<number, OpenHandle>()
+  #nextHandle = 1
+  #publish: PublishSession | undefined
+  /** Links of what this client published for itself alone. */
+  readonly #temporary: string[] = []
+
+  constructor(options: ClientConnectionOptions) {
+    this.#options = options
+    const { channel, service } = options
+    channel.respond(METHODS.status, () => options.status())
+    channel.respond(METHODS.shutdown, () => {
+      setImmediate(options.shutdown)
+      return null
+    })
+    channel.respond(METHODS.listenForGuests, async () => ({
+      port: await options.listenForGuests()
+    }))
+    channel.respond(METHODS.open, (request) => this.#open(request))
+    channel.respond(METHODS.close, ({ handle }) => this.#close(handle))
+    channel.respond(METHODS.block, ({ handle, block, ...options }) =>
+      this.#fetcher(handle).read(block, {
+        ...options,
+        localOnly: this.#handle(handle).offline,
+        signal: this.#gone.signal
+      })
+    )
+    channel.respond(METHODS.fill, (request) => this.#fill(request))
+    channel.respond(METHODS.freedVersions, ({ handle }) => {
+      const { drive, manifest, offline } = this.#handle(handle)
+      const isOwner = service.isOwner(drive.key)
+      return freedVersions(this.#opened(handle), manifest, { isOwner, localOnly: offline })
+    })
+    channel.respond(METHODS.stats, ({ handle }) => this.#stats(handle))
+    channel.respond(METHODS.holding, (request) => this.#holding(request))
+    channel.respond(METHODS.prepareUpdate, async ({ image }) => {
+      await service.prepareUpdate(image, this.#gone.signal)
+      return null
+    })
+    channel.respond(METHODS.publishBegin, (request) => this.#beginPublish(request))
+    channel.respond(METHODS.publishAppend, (blocks) => this.#publishing().append(blocks))
+    channel.respond(METHODS.publishAppendSlot, (request) => this.#publishing().appendSlot(request))
+    channel.respond(METHODS.publishIndex, (packed) => this.#publishing().announceIndex(packed))
+    channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
+    channel.respond(METHODS.images, () => service.list())
+    channel.respond(METHODS.mirror, (request) => service.mirror(request, this.#gone.signal))
+    channel.respond(METHODS.gc, (request) => service.gc(request, this.#gone.signal))
+    channel.respond(METHODS.forget, ({ image, force = false }) => service.forget(image, { force }))
+    this.ended = channel.closed.then(() => this.#cleanUp())
+  }
+
+  close(): void {
+    this.#options.channel.destroy()
+  }
+
+  async #open(request: OpenRequest): Promise<OpenResponse> {
+    const asked = { askedMs: monotonicMs(), daemonCpuMs: processorMs() }
+    const { drive, manifest, ...opened } = await this.#options.service.open(
+      request,
+      this.#gone.signal
+    )
+    if (this.#gone.signal.aborted) {
+      await this.#options.service.close(drive)
+      throw cancelled()
+    }
+    const handle = this.#nextHandle++
+    const bytesReadBefore = this.#options.status().bytesRead
+    this.#handles.set(handle, { drive, manifest, offline: request.offline, bytesReadBefore })
+    const timing = { ...asked, ...drive.firstPeer, answeredMs: monotonicMs() }
+    return { handle, ...opened, key: formatKey(drive.key), manifest, timing }
+  }
+
+  async #close(handle: number): Promise<null> {
+    const open = this.#handles.get(handle)
+    this.#handles.delete(handle)
+    if (open) await this.#options.service.close(open.drive)
+    return null
+  }
+
+  async #fill({ handle, ranges, wait }: FillRequest): Promise<null> {
+    if (this.#handle(handle).offline) {
+      if (wait) this.#fetcher(handle).checkHeld(ranges)
+      return null
+    }
+    const ended = this.#fetcher(handle).fill(ranges, { eager: wait })
+    if (wait) {
+      await Promise.race([ended, this.#options.channel.closed])
+      // What was told to be here is to be here after a power cut.
+      await this.#options.service.sync()
+    }
+    // A disk that is full is told to the reads that meet it.
+    else ended.catch(() => {})
+    return null
+  }
+
+  #stats(handle: number): StatsResponse {
+    const { bytesReadBefore } = this.#handle(handle)
+    return {
+      ...this.#fetcher(handle).counters,
+      peers: this.#opened(handle).cores.blobs.peers.length,
+      linkBytes: this.#options.status().bytesRead - bytesReadBefore,
+      daemonCpuMs: processorMs()
+    }
+  }
+
+  #holding({ handle, blocks }: HoldingRequest): Buffer {
+    const fetcher = this.#fetcher(handle)
+    const count = Math.min(blocks, this.#opened(handle).cores.blobs.length)
+    // Blocks that nobody knows of are not here, and nothing is told of them.
+    const bits = Buffer.alloc(Math.ceil(count / 8))
+    for (let block = 0; block < count; block++) {
+      if (fetcher.has(block)) bits[block >> 3] = (bits[block >> 3] ?? 0) | (1 << (block & 7))
+    }
+    return bits
+  }
+
+  async #beginPublish(request: PublishBeginRequest): Promise<PublishBeginResponse> {
+    if (this.#publish) throw new ContainerError('USAGE', 'this connection already publishes')
+    const { service, runtime } = this.#options
+    const publish = await PublishSession.begin(service, request, runtime)
+    if (this.#gone.signal.aborted) {
+      await publish.abandon()
+      throw cancelled()
+    }
+    this.#publish = publish
+    return publish.begun
+  }
+
+  async #commitPublish(manifest: Manifest): Promise<PublishCommitResponse> {
+    const publish = this.#publishing()
+    const committed = await publish.commit(manifest)
+    if (publish.isTemporary) this.#temporary.push(committed.link)
+    this.#publish = undefined
+    return committed
+  }
+
+  #publishing(): PublishSession {
+    if (!this.#publish) throw new ContainerError('USAGE', 'this connection publishes nothing')
+    return this.#publish
+  }
+
+  #handle(handle: number): OpenHandle {
+    const open = this.#handles.get(handle)
+    if (!open) throw new ContainerError('USAGE', `this connection has no image ${handle} open`)
+    return open
+  }
+
+  #opened(handle: number): NonNullable<HeldDrive['opened']> {
+    const { opened } = this.#handle(handle).drive
+    if (!opened) throw new ContainerError('IO', 'the image was closed')
+    return opened
+  }
+
+  #fetcher(handle: number): NonNullable<HeldDrive['opened']>['fetcher'] {
+    return this.#opened(handle).fetcher
+  }
+
+  async #cleanUp(): Promise<void> {
+    this.#gone.abort(cancelled())
+    const { service, log } = this.#options
+    const publish = this.#publish
+    this.#publish = undefined
+    try {
+      await publish?.abandon()
+      for (const { drive } of this.#handles.values()) await service.close(drive)
+      for (const link of this.#temporary) await service.forgetTemporary(link)
+    } catch (err) {
+      log.warn({ err }, 'could not clean up after a client')
+    }
+    this.#handles.clear()
+  }
+}

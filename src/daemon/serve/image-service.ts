@@ -1,0 +1,395 @@
+import { ContainerError } from '../../core/errors.ts'
+import type { Manifest } from '../../image/format/manifest.ts'
+import { BlindMirror } from '../../p2p/drive/blind-mirror.ts'
+import { notHere } from '../../p2p/transfer/fetch-errors.ts'
+import type { HeldDrive } from '../../p2p/transfer/held-drive.ts'
+import {
+  formatKey,
+  formatLink,
+  looksLikeLink,
+  parseFullLink,
+  parseLink,
+  type FullLink
+} from '../../p2p/link.ts'
+import type { PeerAddress } from '../../p2p/peer-address.ts'
+import { deleteDrive, purgeDrive } from '../../p2p/store/purge.ts'
+import { peerDeadline } from '../../core/waiting.ts'
+import type { DrivePool } from '../catalog/drive-pool.ts'
+import type { CatalogEntry } from '../catalog/image-catalog.ts'
+import { findVersion } from '../catalog/find-version.ts'
+import { listImage } from '../catalog/image-listing.ts'
+import { ImagePublisher, type ImagePublisherOptions } from '../publish/image-publisher.ts'
+import { LostVersions } from '../catalog/lost-versions.ts'
+import { dropMetadata } from '../../home/metadata-cache.ts'
+import { freeOldVersions } from '../catalog/old-versions.ts'
+import type { GcRequest, GcResponse, ImageListing, OpenRequest } from '../../rpc/protocol.ts'
+
+/** Local data answers in milliseconds; with `offline` nothing else is waited for. */
+const OFFLINE_WAIT_MS = 1_500
+/** How long the newest version is looked for before old ones are freed. */
+const GC_WAIT_MS = 30_000
+
+export interface ImageServiceOptions extends ImagePublisherOptions {
+  readonly pool: DrivePool
+  readonly home: string
+  /** Whether peers may have versions of this home's own images that it has lost. */
+  readonly mayLackVersions: boolean
+  /** Where peers reach this machine without the DHT. */
+  readonly advertise?: PeerAddress | undefined
+}
+
+export interface OpenedImage {
+  readonly drive: HeldDrive
+  readonly manifest: Manifest
+  readonly link: string
+  /** The newest version was asked for, and nobody was there who could tell of a newer one. */
+  readonly mayBeOld: boolean
+  /** Two histories of it are signed; as what this machine has one of them. */
+  readonly forked: 'owner' | 'reader' | null
+  /** Stored bytes of it that the daemon had fetched before it was asked. */
+  readonly fetchedBefore: number
+}
+
+/** What the daemon does with images: remembers, opens, publishes, mirrors and forgets them. */
+export class ImageService implements AsyncDisposable {
+  readonly publisher: ImagePublisher
+  readonly #options: ImageServiceOptions
+  readonly #mirrors = new Map<string, BlindMirror>()
+  readonly #recovery: LostVersions
+  /** Drives that the seed list keeps open, by catalog key. */
+  readonly #seeded = new Map<string, HeldDrive>()
+
+  constructor(options: ImageServiceOptions) {
+    this.#options = options
+    this.publisher = new ImagePublisher(options, (entry) => this.#seed(entry))
+    this.#recovery = new LostVersions(options)
+  }
+
+  get count(): number {
+    return this.#options.catalog.list().length
+  }
+
+  /** Reopens the seed list after a start; clears what a killed first publish left. */
+  async resume(): Promise<void> {
+    const { catalog, node, log } = this.#options
+    for (const entry of catalog.list()) {
+      if (entry.temporary || (entry.publishing && entry.version === null)) {
+        log.warn({ image: entry.name }, 'clearing a publish that was interrupted')
+        await purgeDrive(node.store, Buffer.from(entry.key, 'hex')).catch((err: unknown) =>
+          log.warn({ err }, 'could not clear it')
+        )
+        await catalog.remove(entry)
+      } else {
+        const drive = this.#seed(entry)
+        // Listing files appends: what was lost must be here before.
+        if (entry.role === 'owner') {
+          void this.#recovery.begin(entry, drive).then(() => this.publisher.resume(entry))
+        }
+      }
+    }
+  }
+
+  /**
+   * Opens an image by link or name; the caller gives the drive back with {@link close}.
+   *
+   * @throws ContainerError everything that opening can say; the signal's reason
+   */
+  async open(request: OpenRequest, signal: AbortSignal): Promise<OpenedImage> {
+    const link = this.#resolve(request.image)
+    const { catalog, pool } = this.#options
+    const known = catalog.find(link.key.toString('hex'))
+    const { offline } = request
+    if (offline && !known) throw notHere('this image is')
+    const drive = pool.acquire(link.key, link.secret, roleOf(known))
+    const fetchedBefore = drive.opened?.fetcher.counters.fetchedBytes ?? 0
+    if (!offline) drive.addPeers(link.peers ?? [])
+    const limit = offline ? OFFLINE_WAIT_MS : request.peerTimeoutMs
+    const deadline = peerDeadline(signal, limit, 'this image')
+    try {
+      const manifest = await drive.manifest(link.version, deadline.signal, { localOnly: offline })
+      if (link.version !== undefined && !offline)
+        await findVersion(drive, manifest, deadline.signal)
+      await this.#remember(link, manifest, known)
+      const mayBeOld =
+        link.version === undefined &&
+        roleOf(known) === 'reader' &&
+        (offline || !drive.opened?.cores.blobs.peers.length)
+      const pinned = formatLink({ ...link, version: manifest.version })
+      return { drive, manifest, link: pinned, mayBeOld, forked: forkOf(known), fetchedBefore }
+    } catch (error) {
+      await pool.release(drive)
+      throw error
+    } finally {
+      deadline.clear()
+    }
+  }
+
+  /**
+   * Called before a version is added: takes from peers what this home has lost of its own image, as it would publish
+   * another version in its place.
+   *
+   * @throws ContainerError `NOT_FOUND` where it is not this home's, `FORKED` where that has happened
+   */
+  async prepareUpdate(image: string, signal: AbortSignal): Promise<void> {
+    const entry = this.publisher.owned(this.#options.catalog.find(this.keyOf(image)))
+    await this.#recovery.take(entry, this.#seed(entry), signal)
+  }
+
+  /** Two histories of an image are signed. */
+  async noteFork(key: Buffer): Promise<void> {
+    const { catalog, log } = this.#options
+    const entry = catalog.find(key.toString('hex'))
+    if (entry === undefined || entry.forked) return
+    log.error({ image: entry.name, role: entry.role }, 'peers have another history of this image')
+    await catalog.markForked(entry.key)
+  }
+
+  close(drive: HeldDrive): Promise<void> {
+    return this.#options.pool.release(drive)
+  }
+
+  /** Mirrors an image without its secret, from now on and after every restart. */
+  async mirror(
+    request: { link: string; name?: string; peerTimeoutMs: number },
+    signal: AbortSignal
+  ): Promise<ImageListing> {
+    const { key, peers = [] } = parseLink(request.link)
+    const { catalog } = this.#options
+    const known = catalog.find(key.toString('hex'))
+    const entry: CatalogEntry = {
+      key: key.toString('hex'),
+      secret: null,
+      role: 'mirror',
+      name: request.name ?? formatKey(key).slice(0, 12),
+      version: null,
+      namespace: null,
+      publishing: false,
+      createdAt: new Date().toISOString(),
+      ...known,
+      ...knownPeers(peers, known),
+      follow: true
+    }
+    await catalog.put(entry)
+    const drive = this.#seed(entry)
+    drive.addPeers(peers)
+    const deadline = peerDeadline(signal, request.peerTimeoutMs, 'this image')
+    try {
+      await drive.open(deadline.signal)
+    } catch (error) {
+      // Kept on the list on purpose: a mirror may well be set up before the publisher is.
+      this.#options.log.warn({ err: error }, 'mirror: nobody has the image yet')
+      throw error
+    } finally {
+      deadline.clear()
+    }
+    this.#follow(entry, drive)
+    return this.#listing(entry)
+  }
+
+  /** Frees what only old versions of an image use. */
+  async gc({ image, keep, pinned, dryRun }: GcRequest, signal: AbortSignal): Promise<GcResponse> {
+    const entry = this.#entry(image)
+    if (entry.secret === null || entry.follow) {
+      throw new ContainerError('USAGE', `this machine mirrors ${entry.name || 'that image'}`, {
+        hint: 'a mirror keeps all versions; `dat-container unseed` frees the whole image'
+      })
+    }
+    const { pool } = this.#options
+    const key = Buffer.from(entry.key, 'hex')
+    const drive = pool.acquire(key, Buffer.from(entry.secret, 'hex'), roleOf(entry))
+    const deadline = peerDeadline(signal, GC_WAIT_MS, 'this image')
+    try {
+      const newest = await drive.manifest(undefined, deadline.signal)
+      const kept = new Set(newest.versions.slice(-keep).map(({ version }) => version))
+      for (const used of pinned) if (used.key === formatKey(key)) kept.add(used.version)
+      deadline.clear()
+      const freed = await freeOldVersions(drive, { newest, keep: kept, dryRun, signal })
+      if (!dryRun) await dropMetadata(this.#options, formatKey(key), freed.freed)
+      return { key: formatKey(key), name: newest.name, ...freed }
+    } finally {
+      deadline.clear()
+      await pool.release(drive)
+    }
+  }
+
+  /**
+   * Stops serving an image and frees its blocks.
+   *
+   * @param options.force also one that this machine has published
+   * @throws ContainerError `NOT_FOUND`; `BUSY` where what is lost has to be wanted
+   */
+  async forget(image: string, options: { readonly force: boolean }): Promise<ImageListing> {
+    const { catalog, node, pool } = this.#options
+    const entry = this.#entry(image)
+    const listing = this.#listing(entry)
+    if (!options.force && entry.role === 'owner') throw this.#lossOf(entry)
+    await this.publisher.stopListing(entry)
+    const seeded = this.#seeded.get(entry.key)
+    this.#seeded.delete(entry.key)
+    await this.#mirrors.get(entry.key)?.[Symbol.asyncDispose]()
+    this.#mirrors.delete(entry.key)
+    if (seeded) await pool.release(seeded)
+    // Another history would have to be taken from peers, and cannot be added to.
+    const keepsKey = entry.role === 'owner' && !entry.temporary && !entry.forked
+    await (keepsKey ? catalog.giveUp(entry) : catalog.remove(entry))
+    const key = Buffer.from(entry.key, 'hex')
+    await purgeDrive(node.store, key, { keepEntries: keepsKey })
+    await node.knownPeers?.forget(key)
+    // What is left of a log tells how far it went and by which history: the other one would not be taken.
+    if (entry.forked) await deleteDrive(node.store, key)
+    await dropMetadata(this.#options, formatKey(key))
+    return listing
+  }
+
+  /** Frees a temporary image, unless that was done before. */
+  async forgetTemporary(link: string): Promise<void> {
+    const entry = this.#options.catalog.find(parseLink(link).key.toString('hex'))
+    if (entry?.temporary) await this.forget(link, { force: true })
+  }
+
+  list(): ImageListing[] {
+    return this.#options.catalog
+      .list()
+      .filter((entry) => !entry.publishing && !entry.temporary)
+      .map((entry) => this.#listing(entry))
+  }
+
+  /** Who is named in links to an image: those that its link named here, and this machine. */
+  peersOf({ peers = [] }: Pick<CatalogEntry, 'peers'>): readonly PeerAddress[] {
+    const { advertise } = this.#options
+    return advertise ? [...peers, advertise] : peers
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.publisher[Symbol.asyncDispose]()
+    await Promise.allSettled([...this.#mirrors.values()].map((m) => m[Symbol.asyncDispose]()))
+    this.#mirrors.clear()
+    this.#seeded.clear()
+  }
+
+  /** Whether this home publishes the image. */
+  isOwner(key: Buffer): boolean {
+    return this.#options.catalog.find(key.toString('hex'))?.role === 'owner'
+  }
+
+  /** Returns when all that the store has is on the disk. @throws ContainerError `DISK_FULL`, `IO` */
+  sync(): Promise<void> {
+    return this.#options.node.sync()
+  }
+
+  /** Drive key, hex. @throws ContainerError `BAD_LINK`, `NOT_FOUND`, `USAGE` */
+  keyOf(image: string): string {
+    return this.#resolve(image).key.toString('hex')
+  }
+
+  #resolve(image: string): FullLink {
+    if (looksLikeLink(image)) return parseFullLink(image)
+    const { name, version } = versionBehind(image)
+    const entry = this.#options.catalog.named(name)
+    const text = formatLink({
+      key: Buffer.from(entry.key, 'hex'),
+      secret: entry.secret ? Buffer.from(entry.secret, 'hex') : undefined,
+      version: undefined,
+      peers: entry.peers ?? []
+    })
+    return parseFullLink(version === undefined ? text : text.replace('#', `@${version}#`))
+  }
+
+  #entry(image: string): CatalogEntry {
+    const { catalog } = this.#options
+    if (!looksLikeLink(image)) return catalog.named(image)
+    const found = catalog.find(parseLink(image).key.toString('hex'))
+    if (found) return found
+    throw new ContainerError('NOT_FOUND', 'this machine does not have that image', {
+      hint: '`dat-container images` lists what it has'
+    })
+  }
+
+  async #remember(
+    { key, secret, peers = [] }: FullLink,
+    manifest: Manifest,
+    known: CatalogEntry | undefined
+  ): Promise<void> {
+    if (known?.secret && (known.version ?? 0) >= manifest.version) return
+    const given = this.#options.catalog.givenUp(key.toString('hex'))
+    const entry: CatalogEntry = {
+      key: key.toString('hex'),
+      secret: secret.toString('hex'),
+      role: known?.role === 'owner' || given ? 'owner' : 'reader',
+      follow: known?.follow ?? false,
+      name: manifest.name,
+      version: Math.max(manifest.version, known?.version ?? 0),
+      namespace: known?.namespace ?? given?.namespace ?? null,
+      publishing: false,
+      createdAt: known?.createdAt ?? new Date().toISOString(),
+      ...(known?.unlisted ? { unlisted: true } : {}),
+      ...(known?.forked ? { forked: true } : {}),
+      ...knownPeers(peers, known)
+    }
+    await this.#options.catalog.put(entry)
+    if (!known) this.#seed(entry)
+  }
+
+  #seed(entry: CatalogEntry): HeldDrive {
+    const already = this.#seeded.get(entry.key)
+    if (already) return already
+    const key = Buffer.from(entry.key, 'hex')
+    const secret = entry.secret ? Buffer.from(entry.secret, 'hex') : undefined
+    const drive = this.#options.pool.acquire(key, secret, roleOf(entry))
+    this.#seeded.set(entry.key, drive)
+    drive.addPeers(entry.peers ?? [])
+    // Opening puts the logs in reach of peers that ask for them; without data it waits for a peer.
+    drive
+      .open(new AbortController().signal)
+      .then(() => this.#follow(entry, drive))
+      .catch((err: unknown) => this.#options.log.debug({ err, image: entry.name }, 'not opened'))
+    return drive
+  }
+
+  /** What goes with an image that this machine has published. */
+  #lossOf(entry: CatalogEntry): ContainerError {
+    const copies = this.#seeded.get(entry.key)?.copies ?? 0
+    const content =
+      copies === 0
+        ? 'no peer that is connected has all of it, so it may be lost for good'
+        : `its content stays with ${copies === 1 ? 'a peer that has' : `${copies} peers that have`} all of it`
+    const message = `this machine published ${entry.name}: once it is gone, it has to come back from a peer before a new version can be published, and ${content}`
+    return new ContainerError('BUSY', message, {
+      hint: `to give it up all the same: dat-container unseed --force ${entry.name}`
+    })
+  }
+
+  #follow(entry: CatalogEntry, drive: HeldDrive): void {
+    if (!entry.follow || this.#mirrors.has(entry.key) || !drive.opened) return
+    this.#mirrors.set(entry.key, new BlindMirror(drive.opened.cores))
+  }
+
+  #listing(entry: CatalogEntry): ImageListing {
+    return listImage(entry, this.#seeded.get(entry.key)?.opened, this.peersOf(entry))
+  }
+}
+
+/** The newest link's peers are the ones to believe. */
+function knownPeers(
+  peers: readonly PeerAddress[],
+  known: CatalogEntry | undefined
+): Pick<CatalogEntry, 'peers'> {
+  const kept = peers.length > 0 ? peers : known?.peers
+  return kept === undefined ? {} : { peers: kept }
+}
+
+/** `debian@2` as a name and a version. */
+function versionBehind(text: string): { name: string; version: string | undefined } {
+  const [, name = text, version] = /^(.*)@(\d+)$/s.exec(text) ?? []
+  return { name, version }
+}
+
+function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {
+  if (entry?.temporary) return 'alone'
+  return entry?.role === 'owner' ? 'owner' : 'reader'
+}
+
+function forkOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | null {
+  if (entry?.forked !== true) return null
+  return entry.role === 'owner' ? 'owner' : 'reader'
+}

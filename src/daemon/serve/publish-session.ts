@@ -1,0 +1,187 @@
+import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
+import { ContainerError } from '../../core/errors.ts'
+import { decodeIndex } from '../../image/format/index-codec.ts'
+import { readStoredIndex } from '../../image/format/index-part.ts'
+import { decodeManifest, encodeManifest } from '../../image/format/manifest-codec.ts'
+import type { Manifest } from '../../image/format/manifest.ts'
+import type { ColumnTree } from '../../image/tree/column-tree.ts'
+import { EntriesThread } from '../../p2p/drive/entries-thread.ts'
+import { formatKey, formatLink } from '../../p2p/link.ts'
+import { listAnew, listChanges, listFirst, type FileListing } from '../../p2p/drive/list-files.ts'
+import { BlockExchangeFile } from '../publish/block-exchange.ts'
+import type { PublishTarget } from '../publish/image-publisher.ts'
+import type { ImageService } from './image-service.ts'
+import { newestManifest, treeOf } from '../catalog/newest-version.ts'
+import type {
+  PublishBeginRequest,
+  PublishBeginResponse,
+  PublishCommitResponse,
+  SlotRequest
+} from '../../rpc/protocol.ts'
+
+/** One publish of one client, from its begin to its commit or its end without one. */
+export class PublishSession {
+  readonly #service: ImageService
+  readonly #target: PublishTarget
+  readonly #exchange: BlockExchangeFile
+  /** The version before, looked for while the client still reads its source. */
+  readonly #before: Promise<Manifest | undefined>
+  /** Of a first version, started while the content is still on its way. */
+  readonly #thread: EntriesThread | undefined
+  readonly #abandoned = new AbortController()
+  #checked: Promise<CheckedIndex> | undefined
+  #isCommitted = false
+
+  private constructor(service: ImageService, target: PublishTarget, exchange: BlockExchangeFile) {
+    this.#service = service
+    this.#target = target
+    this.#exchange = exchange
+    this.#thread = target.entry.version === null ? new EntriesThread() : undefined
+    this.#before = newestManifest(target.writer)
+    // Who needs it will say so.
+    this.#before.catch(() => {})
+  }
+
+  /**
+   * @param directory for a file that is exchanged with the client
+   * @throws ContainerError `NAME_IN_USE`, `NOT_FOUND`, `DISK_FULL`, `IO`
+   */
+  static async begin(
+    service: ImageService,
+    request: PublishBeginRequest,
+    directory: string
+  ): Promise<PublishSession> {
+    const { update, name, temporary = false } = request
+    const { publisher } = service
+    const target = await (update === undefined
+      ? publisher.begin(name, temporary)
+      : publisher.beginUpdate(service.keyOf(update), name))
+    try {
+      return new PublishSession(service, target, BlockExchangeFile.create(directory))
+    } catch (error) {
+      service.publisher.giveNameBack(target)
+      await service.publisher.abandon(target)
+      throw error
+    }
+  }
+
+  get begun(): PublishBeginResponse {
+    return { key: formatKey(this.#target.writer.key), exchange: this.#exchange.layout }
+  }
+
+  get isTemporary(): boolean {
+    return this.#target.entry.temporary === true
+  }
+
+  /** @param blocks with `BLOCK_ROOM` bytes before each, which are overwritten */
+  append(blocks: readonly Uint8Array[]): Promise<number> {
+    return this.#target.writer.appendInPlace(blocks)
+  }
+
+  /** @throws ContainerError `USAGE`, `IO`, `DISK_FULL` */
+  appendSlot({ slot, lengths }: SlotRequest): Promise<number> {
+    return this.append(this.#exchange.read(slot, lengths))
+  }
+
+  /**
+   * Begins to check the index of a version, while it is still being packed.
+   *
+   * @throws ContainerError `USAGE`
+   */
+  announceIndex(packed: Uint8Array): null {
+    if (this.#checked) throw new ContainerError('USAGE', 'this publish has told of its index')
+    this.#checked = this.#check(packed)
+    // The commit is told.
+    this.#checked.catch(() => {})
+    return null
+  }
+
+  async #check(packed: Uint8Array): Promise<CheckedIndex> {
+    // Whoever announced it is answered first.
+    await setImmediate()
+    const digest = digestOf(packed)
+    if (this.#thread === undefined) return { digest, tree: decodeIndex(packed) }
+    // A copy, as the thread keeps it.
+    await this.#thread.check(new Uint8Array(packed), this.#abandoned.signal)
+    return { digest, tree: undefined }
+  }
+
+  /**
+   * Checks what was appended as a reader would, then makes it the image's newest version. What the drive lists
+   * follows.
+   *
+   * @throws ContainerError `BAD_MANIFEST`, `BAD_INDEX`, `DISK_FULL`; nothing is published then
+   */
+  async commit(unchecked: Manifest): Promise<PublishCommitResponse> {
+    const { writer, entry } = this.#target
+    const manifest = decodeManifest(encodeManifest(unchecked))
+    const { packed } = await readStoredIndex(manifest, (block) => writer.read(block))
+    const { digest, tree } = await (this.#checked ??= this.#check(packed))
+    const before = await this.#before
+    if (before?.version !== manifest.versions.at(-2)?.version) {
+      throw new ContainerError('BAD_MANIFEST', 'another version came before this one')
+    }
+    if (!digest.equals(digestOf(packed))) {
+      throw new ContainerError('BAD_INDEX', 'its index is not the one that was announced')
+    }
+    await writer.commit(manifest)
+    this.#isCommitted = true
+    await this.#exchange[Symbol.asyncDispose]()
+    const { key, secret } = writer
+    const announced = await this.#service.publisher.complete(this.#target, manifest, (signal) =>
+      this.#listFiles(before, tree, signal)
+    )
+    const peers = this.#service.peersOf(entry)
+    return {
+      link: formatLink({ key, secret, version: undefined, peers }),
+      mirrorLink: formatLink({ key, secret: undefined, version: undefined, peers }),
+      key: formatKey(key),
+      announced
+    }
+  }
+
+  /** After the commit; closes what the session still has open. */
+  async #listFiles(
+    before: Manifest | undefined,
+    tree: ColumnTree | undefined,
+    signal: AbortSignal
+  ): Promise<void> {
+    const { writer, entry } = this.#target
+    await using _writer = writer
+    await using _thread = this.#thread
+    if (entry.temporary) return
+    if (this.#thread) await writer.listFiles(listFirst(this.#thread), signal)
+    else if (tree) await writer.listFiles(await this.#listingOf(before, tree), signal)
+  }
+
+  async #listingOf(before: Manifest | undefined, tree: ColumnTree): Promise<FileListing> {
+    if (before === undefined || this.#target.entry.unlisted) return listAnew(tree)
+    // Of a version that was freed meanwhile there is nothing to compare with.
+    const known = await treeOf(this.#target.writer, before).catch(() => undefined)
+    return known ? listChanges(known, tree) : listAnew(tree)
+  }
+
+  /** Leaves nothing of a publish that is not committed. */
+  async abandon(): Promise<void> {
+    if (this.#isCommitted) return
+    // Clearing it takes a while, and whoever was interrupted may well try again at once.
+    this.#service.publisher.giveNameBack(this.#target)
+    this.#abandoned.abort()
+    await this.#checked?.catch(() => {})
+    await this.#thread?.[Symbol.asyncDispose]()
+    await this.#exchange[Symbol.asyncDispose]()
+    await this.#service.publisher.abandon(this.#target)
+  }
+}
+
+/** The index of a version that is still to be committed. */
+interface CheckedIndex {
+  readonly digest: Buffer
+  /** Of an update; a first version's is in the thread. */
+  readonly tree: ColumnTree | undefined
+}
+
+function digestOf(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest()
+}

@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto'
+import { readdirSync } from 'node:fs'
+import { homedir, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { ContainerError, isContainerError, systemErrorCode } from '../core/errors.ts'
+import { isPrivateDirectory, privateDirectory } from '../core/private-directory.ts'
+
+/** Where one home's state lies. Persistent state is in the home, sockets and locks in `runtime`. */
+export interface HomePaths {
+  readonly home: string
+  /** Cleared by a reboot; unix sockets live here because their paths must be short. */
+  readonly runtime: string
+  readonly store: string
+  /** What is noted of the store, outside of it; with its seed. */
+  readonly storeRecord: string
+  readonly catalog: string
+  /** What peers know this home by; holds a secret. */
+  readonly swarmIdentity: string
+  /** Where peers of images were reached; safe to delete. */
+  readonly peers: string
+  /** What publishers remember of their sources; safe to delete. */
+  readonly publishCache: string
+  readonly daemonLog: string
+  readonly daemonLock: string
+  readonly daemonSocket: string
+}
+
+/** The home that is used when none is given: `/var/lib` as root, else the XDG data directory; on Windows the user's local data. */
+export function defaultHome(): string {
+  const fromEnvironment = process.env['DAT_CONTAINER_HOME']
+  if (fromEnvironment) return resolve(fromEnvironment)
+  if (process.getuid?.() === 0) return '/var/lib/dat-container'
+  if (process.platform === 'win32') {
+    return join(process.env['LOCALAPPDATA'] ?? join(homedir(), 'AppData', 'Local'), 'dat-container')
+  }
+  return join(process.env['XDG_DATA_HOME'] ?? join(homedir(), '.local/share'), 'dat-container')
+}
+
+/**
+ * Paths of a home, which is created (0700) when absent, as is its runtime directory. Both are checked
+ * to be this user's alone.
+ *
+ * @throws ContainerError `IO` when one of them cannot be created, or others could read or replace it
+ */
+export function openHome(home: string): HomePaths {
+  try {
+    const real = privateDirectory(home, {
+      tighten: isHome,
+      hint: 'make it yours alone (chown, chmod 700), or choose another with --home or DAT_CONTAINER_HOME'
+    })
+    const id = createHash('sha256').update(real).digest('hex').slice(0, 12)
+    const runtime = privateDirectory(join(runtimeRoot(), id))
+    return {
+      home: real,
+      runtime,
+      store: join(real, 'store'),
+      storeRecord: join(real, 'store.json'),
+      catalog: join(real, 'images.json'),
+      swarmIdentity: join(real, 'swarm-identity.json'),
+      peers: join(real, 'peers'),
+      publishCache: join(real, 'publish-cache'),
+      daemonLog: join(real, 'daemon.log'),
+      daemonLock: join(real, 'daemon.lock'),
+      daemonSocket: socketPath(runtime, id)
+    }
+  } catch (cause) {
+    if (isContainerError(cause)) throw cause
+    const reason = systemErrorCode(cause) ?? String(cause)
+    throw new ContainerError('IO', `cannot use ${home} as home: ${reason}`, {
+      hint: 'choose a directory that you may write to with --home or DAT_CONTAINER_HOME',
+      cause
+    })
+  }
+}
+
+/** Windows has its sockets for processes of one machine in a place of their own. */
+function socketPath(runtime: string, id: string): string {
+  if (process.platform === 'win32') return `\\\\.\\pipe\\dat-container-${id}`
+  return join(runtime, 'daemon.sock')
+}
+
+/** What is empty, or was a home before, is one; modes of other directories are not for us to change. */
+function isHome(path: string): boolean {
+  const names = readdirSync(path).filter((name) => name !== 'lost+found')
+  return names.length === 0 || names.includes('daemon.lock') || names.includes('containers')
+}
+
+/** The directory above the runtime directories of all homes of this user. */
+function runtimeRoot(): string {
+  const hint =
+    'others could read links there: make it yours alone (chown, chmod 700), or set DAT_CONTAINER_RUNTIME_DIR to a directory that is'
+  const override = process.env['DAT_CONTAINER_RUNTIME_DIR']
+  if (override) return privateDirectory(override, { hint })
+  if (process.platform === 'win32') {
+    return privateDirectory(join(tmpdir(), 'dat-container'), { hint })
+  }
+  const uid = process.getuid?.() ?? 0
+  if (uid === 0) return privateDirectory('/run/dat-container', { hint })
+  const session = [process.env['XDG_RUNTIME_DIR'], `/run/user/${uid}`].find(
+    (path) => path !== undefined && isPrivateDirectory(path)
+  )
+  const above = session ?? privateDirectory(`/tmp/dat-container-${uid}`, { hint })
+  return privateDirectory(join(above, 'dat-container'), { hint })
+}

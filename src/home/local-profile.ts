@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto'
+import { mkdir, open } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { writeFileAtomically } from '../core/atomic-file.ts'
+import { MAX_PROFILE_CHUNKS } from '../image/format/boot-profile.ts'
+import { ContainerError, systemErrorCode } from '../core/errors.ts'
+import type { StartCommand } from '../image/format/manifest.ts'
+import type { PlacedProfile } from '../image/format/profile-places.ts'
+import type { HomePaths } from './home.ts'
+
+/** A profile that this home recorded of its own runs. */
+export interface LocalProfile extends PlacedProfile {
+  /** Version of the image that was run. */
+  readonly version: number
+}
+
+interface ProfileFile {
+  readonly format: typeof FORMAT
+  readonly version: number
+  readonly ready: number
+  /** Path, a character a byte; position and count in chunks. */
+  readonly places: readonly (readonly [string, number, number])[]
+}
+
+const FORMAT = 1
+const MAX_FILE_BYTES = 32 * 1024 * 1024
+
+/** Directory of what was recorded of one image. */
+export function localProfiles(paths: HomePaths, key: string): string {
+  return join(paths.home, 'profiles', key)
+}
+
+/**
+ * What this home recorded of running `start` of an image.
+ *
+ * @param key z32 key of the image's drive
+ * @returns undefined where there is nothing usable
+ */
+export async function readLocalProfile(
+  paths: HomePaths,
+  key: string,
+  start: StartCommand
+): Promise<LocalProfile | undefined> {
+  try {
+    const file = await open(profilePath(paths, key, start), 'r')
+    try {
+      const { size } = await file.stat()
+      return size <= MAX_FILE_BYTES ? parse(await file.readFile('utf8')) : undefined
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (systemErrorCode(error) === undefined && !(error instanceof SyntaxError)) throw error
+    return undefined
+  }
+}
+
+/**
+ * Keeps a profile in place of what was recorded of that start before.
+ *
+ * @throws ContainerError `DISK_FULL`, `IO`; nothing has changed then
+ */
+export async function writeLocalProfile(
+  paths: HomePaths,
+  key: string,
+  start: StartCommand,
+  { version, ready, places }: LocalProfile
+): Promise<void> {
+  const content: ProfileFile = {
+    format: FORMAT,
+    version,
+    ready,
+    places: places.map(({ path, position, count }) => [
+      Buffer.from(path).toString('latin1'),
+      position,
+      count
+    ])
+  }
+  // Not the home itself, which somebody may have removed while the image was mounted.
+  await makeDirectory(dirname(localProfiles(paths, key)))
+  await makeDirectory(localProfiles(paths, key))
+  await writeFileAtomically(profilePath(paths, key, start), JSON.stringify(content))
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 })
+  } catch (cause) {
+    const code = systemErrorCode(cause)
+    if (code !== 'EEXIST') throw new ContainerError('IO', `cannot make ${path}: ${code}`, { cause })
+  }
+}
+
+/** One file for each thing that is run: another command reads other files. */
+function profilePath(paths: HomePaths, key: string, { mode, argv = [] }: StartCommand): string {
+  const run = mode === 'boot' ? [mode] : [mode, ...argv]
+  const id = createHash('sha256').update(JSON.stringify(run)).digest('hex').slice(0, 16)
+  return join(localProfiles(paths, key), `${id}.json`)
+}
+
+function parse(text: string): LocalProfile | undefined {
+  const file = JSON.parse(text) as Partial<ProfileFile> | null
+  const { format, version, ready, places } = file ?? {}
+  if (format !== FORMAT || !isCount(version) || !isCount(ready)) return undefined
+  if (!Array.isArray(places) || places.length > MAX_PROFILE_CHUNKS) return undefined
+  const isPlace = ([path, position, count]: readonly unknown[]): boolean =>
+    typeof path === 'string' && isCount(position) && isCount(count)
+  if (!places.every((place) => Array.isArray(place) && isPlace(place))) return undefined
+  return {
+    version,
+    ready,
+    places: places.map(([path, position, count]) => ({
+      path: Buffer.from(path, 'latin1'),
+      position,
+      count
+    }))
+  }
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}

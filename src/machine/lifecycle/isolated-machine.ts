@@ -1,0 +1,221 @@
+import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { readJsonFile } from '../../core/json-file.ts'
+import { checkName, generateName } from '../../boot/state/paths.ts'
+import { isAlive } from '../../core/host/process-table.ts'
+import { ContainerError, isContainerError } from '../../core/errors.ts'
+import { formatKey, looksLikeLink, parseFullLink } from '../../p2p/link.ts'
+import { askGuest, ASK_TIMEOUT_MS, containersIn } from '../guest/guest-containers.ts'
+import { guardPlace, removeGuard } from '../qemu/loopback-guard.ts'
+import { takeMachineLock } from '../state/machine-lock.ts'
+import { machinePaths, type MachineHome } from '../state/machine-paths.ts'
+import {
+  readLiveState,
+  requireConfig,
+  type IsolatedContainer,
+  type MachineConfig
+} from '../state/machine-record.ts'
+import { listMachines } from '../qemu/machine-summary.ts'
+import { endQemu } from '../qemu/qemu-process.ts'
+import { captureSsh, sshTarget } from '../guest/ssh-command.ts'
+import { removeMachine, stopMachine } from './stop-machine.ts'
+
+/** The guest's unit that switches the machine off when the container has ended. */
+const WATCH_UNIT = 'dat-isolated'
+
+/** What a machine was made for, when that is one container, which has its name. */
+export async function isolatedIn(
+  home: MachineHome,
+  name: string
+): Promise<IsolatedContainer | undefined> {
+  // A word that is no name is no machine's either.
+  const config = join(home.machines, name, 'config.json')
+  if (!/^[a-z0-9][a-z0-9-]*$/.test(name) || !existsSync(config)) return undefined
+  return (await readJsonFile<MachineConfig>(config))?.isolates
+}
+
+/**
+ * Makes sure that a container with a machine to itself can have this name.
+ *
+ * @throws ContainerError `USAGE`, `NAME_IN_USE`
+ */
+export async function checkIsolatedName(home: MachineHome, name: string): Promise<void> {
+  checkName(name)
+  const places = machinePaths(home, name)
+  if ((await readLiveState(places)) !== undefined) {
+    throw new ContainerError('NAME_IN_USE', `machine ${name} runs already`, {
+      hint: `end it first (dat-container stop ${name}), or choose another name with -n`
+    })
+  }
+  const isOther = existsSync(places.config) && (await isolatedIn(home, name)) === undefined
+  if (!isOther && !existsSync(join(home.home, 'containers', name))) return
+  throw new ContainerError(
+    'NAME_IN_USE',
+    `there is a ${isOther ? 'machine' : 'container'} ${name}`,
+    { hint: 'choose another name with -n' }
+  )
+}
+
+/** A name that no machine and no container has, after the image's. */
+export function newIsolatedName(home: MachineHome, image: string): string {
+  const base = looksLikeLink(image) ? '' : (image.split('@')[0] ?? '')
+  for (let ordinal = 1; ; ordinal++) {
+    const name = generateName(base, ordinal)
+    const places = [join(home.machines, name), join(home.home, 'containers', name)]
+    if (!places.some((place) => existsSync(place))) return name
+  }
+}
+
+/** An image as a record may name it: of a link, without what opens it. */
+export function imageWithoutSecret(image: string): string {
+  return looksLikeLink(image) ? `dat://${formatKey(parseFullLink(image).key)}` : image
+}
+
+/**
+ * Has a guest switch itself off when its detached container has ended, however it ends.
+ *
+ * @returns false when it has ended already
+ * @throws ContainerError `IO`
+ */
+export async function watchIsolated(home: MachineHome, name: string): Promise<boolean> {
+  const running = await containersIn(home, name, false)
+  const pid = running.find((container) => container.name === name)?.pid
+  const places = machinePaths(home, name)
+  const state = await readLiveState(places)
+  if (typeof pid !== 'number' || state === undefined) return false
+  // The process is the container's runner: it has cleaned up when it ends.
+  const wait = `while [ -d /proc/${pid} ]; do sleep 1; done; systemctl poweroff`
+  const { exitCode, stderr } = await captureSsh(
+    sshTarget(home, places, state.sshPort),
+    `systemd-run --quiet --collect --unit=${WATCH_UNIT} sh -c '${wait}'`,
+    { timeoutMs: ASK_TIMEOUT_MS }
+  )
+  if (exitCode !== 0) {
+    throw new ContainerError('IO', `machine ${name} cannot watch its container: ${stderr.trim()}`)
+  }
+  // QEMU has the file: without a name, its room comes back however the machine ends.
+  const { isolates } = await requireConfig(places)
+  if (isolates?.remove === true && process.platform !== 'win32') await rm(places.disk)
+  return true
+}
+
+/** Whether a container is in its machine; undefined where that cannot be found out. */
+export async function isInMachine(home: MachineHome, name: string): Promise<boolean | undefined> {
+  try {
+    const containers = await containersIn(home, name, true)
+    return containers.some((container) => container.name === name)
+  } catch (error) {
+    if (isContainerError(error)) return undefined
+    throw error
+  }
+}
+
+/**
+ * Ends the machine of a container that has ended, or is to end with it.
+ *
+ * @param keep leave the disk, with what the container wrote; else nothing is left
+ */
+export async function endIsolated(home: MachineHome, name: string, keep: boolean): Promise<void> {
+  try {
+    if (keep) await stopMachine({ home: home.home, name })
+    else await removeMachine({ home: home.home, name, force: true })
+  } catch (error) {
+    // It was switching itself off.
+    if (isContainerError(error, 'NOT_FOUND')) return
+    if (!isContainerError(error, 'NOT_RUNNING')) throw error
+    if (!keep) await removeMachine({ home: home.home, name, force: true })
+  }
+}
+
+/**
+ * Stops a container that has a machine to itself, and the machine.
+ *
+ * @param timeoutMs for an orderly end; then it is killed
+ * @returns whether it ended in order
+ * @throws ContainerError `NOT_RUNNING`, `IO`
+ */
+export async function stopIsolated(
+  home: MachineHome,
+  name: string,
+  timeoutMs: number
+): Promise<{ orderly: boolean }> {
+  const { isolates } = await requireConfig(machinePaths(home, name))
+  if ((await readLiveState(machinePaths(home, name))) === undefined) {
+    throw new ContainerError('NOT_RUNNING', `container ${name} is not running`, {
+      hint: 'dat-container ps --all lists what there is'
+    })
+  }
+  const words = timeoutMs === 0 ? ['kill', name] : ['stop', `--time=${timeoutMs}ms`, name]
+  let orderly: boolean
+  try {
+    // The guest would be off before it has answered.
+    const unwatched = `systemctl stop ${WATCH_UNIT} 2> /dev/null;`
+    const stopped = (await askGuest(home, name, words, unwatched)) as { orderly: boolean }[]
+    orderly = stopped[0]?.orderly ?? false
+  } catch (error) {
+    // A guest that does not answer ends as well: that is what was asked for.
+    if (!isContainerError(error)) throw error
+    orderly = false
+  }
+  await endIsolated(home, name, isolates?.remove !== true)
+  return { orderly }
+}
+
+/**
+ * Removes a container that has a machine to itself, with the machine and its disk.
+ *
+ * @throws ContainerError `BUSY` when it runs and `force` is not given
+ */
+export async function removeIsolated(
+  home: MachineHome,
+  name: string,
+  force: boolean
+): Promise<void> {
+  if (!force && (await readLiveState(machinePaths(home, name))) !== undefined) {
+    throw new ContainerError('BUSY', `container ${name} is running`, {
+      hint: `stop it first (dat-container stop ${name}), or remove it with --force`
+    })
+  }
+  await endIsolated(home, name, false)
+}
+
+/**
+ * Clears away what containers with a machine to themselves left: machines whose start was cut off,
+ * and what there is of those that were to go when they ended.
+ */
+export async function sweepIsolated(home: MachineHome): Promise<void> {
+  for (const { name, isolated } of await listMachines(home)) {
+    if (!isolated) continue
+    const places = machinePaths(home, name)
+    const isolates = await isolatedIn(home, name)
+    const state = await readLiveState(places)
+    if (state?.state === 'starting' && !isAlive(state.starter)) {
+      await endQemu(state.qemu, state.control)
+    }
+    const lock = await takeMachineLock(places.lock, 0)
+    // It runs, or somebody starts or removes it.
+    if (lock === undefined) continue
+    try {
+      await removeGuard(guardPlace(home, places))
+      if (isolates?.remove !== true) continue
+      await rm(places.runtime, { recursive: true, force: true })
+      await rm(places.directory, { recursive: true, force: true })
+    } finally {
+      await lock.close()
+    }
+  }
+}
+
+/** Machines that are off and kept for their container, which is stopped. */
+export async function stoppedIsolated(
+  home: MachineHome
+): Promise<{ name: string; image: string; createdAt: string }[]> {
+  const found = []
+  for (const { name, isolated, state } of await listMachines(home)) {
+    if (!isolated || state !== 'stopped') continue
+    const { isolates, createdAt } = await requireConfig(machinePaths(home, name))
+    found.push({ name, image: isolates?.image ?? '', createdAt })
+  }
+  return found
+}

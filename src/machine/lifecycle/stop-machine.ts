@@ -1,0 +1,128 @@
+import { rm } from 'node:fs/promises'
+import { isAlive, waitForExit } from '../../core/host/process-table.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { guardPlace, removeGuard } from '../qemu/loopback-guard.ts'
+import { takeMachineLock } from '../state/machine-lock.ts'
+import {
+  machineHome,
+  machinePaths,
+  type MachineHome,
+  type MachinePaths
+} from '../state/machine-paths.ts'
+import {
+  readLiveState,
+  requireConfig,
+  requireRunning,
+  type MachineState
+} from '../state/machine-record.ts'
+import { endQemu } from '../qemu/qemu-process.ts'
+import { Qmp } from '../qemu/qmp.ts'
+import { captureSsh, sshTarget } from '../guest/ssh-command.ts'
+
+export const STOP_TIMEOUT_MS = 60_000
+
+/** A guest that hears the power button shows it by then, or is asked by ssh as well. */
+const BUTTON_TIMEOUT_MS = 5000
+/** A busybox that is found first speaks to no systemd. */
+const POWER_OFF = 'systemctl poweroff || poweroff'
+const LOCK_WAIT_MS = 5000
+
+export interface StopRequest {
+  readonly home: string
+  readonly name: string
+  /** For an orderly end; then it is switched off. 0 does so at once. @default 60000 */
+  readonly timeoutMs?: number
+}
+
+/**
+ * Stops a machine: presses its power button, asks it by ssh when that does nothing, and switches it
+ * off when it is still there after the time-out.
+ *
+ * @returns whether the guest ended by itself
+ * @throws ContainerError `NOT_FOUND`, `NOT_RUNNING`
+ */
+export async function stopMachine(request: StopRequest): Promise<{ orderly: boolean }> {
+  const { timeoutMs = STOP_TIMEOUT_MS } = request
+  const home = machineHome(request.home)
+  const places = machinePaths(home, request.name)
+  const state = await requireRunning(places)
+  const orderly = timeoutMs > 0 && (await powerDown(home, places, state, timeoutMs))
+  if (!orderly) await endQemu(state.qemu, state.control)
+  if (isAlive(state.qemu)) {
+    throw new ContainerError('TIMEOUT', `QEMU of machine ${places.name} does not end`, {
+      hint: `end it: kill -9 ${state.qemu.pid}`
+    })
+  }
+  await forgetRun(home, places)
+  return { orderly }
+}
+
+async function powerDown(
+  home: MachineHome,
+  places: MachinePaths,
+  state: MachineState,
+  timeoutMs: number
+): Promise<boolean> {
+  const deadline = performance.now() + timeoutMs
+  try {
+    using qmp = await Qmp.open(state.control)
+    await qmp.execute('system_powerdown')
+  } catch {
+    // It does not answer, or ended a moment ago: the process tells.
+  }
+  if (await waitForExit(state.qemu, Math.min(BUTTON_TIMEOUT_MS, timeoutMs))) return true
+  const left = (): number => Math.max(0, deadline - performance.now())
+  if (state.state === 'running' && left() > 0) {
+    const target = sshTarget(home, places, state.sshPort)
+    await captureSsh(target, POWER_OFF, { timeoutMs: left() }).catch(() => {})
+  }
+  return waitForExit(state.qemu, left())
+}
+
+/**
+ * Forgets a machine and its disk.
+ *
+ * @param request.force switch it off first when it runs
+ * @throws ContainerError `NOT_FOUND`, `BUSY` when it runs
+ */
+export async function removeMachine(request: {
+  home: string
+  name: string
+  force?: boolean
+}): Promise<void> {
+  const { home, name, force = false } = request
+  const machines = machineHome(home)
+  const places = machinePaths(machines, name)
+  await requireConfig(places)
+  if ((await readLiveState(places)) !== undefined) {
+    if (!force) {
+      throw new ContainerError('BUSY', `machine ${name} runs`, {
+        hint: `stop it first (dat-container machine stop ${name}), or remove it with --force`
+      })
+    }
+    await stopMachine({ home, name, timeoutMs: 0 })
+  }
+  const lock = await takeMachineLock(places.lock, LOCK_WAIT_MS)
+  if (lock === undefined) {
+    throw new ContainerError('BUSY', `machine ${name} is just being started`)
+  }
+  try {
+    await removeGuard(guardPlace(machines, places))
+    await rm(places.runtime, { recursive: true, force: true })
+    await rm(places.directory, { recursive: true, force: true })
+  } finally {
+    await lock.close()
+  }
+}
+
+/** Clears away the runtime part of a machine that ended, unless somebody starts it again already. */
+async function forgetRun(home: MachineHome, places: MachinePaths): Promise<void> {
+  const lock = await takeMachineLock(places.lock, LOCK_WAIT_MS)
+  if (lock === undefined) return
+  try {
+    await removeGuard(guardPlace(home, places))
+    await rm(places.runtime, { recursive: true, force: true })
+  } finally {
+    await lock.close()
+  }
+}

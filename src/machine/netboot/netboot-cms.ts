@@ -1,0 +1,41 @@
+import { missingTool } from '../../core/host/host-command.ts'
+import { HOST_PATH } from '../../core/host/package-manager.ts'
+import { ContainerError } from '../../core/errors.ts'
+
+/** Paths of a key, its certificate for signing code, and certificates above that one: PEM. */
+export interface CodeSigner {
+  readonly key: string
+  readonly certificate: string
+  /** iPXE knows of a root no more than its fingerprint: what is between comes along, the root too. */
+  readonly chain?: string | undefined
+}
+
+/**
+ * A signature that iPXE's `imgverify` reads (https://ipxe.org/cmd/imgverify): CMS, detached, in DER.
+ *
+ * @throws ContainerError `MISSING_TOOL`, `USAGE` for what is no key or certificate
+ */
+export async function signCms(content: Buffer, signer: CodeSigner): Promise<Buffer> {
+  const { execa } = await import('execa')
+  const chain = signer.chain === undefined ? [] : ['-certfile', signer.chain]
+  const keys = ['-signer', signer.certificate, '-inkey', signer.key, ...chain]
+  // A password is not asked for.
+  const form = ['-sign', '-binary', '-noattr', '-outform', 'DER', '-passin', 'pass:']
+  const { failed, code, stdout, stderr } = await execa('openssl', ['cms', ...form, ...keys], {
+    reject: false,
+    encoding: 'buffer',
+    input: content,
+    extendEnv: false,
+    env: { PATH: HOST_PATH, LC_ALL: 'C' }
+  })
+  if (code === 'ENOENT') throw await missingTool('openssl')
+  if (!failed && stdout !== undefined && stdout.length > 0) return Buffer.from(stdout)
+  const said =
+    Buffer.from(stderr ?? '')
+      .toString()
+      .trim()
+      .split('\n')[0] ?? ''
+  throw new ContainerError('USAGE', `openssl does not sign with ${signer.key}: ${said}`, {
+    hint: 'give a key without password and its certificate for signing code, both PEM'
+  })
+}

@@ -1,0 +1,147 @@
+import { readFileSync } from 'node:fs'
+import { mkdir, open, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeFileAtomically } from '../../core/atomic-file.ts'
+import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import type { MachineHome } from '../state/machine-paths.ts'
+import { takeMachineLock } from '../state/machine-lock.ts'
+
+const FORMAT_VERSION = 1
+const RECORD = 'installed.json'
+/** Folders that installing makes, whole ones and others. What is named otherwise is somebody else's. */
+const FOLDER_PATTERN = /^[0-9a-f]{64}(\.partial)?$/
+const LOCK_WAIT_MS = 500
+
+/** A HyperOS that `machine upgrade` installed, all of it checked then. */
+export interface InstalledImage {
+  /** SHA-256 of its manifest, lower-case hexadecimal; its folder bears this name. */
+  readonly digest: string
+  /** Null where an old manifest does not tell. */
+  readonly version: string | null
+  /** ISO 8601, UTC. */
+  readonly released: string | null
+  readonly architecture: string | null
+  /** The number of the minisign key that signed it, as minisign prints it; null where none was checked. */
+  readonly signedBy: string | null
+  /** ISO 8601, UTC. */
+  readonly installedAt: string
+  /** Key and version of the shared image that it came from. */
+  readonly from: { readonly key: string; readonly version: number }
+}
+
+/** What a home has installed: `installed.json`, which is replaced in one step. */
+export interface InstalledImages {
+  readonly formatVersion: typeof FORMAT_VERSION
+  readonly current?: InstalledImage
+  /** What `current` was before: what a rollback goes to. */
+  readonly previous?: InstalledImage
+  /** Where upgrades come from, with its secret, of no version. */
+  readonly link?: string
+  /** The base64 line of the minisign key that this home trusts. */
+  readonly publicKey?: string
+}
+
+/**
+ * What is installed in a home's place of images.
+ *
+ * @throws ContainerError `IO`, `UNSUPPORTED_VERSION`
+ */
+export function readInstalled(homeImage: string): InstalledImages {
+  const path = join(homeImage, RECORD)
+  let found: InstalledImages
+  try {
+    found = JSON.parse(readFileSync(path, 'utf8')) as InstalledImages
+  } catch (cause) {
+    const code = systemErrorCode(cause)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return { formatVersion: FORMAT_VERSION }
+    throw new ContainerError('IO', `${path} cannot be read (${code ?? 'it does not parse'})`, {
+      hint: 'move it away, and install HyperOS again: dat-container machine upgrade LINK',
+      cause
+    })
+  }
+  if (found.formatVersion === FORMAT_VERSION) return found
+  throw new ContainerError('UNSUPPORTED_VERSION', `${path} was written by another release`, {
+    hint: 'use that release, or move the file away and install HyperOS again'
+  })
+}
+
+/** The folder of what is installed, or undefined. @throws ContainerError `IO` */
+export function currentFolder(homeImage: string): string | undefined {
+  const { current } = readInstalled(homeImage)
+  return current === undefined ? undefined : installedFolder(homeImage, current.digest)
+}
+
+export function installedFolder(homeImage: string, digest: string): string {
+  return join(homeImage, digest)
+}
+
+/**
+ * What may be changed of a home's installed images, by one process at a time.
+ *
+ * @throws ContainerError `BUSY`
+ */
+export async function changeInstalled<T>(
+  home: MachineHome,
+  change: (editor: InstalledEditor) => Promise<T>
+): Promise<T> {
+  await mkdir(home.image, { recursive: true, mode: 0o700 })
+  const lock = await takeMachineLock(join(home.locks, 'os-image'), LOCK_WAIT_MS)
+  if (lock === undefined) {
+    throw new ContainerError('BUSY', 'another process is changing what HyperOS is installed', {
+      hint: 'wait until it is done; dat-container machine images shows what there is'
+    })
+  }
+  try {
+    return await change(new InstalledEditor(home.image))
+  } finally {
+    await lock.close()
+  }
+}
+
+/** Changes what is installed. Made by {@link changeInstalled} alone, which has the lock. */
+export class InstalledEditor {
+  readonly #folder: string
+  #known: InstalledImages
+
+  constructor(folder: string) {
+    this.#folder = folder
+    this.#known = readInstalled(folder)
+  }
+
+  get known(): InstalledImages {
+    return this.#known
+  }
+
+  /** Where an image of this digest lies, or is to lie. */
+  folder(digest: string): string {
+    return installedFolder(this.#folder, digest)
+  }
+
+  /** Says in one step what is installed, once all folders are on the disk. */
+  async write(change: Partial<InstalledImages>): Promise<void> {
+    await syncFolder(this.#folder)
+    const next = { ...this.#known, ...change }
+    const text = `${JSON.stringify(next, undefined, 2)}\n`
+    await writeFileAtomically(join(this.#folder, RECORD), text)
+    await syncFolder(this.#folder)
+    this.#known = next
+  }
+
+  /** Removes what a killed upgrade left, and images that are neither current nor the one before. */
+  async prune(): Promise<void> {
+    const { current, previous } = this.#known
+    const kept = new Set([current?.digest, previous?.digest])
+    for (const name of await readdir(this.#folder)) {
+      if (!FOLDER_PATTERN.test(name) || kept.has(name)) continue
+      await rm(join(this.#folder, name), { recursive: true, force: true })
+    }
+  }
+}
+
+/** Makes names in a folder outlive a power failure. */
+async function syncFolder(path: string): Promise<void> {
+  // Windows opens no folders; its file systems keep their order by themselves.
+  if (process.platform === 'win32') return
+  await using folder = await open(path, 'r')
+  await folder.sync()
+}

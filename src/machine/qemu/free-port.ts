@@ -1,0 +1,25 @@
+import { createServer } from 'node:net'
+import { LOOPBACK } from '../state/port-forward.ts'
+
+/**
+ * A TCP port of this machine's loopback that nobody listened on a moment ago.
+ *
+ * @param preferred taken when it is free
+ */
+export async function freePort(preferred?: number): Promise<number> {
+  const port = preferred === undefined ? undefined : await tryPort(preferred)
+  return port ?? (await tryPort(0)) ?? freePort()
+}
+
+function tryPort(port: number): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(undefined))
+    server.listen(port, LOOPBACK, () => {
+      const address = server.address()
+      server.close(() =>
+        resolve(typeof address === 'object' && address !== null ? address.port : undefined)
+      )
+    })
+  })
+}

@@ -1,0 +1,70 @@
+import { readdir } from 'node:fs/promises'
+import { isAlive } from '../../core/host/process-table.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { GUEST_ADDRESS } from '../state/command-line.ts'
+import { machinePaths, type MachineHome, type MachinePaths } from '../state/machine-paths.ts'
+import {
+  readLiveState,
+  requireConfig,
+  type MachineState,
+  type MachineSummary
+} from '../state/machine-record.ts'
+import { archName } from '../state/machine-types.ts'
+import { LOOPBACK } from '../state/port-forward.ts'
+import { Qmp } from './qmp.ts'
+
+const STATUS_TIMEOUT_MS = 2000
+
+/** Every machine of the home, sorted by name. */
+export async function listMachines(home: MachineHome): Promise<MachineSummary[]> {
+  const names = (await readdir(home.machines)).filter((name) => /^[a-z0-9][a-z0-9-]*$/.test(name))
+  const found = await Promise.all(
+    names.sort().map((name) => summarize(machinePaths(home, name)).catch(ignoreAbsent))
+  )
+  return found.filter((summary) => summary !== undefined)
+}
+
+function ignoreAbsent(error: unknown): undefined {
+  if (error instanceof ContainerError && error.code === 'NOT_FOUND') return undefined
+  throw error
+}
+
+/** @throws ContainerError `NOT_FOUND` */
+export async function summarize(places: MachinePaths): Promise<MachineSummary> {
+  const config = await requireConfig(places)
+  const live = await readLiveState(places)
+  return {
+    name: places.name,
+    state: live === undefined ? 'stopped' : await guestState(live),
+    pid: live?.qemu.pid ?? null,
+    arch: live?.architecture === undefined ? null : archName(live.architecture),
+    accel: live?.accelerator ?? null,
+    type: live?.type ?? null,
+    ip: live === undefined ? null : LOOPBACK,
+    sshPort: live?.sshPort ?? null,
+    guestIp: live === undefined ? null : GUEST_ADDRESS,
+    memoryMib: config.memoryMib,
+    cpus: config.cpus,
+    diskBytes: config.diskBytes,
+    encrypted: config.keyFile !== undefined,
+    isolated: config.isolates !== undefined,
+    forwards: config.forwards,
+    shares: config.shares,
+    startedAt: live?.startedAt ?? null,
+    readyMs: live?.readyMs ?? null,
+    directory: places.directory,
+    consoleLog: places.consoleLog
+  }
+}
+
+async function guestState(live: MachineState): Promise<MachineSummary['state']> {
+  try {
+    using qmp = await Qmp.open(live.control, STATUS_TIMEOUT_MS)
+    const { status } = (await qmp.execute('query-status')) as { status: string }
+    if (status === 'paused' || status === 'suspended') return 'paused'
+  } catch {
+    return isAlive(live.qemu) ? 'unresponsive' : 'stopped'
+  }
+  if (live.state === 'running') return 'running'
+  return isAlive(live.starter) ? 'starting' : 'unready'
+}

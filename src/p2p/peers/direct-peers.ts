@@ -1,0 +1,226 @@
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import NoiseSecretStream from '@hyperswarm/secret-stream'
+import type { KeyPair } from 'hyperdht'
+import type { SwarmConnection } from 'hyperswarm'
+import { ContainerError } from '../../core/errors.ts'
+import { limitFrames } from './frame-limit.ts'
+import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
+import { Places, STRANGER_LIMITS } from './places.ts'
+
+/** A peer that does not shake hands in this time is none. */
+const HANDSHAKE_MS = 5_000
+/** A handshake's messages have a hundred bytes each. */
+const MOST_HANDSHAKE_BYTES = 4_096
+/** Length of the message that opens a handshake in which the initiator knows the other's key (Noise's IK). */
+const KNOWN_KEY_BYTES = 96
+const KEEP_ALIVE_MS = 5_000
+/** A peer of which nothing is heard for so long is gone. */
+const SILENCE_MS = 20_000
+
+/** The most peers that came by themselves; each costs some kilobytes. */
+const MOST_ACCEPTED = 256
+
+export interface DirectPeersOptions {
+  readonly keyPair: KeyPair
+  /** Gets each connection when both sides know of each other. */
+  readonly onConnection: (connection: SwarmConnection) => void
+  /** Whether a peer has shown nothing that tells it from anybody. @default all are strangers */
+  readonly isStranger?: (connection: SwarmConnection) => boolean
+}
+
+/**
+ * Connections with peers whose address is known: TCP, and on it the Noise handshake and encryption that
+ * the swarm uses. They need no DHT, and take two round trips less than finding somebody by it.
+ */
+export class DirectPeers implements AsyncDisposable {
+  readonly #keyPair: KeyPair
+  readonly #onConnection: (connection: SwarmConnection) => void
+  /** By address: connecting, or connected. */
+  readonly #dialed = new Map<string, Promise<boolean>>()
+  readonly #dialing = new Set<Promise<unknown>>()
+  readonly #sockets = new Set<Socket>()
+  /** Those that are shaking hands too. */
+  readonly #streams = new Set<SwarmConnection>()
+  readonly #opened = new Set<SwarmConnection>()
+  readonly #servers: Server[] = []
+  readonly #places: Places
+  readonly #isStranger: (connection: SwarmConnection) => boolean
+  #isClosed = false
+
+  constructor({ keyPair, onConnection, isStranger = () => true }: DirectPeersOptions) {
+    this.#keyPair = keyPair
+    this.#onConnection = onConnection
+    this.#isStranger = isStranger
+    this.#places = new Places({ ...STRANGER_LIMITS, most: MOST_ACCEPTED })
+  }
+
+  get connections(): ReadonlySet<SwarmConnection> {
+    return this.#opened
+  }
+
+  /** Whether there is a connection with that peer, or one is being made. */
+  has(publicKey: Buffer): boolean {
+    return [...this.#streams].some((stream) => stream.remotePublicKey?.equals(publicKey))
+  }
+
+  /**
+   * Waits for peers at an address of this machine.
+   *
+   * @param address with host `0.0.0.0` or `::` for all of this machine's, with port 0 for a free one
+   * @param options.known answers only whoever knows this machine's key, as the swarm does. Others learn nothing,
+   *   and that something listens @default false
+   * @returns the port
+   * @throws ContainerError `IO` when it cannot be listened at
+   */
+  async listen(address: PeerAddress, { known = false } = {}): Promise<number> {
+    const server = createServer((socket) => void this.#accept(socket, known))
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(address.port, address.host, resolve)
+      })
+    } catch (cause) {
+      const where = formatPeerAddress(address)
+      throw new ContainerError('IO', `cannot listen for peers at ${where}`, {
+        hint: 'check that the address is this machine’s and that nothing else has the port',
+        cause
+      })
+    }
+    this.#servers.push(server)
+    return (server.address() as AddressInfo).port
+  }
+
+  /**
+   * Connects to a peer, unless there is a connection already.
+   *
+   * @returns whether there is one now; false says nothing of why not
+   */
+  dial(address: PeerAddress): Promise<boolean> {
+    const id = formatPeerAddress(address)
+    const known = this.#dialed.get(id)
+    if (known) return known
+    const socket = connect({ host: address.host, port: address.port, noDelay: true })
+    const dialing = this.#shakeHands(socket, true).then((stream) => stream !== undefined)
+    this.#dialed.set(id, dialing)
+    socket.once('close', () => this.#dialed.delete(id))
+    return dialing
+  }
+
+  /**
+   * Connects to a peer whose key is known, and to nobody else.
+   *
+   * @returns undefined where that is not so, and says nothing of why not
+   */
+  async dialKnown(
+    address: PeerAddress,
+    remotePublicKey: Buffer
+  ): Promise<SwarmConnection | undefined> {
+    if (this.#isClosed) return undefined
+    const socket = connect({ host: address.host, port: address.port, noDelay: true })
+    const dialing = this.#shakeHands(socket, true, { pattern: 'IK', remotePublicKey })
+    this.#dialing.add(dialing)
+    try {
+      return await dialing
+    } finally {
+      this.#dialing.delete(dialing)
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
+    this.#places[Symbol.dispose]()
+    for (const stream of this.#streams) stream.destroy()
+    for (const socket of this.#sockets) socket.destroy()
+    for (const server of this.#servers) {
+      await new Promise<void>((resolve) => server.close(() => resolve()))
+    }
+    await Promise.allSettled([...this.#dialed.values(), ...this.#dialing])
+  }
+
+  async #accept(socket: Socket, known: boolean): Promise<void> {
+    socket.on('error', () => {})
+    let stream: SwarmConnection | undefined
+    const leave = this.#places.take({
+      address: socket.remoteAddress ?? '',
+      isStranger: () => stream === undefined || this.#isStranger(stream),
+      traffic: () => socket.bytesRead + socket.bytesWritten,
+      sendAway: () => (stream ?? socket).destroy()
+    })
+    if (leave === undefined || this.#isClosed) {
+      leave?.()
+      socket.destroy()
+      return
+    }
+    this.#sockets.add(socket)
+    socket.once('close', () => {
+      leave()
+      this.#sockets.delete(socket)
+    })
+    // This limits all that it takes until both know each other.
+    const timer = setTimeout(() => socket.destroy(), HANDSHAKE_MS)
+    const length = (await firstFrameLength(socket)) ?? Infinity
+    const pattern = length === KNOWN_KEY_BYTES ? 'IK' : 'XX'
+    const mayBePeer = length <= MOST_HANDSHAKE_BYTES && (!known || pattern === 'IK')
+    if (mayBePeer) stream = await this.#shakeHands(socket, false, { pattern })
+    else socket.destroy()
+    clearTimeout(timer)
+  }
+
+  async #shakeHands(
+    socket: Socket,
+    isInitiator: boolean,
+    how: { readonly pattern?: 'IK' | 'XX'; readonly remotePublicKey?: Buffer } = {}
+  ): Promise<SwarmConnection | undefined> {
+    socket.setNoDelay(true)
+    const stream = new NoiseSecretStream(isInitiator, socket, { keyPair: this.#keyPair, ...how })
+    limitFrames(stream, { allows: (bytes) => bytes <= MOST_HANDSHAKE_BYTES })
+    this.#streams.add(stream)
+    stream.once('close', () => this.#streams.delete(stream))
+    stream.on('error', () => {})
+    const timer = setTimeout(() => stream.destroy(), HANDSHAKE_MS)
+    try {
+      const isOpen = await Promise.race([
+        stream.opened,
+        new Promise<boolean>((resolve) => stream.once('close', () => resolve(false)))
+      ])
+      if (!isOpen || this.#isClosed) {
+        stream.destroy()
+        return undefined
+      }
+      limitFrames(stream, undefined)
+      stream.setKeepAlive(KEEP_ALIVE_MS)
+      stream.setTimeout(SILENCE_MS)
+      this.#opened.add(stream)
+      stream.once('close', () => this.#opened.delete(stream))
+      this.#onConnection(stream)
+      return stream
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+}
+
+/**
+ * How long the first message of a handshake says it is; it is left to be read.
+ *
+ * @returns undefined when the socket closes before
+ */
+function firstFrameLength(socket: Socket): Promise<number | undefined> {
+  return new Promise((resolve) => {
+    const end = (length: number | undefined): void => {
+      socket.off('readable', look)
+      socket.off('close', close)
+      resolve(length)
+    }
+    const close = (): void => end(undefined)
+    const look = (): void => {
+      const head = socket.read(3) as Buffer | null
+      if (head === null) return
+      if (head.length < 3) return void socket.destroy()
+      socket.unshift(head)
+      end(head.readUIntLE(0, 3))
+    }
+    socket.on('readable', look)
+    socket.once('close', close)
+  })
+}

@@ -1,0 +1,383 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import Corestore from 'corestore'
+import DHT, { type KeyPair } from 'hyperdht'
+import HypercoreStorage from 'hypercore-storage'
+import Hyperswarm, { type PeerDiscovery, type PeerInfo, type SwarmConnection } from 'hyperswarm'
+import { DirectPeers } from './direct-peers.ts'
+import { takesDirectWrites } from '../store/direct-writes.ts'
+import { keepForkedLogs } from '../store/forks.ts'
+import { keyPairOf, readIdentity, writeIdentity, type Identity } from './identity.ts'
+import { Invitations } from './invitations.ts'
+import { KnownPeers, type KnownPeer } from './known-peers.ts'
+import { lookUpPathsAtOnce } from '../store/missing-nodes.ts'
+import type { PeerAddress } from '../peer-address.ts'
+import { PeerAddresses } from './peer-addresses.ts'
+import { Probes } from './probes.ts'
+import { Replications, type ConnectionKind } from './replications.ts'
+import { fullDisk, openError } from '../store-error.ts'
+import { StoreHealth } from '../store/store-health.ts'
+import { DATABASE, StoreSync } from '../store/store-sync.ts'
+import { Strangers } from './strangers.ts'
+import { SwarmPlaces } from './swarm-places.ts'
+import { tolerateUnsoundStores } from '../store/unsound-store.ts'
+import { pause } from '../../core/waiting.ts'
+
+/** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
+const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+/**
+ * The part of its block files, the oldest, that RocksDB writes anew whenever it puts keys in order, in case some of them
+ * are gone. Here all are there until somebody frees some, and then the store is compacted (`purge.ts`).
+ */
+const REWRITTEN_PART = 0
+/** A peer of the swarm of which nothing is heard for so long is gone: both sides send something every five seconds. */
+const SILENCE_MS = 15_000
+const UNANNOUNCE_WAIT_MS = 1_000
+
+export interface PeerNodeOptions {
+  /** Directory of the corestore; created when absent. */
+  readonly storage: string
+  /** File of what peers know this machine by, made when absent. @default others each time */
+  readonly identity?: string
+  /** Directory where it is kept at which addresses an image's peers were reached. @default nowhere */
+  readonly knownPeers?: string
+  /** `host:port` of a private DHT's bootstrap nodes; undefined for the public DHT. */
+  readonly bootstrap: readonly string[] | undefined
+  /**
+   * Where peers may connect by TCP: without the DHT at an address; `known` for those alone that the swarm has
+   * connected, at some port of all addresses, if that can be had. Nowhere where it is left out.
+   */
+  readonly listen?: PeerAddress | 'known' | undefined
+  /** The port that peers reach it at, where that is another, as behind a NAT. */
+  readonly outsidePort?: number | undefined
+  /** What a store that is made derives its key pairs from; one that is there has its own. @default a new one */
+  readonly seed?: Buffer | undefined
+  /** Called when blocks in the store are found damaged, or cannot be stored. */
+  readonly onStoreTrouble?: (text: string, details: object) => void
+  /** Called for errors of single connections, which are normal and end nothing. */
+  readonly onConnectionError?: (error: Error) => void
+}
+
+export interface SwarmTraffic {
+  /** Peers that are connected, however many connections each has. */
+  readonly connections: number
+  /** Those of them that are by TCP. */
+  readonly direct: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  /** The part of `bytesRead` that came by TCP. */
+  readonly directBytesRead: number
+}
+
+/**
+ * One machine's corestore and its place in the swarm. Everything that is in the store is replicated
+ * to any peer that proves to know its key.
+ */
+export class PeerNode implements AsyncDisposable {
+  readonly store: Corestore
+  /** Directory of the store. */
+  readonly storage: string
+  readonly knownPeers: KnownPeers | undefined
+  /** What goes wrong with the store. */
+  readonly health: StoreHealth
+  readonly #sync: StoreSync
+  readonly #swarm: Hyperswarm
+  readonly #direct: DirectPeers
+  readonly #replications: Replications
+  readonly #probes = new Probes()
+  readonly #strangers = new Strangers()
+  readonly #places = new SwarmPlaces(this.#strangers)
+  #guestPort: Promise<number> | undefined
+  /** Resolves when nobody is waited for any more. */
+  #ending: Promise<void> | undefined
+  #listening: PeerAddress | undefined
+  readonly #onError: (error: Error) => void
+  readonly #options: PeerNodeOptions
+  /** Where peers have said that they listen. */
+  readonly #addresses = new PeerAddresses()
+  readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0, directBytesRead: 0 }
+
+  private constructor(
+    store: Corestore,
+    swarm: Hyperswarm,
+    keyPair: KeyPair,
+    options: PeerNodeOptions
+  ) {
+    this.store = store
+    this.#options = options
+    this.storage = options.storage
+    this.knownPeers =
+      options.knownPeers === undefined ? undefined : new KnownPeers(options.knownPeers)
+    this.health = new StoreHealth(options.onStoreTrouble)
+    this.#sync = new StoreSync(options.storage)
+    this.#swarm = swarm
+    this.#onError = (error) => options.onConnectionError?.(error)
+    this.#direct = new DirectPeers({
+      keyPair,
+      onConnection: (connection) => this.#add(connection, 'direct'),
+      isStranger: (connection) => this.#strangers.has(connection)
+    })
+    const invitations = new Invitations(this.#direct)
+    this.#replications = new Replications({
+      store,
+      strangers: this.#strangers,
+      listeningPort: () => this.#listening && (options.outsidePort ?? this.#listening.port),
+      onPort: (connection, port) => {
+        this.#addresses.note(connection, port)
+        void invitations.take(connection, port)
+      },
+      onError: this.#onError
+    })
+    // Each drive that looks for its first peer listens.
+    swarm.setMaxListeners(0)
+    swarm.on('connection', (connection: SwarmConnection, peer: PeerInfo) => {
+      connection.setTimeout(SILENCE_MS)
+      this.#add(connection, 'swarm')
+      this.#places.give(connection, peer)
+    })
+  }
+
+  /**
+   * Opens the store and joins the DHT; returns before the DHT has answered.
+   *
+   * @throws ContainerError `BUSY` when another process has the store open, `DISK_FULL`, `IO` when it cannot listen
+   */
+  static async open(options: PeerNodeOptions): Promise<PeerNode> {
+    lookUpPathsAtOnce()
+    keepForkedLogs()
+    tolerateUnsoundStores()
+    const storage = new HypercoreStorage(options.storage, {
+      // A store that was copied or moved with its home is as good as before: every block is verified.
+      allowBackup: true,
+      wait: false,
+      writeBufferSize: WRITE_BUFFER_BYTES,
+      blobGarbageCollectionAgeCutOff: REWRITTEN_PART,
+      // Blocks go to the store once and are seldom read soon: through the page cache, they would drive out what is.
+      useDirectIOForFlushAndCompaction: await takesDirectWrites(options.storage)
+    })
+    const isNew = options.seed !== undefined && !existsSync(join(options.storage, DATABASE))
+    const store = new Corestore(storage, isNew ? { primaryKey: options.seed, unsafe: true } : {})
+    try {
+      await store.ready()
+    } catch (cause) {
+      const full = /no space left/i.test(text(cause)) && fullDisk(options.storage, cause)
+      if (full) throw full
+      throw openError(options.storage, cause)
+    }
+    const { bootstrap } = options
+    // On a private network nobody is behind a NAT and every peer can answer for the DHT. Left to
+    // guess, peers on a flat network go
+    // half-open; hyperswarm does not forward `firewalled`, so the DHT is made here.
+    const identity = await readIdentity(options.identity)
+    const port = identity.udpPort
+    const dht = new DHT({
+      ...(port !== undefined && { port }),
+      ...(bootstrap && { bootstrap, firewalled: false, ephemeral: false })
+    })
+    const keyPair = keyPairOf(identity)
+    const node = new PeerNode(store, new Hyperswarm({ dht, keyPair }), keyPair, options)
+    try {
+      await node.#listen(options.listen, identity.tcpPort)
+      await node.#keepIdentity(identity)
+    } catch (error) {
+      await node[Symbol.asyncDispose]()
+      throw error
+    }
+    return node
+  }
+
+  /**
+   * Returns when all that was written to the store so far is on the disk.
+   *
+   * @throws ContainerError `DISK_FULL`, `IO`
+   */
+  sync(): Promise<void> {
+    return this.#sync.sync()
+  }
+
+  /** What the store derives its key pairs from. */
+  get seed(): Buffer {
+    return this.store.primaryKey
+  }
+
+  /** Where peers may connect by TCP. */
+  get listening(): PeerAddress | undefined {
+    return this.#listening
+  }
+
+  /**
+   * Connects to a peer by its address, unless there is a connection already.
+   *
+   * @returns whether there is one now
+   */
+  dial(peer: PeerAddress): Promise<boolean> {
+    return this.#direct.dial(peer)
+  }
+
+  /**
+   * Connects to a peer whose key is known, at an address where it was, unless it is connected by TCP already.
+   *
+   * @returns whether it is now
+   */
+  async dialKnown(peer: KnownPeer): Promise<boolean> {
+    const publicKey = Buffer.from(peer.publicKey, 'hex')
+    if (this.#direct.has(publicKey)) return true
+    const connection = await this.#direct.dialKnown(peer, publicKey)
+    if (connection) this.#addresses.put(peer)
+    return connection !== undefined
+  }
+
+  /** Has connections with a peer end that lead nowhere; called again and again while something is missed from it. */
+  probe(publicKey: Buffer): void {
+    for (const connection of this.#swarm.connections) {
+      if (connection.remotePublicKey.equals(publicKey)) this.#probes.look(connection)
+    }
+  }
+
+  /** Where a peer can be connected to without the DHT, if that is known. */
+  addressOf(publicKey: Buffer): KnownPeer | undefined {
+    return this.#addresses.get(publicKey)
+  }
+
+  /**
+   * Lets virtual machines on this machine connect, whose networks lead to its loopback.
+   *
+   * @returns the port at 127.0.0.1; the same one each time
+   */
+  listenForGuests(): Promise<number> {
+    this.#guestPort ??= this.#direct.listen({ host: '127.0.0.1', port: 0 })
+    return this.#guestPort
+  }
+
+  /** Resolves when whoever was found by then is connected, or not to be had. */
+  async connected(): Promise<void> {
+    await this.#swarm.flush()
+  }
+
+  /** Announces (`server`) and looks up (`client`) a topic until the discovery is destroyed. */
+  join(topic: Buffer, roles: { server: boolean; client: boolean }): PeerDiscovery {
+    return this.#swarm.join(topic, roles)
+  }
+
+  /** Calls `found` once, as soon as somebody is known who has the topic and is being connected to. */
+  oncePeerFound(topic: Buffer, found: () => void): () => void {
+    const swarm = this.#swarm
+    const look = (): void => {
+      const isFound = [...swarm.peers.values()].some(({ topics }) =>
+        topics.some((other) => topic.equals(other))
+      )
+      if (!isFound) return
+      swarm.off('update', look)
+      found()
+    }
+    swarm.on('update', look)
+    return () => void swarm.off('update', look)
+  }
+
+  /** Whether any other node of the DHT has answered. */
+  get isOnline(): boolean {
+    return this.#swarm.dht.nodes.length > 0
+  }
+
+  /** Resolves once all nodes that this one starts with were asked, and none has answered; else never. */
+  async offline(): Promise<void> {
+    await this.#swarm.dht.fullyBootstrapped()
+    if (this.isOnline) await new Promise(() => {})
+  }
+
+  leave(topic: Buffer): Promise<void> {
+    return this.#swarm.leave(topic)
+  }
+
+  /** Bytes on the wire over all connections, open and closed. */
+  traffic(): SwarmTraffic {
+    const bytes = { ...this.#closedTraffic }
+    const direct = [...this.#direct.connections]
+    const open = [...this.#swarm.connections, ...direct]
+    for (const connection of open) count(connection, bytes)
+    for (const { rawBytesRead } of direct) bytes.directBytesRead += rawBytesRead
+    return { connections: peersOf(open), direct: peersOf(direct), ...bytes }
+  }
+
+  /**
+   * Waits until announcements are taken back, which waits for DHT nodes that may be gone: not for long, as they expire
+   * by themselves. Of a node that ends, all together have that time.
+   */
+  async takingBack(done: Promise<unknown> | undefined): Promise<void> {
+    if (done === undefined) return
+    await Promise.race([done.catch(() => {}), this.#ending ?? pause(UNANNOUNCE_WAIT_MS)])
+  }
+
+  /** Says that drives which are closed from now on are closed because the node will be. */
+  beginEnd(): void {
+    this.#ending ??= pause(UNANNOUNCE_WAIT_MS)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.beginEnd()
+    this.#places[Symbol.dispose]()
+    await this.takingBack(this.#swarm.destroy())
+    await this.#direct[Symbol.asyncDispose]()
+    await this.#swarm.dht.destroy({ force: true })
+    await this.store.close()
+  }
+
+  /** @param before the port of the last time, where peers look for it first */
+  async #listen(listen: PeerNodeOptions['listen'], before: number | undefined): Promise<void> {
+    if (listen === undefined) return
+    if (listen !== 'known') {
+      this.#listening = { ...listen, port: await this.#direct.listen(listen) }
+      return
+    }
+    const host = '0.0.0.0'
+    for (const port of [...(before === undefined ? [] : [before]), 0]) {
+      try {
+        this.#listening = { host, port: await this.#direct.listen({ host, port }, { known: true }) }
+        return
+      } catch (error) {
+        // Nobody asked for it: the swarm does without.
+        this.#onError(error as Error)
+      }
+    }
+  }
+
+  /** Keeps what peers know this node by, where that is to be kept and is not what it was. */
+  async #keepIdentity(before: Identity): Promise<void> {
+    const { identity: path } = this.#options
+    if (path === undefined) return
+    await this.#swarm.dht.bind()
+    const now = {
+      seed: before.seed,
+      tcpPort: this.#listening?.port ?? before.tcpPort,
+      udpPort: this.#swarm.dht.localAddress()?.port
+    }
+    const isKept = now.tcpPort === before.tcpPort && now.udpPort === before.udpPort
+    if (!isKept) await writeIdentity(path, now)
+  }
+
+  #add(connection: SwarmConnection, kind: ConnectionKind): void {
+    connection.on('error', this.#onError)
+    connection.on('close', () => {
+      count(connection, this.#closedTraffic)
+      if (kind === 'direct') this.#closedTraffic.directBytesRead += connection.rawBytesRead
+    })
+    this.#strangers.add(connection)
+    this.#replications.add(connection, kind)
+  }
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
+
+function count(
+  { rawBytesRead, rawBytesWritten }: SwarmConnection,
+  into: { bytesRead: number; bytesWritten: number }
+): void {
+  into.bytesRead += rawBytesRead
+  into.bytesWritten += rawBytesWritten
+}
+
+function peersOf(connections: readonly SwarmConnection[]): number {
+  return new Set(connections.map(({ remotePublicKey }) => remotePublicKey.toString('hex'))).size
+}

@@ -1,0 +1,133 @@
+import type { PeerDiscovery } from 'hyperswarm'
+import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
+import type { KnownPeer } from './known-peers.ts'
+import type { PeerNode } from './peer-node.ts'
+import { pause } from '../../core/waiting.ts'
+
+/** How often the DHT is asked again while peers are wanted; the last one as long as that is so. */
+const LOOK_UP_PAUSES_MS = [500, 1_000, 2_000, 5_000]
+/** Where peers are connected, and lack blocks: another one that has them is found late rather than never. */
+const SHORT_PAUSES_MS = [...LOOK_UP_PAUSES_MS, 10_000, 30_000]
+/** The same where nobody waits. */
+const IDLE_LOOK_UP_MS = 60_000
+/** How often peers whose address is known are dialed: one that is being started again answers soon, or is not there. */
+const DIAL_PAUSES_MS = [100, 200]
+const DIAL_OFTEN_MS = 10_000
+const DIAL_SELDOM_MS = 2_000
+/** With nobody wanted, who is connected is noted this often. */
+const NOTE_MS = 500
+
+/** What peers are wanted for: `now` somebody waits, `later` nobody does. */
+export interface PeerWants {
+  readonly urgency: 'now' | 'later' | 'nothing'
+  /** Some peer is connected, but none has what is missing, or gives it. */
+  readonly isShort: boolean
+}
+
+export interface PeerSearchOptions {
+  readonly node: PeerNode
+  /** Discovery of the drive's topic. */
+  readonly discovery: PeerDiscovery
+  readonly key: Buffer
+  readonly wants: () => PeerWants
+  /** Public keys of the peers that have the drive and are connected. */
+  readonly connected: () => readonly Buffer[]
+  /** One is connected that was dialed. */
+  readonly onFound: () => void
+  readonly signal: AbortSignal
+}
+
+/**
+ * Looks for peers of a drive for as long as they are wanted: at addresses that its link named, at those where its peers
+ * were reached before, and in the DHT, side by side.
+ */
+export class PeerSearch {
+  /** When both loops have ended, after the signal. */
+  readonly ended: Promise<unknown>
+  readonly #options: PeerSearchOptions
+  readonly #named = new Map<string, PeerAddress>()
+  #known: readonly KnownPeer[] = []
+  #announces = false
+
+  constructor(options: PeerSearchOptions) {
+    this.#options = options
+    this.ended = Promise.all([this.#dialing(), this.#lookingUp()])
+  }
+
+  /** From now on, the DHT is told of this machine, too. */
+  announce(): void {
+    this.#announces = true
+  }
+
+  /** Addresses of a link; dialed now, and whenever peers are wanted. */
+  addNamed(peers: readonly PeerAddress[]): void {
+    for (const peer of peers) this.#named.set(formatPeerAddress(peer), peer)
+    this.#dialNamed()
+  }
+
+  async #dialing(): Promise<void> {
+    const { node, key, wants, connected, signal } = this.#options
+    this.#known = (await node.knownPeers?.read(key)) ?? []
+    this.#dialKnown()
+    let since: number | undefined
+    for (let round = 0; !signal.aborted; round++) {
+      if (wants().urgency === 'now') {
+        since ??= performance.now()
+        this.#dialKnown()
+        for (const publicKey of connected()) node.probe(publicKey)
+        const isNew = performance.now() - since < DIAL_OFTEN_MS
+        const often = DIAL_PAUSES_MS[Math.min(round, DIAL_PAUSES_MS.length - 1)] ?? 0
+        await pause(isNew ? often : DIAL_SELDOM_MS, signal)
+      } else {
+        since = undefined
+        round = -1
+        await this.#note()
+        await pause(NOTE_MS, signal)
+      }
+    }
+  }
+
+  /** hyperswarm looks again every ten minutes; somebody who waits wants it sooner. */
+  async #lookingUp(): Promise<void> {
+    const { discovery, wants, signal } = this.#options
+    let last = performance.now()
+    for (let round = 0; !signal.aborted; round++) {
+      const pauses = wants().isShort ? SHORT_PAUSES_MS : LOOK_UP_PAUSES_MS
+      await pause(pauses[Math.min(round, pauses.length - 1)] ?? 0, signal)
+      const { urgency } = wants()
+      if (urgency === 'nothing') round = -1
+      else if (
+        !signal.aborted &&
+        (urgency === 'now' || performance.now() - last > IDLE_LOOK_UP_MS)
+      ) {
+        last = performance.now()
+        this.#dialNamed()
+        this.#dialKnown()
+        await discovery.refresh({ client: true, server: this.#announces }).catch(() => {})
+      }
+    }
+  }
+
+  #dialNamed(): void {
+    const { node } = this.#options
+    for (const peer of this.#named.values()) void this.#noteFound(node.dial(peer))
+  }
+
+  #dialKnown(): void {
+    const { node } = this.#options
+    for (const peer of this.#known) void this.#noteFound(node.dialKnown(peer))
+  }
+
+  async #noteFound(dialing: Promise<boolean>): Promise<void> {
+    if (await dialing) this.#options.onFound()
+  }
+
+  async #note(): Promise<void> {
+    const { node, key, connected } = this.#options
+    if (node.knownPeers === undefined) return
+    // With one peer there may be two connections.
+    const now = new Set(connected().flatMap((publicKey) => node.addressOf(publicKey) ?? []))
+    // It is no loss but of time.
+    this.#known = await node.knownPeers.note(key, [...now], this.#known).catch(() => this.#known)
+  }
+}

@@ -1,0 +1,299 @@
+import c, { type Encoding } from 'compact-encoding'
+import type { ExchangeLayout } from '../image/chunk/block-sink.ts'
+import type { Manifest } from '../image/format/manifest.ts'
+import type { JsonFields } from '../core/json-fields.ts'
+import { roomyBlocks } from './block-batch.ts'
+import {
+  badRequest,
+  checkPinned,
+  checkRanges,
+  MAX_BLOCK,
+  MAX_IMAGE_TEXT,
+  type RequestCheck
+} from './request-checks.ts'
+import type { FetchCounters } from '../p2p/transfer/fetch-counters.ts'
+import type { StoreTrouble } from '../p2p/store/store-health.ts'
+
+/** Raised with every change that an older peer of the socket would not understand. */
+export const PROTOCOL = 'dat-container/daemon/4'
+
+export type ImageRole = 'owner' | 'reader' | 'mirror'
+
+export interface DaemonStatus {
+  readonly pid: number
+  readonly home: string
+  readonly version: string
+  readonly startedAt: string
+  readonly bootstrap: readonly string[] | null
+  /** Whether any node of the DHT answers. */
+  readonly online: boolean
+  /** Where peers reach it by TCP, and what links say of that: `host:port`. */
+  readonly listen: string | null
+  readonly advertise: string | null
+  /** Peers, and those of them that are connected by TCP. */
+  readonly connections: number
+  readonly direct: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  /** Of `bytesRead`, what came by TCP. */
+  readonly directBytesRead: number
+  readonly images: number
+  /** What went wrong with the store since the daemon started. */
+  readonly store: StoreTrouble
+}
+
+export interface OpenRequest {
+  /** A link, or the name of an image that this daemon has. */
+  readonly image: string
+  readonly peerTimeoutMs: number
+  readonly offline: boolean
+}
+
+export interface OpenResponse {
+  /** Names the image in later requests on this connection. */
+  readonly handle: number
+  /** Canonical, with version and secret. */
+  readonly link: string
+  readonly key: string
+  readonly manifest: Manifest
+  /** The newest version was asked for, and nobody was there who could tell of a newer one. */
+  readonly mayBeOld: boolean
+  /** Two histories of it are signed; as what this machine has one of them. */
+  readonly forked: 'owner' | 'reader' | null
+  /** Stored bytes of it that the daemon had fetched before it was asked. */
+  readonly fetchedBefore: number
+  readonly timing: OpenTiming
+}
+
+/** How opening went in the daemon; times of `monotonicMs`. */
+export interface OpenTiming {
+  readonly askedMs: number
+  /** When somebody who has the image was found and connected; null where nobody was needed. */
+  readonly foundMs: number | null
+  readonly connectedMs: number | null
+  /** When the manifest was there. */
+  readonly answeredMs: number
+  /** Processor time of the daemon when it was asked. */
+  readonly daemonCpuMs: number
+}
+
+export interface BlockRequest {
+  readonly handle: number
+  readonly block: number
+  /** Undefined waits for ever. */
+  readonly timeoutMs?: number
+  /** Nobody waits for it yet. */
+  readonly ahead?: boolean
+  /** When its reader first asked, by `monotonicMs`: the time-out then is one for all that wait. */
+  readonly sinceMs?: number
+  /** Is compared with the log's tree also where it is here already. */
+  readonly checked?: boolean
+}
+
+export interface FillRequest {
+  readonly handle: number
+  readonly ranges: readonly (readonly [number, number])[]
+  /** Answer only when the fill has ended. */
+  readonly wait: boolean
+}
+
+export interface StatsResponse extends FetchCounters {
+  readonly peers: number
+  /** Bytes read from all peers of the daemon since the image was opened, protocol included. */
+  readonly linkBytes: number
+  /** Processor time of the daemon since it began. */
+  readonly daemonCpuMs: number
+}
+
+export interface HoldingRequest {
+  readonly handle: number
+  /** How many blocks from block 0 to tell of. */
+  readonly blocks: number
+}
+
+export interface PublishBeginRequest {
+  /** Publish a new version of this image (link or name); undefined makes a new drive. */
+  readonly update?: string
+  /** What the image will be called; of an update, only where that changes. Nobody else takes it meanwhile. */
+  readonly name?: string
+  /** An image of this machine alone: nobody is told of it, and it goes with the connection. */
+  readonly temporary?: boolean
+}
+
+export interface PublishBeginResponse {
+  readonly key: string
+  /** Where the client may leave blocks. */
+  readonly exchange: ExchangeLayout
+}
+
+/** Blocks in a slot of the exchange. */
+export interface SlotRequest {
+  readonly slot: number
+  /** Of the blocks, without their room. */
+  readonly lengths: readonly number[]
+}
+
+export interface PublishCommitResponse {
+  readonly link: string
+  readonly mirrorLink: string
+  readonly key: string
+  /** Whether peers can find it by the DHT already. */
+  readonly announced: boolean
+}
+
+export interface ImageListing {
+  readonly key: string
+  readonly name: string
+  readonly role: ImageRole
+  readonly version: number | null
+  readonly link: string | null
+  readonly mirrorLink: string
+  /** Of the content; of a mirror, also of the entries. */
+  readonly blocksHeld: number
+  readonly blocksKnown: number
+  /** Of those known, those that are held, and those that a connected peer has. */
+  readonly blocksOffered: number
+  readonly peers: number
+  /** Of the log of content, as long as it is known, whether here or not. */
+  readonly storedBytes: number
+  /** Of the log of entries, likewise. */
+  readonly entryBytes: number
+  readonly createdAt: string
+  /** Whether two histories of it are signed; the one that is here is kept and served. */
+  readonly forked: boolean
+  /** Of an owner: whether other tools for Hyperdrives find the newest version's files, which takes a moment. */
+  readonly filesListed: boolean
+}
+
+export interface GcRequest {
+  /** A link or name. */
+  readonly image: string
+  /** How many versions to keep, the newest included. */
+  readonly keep: number
+  /** Versions of any image that are in use; `key` is z32. */
+  readonly pinned: readonly { readonly key: string; readonly version: number }[]
+  readonly dryRun: boolean
+}
+
+/** What a clean-up of old versions freed. */
+export interface FreedVersions {
+  /** Versions that are whole afterwards, as far as they were before. */
+  readonly kept: readonly number[]
+  /** Versions of the manifest's list that lost what only they used. */
+  readonly freed: readonly number[]
+  readonly blocks: number
+  /** Stored bytes of those blocks. */
+  readonly bytes: number
+}
+
+export interface GcResponse extends FreedVersions {
+  readonly key: string
+  readonly name: string
+}
+
+/** A method of the daemon's socket: its name, how its two messages are encoded, and what a request must have. */
+export interface Method<Request, Response> {
+  readonly name: string
+  readonly request: Encoding<Request>
+  readonly response: Encoding<Response>
+  /** @default any request that decodes is taken */
+  readonly check?: RequestCheck
+}
+
+function json<Request, Response>(name: string, check?: RequestCheck): Method<Request, Response> {
+  return {
+    name,
+    request: c.json as Encoding<Request>,
+    response: c.json as Encoding<Response>,
+    ...(check && { check })
+  }
+}
+
+const withHandle: RequestCheck = (fields) => void fields.count('handle')
+const withImage: RequestCheck = (fields) => void fields.text('image', MAX_IMAGE_TEXT)
+
+export const METHODS = {
+  status: json<null, DaemonStatus>('status'),
+  shutdown: json<null, null>('shutdown'),
+  open: json<OpenRequest, OpenResponse>('open', (fields) => {
+    withImage(fields)
+    fields.amount('peerTimeoutMs')
+    fields.flag('offline')
+  }),
+  close: json<{ handle: number }, null>('close', withHandle),
+  fill: json<FillRequest, null>('fill', (fields) => {
+    withHandle(fields)
+    checkRanges(fields)
+    fields.flag('wait')
+  }),
+  stats: json<{ handle: number }, StatsResponse>('stats', withHandle),
+  freedVersions: json<{ handle: number }, number[]>('freed-versions', withHandle),
+  /** Stored bytes of one block, decrypted. */
+  block: {
+    name: 'block',
+    request: c.json as Encoding<BlockRequest>,
+    response: c.raw,
+    check: (fields: JsonFields) => {
+      withHandle(fields)
+      fields.count('block', MAX_BLOCK)
+      if (fields.has('timeoutMs')) fields.amount('timeoutMs')
+      if (fields.has('ahead')) fields.flag('ahead')
+      if (fields.has('checked')) fields.flag('checked')
+    }
+  },
+  /** One bit a block, lowest bit first: whether this machine has it. */
+  holding: {
+    name: 'holding',
+    request: c.json as Encoding<HoldingRequest>,
+    response: c.raw,
+    check: (fields: JsonFields) => {
+      withHandle(fields)
+      fields.count('blocks', MAX_BLOCK)
+    }
+  },
+  /** Looks for versions of this machine's own image that peers have and it has lost. */
+  prepareUpdate: json<{ image: string }, null>('publish.prepare', withImage),
+  publishBegin: json<PublishBeginRequest, PublishBeginResponse>('publish.begin', (fields) => {
+    if (fields.has('update')) fields.text('update', MAX_IMAGE_TEXT)
+    if (fields.has('name')) fields.text('name', MAX_IMAGE_TEXT)
+    if (fields.has('temporary')) fields.flag('temporary')
+  }),
+  /** Answers with the index of the first block appended. */
+  publishAppend: {
+    name: 'publish.append',
+    request: roomyBlocks,
+    response: c.uint
+  },
+  /** The same of blocks that lie in the exchange. */
+  publishAppendSlot: json<SlotRequest, number>('publish.append-slot', (fields) => {
+    if (!Array.isArray(fields.get('lengths'))) throw badRequest('publish.append-slot', 'no lengths')
+  }),
+  /** The packed index of what is published, before its blocks are appended. */
+  publishIndex: {
+    name: 'publish.index',
+    request: c.raw,
+    response: c.json as Encoding<null>
+  },
+  publishCommit: json<Manifest, PublishCommitResponse>('publish.commit', () => {}),
+  images: json<null, ImageListing[]>('images'),
+  mirror: json<{ link: string; name?: string; peerTimeoutMs: number }, ImageListing>(
+    'mirror',
+    (fields) => {
+      fields.text('link', MAX_IMAGE_TEXT)
+      if (fields.has('name')) fields.text('name', MAX_IMAGE_TEXT)
+      fields.amount('peerTimeoutMs')
+    }
+  ),
+  gc: json<GcRequest, GcResponse>('gc', (fields) => {
+    withImage(fields)
+    fields.count('keep')
+    checkPinned(fields)
+    fields.flag('dryRun')
+  }),
+  listenForGuests: json<null, { readonly port: number }>('listen-for-guests'),
+  /** `force`: also one that this machine has published. */
+  forget: json<{ image: string; force?: boolean }, ImageListing>('forget', (fields) => {
+    withImage(fields)
+    if (fields.has('force')) fields.flag('force')
+  })
+} as const

@@ -1,0 +1,108 @@
+import { connect, type Socket } from 'node:net'
+import { ContainerError, isContainerError, systemErrorCode } from '../../core/errors.ts'
+import type { HomePaths } from '../../home/home.ts'
+import type { Method } from '../../rpc/protocol.ts'
+import { RpcChannel } from '../../rpc/rpc.ts'
+import { startDaemon } from './start-daemon.ts'
+
+/** How the daemon's socket can fail to answer. */
+export type Absence = 'stopped' | 'died'
+
+/** A connection to a home's daemon. */
+export class DaemonClient implements Disposable {
+  readonly #channel: RpcChannel
+  readonly #socket: Socket
+  readonly closed: Promise<void>
+
+  private constructor(socket: Socket) {
+    this.#socket = socket
+    this.#channel = new RpcChannel(socket)
+    this.closed = this.#channel.closed
+  }
+
+  /**
+   * Connects, starting a daemon when none runs.
+   *
+   * @throws ContainerError what kept it from starting
+   */
+  static async connect(paths: HomePaths): Promise<DaemonClient> {
+    const running = await DaemonClient.connectRunning(paths)
+    if (running) return running
+    await startDaemon(paths)
+    const started = await DaemonClient.#retry(paths)
+    if (started) return started
+    throw new ContainerError('DAEMON_UNREACHABLE', 'the daemon started but does not answer', {
+      hint: `its log says why: ${paths.daemonLog}`
+    })
+  }
+
+  /** Connects to the daemon that runs; undefined when none does. */
+  static async connectRunning(paths: HomePaths): Promise<DaemonClient | undefined> {
+    const socket = await open(paths.daemonSocket)
+    return typeof socket === 'string' ? undefined : new DaemonClient(socket)
+  }
+
+  /**
+   * Connects to the daemon that runs, or to a new one where it died. A daemon that was stopped
+   * on purpose took its socket with it, and stays stopped.
+   */
+  static async reconnect(paths: HomePaths): Promise<DaemonClient | Absence> {
+    const socket = await open(paths.daemonSocket)
+    if (typeof socket !== 'string') return new DaemonClient(socket)
+    if (socket === 'stopped') return socket
+    try {
+      return await DaemonClient.connect(paths)
+    } catch (error) {
+      if (isContainerError(error)) return socket
+      throw error
+    }
+  }
+
+  request<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request
+  ): Promise<Response> {
+    return this.#channel.request(method, request)
+  }
+
+  get isClosed(): boolean {
+    return this.#channel.isClosed || this.#socket.destroyed
+  }
+
+  [Symbol.dispose](): void {
+    this.#socket.destroy()
+    this.#channel.destroy()
+  }
+
+  static async #retry(paths: HomePaths): Promise<DaemonClient | undefined> {
+    // Another starter's daemon may hold the lock a moment before it listens.
+    for (let attempt = 0; attempt < 100; attempt++) {
+      const client = await DaemonClient.connectRunning(paths)
+      if (client) return client
+      await new Promise((resolve) => setTimeout(resolve, 50))
+    }
+    return undefined
+  }
+}
+
+function open(path: string): Promise<Socket | Absence> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.off('error', onError)
+      resolve(socket)
+    })
+    const onError = (error: Error): void => {
+      const code = systemErrorCode(error)
+      if (code === 'ENOENT') resolve('stopped')
+      else if (code === 'ECONNREFUSED') resolve('died')
+      else
+        reject(
+          new ContainerError('DAEMON_UNREACHABLE', `cannot reach ${path}: ${code}`, {
+            cause: error
+          })
+        )
+    }
+    socket.once('error', onError)
+  })
+}

@@ -1,0 +1,162 @@
+import type { BootProfile } from '../../image/format/boot-profile.ts'
+import type { ChunkReader } from '../../image/chunk/chunk-reader.ts'
+import type { Manifest } from '../../image/format/manifest.ts'
+import type { Tree } from '../../image/tree/tree.ts'
+import type { OpenTiming, StatsResponse } from '../../rpc/protocol.ts'
+import type { WaitingBlock } from './waiting-reads.ts'
+
+/** What a start is about to read, and how that is known. */
+export interface StartOrder {
+  /** `image`: its publisher recorded it. `home`: this home did. `guess`: by names in the index. */
+  readonly source: 'image' | 'home' | 'guess'
+  /** Chunk numbers, each once, in the order in which they should be fetched. */
+  readonly chunks: readonly number[]
+}
+
+export interface ImageStats extends StatsResponse {
+  /** Stored bytes of the whole image. */
+  readonly imageBytes: number
+  readonly complete: boolean
+  /** Of the image, stored bytes of what other images on this machine hold and this one need not. */
+  readonly reusedBytes: number
+  /** Stored bytes of it present on this machine, whenever they came; reused ones are not among them. */
+  readonly localBytes: number
+  /** What told the order in which a start's content is fetched ahead; null where none is. */
+  readonly startOrder: StartOrder['source'] | null
+}
+
+/** How an image was opened; times of `monotonicMs`. */
+export interface OpeningTiming extends OpenTiming {
+  readonly beganMs: number
+  /** When the daemon was reached. */
+  readonly daemonMs: number
+  /** When index and profile were here, and decoded unless that came later. */
+  readonly readyMs: number
+  /** When the index was decoded, where that came later. */
+  readonly decoding?: readonly [sinceMs: number, untilMs: number]
+}
+
+export interface OpenImageOptions {
+  readonly home: string
+  /** Any accepted form of link. */
+  readonly link: string
+  /** How long to look for peers before `PEERS_UNREACHABLE`. @default 30000 */
+  readonly peerTimeoutMs?: number
+  /**
+   * `wait`: reads wait for peers for ever; `fail`: they fail once peers have been gone for the peer time-out,
+   * all of them, until a peer is back. @default 'wait'
+   */
+  readonly onPeerLoss?: 'wait' | 'fail'
+  /** Use what is on this machine and look for no peers. @default false */
+  readonly offline?: boolean
+  /** Do not fetch the rest of the image in the background. @default false */
+  readonly lazyOnly?: boolean
+  /**
+   * What is about to be run of the image, whose content is then fetched ahead: `image` stands for
+   * what the image itself says, `boot` for its init, an argument list for a command.
+   */
+  readonly run?: 'image' | 'boot' | readonly string[]
+  /**
+   * Take content that other images on this machine hold from those. Peers can tell from what is not
+   * asked of them what this machine had already. @default false
+   */
+  readonly reuse?: boolean
+  readonly signal?: AbortSignal
+}
+
+/**
+ * One image version opened through the daemon: its tree is in this process, its content is read over
+ * the daemon's socket. Survives the daemon: reads wait until it is back.
+ */
+export interface ImageSession extends AsyncDisposable {
+  /** Canonical full link with version, key and secret. */
+  readonly link: string
+  /** z32 drive key. */
+  readonly key: string
+  readonly version: number
+  readonly manifest: Manifest
+  readonly tree: Tree
+  readonly chunks: ChunkReader
+  /** Where something is about to be run: what is fetched ahead. */
+  readonly startOrder?: StartOrder | undefined
+  readonly opening?: OpeningTiming | undefined
+  /** Chunks whose reads found them on their way, or here, because they were fetched ahead. */
+  readonly cameAhead?: (chunk: number) => boolean
+  /** Blocks that are waited for now. */
+  readonly waiting?: Iterable<WaitingBlock>
+  readonly isDaemonGone?: boolean
+  /** Whether all these chunks are on this machine. */
+  holdsAll?(chunks: readonly number[]): Promise<boolean>
+  /**
+   * @param patienceMs how long the daemon may be gone. @default for ever
+   * @throws ContainerError `DAEMON_UNREACHABLE`
+   */
+  stats(patienceMs?: number): Promise<ImageStats>
+  /** Fetches everything that is missing; resolves when the image is whole. */
+  fetchAll(signal?: AbortSignal): Promise<void>
+}
+
+/** Reads that compare what is on this machine with the drive's tree, and fetch anew what is damaged. */
+export interface CheckedImage {
+  readonly chunks: ChunkReader
+  /** Reads all that the image has besides its content. @throws ContainerError `BAD_BLOCK`, `PEERS_UNREACHABLE` */
+  parts(): Promise<void>
+}
+
+/** What whoever opens an image should know of it beside its content. */
+export interface ImageNews {
+  /** The one that was opened. */
+  readonly version: number
+  /** The newest version was asked for, and nobody was there who could tell of a newer one. */
+  readonly mayBeOld: boolean
+  /** Two histories of it are signed; as what this machine has one of them. */
+  readonly forked: 'owner' | 'reader' | null
+}
+
+/** An image that is looked at beyond its files. */
+export interface InspectedImage extends ImageSession {
+  /**
+   * What each chunk's content hashes to, as the publisher says.
+   *
+   * @returns `CHUNK_HASH_BYTES` a chunk, in order of number
+   */
+  chunkHashes(signal?: AbortSignal): Promise<Uint8Array>
+  /**
+   * What its publisher recorded of a start; undefined where nothing was.
+   *
+   * @throws ContainerError `BAD_INDEX` when it is damaged, `PEERS_UNREACHABLE`
+   */
+  bootProfile(signal?: AbortSignal): Promise<BootProfile | undefined>
+  checked(): CheckedImage
+  /** Versions of the manifest's list that nobody has any more, as far as that is known. */
+  freedVersions(): Promise<number[]>
+  readonly news: ImageNews
+  /** The part of `fetchedBytes` that the daemon had before the image was opened here. */
+  readonly fetchedBefore: number
+  /** 1 for each chunk whose block is on this machine, 0 for the others. */
+  heldChunks(): Promise<Uint8Array>
+}
+
+/** An image whose manifest is here, and whose index is on its way. Disposing ends the session, too. */
+export interface OpeningImage<Session extends ImageSession = ImageSession> extends AsyncDisposable {
+  /** As those of {@link ImageSession}. */
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly manifest: Manifest
+  readonly news?: ImageNews
+  /**
+   * Returns once the index is here, as it should be.
+   *
+   * @throws ContainerError as `openImage`
+   */
+  arrived(): Promise<void>
+  /**
+   * Decodes the index, which takes this thread for a moment; later calls give the same session.
+   *
+   * @throws ContainerError as `openImage`
+   */
+  open(): Promise<Session>
+}
+
+export type BeginOpening = (options: OpenImageOptions) => Promise<OpeningImage>

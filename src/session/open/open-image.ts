@@ -1,0 +1,197 @@
+import {
+  decodeProfile,
+  MAX_PROFILE_BYTES,
+  type BootProfile
+} from '../../image/format/boot-profile.ts'
+import { isContainerError } from '../../core/errors.ts'
+import { decodeIndex } from '../../image/format/index-codec.ts'
+import { readStoredIndex, type StoredIndex } from '../../image/format/index-part.ts'
+import type { Manifest, StartCommand } from '../../image/format/manifest.ts'
+import { monotonicMs } from '../../core/monotonic-clock.ts'
+import type { Tree } from '../../image/tree/tree.ts'
+import { formatKey, parseFullLink } from '../../p2p/link.ts'
+import { pause } from '../../core/waiting.ts'
+import { ChunkDonors } from '../read/chunk-donors.ts'
+import { openHome } from '../../home/home.ts'
+import { ImageConnection } from '../connection/image-connection.ts'
+import type {
+  ImageNews,
+  InspectedImage,
+  OpenImageOptions,
+  OpeningImage
+} from '../connection/image-session.ts'
+import { readLocalProfile, type LocalProfile } from '../../home/local-profile.ts'
+import { readPart } from '../read/read-part.ts'
+import { RemoteImageSession } from '../read/remote-session.ts'
+import { chooseStartOrder, startOf } from './start-order.ts'
+
+const DEFAULT_PEER_TIMEOUT_MS = 30_000
+/** A profile that has not come this long after the index is done without. */
+const PROFILE_GRACE_MS = 500
+
+/**
+ * Opens an image through the home's daemon, which is started when absent: manifest and index are
+ * fetched, verified and decoded in this process; content follows on demand.
+ *
+ * @throws ContainerError `BAD_LINK`, `WRONG_SECRET`, `NOT_AN_IMAGE`, `UNSUPPORTED_VERSION`,
+ *   `BAD_MANIFEST`, `BAD_INDEX`, `PEERS_UNREACHABLE`, `NOT_FOUND`, `CANCELLED`
+ */
+export async function openImage(options: OpenImageOptions): Promise<InspectedImage> {
+  const opening = await beginOpening(options)
+  try {
+    return await opening.open()
+  } catch (error) {
+    await opening[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/**
+ * The first half of {@link openImage}: returns once the manifest is here.
+ *
+ * @throws ContainerError as that
+ */
+export async function beginOpening(
+  options: OpenImageOptions
+): Promise<OpeningImage<InspectedImage>> {
+  const beganMs = monotonicMs()
+  const connection = await ImageConnection.open({
+    paths: openHome(options.home),
+    image: options.link,
+    peerTimeoutMs: timeoutOf(options),
+    offline: options.offline ?? false,
+    ...(options.signal ? { signal: options.signal } : {})
+  })
+  try {
+    return new RemoteOpening(connection, options, beganMs)
+  } catch (error) {
+    connection[Symbol.dispose]()
+    throw error
+  }
+}
+
+function timeoutOf({ peerTimeoutMs = DEFAULT_PEER_TIMEOUT_MS }: OpenImageOptions): number {
+  return peerTimeoutMs
+}
+
+class RemoteOpening implements OpeningImage<InspectedImage> {
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly manifest: Manifest
+  readonly news: ImageNews
+  readonly #connection: ImageConnection
+  readonly #options: OpenImageOptions
+  readonly #beganMs: number
+  readonly #start: StartCommand | undefined
+  readonly #local: Promise<LocalProfile | undefined> | undefined
+  readonly #profile: ReturnType<typeof readProfile> | undefined
+  readonly #arrived: Promise<void>
+  /** Until it is decoded: it may be large. */
+  #index: Promise<StoredIndex> | undefined
+  #arrivedMs: number | undefined
+  #session: Promise<RemoteImageSession> | undefined
+
+  constructor(connection: ImageConnection, options: OpenImageOptions, beganMs: number) {
+    const { manifest, link } = connection
+    this.#connection = connection
+    this.#options = options
+    this.#beganMs = beganMs
+    this.link = link
+    this.key = formatKey(parseFullLink(link).key)
+    this.manifest = manifest
+    this.news = connection.news
+    this.version = manifest.version
+    const run = options.lazyOnly === true ? undefined : options.run
+    this.#start = run === undefined ? undefined : startOf(manifest, run)
+    this.#local = this.#start && readLocalProfile(openHome(options.home), this.key, this.#start)
+    // Asked for at the same time, so that both take one round trip.
+    this.#profile = this.#start && readProfile(connection, timeoutOf(options), options.signal)
+    this.#index = readStoredIndex(manifest, (block) =>
+      connection.readBlock(block, timeoutOf(options), options.signal)
+    )
+    this.#arrived = this.#noteArrival(this.#index)
+    // Who needs them is told.
+    for (const coming of [this.#local, this.#profile, this.#arrived]) coming?.catch(() => {})
+  }
+
+  arrived(): Promise<void> {
+    return this.#arrived
+  }
+
+  async #noteArrival(index: Promise<StoredIndex>): Promise<void> {
+    await index
+    this.#arrivedMs = monotonicMs()
+  }
+
+  open(): Promise<InspectedImage> {
+    this.#session ??= this.#open(monotonicMs())
+    return this.#session
+  }
+
+  async #open(askedMs: number): Promise<RemoteImageSession> {
+    const options = this.#options
+    const wasHereMs = this.#arrivedMs
+    const { packed } = await this.#index!
+    this.#index = undefined
+    const tree = decodeIndex(packed)
+    const session = new RemoteImageSession(this.#connection, tree, {
+      timeoutMs: options.onPeerLoss === 'fail' || options.offline ? timeoutOf(options) : undefined
+    })
+    if (options.reuse) {
+      const { home, signal } = options
+      session.reuse(await ChunkDonors.find(session, home, openImage, signal))
+    }
+    if (this.#start !== undefined) {
+      const found = await Promise.race([this.#profile, pause(PROFILE_GRACE_MS)])
+      session.prefetch(chooseStartOrder(session, this.#start, found?.(tree), await this.#local))
+    }
+    const openMs = monotonicMs()
+    session.opening = {
+      ...this.#connection.timing,
+      beganMs: this.#beganMs,
+      readyMs: wasHereMs ?? openMs,
+      ...(wasHereMs !== undefined && { decoding: [askedMs, openMs] })
+    }
+    if (!options.lazyOnly && !options.offline) await session.fetchRest()
+    return session
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // First, so that nothing is waited for.
+    this.#connection[Symbol.dispose]()
+    const session = await this.#session?.catch(() => undefined)
+    await session?.[Symbol.asyncDispose]()
+  }
+}
+
+/**
+ * The publisher's profile; it says only what to fetch first, so one that is damaged or not to be had
+ * is none.
+ *
+ * @returns decodes it, once there is a tree
+ */
+async function readProfile(
+  connection: ImageConnection,
+  timeoutMs: number,
+  signal: AbortSignal | undefined
+): Promise<((tree: Tree) => BootProfile | undefined) | undefined> {
+  const { profile } = connection.manifest
+  if (profile === undefined) return undefined
+  try {
+    const packed = await readPart(connection, profile, timeoutMs, signal, MAX_PROFILE_BYTES)
+    return (tree) => decodeOrUndefined(packed, tree)
+  } catch (error) {
+    if (isContainerError(error)) return undefined
+    throw error
+  }
+}
+
+function decodeOrUndefined(packed: Buffer, tree: Tree): BootProfile | undefined {
+  try {
+    return decodeProfile(packed, tree.chunks.length)
+  } catch (error) {
+    if (isContainerError(error)) return undefined
+    throw error
+  }
+}

@@ -1,0 +1,182 @@
+import { realpath, stat } from 'node:fs/promises'
+import { isAbsolute, relative } from 'node:path'
+import { STDIN } from '../../image/tar/archive-stream.ts'
+import type { CleanupStack } from '../../core/cleanup-stack.ts'
+import { openDirectory } from '../../image/source/directory-source.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { kernelMountsIn } from '../../image/source/mount-points.ts'
+import { DirectoryBlobs } from '../../image/oci/blob-store.ts'
+import { findImage, imageKind } from '../../image/oci/find-image.ts'
+import { openLayers } from '../../image/oci/layered-source.ts'
+import { openArchive } from '../../image/oci/open-archive.ts'
+import { parsePlatform } from '../../image/oci/platform.ts'
+import { isReference, parseReference } from '../../image/oci/reference.ts'
+import { ReadThread } from '../../image/source/read-thread.ts'
+import type { PublishSource } from '../../image/source/publish-source.ts'
+import { fetchRegistryImage } from './registry-image.ts'
+
+export interface OpenSourceOptions {
+  /** A directory, an archive, `-` for an archive on stdin, or a reference such as `docker://debian:12`. */
+  readonly path: string
+  /** Patterns of what to leave out, as in `.containerignore`; directories only, as is the next. */
+  readonly exclude?: string[]
+  readonly oneFileSystem?: boolean
+  /** Real path of the home, of which a directory around it shows no more than that it is there: it has keys and secrets. */
+  readonly home?: string
+  /** Which of a directory's files must be read is known when this has ended; it is scanned until then. */
+  readonly recognised?: Promise<unknown>
+  /** `os/arch[/variant]` of a container image; images only, as are the next. */
+  readonly platform?: string
+  /** What to read the source as. @default what it is */
+  readonly as?: 'tar'
+  /** Go on behind the end of an archive of files, as where several were joined. */
+  readonly ignoreZeros?: boolean
+  /** Told in a sentence what is odd about the source and was read all the same. */
+  readonly onNotice?: (notice: string) => void
+  /** Credentials for a registry, as skopeo reads them. */
+  readonly authfile?: string
+  /** Allow HTTP, and certificates that nobody vouches for. */
+  readonly insecureRegistry?: boolean
+  readonly signal: AbortSignal
+}
+
+/**
+ * The one place that decides by what it is how a source is read.
+ *
+ * @param cleanup closes it
+ */
+export async function openSource(
+  options: OpenSourceOptions,
+  cleanup: CleanupStack
+): Promise<PublishSource> {
+  const { path, oneFileSystem, signal } = options
+  const choice = options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }
+  if (isReference(path)) {
+    refuseArchiveOptions(options, 'a reference says what it is')
+    refuseDirectoryOptions(options)
+    return openReference(options, choice, cleanup)
+  }
+  if (options.authfile !== undefined || options.insecureRegistry === true) {
+    throw new ContainerError('USAGE', '--authfile and --insecure-registry are for registries', {
+      hint: 'name an image of one as docker://NAME'
+    })
+  }
+  // What is not there is a directory that is not there: scanning says so.
+  const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
+  if (path !== STDIN && (status === undefined || status.isDirectory())) {
+    if (status !== undefined) refuseArchiveOptions(options, 'it is a directory')
+    const blobs = new DirectoryBlobs(path)
+    if ((await imageKind(blobs)) === 'oci') {
+      refuseDirectoryOptions(options)
+      return openLayers(await findImage(blobs, choice), signal)
+    }
+    refusePlatform(options)
+    const { exclude } = options
+    const reader = new ReadThread()
+    cleanup.defer(() => reader[Symbol.asyncDispose]())
+    const source = await openDirectory(path, {
+      reader,
+      signal,
+      xattrsLater: options.recognised !== undefined,
+      emptied: [...(await homeWithin(path, options.home)), ...(await kernelMountsWithin(options))],
+      isEmptied: (names, directory) => isOtherHome(names, directory, options.onNotice),
+      ...(exclude ? { exclude } : {}),
+      ...(oneFileSystem ? { oneFileSystem: true } : {})
+    })
+    if (options.recognised) await source.scanUntil(options.recognised)
+    return source
+  }
+  refuseDirectoryOptions(options)
+  const { as: expected, ignoreZeros, onNotice } = options
+  const given = {
+    ...choice,
+    ...(expected === undefined ? {} : { expected }),
+    ...(ignoreZeros === undefined ? {} : { ignoreZeros }),
+    ...(onNotice === undefined ? {} : { onNotice })
+  }
+  const source = await openArchive(path, { ...given, signal }, cleanup)
+  if (source.kind === 'tar') refusePlatform(options)
+  else refuseArchiveOptions({ ...options, as: undefined }, 'it is a container image')
+  return source
+}
+
+/** Where a home below the source is, which is shown empty; of a source that is the home, nothing. */
+async function homeWithin(source: string, home: string | undefined): Promise<string[]> {
+  if (home === undefined) return []
+  const below = relative(await realpath(source).catch(() => source), home)
+  return below === '' || below.startsWith('..') || isAbsolute(below) ? [] : [below]
+}
+
+/** What a home has once its daemon ran: the seed of its keys, and the secrets of its images. */
+const HOME_NAMES = ['daemon.lock', 'images.json', 'store', 'store.json']
+
+/** Whether a directory with these names in it is another home, whose keys and secrets nobody means to share. */
+function isOtherHome(
+  names: readonly string[],
+  path: string,
+  onNotice: OpenSourceOptions['onNotice']
+): boolean {
+  if (!HOME_NAMES.every((name) => names.includes(name))) return false
+  const shown = Buffer.from(path, 'latin1').toString()
+  onNotice?.(`/${shown} of the source is a home of dat-container: it is shared empty`)
+  return true
+}
+
+/** Where the kernel's own file systems are below the source: none of their files reads as it is listed. */
+async function kernelMountsWithin({
+  path,
+  oneFileSystem,
+  onNotice
+}: OpenSourceOptions): Promise<string[]> {
+  const mounts = kernelMountsIn(await realpath(path).catch(() => path))
+  if (oneFileSystem === true || mounts.length === 0) return mounts
+  const list = mounts.map((mount) => `/${mount}`).join(', ')
+  onNotice?.(`${list} of the source is the kernel's own, mounted there: it is shared empty`)
+  return mounts
+}
+
+async function openReference(
+  { path: source, authfile, insecureRegistry, signal }: OpenSourceOptions,
+  choice: { platform?: ReturnType<typeof parsePlatform> },
+  cleanup: CleanupStack
+): Promise<PublishSource> {
+  const reference = await parseReference(source)
+  if (reference.transport === 'docker') {
+    const registry = {
+      ...choice,
+      signal,
+      ...(authfile === undefined ? {} : { authfile }),
+      ...(insecureRegistry === undefined ? {} : { insecure: insecureRegistry })
+    }
+    return openLayers(await fetchRegistryImage(reference.name, registry, cleanup), signal)
+  }
+  const { path, tag } = reference
+  const chosen = { ...choice, ...(tag === undefined ? {} : { tag }) }
+  if (reference.transport === 'oci') {
+    return openLayers(await findImage(new DirectoryBlobs(path), chosen, 'oci'), signal)
+  }
+  const expected = reference.transport === 'oci-archive' ? 'oci' : 'docker-archive'
+  return openArchive(path, { ...chosen, expected, signal }, cleanup)
+}
+
+function refuseDirectoryOptions({ exclude, oneFileSystem }: OpenSourceOptions): void {
+  if (!exclude && !oneFileSystem) return
+  throw new ContainerError('USAGE', '--exclude and --one-file-system are for directories', {
+    hint: 'tar has options of the same names'
+  })
+}
+
+function refuseArchiveOptions(
+  { as, ignoreZeros }: { as?: string | undefined; ignoreZeros?: boolean },
+  hint: string
+): void {
+  if (as === undefined && ignoreZeros !== true) return
+  throw new ContainerError('USAGE', '--as and --ignore-zeros are for archives of files', { hint })
+}
+
+function refusePlatform({ platform }: OpenSourceOptions): void {
+  if (platform === undefined) return
+  throw new ContainerError('USAGE', '--platform is for container images', {
+    hint: 'a directory or an archive of files is for the one platform that its programs are for'
+  })
+}

@@ -1,0 +1,239 @@
+import { chunkBlocks } from '../../image/chunk/block-ranges.ts'
+import {
+  decodeProfile,
+  MAX_PROFILE_BYTES,
+  type BootProfile
+} from '../../image/format/boot-profile.ts'
+import type { ChunkReader } from '../../image/chunk/chunk-reader.ts'
+import { readChunkHashes } from '../../image/format/chunk-hashes.ts'
+import { manifestParts, type Manifest } from '../../image/format/manifest.ts'
+import type { Tree } from '../../image/tree/tree.ts'
+import { formatKey, parseFullLink } from '../../p2p/link.ts'
+import { pause } from '../../core/waiting.ts'
+import { cachedBlocks } from './block-cache.ts'
+import { BlockPrefetch, REPLAY_WINDOW } from './block-prefetch.ts'
+import type { ChunkDonors } from './chunk-donors.ts'
+import type { ImageConnection } from '../connection/image-connection.ts'
+import type {
+  CheckedImage,
+  ImageNews,
+  ImageStats,
+  InspectedImage,
+  OpeningTiming,
+  StartOrder
+} from '../connection/image-session.ts'
+import { METHODS } from '../../rpc/protocol.ts'
+import { readPart } from './read-part.ts'
+import { StoredChunkReader } from './stored-chunk-reader.ts'
+import { WaitingReads, type WaitingBlock } from '../connection/waiting-reads.ts'
+
+/**
+ * A block that is on its way is waited for so long before the daemon is told that somebody waits: told
+ * at once, it would send most blocks twice.
+ */
+const ON_ITS_WAY_MS = 250
+
+/** An image whose index is decoded. Disposing ends the connection. */
+export class RemoteImageSession implements InspectedImage {
+  readonly link: string
+  readonly key: string
+  readonly version: number
+  readonly manifest: Manifest
+  readonly tree: Tree
+  chunks: ChunkReader
+  readonly #connection: ImageConnection
+  readonly #timeoutMs: number | undefined
+  readonly #reads: WaitingReads
+  startOrder: StartOrder | undefined
+  opening: OpeningTiming | undefined
+  readonly #cameAhead = new Set<number>()
+  #prefetch: BlockPrefetch | undefined
+  #donors: ChunkDonors | undefined
+
+  constructor(
+    connection: ImageConnection,
+    tree: Tree,
+    policy: { readonly timeoutMs: number | undefined }
+  ) {
+    this.#connection = connection
+    this.#timeoutMs = policy.timeoutMs
+    this.#reads = new WaitingReads(
+      (block, ask) => connection.readMounted(block, ask),
+      this.#timeoutMs
+    )
+    this.link = connection.link
+    this.key = formatKey(parseFullLink(connection.link).key)
+    this.manifest = connection.manifest
+    this.version = connection.manifest.version
+    this.tree = tree
+    const readBlock = cachedBlocks((block) => this.#readBlock(block))
+    this.chunks = new StoredChunkReader(tree, readBlock, (block) => this.#readChecked(block))
+  }
+
+  checked(): CheckedImage {
+    const readChecked = cachedBlocks((block) => this.#readChecked(block))
+    return {
+      chunks: new StoredChunkReader(this.tree, readChecked, readChecked),
+      parts: async () => {
+        for (const { block, blocks } of manifestParts(this.manifest)) {
+          for (let n = 0; n < blocks; n++) await this.#readChecked(block + n)
+        }
+      }
+    }
+  }
+
+  /** Takes chunks that are not here from other images that are; whose end is this session's. */
+  reuse(donors: ChunkDonors): void {
+    this.#donors = donors
+    this.chunks = donors.before(this.chunks)
+  }
+
+  /** Fetches what starting reads, ahead of it. */
+  prefetch(order: StartOrder): void {
+    this.startOrder = order
+    const { block } = this.tree.chunks
+    const blocks = order.chunks
+      .filter((chunk) => !this.#isReused(chunk))
+      .map((chunk) => block[chunk] ?? 0)
+    const window = order.source === 'guess' ? undefined : REPLAY_WINDOW
+    this.#prefetch = new BlockPrefetch((next) => this.#connection.readAhead(next), blocks, window)
+  }
+
+  get waiting(): Iterable<WaitingBlock> {
+    return this.#reads.blocks
+  }
+
+  get isDaemonGone(): boolean {
+    return this.#connection.goneMs !== undefined
+  }
+
+  cameAhead(chunk: number): boolean {
+    return this.#cameAhead.has(this.tree.chunks.block[chunk] ?? -1)
+  }
+
+  /** Asks the daemon to fetch in the background what is missing. */
+  fetchRest(): Promise<void> {
+    return this.#connection.fill(this.#ranges())
+  }
+
+  async fetchAll(signal?: AbortSignal): Promise<void> {
+    // Another session of the image may replace what is being fetched: ask again until it is whole.
+    do {
+      await this.#connection.request(METHODS.fill, { ranges: this.#ranges(), wait: true }, signal)
+    } while (!(await this.stats()).complete)
+  }
+
+  async chunkHashes(signal?: AbortSignal): Promise<Uint8Array> {
+    const { hashes } = await readChunkHashes(this.manifest, (part) =>
+      readPart(this.#connection, part, this.#timeoutMs, signal)
+    )
+    return hashes
+  }
+
+  async bootProfile(signal?: AbortSignal): Promise<BootProfile | undefined> {
+    const { profile } = this.manifest
+    if (profile === undefined) return undefined
+    const packed = await readPart(
+      this.#connection,
+      profile,
+      this.#timeoutMs,
+      signal,
+      MAX_PROFILE_BYTES
+    )
+    return decodeProfile(packed, this.tree.chunks.length)
+  }
+
+  get news(): ImageNews {
+    return this.#connection.news
+  }
+
+  get fetchedBefore(): number {
+    return this.#connection.fetchedBefore
+  }
+
+  freedVersions(): Promise<number[]> {
+    return this.#connection.request(METHODS.freedVersions, {})
+  }
+
+  async heldChunks(patienceMs?: number): Promise<Uint8Array> {
+    const known = this.manifest.versions.at(-1)?.blocks ?? 0
+    const bits = await this.#connection.request(
+      METHODS.holding,
+      { blocks: known },
+      undefined,
+      patienceMs
+    )
+    return Uint8Array.from(this.tree.chunks.block, (block) =>
+      ((bits[block >> 3] ?? 0) & (1 << (block & 7))) === 0 ? 0 : 1
+    )
+  }
+
+  async holdsAll(chunks: readonly number[]): Promise<boolean> {
+    const held = await this.heldChunks()
+    return chunks.every((chunk) => held[chunk] === 1)
+  }
+
+  async stats(patienceMs?: number): Promise<ImageStats> {
+    const { index, storedBytes } = this.manifest
+    const indexBytes = index.storedBytes + (index.base?.storedBytes ?? 0)
+    const [counters, held] = await Promise.all([
+      this.#connection.request(METHODS.stats, {}, undefined, patienceMs),
+      this.heldChunks(patienceMs)
+    ])
+    const { chunks } = this.tree
+    let localBytes = 0
+    let reusedBytes = 0
+    let complete = true
+    for (let chunk = 0; chunk < chunks.length; chunk++) {
+      const bytes = chunks.storedBytes[chunk] ?? 0
+      if (held[chunk] === 1) localBytes += bytes
+      else if (this.#isReused(chunk)) reusedBytes += bytes
+      else complete = false
+    }
+    return {
+      ...counters,
+      imageBytes: storedBytes + indexBytes,
+      localBytes: localBytes + indexBytes,
+      reusedBytes,
+      complete,
+      startOrder: this.startOrder?.source ?? null
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#prefetch?.[Symbol.dispose]()
+    await this.#donors?.[Symbol.asyncDispose]()
+    this.#connection[Symbol.dispose]()
+  }
+
+  async #readBlock(block: number): Promise<Buffer> {
+    const ahead = this.#prefetch?.take(block)
+    if (ahead !== undefined) this.#cameAhead.add(block)
+    if (ahead !== undefined && !(ahead instanceof Promise)) return ahead
+    if (ahead !== undefined) {
+      const soon = await Promise.race([ahead.catch(() => {}), pause(ON_ITS_WAY_MS)])
+      if (soon !== undefined) return soon
+    }
+    // Asked again where it is still on its way: the daemon then knows that somebody waits, and how
+    // long that may take. One request to the peers serves both.
+    const read = this.#reads.read(block)
+    return ahead === undefined ? read : Promise.race([read, ahead.catch(() => read)])
+  }
+
+  #readChecked(block: number): Promise<Buffer> {
+    return this.#connection.readChecked(block, this.#timeoutMs)
+  }
+
+  /** What makes the image whole, what lets other images take content from it, and its profile. */
+  #ranges(): [number, number][] {
+    const { chunkHashes, profile } = this.manifest
+    const parts = [chunkHashes, chunkHashes.base, profile].flatMap((part): [number, number][] =>
+      part === undefined ? [] : [[part.block, part.blocks]]
+    )
+    return [...chunkBlocks(this.tree.chunks, (chunk) => !this.#isReused(chunk)), ...parts]
+  }
+
+  #isReused(chunk: number): boolean {
+    return this.#donors?.has(chunk) === true
+  }
+}
