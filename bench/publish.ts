@@ -11,7 +11,7 @@ import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { withCleanup } from '../src/core/cleanup-stack.ts'
 import { openDirectory } from '../src/image/source/directory-source.ts'
-import { publishTree } from '../src/image/publish/publish.ts'
+import { writeVersion } from '../src/image/publish/write-version.ts'
 import { temporaryDirectory } from '../src/core/temporary-directory.ts'
 import { filesListed } from '../test/e2e/files-listed.ts'
 import type { Shared } from '../test/e2e/results.ts'
@@ -100,7 +100,7 @@ async function publishToNowhere(path: string): Promise<{ ms: number }> {
     }
   }
   const started = performance.now()
-  await publishTree(await openDirectory(path), sink, { name: 'bench' })
+  await writeVersion(await openDirectory(path), sink, { name: 'bench' })
   return { ms: performance.now() - started }
 }
 

@@ -1,6 +1,6 @@
-import { endSpares, startSpare } from '../core/host/spare-process.ts'
+import { endPrestarted, prestart } from '../core/host/prestart.ts'
 import { applyConfig } from './parse/config-file.ts'
-import { foreseePrograms } from './parse/foresee.ts'
+import { planPrestart } from './parse/prestart-plan.ts'
 import { takeLinkVariable } from './parse/link-variable.ts'
 
 takeLinkVariable()
@@ -9,8 +9,8 @@ const config = applyConfig(process.env)
 // Only root runs containers here, on Linux. They load while all the rest of this command does.
 const runsHere = process.platform === 'linux' && process.getuid?.() === 0
 const vm = process.env['DAT_CONTAINER_VM']
-const foreseen = runsHere ? foreseePrograms(process.argv.slice(2), vm) : []
-for (const program of foreseen) startSpare(program)
+const foreseen = runsHere ? planPrestart(process.argv.slice(2), vm) : []
+for (const program of foreseen) prestart(program)
 let isDone = false
 process.once('beforeExit', () => {
   if (isDone) return
@@ -24,5 +24,5 @@ void import('./program.ts')
   .then(async ({ runProgram }) => runProgram(config))
   .finally(() => {
     isDone = true
-    endSpares()
+    endPrestarted()
   })

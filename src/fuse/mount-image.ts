@@ -13,7 +13,7 @@ import { takeKeptMetadata } from './erofs/kept-metadata.ts'
 import { readKernelFacts } from './linux/kernel-facts.ts'
 import type { MountedImage, MountImageOptions, MountMode } from './content/mounted-image.ts'
 import { servePlainTree } from './plain/plain-tree.ts'
-import { ServedContent, type TreeFiles } from './content/served-content.ts'
+import { DeferredContent, type TreeFiles } from './content/deferred-content.ts'
 
 /**
  * Mounts a tree at `directory`/rootfs and serves it from this thread, which must not read it by
@@ -39,7 +39,7 @@ export async function mountImage(options: MountImageOptions): Promise<MountedIma
 async function mountAs(mode: MountMode, options: MountImageOptions): Promise<MountedImage> {
   const directory = await realpath(options.directory)
   const rootfs = join(directory, 'rootfs')
-  const served = new ServedContent(options)
+  const served = new DeferredContent(options)
   const cleanUp = new CleanUpList()
   let device: MountedDevice | undefined
   let channel: FuseChannel | undefined
@@ -97,7 +97,7 @@ interface MountedDevice extends Pick<DataDevice, 'preload' | 'channel'> {
 async function mountOverDevice(
   options: MountImageOptions,
   directory: string,
-  served: ServedContent,
+  served: DeferredContent,
   cleanUp: CleanUpList,
   checkCancelled: () => void
 ): Promise<MountedDevice> {

@@ -12,7 +12,7 @@ import type {
   MountMode
 } from './content/mounted-image.ts'
 import { deviceRanges } from './content/device-ranges.ts'
-import { ServedContent } from './content/served-content.ts'
+import { DeferredContent } from './content/deferred-content.ts'
 import { unmountStale } from './linux/stale-mounts.ts'
 import { TreeServer } from './plain/tree-server.ts'
 
@@ -37,7 +37,7 @@ export async function takeOverImage(options: TakeOverOptions): Promise<MountedIm
   const { mode, heirloom } = options
   const directory = await realpath(options.directory)
   const rootfs = join(directory, 'rootfs')
-  const served = new ServedContent(options)
+  const served = new DeferredContent(options)
   const cleanUp = new CleanUpList()
   // What the dead one made, whatever it was.
   cleanUp.push(async () => unmountStale(directory))

@@ -1,7 +1,7 @@
 import type Hypercore from 'hypercore'
 
 /** Bytes that the log's encryption wants before a block. */
-export const BLOCK_ROOM = 8
+export const BLOCK_PADDING = 8
 
 /**
  * Blocks that lie one behind the other, each behind its room.
@@ -9,16 +9,16 @@ export const BLOCK_ROOM = 8
  * @param lengths of the blocks, without their room
  * @returns the blocks with their room; views of `bytes`
  */
-export function roomyViews(bytes: Buffer, lengths: readonly number[]): Buffer[] {
+export function paddedViews(bytes: Buffer, lengths: readonly number[]): Buffer[] {
   let end = 0
-  return lengths.map((length) => bytes.subarray(end, (end += BLOCK_ROOM + length)))
+  return lengths.map((length) => bytes.subarray(end, (end += BLOCK_PADDING + length)))
 }
 
 /** Copies of blocks, each behind room that is still to be filled. */
-export function withRoom(blocks: readonly Uint8Array[]): Buffer[] {
+export function withPadding(blocks: readonly Uint8Array[]): Buffer[] {
   return blocks.map((block) => {
-    const roomy = Buffer.allocUnsafeSlow(BLOCK_ROOM + block.length)
-    roomy.set(block, BLOCK_ROOM)
+    const roomy = Buffer.allocUnsafeSlow(BLOCK_PADDING + block.length)
+    roomy.set(block, BLOCK_PADDING)
     return roomy
   })
 }
@@ -27,7 +27,7 @@ export function withRoom(blocks: readonly Uint8Array[]): Buffer[] {
  * A session of a log whose blocks come with their room, and are encrypted where they are; left to itself, the log
  * copies each to make it.
  */
-export function roomySession(log: Hypercore): Hypercore {
-  if (log.padding !== BLOCK_ROOM) throw new TypeError(`blocks want ${log.padding} bytes of room`)
+export function paddedSession(log: Hypercore): Hypercore {
+  if (log.padding !== BLOCK_PADDING) throw new TypeError(`blocks want ${log.padding} bytes of room`)
   return log.session({ encodeBatch: (blocks: Buffer[]) => blocks })
 }

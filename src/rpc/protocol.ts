@@ -2,7 +2,7 @@ import c, { type Encoding } from 'compact-encoding'
 import type { ExchangeLayout } from '../image/chunk/block-sink.ts'
 import type { Manifest } from '../image/format/manifest.ts'
 import type { JsonFields } from '../core/json-fields.ts'
-import { roomyBlocks } from './block-batch.ts'
+import { paddedBlocks } from './block-batch.ts'
 import {
   badRequest,
   checkPinned,
@@ -261,7 +261,7 @@ export const METHODS = {
   /** Answers with the index of the first block appended. */
   publishAppend: {
     name: 'publish.append',
-    request: roomyBlocks,
+    request: paddedBlocks,
     response: c.uint
   },
   /** The same of blocks that lie in the exchange. */

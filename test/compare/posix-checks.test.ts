@@ -17,15 +17,15 @@ const EXT4_BYTES = 256 * 2 ** 20
 async function resultsOver(lower: string, directory: string): Promise<string[]> {
   mkdirSync(directory)
   const at = (name: string): string => join(directory, name)
-  const places = {
+  const paths = {
     upper: at('upper'),
     work: at('work'),
     merged: at('merged'),
     scratch: at('scratch')
   }
-  const undo = await mountOverlay(planOverlay({ lower, places, ephemeral: false }), lower)
+  const undo = await mountOverlay(planOverlay({ lower, paths, ephemeral: false }), lower)
   try {
-    const { stdout } = await execa(process.execPath, [MAIN, 'run', places.merged])
+    const { stdout } = await execa(process.execPath, [MAIN, 'run', paths.merged])
     return stdout.trimEnd().split('\n')
   } finally {
     await undo()

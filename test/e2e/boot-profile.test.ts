@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
 import { DaemonClient } from '../../src/session/connection/client.ts'
 import { openHome } from '../../src/home/home.ts'
-import { RemotePublish } from '../../src/session/publish/publish-client.ts'
+import { Upload } from '../../src/session/publish/upload.ts'
 import { StoredVersion } from '../../src/session/open/stored-version.ts'
 import { decodeProfile } from '../../src/image/format/boot-profile.ts'
 import { scanDirectory } from '../../src/image/source/directory-source.ts'
 import type { Manifest, PartPointer } from '../../src/image/format/manifest.ts'
-import { publishTree } from '../../src/image/publish/publish.ts'
+import { writeVersion } from '../../src/image/publish/write-version.ts'
 import { formatKey, parseFullLink } from '../../src/p2p/link.ts'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import type { Container, Listed, Shared, SharedProfiled, Stats } from './results.ts'
@@ -315,8 +315,8 @@ test('a profile that is damaged or none is done without', LONG, async (t) => {
   for (const [n, [what, profileOf]] of damages.entries()) {
     const link = await withRuntime(sandbox, async () => {
       using client = await DaemonClient.connect(openHome(machine.home))
-      const publish = await RemotePublish.begin(client)
-      const image = await publishTree(await scanDirectory(source), publish, { name: `image-${n}` })
+      const publish = await Upload.begin(client)
+      const image = await writeVersion(await scanDirectory(source), publish, { name: `image-${n}` })
       const manifest = { ...image.manifest, profile: profileOf(image.manifest) }
       return (await publish.commit(manifest)).link
     })

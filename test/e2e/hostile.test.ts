@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import test from 'brittle'
 import type { Manifest } from '../../src/image/format/manifest.ts'
 import { DriveWriter } from '../../src/p2p/drive/drive-writer.ts'
-import { HeldDrive } from '../../src/p2p/transfer/held-drive.ts'
+import { DriveSession } from '../../src/p2p/transfer/drive-session.ts'
 import { formatLink } from '../../src/p2p/link.ts'
 import { PeerNode } from '../../src/p2p/peers/peer-node.ts'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
@@ -46,7 +46,7 @@ test('drives of a hostile publisher are refused before anything is mounted', LON
         lie(({ index }) => ({ index: { ...index, bytes: 400_000_000 } }))
       ]
     ]
-    const held: HeldDrive[] = []
+    const held: DriveSession[] = []
     for (const [n, [title, code, tamper, change]] of cases.entries()) {
       const secret = DriveWriter.newSecret()
       const writer = await DriveWriter.open({ node, namespace: `${n}`, secret })
@@ -54,7 +54,7 @@ test('drives of a hostile publisher are refused before anything is mounted', LON
       await commitTree(writer, change(manifest), tree)
       const { key } = writer
       await writer[Symbol.asyncDispose]()
-      const drive = new HeldDrive({ node, key, secret, role: 'owner' })
+      const drive = new DriveSession({ node, key, secret, role: 'owner' })
       held.push(drive)
       await drive.open(AbortSignal.timeout(20_000))
       await drive.announced()

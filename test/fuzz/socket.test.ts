@@ -13,7 +13,7 @@ import ProtomuxRPC from 'protomux-rpc'
 import { openHome } from '../../src/home/home.ts'
 import { METHODS, PROTOCOL, type DaemonStatus } from '../../src/rpc/protocol.ts'
 import { RpcChannel } from '../../src/rpc/rpc.ts'
-import { ImageServer, type ImageHandlers } from '../../src/boot/mounter/image-server.ts'
+import { MounterServer, type ImageHandlers } from '../../src/boot/mounter/mounter-server.ts'
 import { MountLease } from '../../src/boot/lease/mount-lease.ts'
 import { ContainerError } from '../../src/core/errors.ts'
 import { Sandbox } from '../e2e/sandbox.ts'
@@ -159,7 +159,7 @@ test('whatever comes on its socket, a mounter serves the others', MINUTES_5, asy
   const uncaught: unknown[] = []
   const onUncaught = (error: unknown): void => void uncaught.push(error)
   process.on('unhandledRejection', onUncaught)
-  await using _server = await ImageServer.listen(path, handlers, () => {})
+  await using _server = await MounterServer.listen(path, handlers, () => {})
   const other = await MountLease.connect(path)
   const lines = fc.oneof(
     fc.jsonValue().map((value) => JSON.stringify(value)),

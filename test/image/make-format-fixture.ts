@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { scanDirectory } from '../../src/image/source/directory-source.ts'
 import { encodeIndex } from '../../src/image/format/index-codec.ts'
 import { encodeManifest } from '../../src/image/format/manifest-codec.ts'
-import { publishTree } from '../../src/image/publish/publish.ts'
+import { writeVersion } from '../../src/image/publish/write-version.ts'
 import { MemoryStore } from './memory-store.ts'
 import { noise, setXattr, temporaryDirectory } from './planted-tree.ts'
 import { describeTree } from './trees.ts'
@@ -33,7 +33,7 @@ writeFileSync(Buffer.concat([Buffer.from(`${source.path}/latin1-`), Buffer.from(
 utimesSync(at('noise'), 1, 1_234_567_890.5)
 
 const store = new MemoryStore()
-const { tree, manifest } = await publishTree(await scanDirectory(source.path), store, {
+const { tree, manifest } = await writeVersion(await scanDirectory(source.path), store, {
   name: 'fixture',
   description: 'Written by the first release of format 1',
   message: 'first',

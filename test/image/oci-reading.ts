@@ -4,7 +4,7 @@ import { findImage } from '../../src/image/oci/find-image.ts'
 import { openLayers } from '../../src/image/oci/layered-source.ts'
 import { openArchive } from '../../src/image/oci/open-archive.ts'
 import { isContainerError } from '../../src/core/errors.ts'
-import { publishTree } from '../../src/image/publish/publish.ts'
+import { writeVersion } from '../../src/image/publish/write-version.ts'
 import type { ChunkReader } from '../../src/image/chunk/chunk-reader.ts'
 import type { Manifest } from '../../src/image/format/manifest.ts'
 import type { OpenArchiveOptions } from '../../src/image/oci/open-archive.ts'
@@ -27,7 +27,7 @@ export interface Read {
 export async function publish(source: PublishSource, created?: Date): Promise<Read> {
   const store = new MemoryStore()
   const options = { name: 'test image', threads: 1, ...(created === undefined ? {} : { created }) }
-  const { tree, manifest } = await publishTree(source, store, options)
+  const { tree, manifest } = await writeVersion(source, store, options)
   const chunks = store.reader(tree)
   const storedBytes = store.blocks.reduce((sum, { length }) => sum + length, 0)
   return { lines: await treeLines(tree, chunks), manifest, tree, chunks, storedBytes }

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { scanDirectory } from '../../src/image/source/directory-source.ts'
-import { publishTree } from '../../src/image/publish/publish.ts'
+import { writeVersion } from '../../src/image/publish/write-version.ts'
 import { openTar } from '../../src/image/tar/tar-source.ts'
 import { MemoryStore } from './memory-store.ts'
 import { plantTree, setXattr } from './planted-tree.ts'
@@ -53,6 +53,6 @@ export async function archiveLines(path: string): Promise<string[]> {
 
 async function linesOf(source: PublishSource): Promise<string[]> {
   const store = new MemoryStore()
-  const { tree } = await publishTree(source, store, { name: 'test', threads: 1 })
+  const { tree } = await writeVersion(source, store, { name: 'test', threads: 1 })
   return treeLines(tree, store.reader(tree))
 }

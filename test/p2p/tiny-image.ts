@@ -6,7 +6,7 @@ import type { ColumnTree } from '../../src/image/tree/column-tree.ts'
 import type { InodeAttributes } from '../../src/image/tree/tree.ts'
 import { DriveWriter } from '../../src/p2p/drive/drive-writer.ts'
 import { EntriesThread } from '../../src/p2p/drive/entries-thread.ts'
-import { HeldDrive } from '../../src/p2p/transfer/held-drive.ts'
+import { DriveSession } from '../../src/p2p/transfer/drive-session.ts'
 import { listChanges, listFirst } from '../../src/p2p/drive/list-files.ts'
 import type { PeerNode } from '../../src/p2p/peers/peer-node.ts'
 
@@ -100,7 +100,7 @@ export async function seedTinyImage(
   await commitTree(writer, manifest, tree)
   const { key } = writer
   await writer[Symbol.asyncDispose]()
-  const seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
+  const seeded = new DriveSession({ node: owner, key, secret, role: 'owner' })
   await seeded.open(signal)
   await seeded.announced()
   return { key, secret, manifest, tree, seeded }

@@ -40,14 +40,14 @@ const NEWLINE = 0x0a
  */
 export async function* readLogs(options: ReadLogsOptions): AsyncGenerator<LogPart> {
   const { home, name, follow = false, signal } = options
-  const places = containerPaths(bootPaths(home), name)
-  requireKnown(places)
-  let segments = await openSegments(places.consoleLog)
+  const paths = containerPaths(bootPaths(home), name)
+  requireKnown(paths)
+  let segments = await openSegments(paths.consoleLog)
   try {
     let { segment, position } = await beginning(segments, options)
     for (;;) {
       // Looked at before reading: what the container wrote last is still read after it has ended.
-      const lives = follow && signal?.aborted !== true && (await isLive(places))
+      const lives = follow && signal?.aborted !== true && (await isLive(paths))
       for (; segment < segments.length; segment++, position = 0) {
         for await (const part of partsOf(segments[segment]!, position)) {
           position += part.data.length
@@ -58,10 +58,10 @@ export async function* readLogs(options: ReadLogsOptions): AsyncGenerator<LogPar
       if (!lives) return
       await sleep(POLL_MS, undefined, signal === undefined ? {} : { signal }).catch(() => {})
       const last = segments[segment]
-      if (last && (await isUnchanged(places.consoleLog, last, position))) continue
+      if (last && (await isUnchanged(paths.consoleLog, last, position))) continue
       const before = last?.inode
       await close(segments)
-      segments = await openSegments(places.consoleLog)
+      segments = await openSegments(paths.consoleLog)
       // One that is gone was set aside too often since: what is left begins later.
       const now = segments.findIndex(({ inode }) => inode === before)
       if (now < 0) position = 0
@@ -76,8 +76,8 @@ async function close(segments: readonly Segment[]): Promise<void> {
   for (const { file } of segments) await file.close()
 }
 
-async function isLive(places: ContainerPaths): Promise<boolean> {
-  return (await readLiveState(places)) !== undefined
+async function isLive(paths: ContainerPaths): Promise<boolean> {
+  return (await readLiveState(paths)) !== undefined
 }
 
 /** The part of a file from a byte on, cut where its time changes. */

@@ -41,8 +41,8 @@ export async function containerStats(options: {
   /** @default false */
   explain?: boolean
 }): Promise<ContainerStats> {
-  const places = containerPaths(bootPaths(options.home), options.name)
-  const state = await requireRunning(places)
+  const paths = containerPaths(bootPaths(options.home), options.name)
+  const state = await requireRunning(paths)
   const lease = await MountLease.connect(state.mounterSocket)
   if (lease === undefined) {
     throw new ContainerError('MOUNT_FAILED', `the mounter of ${options.name} has died`, {

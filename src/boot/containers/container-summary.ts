@@ -42,8 +42,8 @@ export async function summarize(
   paths: BootPaths,
   name: string
 ): Promise<ContainerSummary | undefined> {
-  const places = containerPaths(paths, name)
-  const [kept, state] = await Promise.all([readKept(places), readLiveState(places)])
+  const files = containerPaths(paths, name)
+  const [kept, state] = await Promise.all([readKept(files), readLiveState(files)])
   const config = kept.kind === 'config' ? kept.config : undefined
   const known = state ?? config
   if (known === undefined && kept.kind !== 'damaged') return undefined

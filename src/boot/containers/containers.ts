@@ -56,19 +56,19 @@ export async function listContainers(
 /** @throws ContainerError `NOT_FOUND` */
 export async function inspectContainer(home: string, name: string): Promise<ContainerDetails> {
   const paths = bootPaths(home)
-  const places = containerPaths(paths, name)
-  requireKnown(places)
+  const files = containerPaths(paths, name)
+  requireKnown(files)
   const summary = await summarize(paths, name)
   if (summary === undefined) {
     throw new ContainerError('NOT_FOUND', `there is no container ${name}`)
   }
-  const [kept, current] = await Promise.all([readKept(places), readLiveState(places)])
+  const [kept, current] = await Promise.all([readKept(files), readLiveState(files)])
   return {
     ...summary,
     config: kept.kind === 'config' ? kept.config : null,
     current: current ?? null,
-    directory: places.directory,
-    consoleLog: places.consoleLog
+    directory: files.directory,
+    consoleLog: files.consoleLog
   }
 }
 
@@ -90,35 +90,35 @@ export async function stopContainer(
 ): Promise<{ orderly: boolean; wasRunning: boolean }> {
   requireRoot('stop a container')
   const { home, name, timeoutMs = DEFAULT_STOP_TIMEOUT_MS } = options
-  const places = containerPaths(bootPaths(home), name)
-  const state = await readLiveState(places)
+  const files = containerPaths(bootPaths(home), name)
+  const state = await readLiveState(files)
   // Starting counts: the runner then undoes what it has.
   if (state === undefined) {
     await sweep({ home })
-    requireKnown(places)
+    requireKnown(files)
     return { orderly: true, wasRunning: false }
   }
   const killed = timeoutMs === 0
-  await tellRunner(places, { timeoutMs, killed })
+  await tellRunner(files, { timeoutMs, killed })
   signalProcess(state.runner, 'SIGTERM')
   // The runner may be quicker than our look.
   let orderly = !killed
   if (!(await waitForExit(state.leader ?? state.runner, timeoutMs))) {
     orderly = false
-    await tellRunner(places, { timeoutMs, killed: true })
-    const now = (await readLiveState(places)) ?? state
+    await tellRunner(files, { timeoutMs, killed: true })
+    const now = (await readLiveState(files)) ?? state
     if (now.leader !== undefined) {
       signalProcess(currentLeader({ ...now, leader: now.leader }), 'SIGKILL')
     }
   }
-  await waitForRunner(places, state)
+  await waitForRunner(files, state)
   return { orderly, wasRunning: true }
 }
 
 /** A container that ends meanwhile takes the directory for it along. */
-async function tellRunner(places: ContainerPaths, request: StopRequest): Promise<void> {
+async function tellRunner(files: ContainerPaths, request: StopRequest): Promise<void> {
   try {
-    await writeJsonFile(places.stopRequest, request)
+    await writeJsonFile(files.stopRequest, request)
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error
   }
@@ -133,14 +133,14 @@ export async function killContainerNamed(
   return { orderly }
 }
 
-async function waitForRunner(places: ContainerPaths, state: ContainerState): Promise<void> {
+async function waitForRunner(files: ContainerPaths, state: ContainerState): Promise<void> {
   const deadline = performance.now() + CLEANUP_TIMEOUT_MS
   while (performance.now() < deadline) {
     // A foreground runner's process may go on; its lock tells that it is done with the container.
-    const lock = await takeLock(places.lock, LOCK_WAIT_MS)
+    const lock = await takeLock(files.lock, LOCK_WAIT_MS)
     if (lock !== undefined) return lock[Symbol.asyncDispose]()
   }
-  throw new ContainerError('TIMEOUT', `the runner of ${places.name} does not finish cleaning up`, {
+  throw new ContainerError('TIMEOUT', `the runner of ${files.name} does not finish cleaning up`, {
     hint: `end it: kill -9 ${state.runner.pid}; the next command clears up after it`
   })
 }
@@ -159,9 +159,9 @@ export async function removeContainer(options: {
   requireRoot('remove a container')
   const { home, name, force = false } = options
   await sweep({ home })
-  const places = containerPaths(bootPaths(home), name)
-  requireKnown(places)
-  if ((await readLiveState(places)) !== undefined) {
+  const files = containerPaths(bootPaths(home), name)
+  requireKnown(files)
+  if ((await readLiveState(files)) !== undefined) {
     if (!force) {
       throw new ContainerError('BUSY', `container ${name} is running`, {
         hint: `stop it first (dat-container stop ${name}), or remove it with --force`
@@ -169,12 +169,12 @@ export async function removeContainer(options: {
     }
     await stopContainer({ home, name, timeoutMs: 0 })
   }
-  const lock = await takeLock(places.lock, LOCK_WAIT_MS)
+  const lock = await takeLock(files.lock, LOCK_WAIT_MS)
   if (lock === undefined) {
     throw new ContainerError('BUSY', `container ${name} is just being started`)
   }
   try {
-    await removeTree(places.directory)
+    await removeTree(files.directory)
   } finally {
     await lock[Symbol.asyncDispose]()
   }

@@ -54,11 +54,11 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   requireRoot('run a command in a container')
   const { tty = false, privileged = false, signal } = options
   if (tty && !isOnHost('script')) throw await missingTool('script')
-  const places = containerPaths(bootPaths(options.home), options.name)
-  const state = await requireRunning(places)
+  const paths = containerPaths(bootPaths(options.home), options.name)
+  const state = await requireRunning(paths)
   const leader = await startedLeader(state)
   const root = `/proc/${leader.pid}/root`
-  const defaults = await readExecDefaults(places)
+  const defaults = await readExecDefaults(paths)
   const user = await resolveUser(root, options.user ?? defaults.user ?? '0')
   const env = environment(options, defaults, user)
   const cwd = options.cwd ?? defaults.cwd ?? '/'
@@ -71,7 +71,7 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
   const cgroups = await makeCgroups(state.cgroups.map((directory) => join(directory, cgroup)))
   try {
     return await withCleanup(async (opened) => {
-      const rights = { privileged, mode: state.mode, filterCache: places.filters }
+      const rights = { privileged, mode: state.mode, filterCache: paths.filters }
       const entry = await enterContainer(leader, command, cgroups, rights, opened)
       const { stdio = 'inherit' } = options
       const wanted = typeof stdio === 'object' ? stdio : [stdio, stdio, stdio]

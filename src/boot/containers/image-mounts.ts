@@ -101,9 +101,9 @@ async function mounters(home: string): Promise<{ state: MounterState; socket: st
   const paths = bootPaths(home)
   const found: { state: MounterState; socket: string }[] = []
   for (const name of await readdir(paths.mounts)) {
-    const places = mounterPathsOf(paths, name)
-    const state = await readJsonFile<MounterState>(places.state)
-    if (state !== undefined) found.push({ state, socket: places.socket })
+    const files = mounterPathsOf(paths, name)
+    const state = await readJsonFile<MounterState>(files.state)
+    if (state !== undefined) found.push({ state, socket: files.socket })
   }
   return found
 }

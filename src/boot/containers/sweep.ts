@@ -60,12 +60,12 @@ export async function sweep({ home }: { home: string }): Promise<SweepResult> {
 }
 
 async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> {
-  const places = containerPaths(paths, name)
-  const earlier = await readJsonFile<ContainerState>(places.state)
+  const files = containerPaths(paths, name)
+  const earlier = await readJsonFile<ContainerState>(files.state)
   const died = earlier !== undefined && !isAlive(earlier.runner)
-  await using lock = await takeLock(places.lock, died ? DEAD_LOCK_WAIT_MS : 0)
-  if (lock === undefined || !existsSync(places.runtime)) return false
-  const state = await readJsonFile<ContainerState>(places.state)
+  await using lock = await takeLock(files.lock, died ? DEAD_LOCK_WAIT_MS : 0)
+  if (lock === undefined || !existsSync(files.runtime)) return false
+  const state = await readJsonFile<ContainerState>(files.state)
   const own = ownCgroups(paths.homeId, name)
   // A scope of systemd's carries our unit's name; anything else in the state is not ours to kill.
   const unit = `dat-container-${paths.homeId}-${name}.scope`
@@ -80,33 +80,33 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
     await removeCgroups(own, { parents: 'own' })
     if (!own.some((directory) => existsSync(directory))) break
   }
-  await unmountAllUnder(places.runtime)
+  await unmountAllUnder(files.runtime)
   await removePropagation(machineName(name, paths.homeId))
-  await rm(places.notifySocket, { force: true })
-  const kept = await readKept(places)
-  const isForgotten = kept.kind === 'config' && kept.config.ephemeral && !existsSync(places.upper)
+  await rm(files.notifySocket, { force: true })
+  const kept = await readKept(files)
+  const isForgotten = kept.kind === 'config' && kept.config.ephemeral && !existsSync(files.upper)
   // Its files were in the tmpfs that is gone now, or it never got as far as having any. One whose
   // record cannot be read stays.
-  if (kept.kind === 'none' || isForgotten) await removeTree(places.directory)
+  if (kept.kind === 'none' || isForgotten) await removeTree(files.directory)
   // Last: a sweep that is killed before is done again for as long as this is there.
-  await removeUnmounted(places.runtime)
+  await removeUnmounted(files.runtime)
   return true
 }
 
 async function sweepMounter(paths: BootPaths, name: string): Promise<boolean> {
-  const places = mounterPathsOf(paths, name)
-  const earlier = await readJsonFile<MounterState>(places.state)
+  const files = mounterPathsOf(paths, name)
+  const earlier = await readJsonFile<MounterState>(files.state)
   const died = earlier !== undefined && !isAlive(identify(earlier.pid))
-  await using lock = await takeLock(places.lock, died ? DEAD_LOCK_WAIT_MS : 0)
-  if (lock === undefined || !existsSync(places.directory)) return false
-  const state = await readJsonFile<MounterState>(places.state)
+  await using lock = await takeLock(files.lock, died ? DEAD_LOCK_WAIT_MS : 0)
+  if (lock === undefined || !existsSync(files.directory)) return false
+  const state = await readJsonFile<MounterState>(files.state)
   for (const target of state?.binds ?? []) {
     const mounted = (await readMountTable()).findLast(({ mountPoint }) => mountPoint === target)
     if (mounted !== undefined && mounted.device === state?.device) {
       await unmount(target, { lazy: 'if-busy' })
     }
   }
-  await unmountAllUnder(places.directory)
-  await clearMounterDirectory(places, unmountStale)
+  await unmountAllUnder(files.directory)
+  await clearMounterDirectory(files, unmountStale)
   return true
 }

@@ -1,6 +1,6 @@
 import type { ImageSession, ImageStats } from '../../session/connection/image-session.ts'
 import { isContainerError } from '../../core/errors.ts'
-import { pause } from '../../core/waiting.ts'
+import { pause } from '../../core/abort.ts'
 
 /** {@link ImageStats}; null is what only the daemon knows, while it is gone. */
 export type FiguresOrNull = { readonly [Figure in keyof ImageStats]: ImageStats[Figure] | null }

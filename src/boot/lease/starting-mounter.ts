@@ -6,7 +6,7 @@ import { ContainerError } from '../../core/errors.ts'
 import { fromRecord } from '../../core/error-record.ts'
 import { readJsonLines, writeJsonLine } from '../../core/json-lines.ts'
 import type { MounterGreeting, MounterRequest } from './mounter-protocol.ts'
-import { startService } from '../../core/host/spare-process.ts'
+import { startService } from '../../core/host/prestart.ts'
 
 export interface StartMounterOptions
   extends Omit<OpenImageOptions, 'signal'>, Pick<MounterRequest, 'idBase' | 'escaped'> {

@@ -10,17 +10,17 @@ const RETRY_MS = 50
 
 /** The lock, or undefined when a mounter that answers has it. */
 export async function lockOrFindOther(
-  places: MounterPaths,
+  paths: MounterPaths,
   signal: AbortSignal
 ): Promise<FileLock | undefined> {
   const deadline = performance.now() + TAKEOVER_MS
   for (;;) {
-    const lock = await takeLock(places.lock)
+    const lock = await takeLock(paths.lock)
     if (lock !== undefined) return lock
-    if (await answers(places.socket)) return undefined
+    if (await answers(paths.socket)) return undefined
     if (performance.now() > deadline) {
       throw new ContainerError('BUSY', 'another process has held this image for 30 s unanswering', {
-        hint: `find the process that has ${places.lock} open, and end it`
+        hint: `find the process that has ${paths.lock} open, and end it`
       })
     }
     await sleep(RETRY_MS, undefined, { signal })

@@ -28,7 +28,7 @@ import type { BootProfile } from '../../image/format/boot-profile.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { placeProfile } from '../../image/format/profile-places.ts'
 import { inheritedLock, type FileLock } from '../../core/host/file-lock.ts'
-import { ImageServer } from './image-server.ts'
+import { MounterServer } from './mounter-server.ts'
 import { readJsonFile } from '../../core/json-file.ts'
 import type {
   BindPowers,
@@ -88,17 +88,17 @@ export async function runMounter(
   await using opening = await parts.beginOpening({ ...toOpen(request), signal })
   const { key, version } = opening
   // Named after the mode that was asked for: what `auto` comes to is one answer.
-  const places = mounterPaths(bootPaths(request.home), key, version, request)
-  const mounter = new Mounter({ opening, places, parts, request, signal })
+  const paths = mounterPaths(bootPaths(request.home), key, version, request)
+  const mounter = new Mounter({ opening, paths, parts, request, signal })
   mounter.openAhead()
-  const lock = await lockOrFindOther(places, signal)
+  const lock = await lockOrFindOther(paths, signal)
   if (lock === undefined) {
-    greet(places.socket, opening.news)
+    greet(paths.socket, opening.news)
     return
   }
   await using _held = lock
-  await clearMounterDirectory(places, parts.unmountStale)
-  await mkdir(places.image, { recursive: true, mode: 0o700 })
+  await clearMounterDirectory(paths, parts.unmountStale)
+  await mkdir(paths.image, { recursive: true, mode: 0o700 })
   await mounter.run(lock, greet)
 }
 
@@ -108,19 +108,19 @@ async function goOn(
   parts: MounterParts,
   signal: AbortSignal
 ): Promise<void> {
-  const places = mounterPathsOf(bootPaths(request.home), request.takeOver.mount)
-  await using lock = inheritedLock(places.lock, LOCK_FD)
-  const state = await readJsonFile<MounterState>(places.state)
+  const paths = mounterPathsOf(bootPaths(request.home), request.takeOver.mount)
+  await using lock = inheritedLock(paths.lock, LOCK_FD)
+  const state = await readJsonFile<MounterState>(paths.state)
   if (state === undefined) throw new ContainerError('MOUNT_FAILED', 'the mount has gone')
   const open = toOpen(request)
   await using opening = await openPatiently(() => parts.beginOpening({ ...open, signal }), signal)
-  await rm(places.socket, { force: true })
-  await new Mounter({ opening, places, parts, request, signal, before: state }).run(lock, () => {})
+  await rm(paths.socket, { force: true })
+  await new Mounter({ opening, paths, parts, request, signal, before: state }).run(lock, () => {})
 }
 
 interface MounterOptions {
   readonly opening: OpeningImage
-  readonly places: MounterPaths
+  readonly paths: MounterPaths
   readonly parts: MounterParts
   readonly request: MounterRequest
   readonly signal: AbortSignal
@@ -130,7 +130,7 @@ interface MounterOptions {
 
 class Mounter {
   readonly #opening: OpeningImage
-  readonly #places: MounterPaths
+  readonly #paths: MounterPaths
   readonly #parts: MounterParts
   readonly #request: MounterRequest
   readonly #before: MounterState | undefined
@@ -155,10 +155,10 @@ class Mounter {
   /** What the start took; of the first container that was ready. */
   #cpu: Promise<MountMarks['cpu']> | undefined
 
-  constructor({ opening, places, parts, request, signal, before }: MounterOptions) {
+  constructor({ opening, paths, parts, request, signal, before }: MounterOptions) {
     this.#opening = opening
-    this.#places = places
-    this.#state = new MounterStateFile(places.state)
+    this.#paths = paths
+    this.#state = new MounterStateFile(paths.state)
     this.#parts = parts
     this.#request = request
     this.#before = before
@@ -181,13 +181,13 @@ class Mounter {
   }
 
   async run(lock: FileLock, greet: Greet): Promise<void> {
-    const { directory, socket } = this.#places
-    this.#succession = new Succession(this.#places, lock, this.#request, this.#opening.link)
+    const { directory, socket } = this.#paths
+    this.#succession = new Succession(this.#paths, lock, this.#request, this.#opening.link)
     try {
       const mounting = this.#mount()
       // Its failure is told to whoever asks for the mount; nobody may have asked yet.
       mounting.catch(() => {})
-      const server = await ImageServer.listen(
+      const server = await MounterServer.listen(
         socket,
         {
           mount: async () => (await mounting).facts,
@@ -251,7 +251,7 @@ class Mounter {
   #mountOrTakeOver(): Promise<MountedImage> {
     const options = {
       content: () => this.#content(),
-      directory: this.#places.image,
+      directory: this.#paths.image,
       observer: this.#recorder,
       signal: this.#signal
     }
@@ -460,11 +460,11 @@ function bindFlags({ suid = false, dev = false }: BindPowers): number {
 
 /** Empties a mounter's directory after a predecessor that died; the caller holds the lock. */
 export async function clearMounterDirectory(
-  places: MounterPaths,
+  paths: MounterPaths,
   unmountStale: (directory: string) => Promise<void>
 ): Promise<void> {
-  await unmountStale(places.image)
-  await removeUnmounted(places.directory)
+  await unmountStale(paths.image)
+  await removeUnmounted(paths.directory)
 }
 
 /** What a start is known to read; a guess is not known. */

@@ -15,7 +15,7 @@ const OPEN_AGAIN_MS = 500
 
 /** Sees to it that somebody goes on with a mount when this process dies. */
 export class Succession {
-  readonly #places: MounterPaths
+  readonly #paths: MounterPaths
   readonly #lock: FileLock
   readonly #request: MounterRequest
   readonly #link: string
@@ -26,8 +26,8 @@ export class Succession {
   #startedMs = -Infinity
 
   /** @param link pinned to the version that is mounted */
-  constructor(places: MounterPaths, lock: FileLock, request: MounterRequest, link: string) {
-    this.#places = places
+  constructor(paths: MounterPaths, lock: FileLock, request: MounterRequest, link: string) {
+    this.#paths = paths
     this.#lock = lock
     this.#request = request
     this.#link = link
@@ -39,9 +39,9 @@ export class Succession {
   /** @param heirloom undefined where nobody can go on: then nobody stands by */
   async begin(heirloom: Heirloom | undefined): Promise<void> {
     if (heirloom === undefined) return
-    const takeOver = { mount: basename(this.#places.directory), blocks: heirloom.blocks }
+    const takeOver = { mount: basename(this.#paths.directory), blocks: heirloom.blocks }
     const request: MounterRequest = { ...this.#request, link: this.#link, takeOver }
-    await writeFileAtomically(this.#places.successor, `${JSON.stringify(request)}\n`)
+    await writeFileAtomically(this.#paths.successor, `${JSON.stringify(request)}\n`)
     this.#heirloom = heirloom
     this.look()
   }
@@ -53,7 +53,7 @@ export class Succession {
     if (performance.now() - this.#startedMs < RESTART_MS) return
     this.#startedMs = performance.now()
     this.#standby = Standby.start({
-      request: this.#places.successor,
+      request: this.#paths.successor,
       device: this.#heirloom.device,
       lock: this.#lock.fd
     })

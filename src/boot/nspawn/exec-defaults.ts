@@ -17,7 +17,7 @@ export interface ExecDefaults {
  * secrets, and the state is shown to whoever asks for it.
  */
 export async function writeExecDefaults(
-  places: ContainerPaths,
+  paths: ContainerPaths,
   start: StartCommand,
   options: ContainerOptions
 ): Promise<void> {
@@ -29,10 +29,10 @@ export async function writeExecDefaults(
     ...(cwd !== undefined && cwd !== '' && { cwd }),
     ...(user !== undefined && user !== '' && { user })
   }
-  await writeJsonFile(places.execDefaults, defaults)
+  await writeJsonFile(paths.execDefaults, defaults)
 }
 
 /** Nothing of a container that an earlier release started. */
-export async function readExecDefaults(places: ContainerPaths): Promise<ExecDefaults> {
-  return (await readJsonFile<ExecDefaults>(places.execDefaults)) ?? {}
+export async function readExecDefaults(paths: ContainerPaths): Promise<ExecDefaults> {
+  return (await readJsonFile<ExecDefaults>(paths.execDefaults)) ?? {}
 }

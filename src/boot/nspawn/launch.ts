@@ -44,7 +44,7 @@ import { hostId, type IdRange } from '../ids/user-namespace.ts'
 
 export interface LaunchRequest {
   readonly paths: BootPaths
-  readonly places: ContainerPaths
+  readonly files: ContainerPaths
   /** How the image says it starts. */
   readonly start: StartCommand
   readonly options: ContainerOptions
@@ -65,34 +65,34 @@ export interface LaunchRequest {
  * @throws ContainerError what is wrong with the command, the user or the image; `MISSING_TOOL`
  */
 export async function launchContainer(
-  { paths, places, start, options, idRange, console, typing, checkCancelled }: LaunchRequest,
+  { paths, files, start, options, idRange, console, typing, checkCancelled }: LaunchRequest,
   cleanup: CleanupStack
 ): Promise<ContainerProcess> {
   const mode = startMode(start, options)
-  await clearMachineIdTrap(places.merged)
-  const { payload, env, owner } = await planPayload(places.merged, places.directory, start, options)
-  await writeExecDefaults(places, start, options)
-  const rootMounts = await prepareRoot(places, payload, options, idRange)
+  await clearMachineIdTrap(files.merged)
+  const { payload, env, owner } = await planPayload(files.merged, files.directory, start, options)
+  await writeExecDefaults(files, start, options)
+  const rootMounts = await prepareRoot(files, payload, options, idRange)
   const uid = hostId(owner?.uid ?? 0, idRange)
   const gid = hostId(owner?.gid ?? 0, idRange)
-  const io = openConsole(mode, console, typing, places.consoleLog, { uid, gid }, cleanup)
-  const machine = machineName(places.name, paths.homeId)
+  const io = openConsole(mode, console, typing, files.consoleLog, { uid, gid }, cleanup)
+  const machine = machineName(files.name, paths.homeId)
   cleanup.defer(await preparePropagation(machine))
   const systemd = isSystemdHost()
   const undo = (task: () => Promise<void>): void => cleanup.defer(task)
-  const devices = await prepareDevices(places, options, idRange, undo)
-  const named = await hostnameBinds(places.merged, places.runtime, options.hostname)
+  const devices = await prepareDevices(files, options, idRange, undo)
+  const named = await hostnameBinds(files.merged, files.runtime, options.hostname)
   const asked = options.binds ?? []
-  const binds = idRange === undefined ? asked : await mapBinds(places, asked, idRange, undo)
-  const own = ownCgroups(paths.homeId, places.name)
+  const binds = idRange === undefined ? asked : await mapBinds(files, asked, idRange, undo)
+  const own = ownCgroups(paths.homeId, files.name)
   if (!systemd) undo(() => removeCgroups(own, { parents: 'own' }))
   const cgroups = systemd ? [] : await makeCgroups(own, devices.rules)
   const passed = passedEnvironment(env, options.env ?? [])
   const nspawnArgv = planNspawn({
     ...options,
-    root: places.merged,
+    root: files.merged,
     machine,
-    hostname: options.hostname ?? places.name,
+    hostname: options.hostname ?? files.name,
     payload,
     idRange,
     binds: [...named, ...binds, ...devices.binds, ...rootMounts.binds],
@@ -103,13 +103,13 @@ export async function launchContainer(
     passed,
     extraArgs: options.nspawnArgs ?? []
   })
-  const unit = `dat-container-${paths.homeId}-${places.name}`
+  const unit = `dat-container-${paths.homeId}-${files.name}`
   const properties = devicePolicy(devices.rules)
   const command = systemd
     ? inOwnScope(unit, nspawnArgv, { systemd, delegate: true, slice: 'machine.slice', properties })
     : inCgroups(cgroups, nspawnArgv)
   checkCancelled()
-  const notify = openNotifySocket(places.notifySocket)
+  const notify = openNotifySocket(files.notifySocket)
   cleanup.defer(() => notify[Symbol.dispose]())
   const environment = options.privileged === true ? PRIVILEGED_ENVIRONMENT : {}
   const nspawnEnvironment = { ...passed, ...environment }
@@ -135,12 +135,12 @@ export async function launchContainer(
 
 /** @returns what systemd-nspawn has to mount for it */
 async function prepareRoot(
-  places: ContainerPaths,
+  files: ContainerPaths,
   payload: Payload,
   options: ContainerOptions,
   idRange: IdRange | undefined
 ): Promise<{ binds: Bind[]; tmpfs: string[]; keepResolvConf: boolean }> {
-  const root = places.merged
+  const root = files.merged
   const owner = { uid: hostId(0, idRange), gid: hostId(0, idRange) }
   await makeMountPoints(root, owner)
   const tmpfs: string[] = []
@@ -150,7 +150,7 @@ async function prepareRoot(
     if (mounted !== undefined) tmpfs.push(mounted)
   }
   const isBoot = payload.mode === 'boot'
-  const { bind, keep } = await prepareResolvConf(places, isBoot, owner, options)
+  const { bind, keep } = await prepareResolvConf(files, isBoot, owner, options)
   return { binds: bind === undefined ? [] : [bind], tmpfs, keepResolvConf: keep }
 }
 

@@ -26,7 +26,7 @@ export interface ContainerDevices {
  * @throws ContainerError `NOT_FOUND`, `USAGE`, `MOUNT_FAILED`, `NEEDS_ROOT`
  */
 export async function prepareDevices(
-  places: ContainerPaths,
+  paths: ContainerPaths,
   { devices = [], privileged = false }: ContainerOptions,
   range: IdRange | undefined,
   undo: (task: () => Promise<void>) => void
@@ -37,15 +37,15 @@ export async function prepareDevices(
   const nodes = [...given, ...others.filter(({ target }) => !targets.has(target))]
   const rules = privileged ? undefined : [...USUAL_DEVICES, ...nodes]
   if (nodes.length === 0) return { rules, binds: [] }
-  await mkdir(places.devices, { recursive: true, mode: 0o700 })
+  await mkdir(paths.devices, { recursive: true, mode: 0o700 })
   // Without nodev, so that what it holds can be opened.
   const flags = MOUNT_FLAG.noSuid | MOUNT_FLAG.noExec
-  const call = { source: 'tmpfs', target: places.devices, type: 'tmpfs', flags }
+  const call = { source: 'tmpfs', target: paths.devices, type: 'tmpfs', flags }
   await mount({ ...call, data: 'mode=700,size=1m' })
-  undo(() => unmountAllUnder(places.devices))
+  undo(() => unmountAllUnder(paths.devices))
   const binds: Bind[] = []
   for (const [index, node] of nodes.entries()) {
-    const source = join(places.devices, String(index))
+    const source = join(paths.devices, String(index))
     await makeNode(source, node, range)
     binds.push({ source, target: node.target, readOnly: false })
   }

@@ -6,7 +6,7 @@ import type { ContainerPaths } from '../state/paths.ts'
 import { openUserNamespace, type IdRange } from '../ids/user-namespace.ts'
 
 /**
- * Shows a mounted image at `places.lower` as a container with ids of its own has to find it: what belongs to
+ * Shows a mounted image at `paths.lower` as a container with ids of its own has to find it: what belongs to
  * the image's root belongs to the first id of `range`.
  *
  * @returns whether it is there: false where the kernel cannot map the ids of such a mount
@@ -14,15 +14,15 @@ import { openUserNamespace, type IdRange } from '../ids/user-namespace.ts'
  */
 export async function mountLower(
   image: string,
-  places: ContainerPaths,
+  paths: ContainerPaths,
   range: IdRange
 ): Promise<boolean> {
-  await mkdir(places.lower, { recursive: true, mode: 0o700 })
+  await mkdir(paths.lower, { recursive: true, mode: 0o700 })
   const namespace = await openUserNamespace(range)
   try {
     return await mountIdmapped({
       source: image,
-      target: places.lower,
+      target: paths.lower,
       userNamespace: namespace.fd
     })
   } finally {
@@ -31,19 +31,19 @@ export async function mountLower(
 }
 
 /**
- * Mounts the container's root at `places.merged`; what {@link mountLower} left is gone when it is there.
+ * Mounts the container's root at `paths.merged`; what {@link mountLower} left is gone when it is there.
  *
  * @returns undoes it
  * @throws ContainerError as {@link mountOverlay}
  */
 export async function mountContainerRoot(
-  request: OverlayRequest & { readonly places: ContainerPaths }
+  request: OverlayRequest & { readonly paths: ContainerPaths }
 ): Promise<() => Promise<void>> {
-  const { lower, places } = request
+  const { lower, paths } = request
   try {
     return await mountOverlay(planOverlay(request), lower)
   } finally {
     // The overlay has a clone of its own.
-    if (lower === places.lower) await unmount(places.lower)
+    if (lower === paths.lower) await unmount(paths.lower)
   }
 }

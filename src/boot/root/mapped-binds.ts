@@ -17,7 +17,7 @@ import { openUserNamespace, type IdRange } from '../ids/user-namespace.ts'
  * @throws ContainerError `MOUNT_FAILED` for one whose file system cannot
  */
 export async function mapBinds(
-  places: ContainerPaths,
+  paths: ContainerPaths,
   binds: readonly Bind[],
   range: IdRange,
   undo: (task: () => Promise<void>) => void
@@ -25,11 +25,11 @@ export async function mapBinds(
   if (binds.length === 0) return []
   const namespace = await openUserNamespace(range)
   try {
-    await mkdir(places.binds, { recursive: true, mode: 0o700 })
-    undo(() => unmountAllUnder(places.binds))
+    await mkdir(paths.binds, { recursive: true, mode: 0o700 })
+    undo(() => unmountAllUnder(paths.binds))
     const mapped: Bind[] = []
     for (const [index, bind] of binds.entries()) {
-      const place = join(places.binds, String(index))
+      const place = join(paths.binds, String(index))
       // The mount table, which tells what is mounted below, knows real paths alone.
       const source = await realpath(bind.source)
       if ((await stat(source)).isDirectory()) await mkdir(place)

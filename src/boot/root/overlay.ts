@@ -8,7 +8,7 @@ import { unmountAllUnder } from '../../fuse/linux/mount-cleanup.ts'
 export interface OverlayRequest {
   /** Root of the mounted image. */
   readonly lower: string
-  readonly places: Pick<ContainerPaths, 'upper' | 'work' | 'merged' | 'scratch'>
+  readonly paths: Pick<ContainerPaths, 'upper' | 'work' | 'merged' | 'scratch'>
   /** Writes go to a tmpfs and are gone when the container is. */
   readonly ephemeral: boolean
   /** Device nodes of the image, and those that the container makes, open devices. @default false */
@@ -34,22 +34,22 @@ export interface OverlayPlan {
 /** Where writes of a container go, and the options of its overlay mount; pure. */
 export function planOverlay({
   lower,
-  places,
+  paths,
   ephemeral,
   devices = false
 }: OverlayRequest): OverlayPlan {
-  const upper = ephemeral ? `${places.scratch}/upper` : places.upper
-  const work = ephemeral ? `${places.scratch}/work` : places.work
+  const upper = ephemeral ? `${paths.scratch}/upper` : paths.upper
+  const work = ephemeral ? `${paths.scratch}/work` : paths.work
   const directories = [
     `lowerdir=${escapeLayer(lower)}`,
     `upperdir=${escapeOption(upper)}`,
     `workdir=${escapeOption(work)}`
   ].join(',')
   return {
-    scratch: ephemeral ? places.scratch : undefined,
+    scratch: ephemeral ? paths.scratch : undefined,
     upper,
     work,
-    merged: places.merged,
+    merged: paths.merged,
     flags: devices ? 0 : MOUNT_FLAG.noDev,
     // metacopy: chown and chmod copy up no content. redirect_dir: a directory of the image can be
     // renamed. The image is read through an absolute path, so both are safe: only we write upper.

@@ -16,7 +16,7 @@ import { readJsonLines, writeJsonLine } from '../../core/json-lines.ts'
 import type { MounterGreeting } from '../lease/mounter-protocol.ts'
 import { startMounterAhead } from '../lease/mount-ahead.ts'
 import { requireRoot } from '../../core/host/require-root.ts'
-import { startService } from '../../core/host/spare-process.ts'
+import { startService } from '../../core/host/prestart.ts'
 import { startCancelled } from './start-cancelled.ts'
 import type { StartingMounter } from '../lease/starting-mounter.ts'
 

@@ -23,7 +23,7 @@ const SHORT_WAIT_MS = 200
 
 /** A container's name, held by this process. */
 export interface ContainerClaim {
-  readonly places: ContainerPaths
+  readonly files: ContainerPaths
   readonly lock: FileLock
   /** What is kept of it from earlier, or undefined for a new one. */
   readonly config: ContainerConfig | undefined
@@ -38,21 +38,21 @@ export interface ContainerClaim {
  *   record of what it is cannot be read
  */
 export async function claimName(paths: BootPaths, name: string): Promise<ContainerClaim> {
-  const places = containerPaths(paths, name)
-  let lock = await takeLock(places.lock, SHORT_WAIT_MS)
-  if (lock === undefined && (await readLiveState(places)) === undefined) {
-    lock = await takeLock(places.lock, LOCK_WAIT_MS)
+  const files = containerPaths(paths, name)
+  let lock = await takeLock(files.lock, SHORT_WAIT_MS)
+  if (lock === undefined && (await readLiveState(files)) === undefined) {
+    lock = await takeLock(files.lock, LOCK_WAIT_MS)
   }
   if (lock === undefined) {
     throw new ContainerError('NAME_IN_USE', `container ${name} is running already`, {
       hint: `stop it first (dat-container stop ${name}), or choose another name with -n`
     })
   }
-  const kept = await readKept(places)
+  const kept = await readKept(files)
   if (kept.kind !== 'damaged') {
-    return { places, lock, config: kept.kind === 'config' ? kept.config : undefined }
+    return { files, lock, config: kept.kind === 'config' ? kept.config : undefined }
   }
-  if (!existsSync(places.config)) return { places, lock, config: undefined, orphaned: kept.error }
+  if (!existsSync(files.config)) return { files, lock, config: undefined, orphaned: kept.error }
   await lock[Symbol.asyncDispose]()
   throw kept.error
 }
@@ -60,12 +60,12 @@ export async function claimName(paths: BootPaths, name: string): Promise<Contain
 /** Takes the first made-up name that nobody has. */
 export async function claimNewName(paths: BootPaths, imageName: string): Promise<ContainerClaim> {
   for (let ordinal = 1; ; ordinal++) {
-    const places = containerPaths(paths, generateName(imageName, ordinal))
-    if (existsSync(places.directory) || existsSync(places.runtime)) continue
-    const lock = await takeLock(places.lock)
+    const files = containerPaths(paths, generateName(imageName, ordinal))
+    if (existsSync(files.directory) || existsSync(files.runtime)) continue
+    const lock = await takeLock(files.lock)
     if (lock === undefined) continue
     // It may have come and gone between our look and our lock.
-    if (!existsSync(places.directory)) return { places, lock, config: undefined }
+    if (!existsSync(files.directory)) return { files, lock, config: undefined }
     await lock[Symbol.asyncDispose]()
   }
 }
@@ -78,12 +78,12 @@ export async function claimNewName(paths: BootPaths, imageName: string): Promise
  *   nothing tells which its files go with
  */
 export function linkFor(claim: ContainerClaim, options: ContainerOptions): string {
-  const { config, places, orphaned } = claim
+  const { config, files, orphaned } = claim
   if (orphaned && (options.ephemeral === true || !isPinned(options.link))) throw orphaned
   if (config === undefined) return options.link
-  const hint = hintFor(places)
+  const hint = hintFor(files)
   if (options.ephemeral === true) {
-    throw new ContainerError('NAME_IN_USE', `container ${places.name} exists and keeps its files`, {
+    throw new ContainerError('NAME_IN_USE', `container ${files.name} exists and keeps its files`, {
       hint
     })
   }
@@ -93,14 +93,14 @@ export function linkFor(claim: ContainerClaim, options: ContainerOptions): strin
   const asked = parseFullLink(options.link)
   const kept = parseFullLink(config.link)
   if (!asked.key.equals(kept.key)) {
-    throw new ContainerError('NAME_IN_USE', `container ${places.name} is of another image`, {
+    throw new ContainerError('NAME_IN_USE', `container ${files.name} is of another image`, {
       hint
     })
   }
   if (asked.version !== undefined && asked.version !== kept.version) {
     throw new ContainerError(
       'NAME_IN_USE',
-      `container ${places.name} is of version ${kept.version} of this image`,
+      `container ${files.name} is of version ${kept.version} of this image`,
       { hint }
     )
   }
@@ -117,12 +117,12 @@ function isPinned(link: string): boolean {
 }
 
 /** @throws ContainerError `NAME_IN_USE` when what was opened is not what the container is of */
-export function checkImage({ config, places }: ContainerClaim, opened: MountFacts): void {
+export function checkImage({ config, files }: ContainerClaim, opened: MountFacts): void {
   if (config === undefined) return
   if (config.key === opened.key && config.version === opened.version) return
   const other = config.key === opened.key ? `version ${config.version} of this` : 'another'
-  throw new ContainerError('NAME_IN_USE', `container ${places.name} is of ${other} image`, {
-    hint: hintFor(places)
+  throw new ContainerError('NAME_IN_USE', `container ${files.name} is of ${other} image`, {
+    hint: hintFor(files)
   })
 }
 
@@ -134,8 +134,8 @@ function hintFor({ name }: ContainerPaths): string {
  * Makes the container's directories, persistent and runtime. The runtime one is there for as long as
  * anything may be half made: by it a sweep finds what somebody who was killed has left.
  */
-export async function makeDirectories(places: ContainerPaths): Promise<void> {
-  await mkdir(places.runtime, { recursive: true, mode: 0o700 })
-  const first = await mkdir(places.directory, { recursive: true, mode: 0o700 })
-  if (first !== undefined) await syncDirectory(dirname(places.directory))
+export async function makeDirectories(files: ContainerPaths): Promise<void> {
+  await mkdir(files.runtime, { recursive: true, mode: 0o700 })
+  const first = await mkdir(files.directory, { recursive: true, mode: 0o700 })
+  if (first !== undefined) await syncDirectory(dirname(files.directory))
 }

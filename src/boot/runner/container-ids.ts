@@ -22,20 +22,19 @@ const RAW_BIND = /^--(bind|overlay)/
  */
 export async function claimIds(
   paths: BootPaths,
-  { places, config }: ContainerClaim,
+  { files, config }: ContainerClaim,
   options: ContainerOptions
 ): Promise<IdRange | undefined> {
   const wanted = wantedIds(options)
   if (config !== undefined) {
     const has = config.idRange ? 'auto' : 'no'
-    if (wanted !== undefined && wanted !== has) throw ofOtherIds(places.name, has)
+    if (wanted !== undefined && wanted !== has) throw ofOtherIds(files.name, has)
     if (has === 'no') return undefined
   } else if (wanted === 'no') return undefined
   return claimIdRange(
-    { home: paths.home, name: places.name },
+    { home: paths.home, name: files.name },
     {
-      known:
-        config === undefined ? await rangeOfFiles(places.upper) : (config.idRange ?? undefined),
+      known: config === undefined ? await rangeOfFiles(files.upper) : (config.idRange ?? undefined),
       outside: (options.nspawnArgs ?? []).some((argument) => RAW_BIND.test(argument)),
       ofHome: () => rangesOfHome(paths)
     }

@@ -13,7 +13,7 @@ import type {
 import { toRecord } from '../../core/error-record.ts'
 import { readJsonLines, writeJsonLine } from '../../core/json-lines.ts'
 import type { MounterGreeting } from '../lease/mounter-protocol.ts'
-import { StartersMounter } from '../lease/starters-mounter.ts'
+import { RelayedMounter } from '../lease/relayed-mounter.ts'
 
 const STATUS_DESCRIPTOR = 3
 
@@ -40,7 +40,7 @@ async function run(): Promise<void> {
     const { runContainer } = await loading
     const { exitCode } = await runContainer({
       container,
-      ...(hasMounter ? { mounter: new StartersMounter(greeting) } : {}),
+      ...(hasMounter ? { mounter: new RelayedMounter(greeting) } : {}),
       console: 'log',
       signal: abandoned.signal,
       events: {

@@ -14,7 +14,7 @@ import {
 import { claimIds } from './container-ids.ts'
 import type { ContainerProcess } from '../nspawn/container-process.ts'
 import { mountContainerRoot, mountLower } from '../root/container-root.ts'
-import { configOf, firstState } from './first-record.ts'
+import { configOf, initialState } from './initial-state.ts'
 import { missingTool } from '../../core/host/host-command.ts'
 import { readJsonFile, writeDurableJson } from '../../core/json-file.ts'
 import { launchContainer } from '../nspawn/launch.ts'
@@ -56,7 +56,7 @@ export class Runner {
   readonly #starting = new AbortController()
   /** Aborted when nobody need wait any longer for start-up inside to end. */
   readonly #readiness = new AbortController()
-  #places: ContainerPaths | undefined
+  #files: ContainerPaths | undefined
   #container: ContainerProcess | undefined
   #stopping = false
   /** It did not end in order, and nobody at a terminal wanted that. */
@@ -141,7 +141,7 @@ export class Runner {
     if (named !== undefined) checkImage(named, lease.facts)
     const claim = named ?? (await this.#hold(claimNewName(paths, lease.facts.image), cleanup))
     const exitCode = await this.#runClaimed(paths, claim, lease, cleanup)
-    return { name: claim.places.name, exitCode }
+    return { name: claim.files.name, exitCode }
   }
 
   /**
@@ -149,7 +149,7 @@ export class Runner {
    * map ids, and where the image holds what the container's overlay would take for its own.
    */
   async #lower(
-    { places }: ContainerClaim,
+    { files }: ContainerClaim,
     mounted: MountLease,
     idRange: IdRange | undefined,
     cleanup: CleanupStack
@@ -159,8 +159,8 @@ export class Runner {
     const lease = isShared ? mounted : await this.#mountInstead(mounted, escaped, cleanup)
     if (idRange === undefined) return { lease, lower: lease.rootfs }
     const isMapped = this.#options.idMapping !== 'served'
-    if (isMapped && (await mountLower(lease.rootfs, places, idRange))) {
-      return { lease, lower: places.lower }
+    if (isMapped && (await mountLower(lease.rootfs, files, idRange))) {
+      return { lease, lower: files.lower }
     }
     const served = { idBase: idRange.base, ...escaped }
     const shifted = await this.#mountInstead(lease, served, cleanup)
@@ -201,47 +201,47 @@ export class Runner {
     mounted: MountLease,
     cleanup: CleanupStack
   ): Promise<number> {
-    const { places } = claim
+    const { files } = claim
     const {
       ephemeral = false,
       remove = false,
       readOnly = false,
       privileged = false
     } = this.#options
-    this.#places = places
+    this.#files = files
     // A start that fails leaves no trace of a container that was not there before. Once its PID 1 has
     // run, whatever comes, what it wrote is the user's.
     let keep = claim.config !== undefined || claim.orphaned !== undefined
     const onStarted = (): void => void (keep = !ephemeral && !remove)
     cleanup.defer(async () => {
-      if (!keep) await removeTree(places.directory)
-      await removeUnmounted(places.runtime)
+      if (!keep) await removeTree(files.directory)
+      await removeUnmounted(files.runtime)
     })
-    await makeDirectories(places)
+    await makeDirectories(files)
     const idRange = await claimIds(paths, claim, this.#options)
-    cleanup.defer(() => unmountAllUnder(places.lower))
+    cleanup.defer(() => unmountAllUnder(files.lower))
     const { lease, lower } = await this.#lower(claim, mounted, idRange, cleanup)
     const config = configOf(claim, lease, this.#options, idRange)
-    await writeDurableJson(places.config, config)
-    const first = firstState(paths, claim, lease, this.#options)
-    await this.#state.begin(places.state, first)
+    await writeDurableJson(files.config, config)
+    const first = initialState(paths, claim, lease, this.#options)
+    await this.#state.begin(files.state, first)
 
-    const root = { lower, places, ephemeral: ephemeral || readOnly, devices: privileged }
+    const root = { lower, paths: files, ephemeral: ephemeral || readOnly, devices: privileged }
     cleanup.defer(await mountContainerRoot(root))
     this.#checkCancelled()
-    const ended = await this.#runPayload(paths, places, lease, { idRange, cleanup, onStarted })
+    const ended = await this.#runPayload(paths, files, lease, { idRange, cleanup, onStarted })
     const exitCode = await this.#exitStatus(ended)
     if (keep) {
       const lastExit = { code: exitCode, at: new Date().toISOString() }
-      await writeDurableJson(places.config, { ...config, lastExit })
+      await writeDurableJson(files.config, { ...config, lastExit })
     }
-    if (!this.#wasUp(ended)) throw await this.#startFailure(places, ended, { keep })
+    if (!this.#wasUp(ended)) throw await this.#startFailure(files, ended, { keep })
     return exitCode
   }
 
   async #runPayload(
     paths: BootPaths,
-    places: ContainerPaths,
+    files: ContainerPaths,
     lease: MountLease,
     {
       idRange,
@@ -257,7 +257,7 @@ export class Runner {
       onRequest: (request: ConsoleRequest) => void this.#requested(request).catch(() => {})
     }
     const container = await launchContainer(
-      { paths, places, start, options, idRange, console, typing, checkCancelled },
+      { paths, files, start, options, idRange, console, typing, checkCancelled },
       cleanup
     )
     this.#container = container
@@ -265,7 +265,7 @@ export class Runner {
     if (this.#starting.signal.aborted) await container.kill()
     await this.#state.update({ nspawn: container.nspawn.identity, cgroups: container.cgroups() })
     const leader = await container.started()
-    if (leader === undefined) throw await this.#startFailure(places, await container.exited)
+    if (leader === undefined) throw await this.#startFailure(files, await container.exited)
     onStarted()
     const state = this.#stopping ? 'stopping' : 'running'
     await this.#state.update({ leader, cgroups: container.cgroups(), state, reached: 'startedMs' })
@@ -329,8 +329,8 @@ export class Runner {
   }
 
   async #stopRequest(): Promise<StopRequest | undefined> {
-    if (this.#places === undefined) return undefined
-    return await readJsonFile<StopRequest>(this.#places.stopRequest)
+    if (this.#files === undefined) return undefined
+    return await readJsonFile<StopRequest>(this.#files.stopRequest)
   }
 
   async #hold(claiming: Promise<ContainerClaim>, cleanup: CleanupStack): Promise<ContainerClaim> {

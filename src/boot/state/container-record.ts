@@ -82,25 +82,25 @@ export interface ContainerState {
 }
 
 /** The state of a container whose runner lives, or undefined. */
-export async function readLiveState(places: ContainerPaths): Promise<ContainerState | undefined> {
-  const state = await readJsonFile<ContainerState>(places.state)
+export async function readLiveState(files: ContainerPaths): Promise<ContainerState | undefined> {
+  const state = await readJsonFile<ContainerState>(files.state)
   return isAlive(state?.runner) ? state : undefined
 }
 
 /** @throws ContainerError `NOT_FOUND`, `NOT_RUNNING` */
 export async function requireRunning(
-  places: ContainerPaths
+  files: ContainerPaths
 ): Promise<ContainerState & { leader: ProcessIdentity }> {
-  const state = await readLiveState(places)
+  const state = await readLiveState(files)
   if (state === undefined) {
-    requireKnown(places)
-    throw await stopped(places)
+    requireKnown(files)
+    throw await stopped(files)
   }
   if (state.leader === undefined || state.state === 'starting') {
     const message =
       state.state === 'stopping'
-        ? `container ${places.name} is being stopped`
-        : `container ${places.name} is being started, and does not run yet`
+        ? `container ${files.name} is being stopped`
+        : `container ${files.name} is being started, and does not run yet`
     throw new ContainerError('NOT_RUNNING', message, {
       hint: 'wait a moment, then try again; dat-container ps tells'
     })
@@ -120,9 +120,9 @@ async function stopped({ name, config }: ContainerPaths): Promise<ContainerError
 }
 
 /** @throws ContainerError `NOT_FOUND` */
-export function requireKnown(places: ContainerPaths): void {
-  if ([places.config, places.state, places.upper].some((path) => existsSync(path))) return
-  throw new ContainerError('NOT_FOUND', `there is no container ${places.name}`, {
+export function requireKnown(files: ContainerPaths): void {
+  if ([files.config, files.state, files.upper].some((path) => existsSync(path))) return
+  throw new ContainerError('NOT_FOUND', `there is no container ${files.name}`, {
     hint: 'see which there are: dat-container ps --all'
   })
 }

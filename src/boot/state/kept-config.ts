@@ -4,8 +4,8 @@ import { ContainerError, systemErrorCode } from '../../core/errors.ts'
 import { CONFIG_FORMAT_VERSION, type ContainerConfig } from './container-record.ts'
 import type { ContainerPaths } from './paths.ts'
 
-/** The places that are looked at. */
-type Places = Pick<ContainerPaths, 'name' | 'config' | 'upper'>
+/** The paths that are looked at. */
+type KeptPaths = Pick<ContainerPaths, 'name' | 'config' | 'upper'>
 
 /** What is on disk of a container that is not there by its runner alone. */
 export type KeptContainer =
@@ -20,24 +20,24 @@ const TEXTS = ['name', 'createdAt', 'link', 'key', 'image'] as const
  * Reads what is kept of a container. A record that cannot be read is not an absent one: what the
  * container wrote stands beside it.
  */
-export async function readKept(places: Places): Promise<KeptContainer> {
+export async function readKept(paths: KeptPaths): Promise<KeptContainer> {
   let text: string
   try {
-    text = await readFile(places.config, 'utf8')
+    text = await readFile(paths.config, 'utf8')
   } catch (error) {
     const code = systemErrorCode(error)
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') return damaged(places, `${code}`, error)
-    return existsSync(places.upper) ? damaged(places, 'it is absent') : { kind: 'none' }
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') return damaged(paths, `${code}`, error)
+    return existsSync(paths.upper) ? damaged(paths, 'it is absent') : { kind: 'none' }
   }
   try {
     const value: unknown = JSON.parse(text)
-    if (!isConfig(value)) return damaged(places, 'it is no record of a container')
+    if (!isConfig(value)) return damaged(paths, 'it is no record of a container')
     if (value.formatVersion > CONFIG_FORMAT_VERSION) {
-      return damaged(places, 'a later release of dat-container wrote it')
+      return damaged(paths, 'a later release of dat-container wrote it')
     }
     return { kind: 'config', config: value }
   } catch (error) {
-    return damaged(places, text.trim() === '' ? 'it is empty' : 'it is not JSON', error)
+    return damaged(paths, text.trim() === '' ? 'it is empty' : 'it is not JSON', error)
   }
 }
 
@@ -52,7 +52,7 @@ function isConfig(value: unknown): value is ContainerConfig {
   )
 }
 
-function damaged({ name, config }: Places, why: string, cause?: unknown): KeptContainer {
+function damaged({ name, config }: KeptPaths, why: string, cause?: unknown): KeptContainer {
   const setAside = existsSync(config) ? `set it aside (mv ${config} ${config}.damaged), then ` : ''
   return {
     kind: 'damaged',

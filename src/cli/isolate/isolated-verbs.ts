@@ -10,10 +10,10 @@ export async function isolatedAmong(names: readonly string[], home: string): Pro
   const known = names.filter((name) => existsSync(join(home, 'machines', name, 'config.json')))
   if (known.length === 0) return []
   const { isolatedIn } = await import('../../machine/lifecycle/isolated-machine.ts')
-  const places = machineHome(home)
+  const paths = machineHome(home)
   const found: string[] = []
   for (const name of known) {
-    if ((await isolatedIn(places, name)) !== undefined) found.push(name)
+    if ((await isolatedIn(paths, name)) !== undefined) found.push(name)
   }
   return found
 }
@@ -39,16 +39,16 @@ export async function endIsolatedContainers(
   }
   const { removeIsolated, stopIsolated } =
     await import('../../machine/lifecycle/isolated-machine.ts')
-  const places = machineHome(home)
+  const paths = machineHome(home)
   if (verb === 'rm') {
-    for (const name of names) await removeIsolated(places, name, flags.force ?? false)
+    for (const name of names) await removeIsolated(paths, name, flags.force ?? false)
     output.result({ removed: names }, () => names)
     return
   }
   const timeoutMs = verb === 'kill' ? 0 : (flags.time ?? 0)
   const stopped: { name: string; orderly: boolean }[] = []
   for (const name of names) {
-    stopped.push({ name, ...(await stopIsolated(places, name, timeoutMs)) })
+    stopped.push({ name, ...(await stopIsolated(paths, name, timeoutMs)) })
   }
   output.result(stopped, () =>
     stopped.map(({ name, orderly }) => (orderly ? name : `${name} (killed)`))

@@ -54,14 +54,14 @@ async function inMachines(all: boolean, { home, output }: Globals): Promise<List
   const { listGuestContainers } = await import('../../machine/guest/guest-containers.ts')
   const { stoppedIsolated, sweepIsolated } =
     await import('../../machine/lifecycle/isolated-machine.ts')
-  const places = machineHome(home)
-  await sweepIsolated(places)
-  const running = await listGuestContainers(places, {
+  const paths = machineHome(home)
+  await sweepIsolated(paths)
+  const running = await listGuestContainers(paths, {
     all,
     onFailure: (error) => output.note(`left out: ${(error as Error).message}`)
   })
   if (!all) return running
-  const stopped = (await stoppedIsolated(places)).map(({ name, image, createdAt }) => ({
+  const stopped = (await stoppedIsolated(paths)).map(({ name, image, createdAt }) => ({
     ...{ name, image, createdAt, machine: name },
     ...({ state: 'stopped', startedAt: null } as const)
   }))

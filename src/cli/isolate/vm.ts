@@ -1,4 +1,4 @@
-import { endSpares } from '../../core/host/spare-process.ts'
+import { endPrestarted } from '../../core/host/prestart.ts'
 import { Option, type Command } from 'commander'
 import { ContainerError } from '../../core/errors.ts'
 import type { ContainerVerb } from '../../machine/guest/container-verb.ts'
@@ -125,14 +125,14 @@ async function isForMachine(flags: VmFlags, { home }: Globals): Promise<boolean>
   const wanted = process.env[VARIABLE] ?? 'auto'
   if (wanted !== 'auto') return wanted === 'always'
   const { canRunContainers, canRunMachines } =
-    await import('../../machine/lifecycle/host-ability.ts')
+    await import('../../machine/lifecycle/capabilities.ts')
   if (canRunContainers()) return false
   return process.platform !== 'linux' || canRunMachines(home)
 }
 
 async function runInVm(command: Command, flags: VmFlags, globals: Globals): Promise<number> {
   // Nothing is mounted here.
-  endSpares()
+  endPrestarted()
   const { runContainerVerb } = await import('../../machine/guest/container-verb.ts')
   const machine = flags.machine ?? DEFAULT_NAME
   const verb = { ...verbOf(command, flags), home: globals.home, machine }

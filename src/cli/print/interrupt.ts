@@ -1,5 +1,5 @@
 import { ContainerError } from '../../core/errors.ts'
-import { sharedController } from '../../core/waiting.ts'
+import { sharedController } from '../../core/abort.ts'
 
 /**
  * Runs `work` with a signal that Ctrl-C and SIGTERM abort, so that it can undo what it began. A

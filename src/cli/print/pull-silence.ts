@@ -1,5 +1,5 @@
 import { monotonicMs } from '../../core/monotonic-clock.ts'
-import { unreachable } from '../../core/waiting.ts'
+import { unreachable } from '../../core/abort.ts'
 import type { Output } from './output.ts'
 
 /** Nothing coming for so long is worth a line. */

@@ -1,8 +1,8 @@
-import { HeldDrive, type HeldDriveOptions } from '../../p2p/transfer/held-drive.ts'
+import { DriveSession, type DriveSessionOptions } from '../../p2p/transfer/drive-session.ts'
 import type { PeerNode } from '../../p2p/peers/peer-node.ts'
 
 interface Hold {
-  readonly drive: HeldDrive
+  readonly drive: DriveSession
   uses: number
 }
 
@@ -26,12 +26,16 @@ export class DrivePool implements AsyncDisposable {
    *
    * @param role `owner` announces, `reader` looks for peers first, `alone` does neither
    */
-  acquire(key: Buffer, secret: Buffer | undefined, role: HeldDriveOptions['role']): HeldDrive {
+  acquire(
+    key: Buffer,
+    secret: Buffer | undefined,
+    role: DriveSessionOptions['role']
+  ): DriveSession {
     const id = holdId(key, secret)
     let hold = this.#holds.get(id)
     if (!hold) {
       const onFork = (): void => this.#onFork(key)
-      hold = { drive: new HeldDrive({ node: this.#node, key, secret, role, onFork }), uses: 0 }
+      hold = { drive: new DriveSession({ node: this.#node, key, secret, role, onFork }), uses: 0 }
       this.#holds.set(id, hold)
     }
     hold.uses++
@@ -39,7 +43,7 @@ export class DrivePool implements AsyncDisposable {
   }
 
   /** Gives a drive back; the last to do so closes it. */
-  async release(drive: HeldDrive): Promise<void> {
+  async release(drive: DriveSession): Promise<void> {
     const id = holdId(drive.key, drive.secret)
     const hold = this.#holds.get(id)
     if (!hold || --hold.uses > 0) return
@@ -48,7 +52,7 @@ export class DrivePool implements AsyncDisposable {
   }
 
   /** The open drive of a key, whichever way it is open. */
-  find(key: Buffer, secret: Buffer | undefined): HeldDrive | undefined {
+  find(key: Buffer, secret: Buffer | undefined): DriveSession | undefined {
     return this.#holds.get(holdId(key, secret))?.drive
   }
 

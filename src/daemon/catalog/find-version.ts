@@ -1,7 +1,7 @@
 import { chunkBlocks } from '../../image/chunk/block-ranges.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
-import type { HeldDrive } from '../../p2p/transfer/held-drive.ts'
+import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
 import { readDriveTree } from './drive-tree.ts'
 
 /**
@@ -11,7 +11,7 @@ import { readDriveTree } from './drive-tree.ts'
  * @throws ContainerError `PEERS_UNREACHABLE`, saying that it is this version that is not to be had
  */
 export async function findVersion(
-  drive: HeldDrive,
+  drive: DriveSession,
   manifest: Manifest,
   signal: AbortSignal
 ): Promise<void> {

@@ -1,7 +1,7 @@
 import { isContainerError } from '../../core/errors.ts'
 import { decodeManifest } from '../../image/format/manifest-codec.ts'
 import { manifestParts, type Manifest } from '../../image/format/manifest.ts'
-import type { OpenDrive } from '../../p2p/transfer/held-drive.ts'
+import type { OpenDrive } from '../../p2p/transfer/drive-session.ts'
 
 /** How long peers may take to give an old version's manifest. */
 const MANIFEST_MS = 2_000

@@ -1,5 +1,5 @@
 import type { DriveCores } from '../../p2p/drive/drive-cores.ts'
-import type { OpenDrive } from '../../p2p/transfer/held-drive.ts'
+import type { OpenDrive } from '../../p2p/transfer/drive-session.ts'
 import { formatKey, formatLink } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
 import type { CatalogEntry } from './image-catalog.ts'

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
-import type { HeldDrive } from '../../p2p/transfer/held-drive.ts'
-import { peerDeadline } from '../../core/waiting.ts'
+import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
+import { peerDeadline } from '../../core/abort.ts'
 import type { CatalogEntry, ImageCatalog } from './image-catalog.ts'
 
 /** How long the manifest of a version that was lost may take. */
@@ -28,7 +28,7 @@ export class LostVersions {
   }
 
   /** Looks for peers that have an image, where this home may lack versions. Returns when that was done; never rejects. */
-  begin(entry: CatalogEntry, drive: HeldDrive): Promise<void> {
+  begin(entry: CatalogEntry, drive: DriveSession): Promise<void> {
     if (!this.#options.mayLackVersions || entry.temporary) return Promise.resolve()
     const looked = this.#catchUp(entry, drive, true, new AbortController().signal).catch(
       (err: unknown) => {
@@ -44,7 +44,7 @@ export class LostVersions {
    *
    * @throws ContainerError `FORKED` where they have another history
    */
-  async take(entry: CatalogEntry, drive: HeldDrive, signal: AbortSignal): Promise<void> {
+  async take(entry: CatalogEntry, drive: DriveSession, signal: AbortSignal): Promise<void> {
     await this.#looked.get(entry.key)
     await this.#catchUp(entry, drive, false, signal)
     if (this.#options.catalog.find(entry.key)?.forked) throw forkedError(entry.name)
@@ -61,7 +61,7 @@ export class LostVersions {
 
   async #catchUp(
     entry: CatalogEntry,
-    drive: HeldDrive,
+    drive: DriveSession,
     look: boolean,
     signal: AbortSignal
   ): Promise<void> {

@@ -1,7 +1,7 @@
 import { chunkBlocks } from '../../image/chunk/block-ranges.ts'
 import { manifestParts, type Manifest } from '../../image/format/manifest.ts'
-import type { HeldDrive } from '../../p2p/transfer/held-drive.ts'
-import { peerDeadline } from '../../core/waiting.ts'
+import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
+import { peerDeadline } from '../../core/abort.ts'
 import { readDriveTree } from './drive-tree.ts'
 import type { FreedVersions } from '../../rpc/protocol.ts'
 
@@ -25,7 +25,7 @@ export interface FreeOptions {
  *   having freed anything; the signal's reason
  */
 export async function freeOldVersions(
-  drive: HeldDrive,
+  drive: DriveSession,
   options: FreeOptions
 ): Promise<FreedVersions> {
   const { newest, keep, dryRun, signal } = options

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { BATCH_BYTES, BATCH_CHUNKS } from '../../image/tree/content-batch.ts'
 import { ContainerError } from '../../core/errors.ts'
 import type { ExchangeLayout } from '../../image/chunk/block-sink.ts'
-import { BLOCK_ROOM, roomyViews } from '../../p2p/block-padding.ts'
+import { BLOCK_PADDING, paddedViews } from '../../p2p/block-padding.ts'
 import { storeError } from '../../p2p/store-error.ts'
 
 const PREFIX = 'publish-'
@@ -31,8 +31,8 @@ export class BlockExchangeFile implements AsyncDisposable {
     const layout = {
       path: join(directory, `${PREFIX}${randomBytes(8).toString('hex')}`),
       slots: SLOTS,
-      slotBytes: BATCH_BYTES + BATCH_CHUNKS * BLOCK_ROOM,
-      room: BLOCK_ROOM
+      slotBytes: BATCH_BYTES + BATCH_CHUNKS * BLOCK_PADDING,
+      room: BLOCK_PADDING
     }
     try {
       const exchange = new BlockExchangeFile(layout, openSync(layout.path, 'wx+', 0o600))
@@ -76,7 +76,7 @@ export class BlockExchangeFile implements AsyncDisposable {
       if (bytes === 0) throw new ContainerError('IO', `${path} was cut short`)
       done += bytes
     }
-    return roomyViews(buffer, lengths)
+    return paddedViews(buffer, lengths)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,9 +2,9 @@ import type { Logger } from 'pino'
 import { ContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import { monotonicMs, processorMs } from '../../core/monotonic-clock.ts'
-import type { HeldDrive } from '../../p2p/transfer/held-drive.ts'
+import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
 import { formatKey } from '../../p2p/link.ts'
-import { cancelled, sharedController } from '../../core/waiting.ts'
+import { cancelled, sharedController } from '../../core/abort.ts'
 import { freedVersions } from '../catalog/freed-versions.ts'
 import type { ImageService } from './image-service.ts'
 import {
@@ -19,7 +19,7 @@ import {
   type PublishCommitResponse,
   type StatsResponse
 } from '../../rpc/protocol.ts'
-import { PublishSession } from './publish-session.ts'
+import { UploadSession } from './upload-session.ts'
 import type { RpcChannel } from '../../rpc/rpc.ts'
 
 export interface ClientConnectionOptions {
@@ -34,7 +34,7 @@ export interface ClientConnectionOptions {
 }
 
 interface OpenHandle {
-  readonly drive: HeldDrive
+  readonly drive: DriveSession
   readonly manifest: Manifest
   /** Only what is on this machine is used. */
   readonly offline: boolean
@@ -51,7 +51,7 @@ export class ClientConnection {
   readonly #gone = sharedController()
   readonly #handles = new Map<number, OpenHandle>()
   #nextHandle = 1
-  #publish: PublishSession | undefined
+  #publish: UploadSession | undefined
   /** Links of what this client published for itself alone. */
   readonly #temporary: string[] = []
 
@@ -167,7 +167,7 @@ export class ClientConnection {
   async #beginPublish(request: PublishBeginRequest): Promise<PublishBeginResponse> {
     if (this.#publish) throw new ContainerError('USAGE', 'this connection already publishes')
     const { service, runtime } = this.#options
-    const publish = await PublishSession.begin(service, request, runtime)
+    const publish = await UploadSession.begin(service, request, runtime)
     if (this.#gone.signal.aborted) {
       await publish.abandon()
       throw cancelled()
@@ -184,7 +184,7 @@ export class ClientConnection {
     return committed
   }
 
-  #publishing(): PublishSession {
+  #publishing(): UploadSession {
     if (!this.#publish) throw new ContainerError('USAGE', 'this connection publishes nothing')
     return this.#publish
   }
@@ -195,13 +195,13 @@ export class ClientConnection {
     return open
   }
 
-  #opened(handle: number): NonNullable<HeldDrive['opened']> {
+  #opened(handle: number): NonNullable<DriveSession['opened']> {
     const { opened } = this.#handle(handle).drive
     if (!opened) throw new ContainerError('IO', 'the image was closed')
     return opened
   }
 
-  #fetcher(handle: number): NonNullable<HeldDrive['opened']>['fetcher'] {
+  #fetcher(handle: number): NonNullable<DriveSession['opened']>['fetcher'] {
     return this.#opened(handle).fetcher
   }
 

@@ -2,7 +2,7 @@ import { ContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import { BlindMirror } from '../../p2p/drive/blind-mirror.ts'
 import { notHere } from '../../p2p/transfer/fetch-errors.ts'
-import type { HeldDrive } from '../../p2p/transfer/held-drive.ts'
+import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
 import {
   formatKey,
   formatLink,
@@ -13,12 +13,12 @@ import {
 } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
 import { deleteDrive, purgeDrive } from '../../p2p/store/purge.ts'
-import { peerDeadline } from '../../core/waiting.ts'
+import { peerDeadline } from '../../core/abort.ts'
 import type { DrivePool } from '../catalog/drive-pool.ts'
 import type { CatalogEntry } from '../catalog/image-catalog.ts'
 import { findVersion } from '../catalog/find-version.ts'
 import { listImage } from '../catalog/image-listing.ts'
-import { ImagePublisher, type ImagePublisherOptions } from '../publish/image-publisher.ts'
+import { ImageWriter, type ImageWriterOptions } from '../publish/image-writer.ts'
 import { LostVersions } from '../catalog/lost-versions.ts'
 import { dropMetadata } from '../../home/metadata-cache.ts'
 import { freeOldVersions } from '../catalog/old-versions.ts'
@@ -29,7 +29,7 @@ const OFFLINE_WAIT_MS = 1_500
 /** How long the newest version is looked for before old ones are freed. */
 const GC_WAIT_MS = 30_000
 
-export interface ImageServiceOptions extends ImagePublisherOptions {
+export interface ImageServiceOptions extends ImageWriterOptions {
   readonly pool: DrivePool
   readonly home: string
   /** Whether peers may have versions of this home's own images that it has lost. */
@@ -39,7 +39,7 @@ export interface ImageServiceOptions extends ImagePublisherOptions {
 }
 
 export interface OpenedImage {
-  readonly drive: HeldDrive
+  readonly drive: DriveSession
   readonly manifest: Manifest
   readonly link: string
   /** The newest version was asked for, and nobody was there who could tell of a newer one. */
@@ -52,16 +52,16 @@ export interface OpenedImage {
 
 /** What the daemon does with images: remembers, opens, publishes, mirrors and forgets them. */
 export class ImageService implements AsyncDisposable {
-  readonly publisher: ImagePublisher
+  readonly publisher: ImageWriter
   readonly #options: ImageServiceOptions
   readonly #mirrors = new Map<string, BlindMirror>()
   readonly #recovery: LostVersions
   /** Drives that the seed list keeps open, by catalog key. */
-  readonly #seeded = new Map<string, HeldDrive>()
+  readonly #seeded = new Map<string, DriveSession>()
 
   constructor(options: ImageServiceOptions) {
     this.#options = options
-    this.publisher = new ImagePublisher(options, (entry) => this.#seed(entry))
+    this.publisher = new ImageWriter(options, (entry) => this.#seed(entry))
     this.#recovery = new LostVersions(options)
   }
 
@@ -144,7 +144,7 @@ export class ImageService implements AsyncDisposable {
     await catalog.markForked(entry.key)
   }
 
-  close(drive: HeldDrive): Promise<void> {
+  close(drive: DriveSession): Promise<void> {
     return this.#options.pool.release(drive)
   }
 
@@ -330,7 +330,7 @@ export class ImageService implements AsyncDisposable {
     if (!known) this.#seed(entry)
   }
 
-  #seed(entry: CatalogEntry): HeldDrive {
+  #seed(entry: CatalogEntry): DriveSession {
     const already = this.#seeded.get(entry.key)
     if (already) return already
     const key = Buffer.from(entry.key, 'hex')
@@ -359,7 +359,7 @@ export class ImageService implements AsyncDisposable {
     })
   }
 
-  #follow(entry: CatalogEntry, drive: HeldDrive): void {
+  #follow(entry: CatalogEntry, drive: DriveSession): void {
     if (!entry.follow || this.#mirrors.has(entry.key) || !drive.opened) return
     this.#mirrors.set(entry.key, new BlindMirror(drive.opened.cores))
   }

@@ -4,11 +4,11 @@ import type { BootProfile } from '../format/boot-profile.ts'
 import { throwIfCancelled } from '../../core/cancel.ts'
 import { ChunkStore } from './chunk-store.ts'
 import type { ColumnTree } from '../tree/column-tree.ts'
-import { completeVersion } from './complete-version.ts'
+import { writeManifest } from './write-manifest.ts'
 import { BATCH_BYTES, CHUNK_HASH_BYTES } from '../tree/content-batch.ts'
 import type { Manifest } from '../format/manifest.ts'
 import type { PublishOptions } from './publish-options.ts'
-import type { PublishedImage } from './publish.ts'
+import type { WrittenVersion } from './write-version.ts'
 import { storedChunk } from '../chunk/stored-chunk.ts'
 import { badIndex } from '../tree/tree-limits.ts'
 
@@ -42,7 +42,7 @@ export async function republishImage(
   profile: BootProfile,
   sink: BlockSink,
   options: RepublishOptions
-): Promise<PublishedImage> {
+): Promise<WrittenVersion> {
   const { manifest: first, tree: source } = image
   const store = new ChunkStore(options.previous)
   const isNew = numberChunks(image, store)
@@ -95,7 +95,7 @@ export async function republishImage(
     newBytes: copied.bytes,
     profile
   }
-  const manifest = await completeVersion(sink, tree, store, facts, options)
+  const manifest = await writeManifest(sink, tree, store, facts, options)
   return { tree, manifest, unchangedFiles: 0 }
 }
 

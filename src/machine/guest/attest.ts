@@ -55,14 +55,14 @@ export async function attestMachine(request: {
   signal?: AbortSignal | undefined
 }): Promise<Attestation> {
   const home = machineHome(request.home)
-  const places = machinePaths(home, request.name)
-  const { boot, sshPort } = await requireRunning(places)
+  const paths = machinePaths(home, request.name)
+  const { boot, sshPort } = await requireRunning(paths)
   const restart = `restart it: dat-container machine restart ${request.name}`
   if (boot === undefined) {
     throw tooOld(`an older release started machine ${request.name}`, restart)
   }
   const nonce = request.nonce ?? randomBytes(NONCE_BYTES).toString('hex')
-  const ran = await captureSsh(sshTarget(home, places, sshPort), `${ASK} ${nonce}`, {
+  const ran = await captureSsh(sshTarget(home, paths, sshPort), `${ASK} ${nonce}`, {
     timeoutMs: ANSWER_TIMEOUT_MS,
     signal: request.signal
   })
@@ -76,7 +76,7 @@ export async function attestMachine(request: {
       newerImage(restart)
     )
   }
-  const told = await findAttestKey(places.consoleLog)
+  const told = await findAttestKey(paths.consoleLog)
   if (told === undefined) {
     throw tooOld(`the console of machine ${request.name} told no key`, newerImage(restart))
   }
@@ -87,7 +87,7 @@ export async function attestMachine(request: {
     commandLine: boot.commandLine,
     kernelSha256: boot.kernelSha256,
     initrdSha256: boot.initrdSha256,
-    sshHostKey: await knownHostKey(places.knownHosts)
+    sshHostKey: await knownHostKey(paths.knownHosts)
   })
 }
 

@@ -45,22 +45,22 @@ const SIGNAL_TIMEOUT_MS = 10_000
  */
 export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
   const home = machineHome(verb.home)
-  const places = machinePaths(home, verb.machine)
+  const paths = machinePaths(home, verb.machine)
   const volumes = (verb.volumes ?? []).map(parseBind)
   const forwards = (verb.forwards ?? []).map(parseForward)
   const link = verb.image === undefined ? undefined : await guestLink(verb.home, verb.image)
-  const state = await running(places, verb, volumes)
-  const { shares } = await requireConfig(places)
+  const state = await running(paths, verb, volumes)
+  const { shares } = await requireConfig(paths)
   const shown = volumes.flatMap((volume) => {
     const { source } = volume
     const path = pathInGuest(source, shares)
     if (path !== undefined) return ['--volume', guestVolume(path, volume)]
-    throw new ContainerError('USAGE', `machine ${places.name} runs and does not share ${source}`, {
-      hint: `it can share it from its next start on: dat-container machine stop ${places.name}, then this again`
+    throw new ContainerError('USAGE', `machine ${paths.name} runs and does not share ${source}`, {
+      hint: `it can share it from its next start on: dat-container machine stop ${paths.name}, then this again`
     })
   })
   const options = [...verb.words, ...shown, ...(shown.length > 0 ? sharedIds(verb.words) : [])]
-  const target = sshTarget(home, places, state.sshPort)
+  const target = sshTarget(home, paths, state.sshPort)
   const image = link === undefined ? [] : [await giveLink(target, link, verb.signal)]
   const command = [
     quoteCommand(['dat-container', ...options, '--']),
@@ -86,20 +86,20 @@ function sharedIds(words: readonly string[]): string[] {
 }
 
 async function running(
-  places: MachinePaths,
+  paths: MachinePaths,
   { start }: ContainerVerb,
   volumes: readonly Bind[]
 ): Promise<MachineState> {
-  const before = await readLiveState(places)
+  const before = await readLiveState(paths)
   if (before?.state === 'running') return before
   if (start) {
-    const config = await requireConfig(places).catch(() => undefined)
+    const config = await requireConfig(paths).catch(() => undefined)
     await start(sharesFor(volumes, config?.shares ?? []))
-    const started = await readLiveState(places)
+    const started = await readLiveState(paths)
     if (started) return started
   }
-  throw new ContainerError('NOT_RUNNING', `machine ${places.name} does not run`, {
-    hint: `start it: dat-container machine start ${places.name}`
+  throw new ContainerError('NOT_RUNNING', `machine ${paths.name} does not run`, {
+    hint: `start it: dat-container machine start ${paths.name}`
   })
 }
 

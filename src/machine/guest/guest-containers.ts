@@ -28,13 +28,13 @@ export async function askGuest(
   words: readonly string[],
   before = ''
 ): Promise<unknown> {
-  const places = machinePaths(home, machine)
-  const state = await readLiveState(places)
+  const paths = machinePaths(home, machine)
+  const state = await readLiveState(paths)
   if (state?.state !== 'running') {
     throw new ContainerError('NOT_RUNNING', `machine ${machine} does not run`)
   }
   const command = `${before} ${quoteCommand(['dat-container', '--json', ...words])}`
-  const target = sshTarget(home, places, state.sshPort)
+  const target = sshTarget(home, paths, state.sshPort)
   const { exitCode, stdout, stderr } = await captureSsh(target, command, {
     timeoutMs: ASK_TIMEOUT_MS
   })

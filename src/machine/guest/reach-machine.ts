@@ -19,11 +19,11 @@ export async function runInMachine(request: {
   noInput?: boolean
 }): Promise<number> {
   const home = machineHome(request.home)
-  const places = machinePaths(home, request.name)
-  const { sshPort } = await requireRunning(places)
+  const paths = machinePaths(home, request.name)
+  const { sshPort } = await requireRunning(paths)
   const command = request.argv === undefined ? request.command : quoteCommand(request.argv)
   return runSsh({
-    ...sshTarget(home, places, sshPort),
+    ...sshTarget(home, paths, sshPort),
     tty: request.tty ?? 'auto',
     noInput: request.noInput ?? false,
     ...(command === undefined ? {} : { command })
@@ -44,13 +44,13 @@ export async function* readMachineLog(request: {
   tail?: number | undefined
   signal?: AbortSignal
 }): AsyncGenerator<Buffer> {
-  const places = machinePaths(machineHome(request.home), request.name)
-  await requireConfig(places)
-  yield* readConsole(places.consoleLog, {
+  const paths = machinePaths(machineHome(request.home), request.name)
+  await requireConfig(paths)
+  yield* readConsole(paths.consoleLog, {
     ...(request.tail === undefined ? {} : { tail: request.tail }),
     ...(request.signal === undefined ? {} : { signal: request.signal }),
     ...(request.follow === true
-      ? { lives: async () => (await readLiveState(places)) !== undefined }
+      ? { lives: async () => (await readLiveState(paths)) !== undefined }
       : {})
   })
 }

@@ -18,8 +18,8 @@ export interface SshTarget {
 }
 
 /** How a machine of a home is reached while `port` of this machine leads to its ssh. */
-export function sshTarget(home: MachineHome, places: MachinePaths, port: number): SshTarget {
-  return { name: places.name, port, key: home.sshKey, knownHosts: places.knownHosts }
+export function sshTarget(home: MachineHome, paths: MachinePaths, port: number): SshTarget {
+  return { name: paths.name, port, key: home.sshKey, knownHosts: paths.knownHosts }
 }
 
 export interface SshPlan extends SshTarget {

@@ -23,27 +23,26 @@ const OTHERS = 0o077
  *   `NOT_FOUND` when the key is gone
  */
 export async function diskKey(
-  places: MachinePaths,
+  paths: MachinePaths,
   config: MachineConfig,
   before: MachineConfig | undefined,
   notice: (line: string) => void
 ): Promise<string | undefined> {
   if (config.keyFile === undefined) return undefined
   // A home that was moved has its own keys with it.
-  const keyFile =
-    !existsSync(config.keyFile) && existsSync(places.key) ? places.key : config.keyFile
+  const keyFile = !existsSync(config.keyFile) && existsSync(paths.key) ? paths.key : config.keyFile
   if (config.diskBytes === 0) {
-    throw new ContainerError('USAGE', `machine ${places.name} has no data disk to encrypt`, {
+    throw new ContainerError('USAGE', `machine ${paths.name} has no data disk to encrypt`, {
       hint: 'give it one with --disk, or leave the encryption out'
     })
   }
-  const hasDisk = existsSync(places.disk)
+  const hasDisk = existsSync(paths.disk)
   if (hasDisk && before?.keyFile === undefined) {
-    throw new ContainerError('USAGE', `the data disk of ${places.name} is not encrypted`, {
-      hint: `only a new disk can be: choose another name, or remove machine and data first (dat-container machine rm ${places.name})`
+    throw new ContainerError('USAGE', `the data disk of ${paths.name} is not encrypted`, {
+      hint: `only a new disk can be: choose another name, or remove machine and data first (dat-container machine rm ${paths.name})`
     })
   }
-  if (keyFile === places.key && !hasDisk && !existsSync(keyFile)) {
+  if (keyFile === paths.key && !hasDisk && !existsSync(keyFile)) {
     await writeFileAtomically(keyFile, randomBytes(KEY_BYTES))
   }
   const found = await stat(keyFile).catch(() => undefined)

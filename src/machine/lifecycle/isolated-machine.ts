@@ -42,13 +42,13 @@ export async function isolatedIn(
  */
 export async function checkIsolatedName(home: MachineHome, name: string): Promise<void> {
   checkName(name)
-  const places = machinePaths(home, name)
-  if ((await readLiveState(places)) !== undefined) {
+  const paths = machinePaths(home, name)
+  if ((await readLiveState(paths)) !== undefined) {
     throw new ContainerError('NAME_IN_USE', `machine ${name} runs already`, {
       hint: `end it first (dat-container stop ${name}), or choose another name with -n`
     })
   }
-  const isOther = existsSync(places.config) && (await isolatedIn(home, name)) === undefined
+  const isOther = existsSync(paths.config) && (await isolatedIn(home, name)) === undefined
   if (!isOther && !existsSync(join(home.home, 'containers', name))) return
   throw new ContainerError(
     'NAME_IN_USE',
@@ -62,8 +62,8 @@ export function newIsolatedName(home: MachineHome, image: string): string {
   const base = looksLikeLink(image) ? '' : (image.split('@')[0] ?? '')
   for (let ordinal = 1; ; ordinal++) {
     const name = generateName(base, ordinal)
-    const places = [join(home.machines, name), join(home.home, 'containers', name)]
-    if (!places.some((place) => existsSync(place))) return name
+    const paths = [join(home.machines, name), join(home.home, 'containers', name)]
+    if (!paths.some((place) => existsSync(place))) return name
   }
 }
 
@@ -81,13 +81,13 @@ export function imageWithoutSecret(image: string): string {
 export async function watchIsolated(home: MachineHome, name: string): Promise<boolean> {
   const running = await containersIn(home, name, false)
   const pid = running.find((container) => container.name === name)?.pid
-  const places = machinePaths(home, name)
-  const state = await readLiveState(places)
+  const paths = machinePaths(home, name)
+  const state = await readLiveState(paths)
   if (typeof pid !== 'number' || state === undefined) return false
   // The process is the container's runner: it has cleaned up when it ends.
   const wait = `while [ -d /proc/${pid} ]; do sleep 1; done; systemctl poweroff`
   const { exitCode, stderr } = await captureSsh(
-    sshTarget(home, places, state.sshPort),
+    sshTarget(home, paths, state.sshPort),
     `systemd-run --quiet --collect --unit=${WATCH_UNIT} sh -c '${wait}'`,
     { timeoutMs: ASK_TIMEOUT_MS }
   )
@@ -95,8 +95,8 @@ export async function watchIsolated(home: MachineHome, name: string): Promise<bo
     throw new ContainerError('IO', `machine ${name} cannot watch its container: ${stderr.trim()}`)
   }
   // QEMU has the file: without a name, its room comes back however the machine ends.
-  const { isolates } = await requireConfig(places)
-  if (isolates?.remove === true && process.platform !== 'win32') await rm(places.disk)
+  const { isolates } = await requireConfig(paths)
+  if (isolates?.remove === true && process.platform !== 'win32') await rm(paths.disk)
   return true
 }
 
@@ -187,20 +187,20 @@ export async function removeIsolated(
 export async function sweepIsolated(home: MachineHome): Promise<void> {
   for (const { name, isolated } of await listMachines(home)) {
     if (!isolated) continue
-    const places = machinePaths(home, name)
+    const paths = machinePaths(home, name)
     const isolates = await isolatedIn(home, name)
-    const state = await readLiveState(places)
+    const state = await readLiveState(paths)
     if (state?.state === 'starting' && !isAlive(state.starter)) {
       await endQemu(state.qemu, state.control)
     }
-    const lock = await takeMachineLock(places.lock, 0)
+    const lock = await takeMachineLock(paths.lock, 0)
     // It runs, or somebody starts or removes it.
     if (lock === undefined) continue
     try {
-      await removeGuard(guardPlace(home, places))
+      await removeGuard(guardPlace(home, paths))
       if (isolates?.remove !== true) continue
-      await rm(places.runtime, { recursive: true, force: true })
-      await rm(places.directory, { recursive: true, force: true })
+      await rm(paths.runtime, { recursive: true, force: true })
+      await rm(paths.directory, { recursive: true, force: true })
     } finally {
       await lock.close()
     }

@@ -93,12 +93,12 @@ const PORT_ATTEMPTS = 3
  */
 export async function startMachine(request: StartRequest): Promise<StartedMachine> {
   const home = machineHome(request.home)
-  const places = machinePaths(home, request.name)
-  const lock = await takeMachineLock(places.lock, LOCK_WAIT_MS)
-  if (lock === undefined) throw await inUse(places)
+  const paths = machinePaths(home, request.name)
+  const lock = await takeMachineLock(paths.lock, LOCK_WAIT_MS)
+  if (lock === undefined) throw await inUse(paths)
   const undo = new CleanupStack()
   try {
-    return await startLocked(request, { home, places, lock, undo })
+    return await startLocked(request, { home, paths, lock, undo })
   } catch (error) {
     await undo.undo()
     throw error
@@ -110,19 +110,19 @@ export async function startMachine(request: StartRequest): Promise<StartedMachin
 
 interface Start {
   readonly home: MachineHome
-  readonly places: MachinePaths
+  readonly paths: MachinePaths
   readonly lock: FileHandle
   /** Undoes what a failed start did. */
   readonly undo: CleanupStack
 }
 
 async function startLocked(request: StartRequest, start: Start): Promise<StartedMachine> {
-  const { home, places, undo } = start
+  const { home, paths, undo } = start
   const { signal } = request
-  if ((await readLiveState(places)) !== undefined) throw await inUse(places)
-  const before = await readJsonFile<MachineConfig>(places.config)
+  if ((await readLiveState(paths)) !== undefined) throw await inUse(paths)
+  const before = await readJsonFile<MachineConfig>(paths.config)
   const { encrypt } = request.options
-  const options = encrypt === true ? { ...request.options, keyFile: places.key } : request.options
+  const options = encrypt === true ? { ...request.options, keyFile: paths.key } : request.options
   const config = mergeOptions(request.name, options, before, limitsOf(process.env))
   const notices: string[] = []
   const notice = (line: string): void => {
@@ -132,19 +132,19 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   const plan = await planStart(request, start, { config, before }, notice)
   throwIfCancelled(signal)
   const { qemu, sshPort } = await launch(plan, start, config, notice, signal)
-  undo.defer(() => removeGuard(guardPlace(home, places)))
+  undo.defer(() => removeGuard(guardPlace(home, paths)))
   undo.defer(() => endQemu(qemu, plan.control))
   if (plan.paused === true) {
     await beginGuarded(
-      { qemu, control: plan.control, place: guardPlace(home, places), config },
+      { qemu, control: plan.control, place: guardPlace(home, paths), config },
       notice
     )
   }
   // What did not start is not what the next start is to repeat: a wrong key, for instance.
-  if (before !== undefined) undo.defer(() => writeDurableJson(places.config, before))
-  await writeDurableJson(places.config, { ...config, sshPort })
+  if (before !== undefined) undo.defer(() => writeDurableJson(paths.config, before))
+  await writeDurableJson(paths.config, { ...config, sshPort })
   const state: MachineState = {
-    name: places.name,
+    name: paths.name,
     state: 'starting',
     qemu,
     starter: ownIdentity(),
@@ -160,15 +160,15 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
       commandLine: plan.commandLine
     }
   }
-  await writeJsonFile(places.state, state)
+  await writeJsonFile(paths.state, state)
   const began = performance.now()
-  const target = sshTarget(home, places, sshPort)
+  const target = sshTarget(home, paths, sshPort)
   try {
     await waitForSsh({
       target,
       qemu,
-      consoleLog: places.consoleLog,
-      qemuLog: places.qemuLog,
+      consoleLog: paths.consoleLog,
+      qemuLog: paths.qemuLog,
       timeoutMs: request.timeoutMs ?? (plan.accelerator === 'tcg' ? SLOW_TIMEOUT_MS : TIMEOUT_MS),
       signal,
       onProgress: request.events?.onProgress
@@ -177,15 +177,15 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
     await mountShares(config, target, signal)
   } catch (error) {
     if (isContainerError(error, 'CANCELLED')) throw error
-    request.events?.onFailure?.(await lastLines(places.consoleLog, SHOWN_LINES))
-    throw withLogHint(error, places.name)
+    request.events?.onFailure?.(await lastLines(paths.consoleLog, SHOWN_LINES))
+    throw withLogHint(error, paths.name)
   }
-  await writeJsonFile(places.state, {
+  await writeJsonFile(paths.state, {
     ...state,
     state: 'running',
     readyMs: Math.round(performance.now() - began)
   } satisfies MachineState)
-  return { ...(await summarize(places)), notices }
+  return { ...(await summarize(paths)), notices }
 }
 
 /** What is started, its kernel and initrd known by their digests. */
@@ -194,7 +194,7 @@ type Planned = MachinePlan & BootFacts & { readonly program: string }
 /** Everything that QEMU's arguments depend on, the files that it wants made. */
 async function planStart(
   request: StartRequest,
-  { home, places, undo }: Start,
+  { home, paths, undo }: Start,
   { config, before }: { config: MachineConfig; before: MachineConfig | undefined },
   notice: (line: string) => void
 ): Promise<Planned> {
@@ -218,31 +218,31 @@ async function planStart(
   })
   if (chosen.notice !== undefined) notice(chosen.notice)
   const type = machineType(config, architecture, chosen.accelerator)
-  const isNew = !existsSync(places.config)
+  const isNew = !existsSync(paths.config)
   if (isNew) {
     // Kept, for its logs, when the guest fails; not when it never ran, nor when it is cancelled.
     undo.defer(async () => {
-      if (request.signal?.aborted === true || !existsSync(places.config)) {
-        await rm(places.directory, { recursive: true, force: true })
+      if (request.signal?.aborted === true || !existsSync(paths.config)) {
+        await rm(paths.directory, { recursive: true, force: true })
       }
     })
   }
-  await mkdir(places.directory, { recursive: true, mode: 0o700 })
-  await mkdir(places.runtime, { recursive: true, mode: 0o700 })
-  undo.defer(() => rm(places.runtime, { recursive: true, force: true }))
-  await rm(places.state, { force: true })
-  await rm(places.consoleLog, { force: true })
-  const key = await diskKey(places, config, before, notice)
+  await mkdir(paths.directory, { recursive: true, mode: 0o700 })
+  await mkdir(paths.runtime, { recursive: true, mode: 0o700 })
+  undo.defer(() => rm(paths.runtime, { recursive: true, force: true }))
+  await rm(paths.state, { force: true })
+  await rm(paths.consoleLog, { force: true })
+  const key = await diskKey(paths, config, before, notice)
   const disk =
     config.diskBytes === 0
       ? undefined
-      : await prepareDisk(places.disk, config.diskBytes, host.platform)
+      : await prepareDisk(paths.disk, config.diskBytes, host.platform)
   // A guest may have a new host key, with a new disk for instance. The first one that is seen now is
   // its own: QEMU has the port before anybody asks.
-  await rm(places.knownHosts, { force: true })
+  await rm(paths.knownHosts, { force: true })
   return {
     program: qemu.program,
-    name: places.name,
+    name: paths.name,
     platform: host.platform,
     architecture,
     accelerator: chosen.accelerator,
@@ -255,7 +255,7 @@ async function planStart(
     initrdSha256: image.initrdSha256,
     commandLine: planCommandLine({
       architecture,
-      name: places.name,
+      name: paths.name,
       authorizedKeys: await homeSshKey(home.sshKey, join(home.locks, 'ssh-key')),
       bootstrap: request.bootstrap,
       append: config.append
@@ -268,8 +268,8 @@ async function planStart(
       readOnly,
       tag: shareTag(index)
     })),
-    consoleLog: places.consoleLog,
-    control: controlPlace(places),
+    consoleLog: paths.consoleLog,
+    control: controlPlace(paths),
     sandboxed: await sandboxOf(qemu, config, notice),
     paused: config.isolates !== undefined
   }
@@ -278,7 +278,7 @@ async function planStart(
 /** Starts QEMU with a free port for ssh. */
 async function launch(
   plan: MachinePlan & { readonly program: string },
-  { home, places, lock }: Start,
+  { home, paths, lock }: Start,
   config: MachineConfig,
   notice: (line: string) => void,
   signal: AbortSignal | undefined
@@ -293,8 +293,8 @@ async function launch(
       hostPort: sshPort,
       guestPort: SSH_GUEST_PORT
     } as const
-    const place = guardPlace(home, places)
-    const where = { place, directory: places.runtime }
+    const place = guardPlace(home, paths)
+    const where = { place, directory: paths.runtime }
     await using start = await confineStart(plan, where, notice)
     try {
       const qemu = await startQemu({
@@ -302,8 +302,8 @@ async function launch(
         argv: [...start.argv, ...planQemu({ ...start.plan, forwards: [ssh, ...plan.forwards] })],
         wrapper: start.wrapper,
         descriptors: start.descriptors,
-        unit: `dat-machine-${place.homeId}-${places.name}`,
-        log: places.qemuLog,
+        unit: `dat-machine-${place.homeId}-${paths.name}`,
+        log: paths.qemuLog,
         control: plan.control,
         lock,
         signal
@@ -378,11 +378,11 @@ function ownIdentity(): ProcessIdentity {
   return identify(process.pid) ?? { pid: process.pid, startTicks: 0 }
 }
 
-async function inUse(places: MachinePaths): Promise<ContainerError> {
-  const live = await readLiveState(places)
+async function inUse(paths: MachinePaths): Promise<ContainerError> {
+  const live = await readLiveState(paths)
   const what = live?.state === 'running' ? 'runs already' : 'is just being started or removed'
-  return new ContainerError('NAME_IN_USE', `machine ${places.name} ${what}`, {
-    hint: `dat-container machine ssh ${places.name} gets in, machine stop ${places.name} ends it`
+  return new ContainerError('NAME_IN_USE', `machine ${paths.name} ${what}`, {
+    hint: `dat-container machine ssh ${paths.name} gets in, machine stop ${paths.name} ends it`
   })
 }
 

@@ -44,22 +44,22 @@ export interface StopRequest {
 export async function stopMachine(request: StopRequest): Promise<{ orderly: boolean }> {
   const { timeoutMs = STOP_TIMEOUT_MS } = request
   const home = machineHome(request.home)
-  const places = machinePaths(home, request.name)
-  const state = await requireRunning(places)
-  const orderly = timeoutMs > 0 && (await powerDown(home, places, state, timeoutMs))
+  const paths = machinePaths(home, request.name)
+  const state = await requireRunning(paths)
+  const orderly = timeoutMs > 0 && (await powerDown(home, paths, state, timeoutMs))
   if (!orderly) await endQemu(state.qemu, state.control)
   if (isAlive(state.qemu)) {
-    throw new ContainerError('TIMEOUT', `QEMU of machine ${places.name} does not end`, {
+    throw new ContainerError('TIMEOUT', `QEMU of machine ${paths.name} does not end`, {
       hint: `end it: kill -9 ${state.qemu.pid}`
     })
   }
-  await forgetRun(home, places)
+  await forgetRun(home, paths)
   return { orderly }
 }
 
 async function powerDown(
   home: MachineHome,
-  places: MachinePaths,
+  paths: MachinePaths,
   state: MachineState,
   timeoutMs: number
 ): Promise<boolean> {
@@ -73,7 +73,7 @@ async function powerDown(
   if (await waitForExit(state.qemu, Math.min(BUTTON_TIMEOUT_MS, timeoutMs))) return true
   const left = (): number => Math.max(0, deadline - performance.now())
   if (state.state === 'running' && left() > 0) {
-    const target = sshTarget(home, places, state.sshPort)
+    const target = sshTarget(home, paths, state.sshPort)
     await captureSsh(target, POWER_OFF, { timeoutMs: left() }).catch(() => {})
   }
   return waitForExit(state.qemu, left())
@@ -92,9 +92,9 @@ export async function removeMachine(request: {
 }): Promise<void> {
   const { home, name, force = false } = request
   const machines = machineHome(home)
-  const places = machinePaths(machines, name)
-  await requireConfig(places)
-  if ((await readLiveState(places)) !== undefined) {
+  const paths = machinePaths(machines, name)
+  await requireConfig(paths)
+  if ((await readLiveState(paths)) !== undefined) {
     if (!force) {
       throw new ContainerError('BUSY', `machine ${name} runs`, {
         hint: `stop it first (dat-container machine stop ${name}), or remove it with --force`
@@ -102,26 +102,26 @@ export async function removeMachine(request: {
     }
     await stopMachine({ home, name, timeoutMs: 0 })
   }
-  const lock = await takeMachineLock(places.lock, LOCK_WAIT_MS)
+  const lock = await takeMachineLock(paths.lock, LOCK_WAIT_MS)
   if (lock === undefined) {
     throw new ContainerError('BUSY', `machine ${name} is just being started`)
   }
   try {
-    await removeGuard(guardPlace(machines, places))
-    await rm(places.runtime, { recursive: true, force: true })
-    await rm(places.directory, { recursive: true, force: true })
+    await removeGuard(guardPlace(machines, paths))
+    await rm(paths.runtime, { recursive: true, force: true })
+    await rm(paths.directory, { recursive: true, force: true })
   } finally {
     await lock.close()
   }
 }
 
 /** Clears away the runtime part of a machine that ended, unless somebody starts it again already. */
-async function forgetRun(home: MachineHome, places: MachinePaths): Promise<void> {
-  const lock = await takeMachineLock(places.lock, LOCK_WAIT_MS)
+async function forgetRun(home: MachineHome, paths: MachinePaths): Promise<void> {
+  const lock = await takeMachineLock(paths.lock, LOCK_WAIT_MS)
   if (lock === undefined) return
   try {
-    await removeGuard(guardPlace(home, places))
-    await rm(places.runtime, { recursive: true, force: true })
+    await removeGuard(guardPlace(home, paths))
+    await rm(paths.runtime, { recursive: true, force: true })
   } finally {
     await lock.close()
   }

@@ -30,11 +30,11 @@ function ignoreAbsent(error: unknown): undefined {
 }
 
 /** @throws ContainerError `NOT_FOUND` */
-export async function summarize(places: MachinePaths): Promise<MachineSummary> {
-  const config = await requireConfig(places)
-  const live = await readLiveState(places)
+export async function summarize(paths: MachinePaths): Promise<MachineSummary> {
+  const config = await requireConfig(paths)
+  const live = await readLiveState(paths)
   return {
-    name: places.name,
+    name: paths.name,
     state: live === undefined ? 'stopped' : await guestState(live),
     pid: live?.qemu.pid ?? null,
     arch: live?.architecture === undefined ? null : archName(live.architecture),
@@ -52,8 +52,8 @@ export async function summarize(places: MachinePaths): Promise<MachineSummary> {
     shares: config.shares,
     startedAt: live?.startedAt ?? null,
     readyMs: live?.readyMs ?? null,
-    directory: places.directory,
-    consoleLog: places.consoleLog
+    directory: paths.directory,
+    consoleLog: paths.consoleLog
   }
 }
 

@@ -53,7 +53,7 @@ const SOCKET_PATH_BYTES = 107
  */
 export function machineHome(home: string): MachineHome {
   const { home: real, runtime } = openHome(home)
-  const places = {
+  const paths = {
     home: real,
     machines: join(real, 'machines'),
     running: join(runtime, 'machines'),
@@ -62,10 +62,10 @@ export function machineHome(home: string): MachineHome {
     accelerators: join(real, 'accelerators.json'),
     image: join(real, 'os-image')
   }
-  for (const directory of [places.machines, places.running, places.locks]) {
+  for (const directory of [paths.machines, paths.running, paths.locks]) {
     privateDirectory(directory)
   }
-  return places
+  return paths
 }
 
 /** @throws ContainerError `USAGE` for a name that is none, or that leaves no room for a socket */

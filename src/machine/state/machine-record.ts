@@ -112,28 +112,28 @@ export interface MachineSummary {
 }
 
 /** The state of a machine whose QEMU is there, by its process and that one's start time. */
-export async function readLiveState(places: MachinePaths): Promise<MachineState | undefined> {
-  const state = await readJsonFile<MachineState>(places.state)
+export async function readLiveState(paths: MachinePaths): Promise<MachineState | undefined> {
+  const state = await readJsonFile<MachineState>(paths.state)
   return state !== undefined && isAlive(state.qemu) ? state : undefined
 }
 
 /** @throws ContainerError `NOT_FOUND` */
-export async function requireConfig(places: MachinePaths): Promise<MachineConfig> {
-  const config = existsSync(places.directory)
-    ? await readJsonFile<MachineConfig>(places.config)
+export async function requireConfig(paths: MachinePaths): Promise<MachineConfig> {
+  const config = existsSync(paths.directory)
+    ? await readJsonFile<MachineConfig>(paths.config)
     : undefined
   if (config !== undefined) return config
-  throw new ContainerError('NOT_FOUND', `there is no machine ${places.name}`, {
-    hint: `make it: dat-container machine start ${places.name}; machine ls lists them`
+  throw new ContainerError('NOT_FOUND', `there is no machine ${paths.name}`, {
+    hint: `make it: dat-container machine start ${paths.name}; machine ls lists them`
   })
 }
 
 /** @throws ContainerError `NOT_FOUND`, `NOT_RUNNING` */
-export async function requireRunning(places: MachinePaths): Promise<MachineState> {
-  await requireConfig(places)
-  const state = await readLiveState(places)
+export async function requireRunning(paths: MachinePaths): Promise<MachineState> {
+  await requireConfig(paths)
+  const state = await readLiveState(paths)
   if (state !== undefined) return state
-  throw new ContainerError('NOT_RUNNING', `machine ${places.name} does not run`, {
-    hint: `start it: dat-container machine start ${places.name}`
+  throw new ContainerError('NOT_RUNNING', `machine ${paths.name} does not run`, {
+    hint: `start it: dat-container machine start ${paths.name}`
   })
 }

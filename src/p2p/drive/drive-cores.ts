@@ -3,7 +3,7 @@ import Hyperbee from 'hyperbee'
 import type Hypercore from 'hypercore'
 import Hyperdrive from 'hyperdrive'
 import { ContainerError } from '../../core/errors.ts'
-import { pause, untilAborted } from '../../core/waiting.ts'
+import { pause, untilAborted } from '../../core/abort.ts'
 
 /** Requests in flight a peer: many small blocks keep a long link busy; our own windows bound it. */
 const INFLIGHT_RANGE: [number, number] = [64, 512]

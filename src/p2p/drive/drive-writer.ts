@@ -5,9 +5,9 @@ import { throwIfCancelled } from '../../core/cancel.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { decodeManifest, encodeManifest } from '../../image/format/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest } from '../../image/format/manifest.ts'
-import { roomySession, withRoom } from '../block-padding.ts'
+import { paddedSession, withPadding } from '../block-padding.ts'
 import { syncBeforeTelling, tellOf } from '../store/durable-log.ts'
-import { joinReads } from '../store/joined-reads.ts'
+import { batchReads } from '../store/read-batching.ts'
 import { KEY_BYTES } from '../link.ts'
 import type { FileListing } from './list-files.ts'
 import type { PeerNode } from '../peers/peer-node.ts'
@@ -67,9 +67,9 @@ export class DriveWriter implements AsyncDisposable {
     try {
       await drive.ready()
       const { core } = await drive.getBlobs()
-      const blobs = roomySession(core)
+      const blobs = paddedSession(core)
       await blobs.ready()
-      joinReads(drive.core)
+      batchReads(drive.core)
       for (const log of [blobs, drive.core]) syncBeforeTelling(log, () => node.sync(), isKnown)
       return new DriveWriter(drive, blobs, options)
     } catch (error) {
@@ -94,10 +94,10 @@ export class DriveWriter implements AsyncDisposable {
    * @throws ContainerError `DISK_FULL`
    */
   append(blocks: readonly Uint8Array[]): Promise<number> {
-    return this.appendInPlace(withRoom(blocks))
+    return this.appendInPlace(withPadding(blocks))
   }
 
-  /** {@link append} of blocks with `BLOCK_ROOM` bytes before each, which are overwritten. */
+  /** {@link append} of blocks with `BLOCK_PADDING` bytes before each, which are overwritten. */
   async appendInPlace(blocks: readonly Uint8Array[]): Promise<number> {
     checkRoom(this.#storage)
     return this.#enqueue(blocks)
@@ -179,7 +179,7 @@ export class DriveWriter implements AsyncDisposable {
     const manifest = await this.newestManifest(first)
     await this.#blobs.clear(first, this.length)
     // Small, and what makes room again: there may be none to spare.
-    if (manifest) await this.#enqueue(withRoom([manifest]))
+    if (manifest) await this.#enqueue(withPadding([manifest]))
   }
 
   /**

@@ -4,7 +4,7 @@ import { asBuffer } from '../../core/as-buffer.ts'
 import { throwIfCancelled } from '../../core/cancel.ts'
 import { fromRecord } from '../../core/error-record.ts'
 import { workerScript } from '../../core/worker-script.ts'
-import { roomyViews } from '../block-padding.ts'
+import { paddedViews } from '../block-padding.ts'
 import type { EntryChange } from './drive-entries.ts'
 import type { EntriesMessage, EntriesRequest } from './entries-worker.ts'
 
@@ -43,7 +43,7 @@ export class EntriesThread implements AsyncDisposable {
       next = this.#next(null, signal)
       // Awaited in the next round, unless nobody wants it.
       next.catch(() => {})
-      yield roomyViews(asBuffer(received.bytes), received.lengths)
+      yield paddedViews(asBuffer(received.bytes), received.lengths)
     }
   }
 

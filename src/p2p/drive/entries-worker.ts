@@ -3,8 +3,8 @@ import { parentPort } from 'node:worker_threads'
 import type { EntryValue } from 'hyperdrive'
 import { toRecord, type ErrorRecord } from '../../core/error-record.ts'
 import { decodeIndex } from '../../image/format/index-codec.ts'
-import { AscendingBee } from './ascending-bee.ts'
-import { BLOCK_ROOM } from '../block-padding.ts'
+import { SortedHyperbeeWriter } from './sorted-hyperbee-writer.ts'
+import { BLOCK_PADDING } from '../block-padding.ts'
 import { driveEntries, FIRST_BLOCKS, isBlurred, type EntryChange } from './drive-entries.ts'
 
 /** The packed index, once, and then for each group nothing. */
@@ -46,10 +46,10 @@ function* entryGroups(packed: Uint8Array): Generator<EntriesMessage, void> {
   const tree = decodeIndex(packed)
   yield { kind: 'checked' }
   const left: EntryChange[] = []
-  const bee = new AscendingBee({
+  const bee = new SortedHyperbeeWriter({
     first: FIRST_BLOCKS,
     before: [FIRST_BLOCKS - 1],
-    room: BLOCK_ROOM
+    room: BLOCK_PADDING
   })
   for (const [name, text] of driveEntries(tree)) {
     if (isBlurred(name)) left.push([name, JSON.parse(text) as EntryValue])

@@ -3,7 +3,7 @@ import type Hyperdrive from 'hyperdrive'
 import type { EntryValue } from 'hyperdrive'
 import { throwIfCancelled } from '../../core/cancel.ts'
 import type { ColumnTree } from '../../image/tree/column-tree.ts'
-import { roomySession } from '../block-padding.ts'
+import { paddedSession } from '../block-padding.ts'
 import {
   changedDriveEntries,
   driveEntries,
@@ -91,7 +91,7 @@ async function appendGroups(
   signal: AbortSignal
 ): Promise<readonly EntryChange[]> {
   if (core.length !== FIRST_BLOCKS) throw new TypeError('this drive has other entries already')
-  const log = roomySession(core)
+  const log = paddedSession(core)
   try {
     const groups = thread.groups(signal)
     for (;;) {

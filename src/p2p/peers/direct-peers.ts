@@ -5,7 +5,7 @@ import type { SwarmConnection } from 'hyperswarm'
 import { ContainerError } from '../../core/errors.ts'
 import { limitFrames } from './frame-limit.ts'
 import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
-import { Places, STRANGER_LIMITS } from './places.ts'
+import { ConnectionSlots, STRANGER_LIMITS } from './connection-slots.ts'
 
 /** A peer that does not shake hands in this time is none. */
 const HANDSHAKE_MS = 5_000
@@ -43,7 +43,7 @@ export class DirectPeers implements AsyncDisposable {
   readonly #streams = new Set<SwarmConnection>()
   readonly #opened = new Set<SwarmConnection>()
   readonly #servers: Server[] = []
-  readonly #places: Places
+  readonly #slots: ConnectionSlots
   readonly #isStranger: (connection: SwarmConnection) => boolean
   #isClosed = false
 
@@ -51,7 +51,7 @@ export class DirectPeers implements AsyncDisposable {
     this.#keyPair = keyPair
     this.#onConnection = onConnection
     this.#isStranger = isStranger
-    this.#places = new Places({ ...STRANGER_LIMITS, most: MOST_ACCEPTED })
+    this.#slots = new ConnectionSlots({ ...STRANGER_LIMITS, most: MOST_ACCEPTED })
   }
 
   get connections(): ReadonlySet<SwarmConnection> {
@@ -128,7 +128,7 @@ export class DirectPeers implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
-    this.#places[Symbol.dispose]()
+    this.#slots[Symbol.dispose]()
     for (const stream of this.#streams) stream.destroy()
     for (const socket of this.#sockets) socket.destroy()
     for (const server of this.#servers) {
@@ -140,7 +140,7 @@ export class DirectPeers implements AsyncDisposable {
   async #accept(socket: Socket, known: boolean): Promise<void> {
     socket.on('error', () => {})
     let stream: SwarmConnection | undefined
-    const leave = this.#places.take({
+    const leave = this.#slots.take({
       address: socket.remoteAddress ?? '',
       isStranger: () => stream === undefined || this.#isStranger(stream),
       traffic: () => socket.bytesRead + socket.bytesWritten,

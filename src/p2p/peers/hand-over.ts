@@ -1,5 +1,5 @@
 import type { SwarmConnection } from 'hyperswarm'
-import { limitAsking, requestsUnderWay } from './asking.ts'
+import { limitRequests, requestsUnderWay } from './request-limits.ts'
 import type { DirectAddress } from './direct-address.ts'
 
 const LOOK_MS = 100
@@ -46,8 +46,8 @@ export class HandOver {
     this.#firstBytes = carried(direct)
     this.#lastBlock = this.#received()
     this.#lift = [
-      limitAsking(swarm, () => (this.#isWarm && !direct.destroying ? 0 : Infinity)),
-      limitAsking(direct, () => (this.#isWarm ? Infinity : this.#share()))
+      limitRequests(swarm, () => (this.#isWarm && !direct.destroying ? 0 : Infinity)),
+      limitRequests(direct, () => (this.#isWarm ? Infinity : this.#share()))
     ]
     this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
     for (const connection of [swarm, direct]) connection.once('close', () => this.#end())

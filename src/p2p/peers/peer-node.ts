@@ -10,7 +10,7 @@ import { keepForkedLogs } from '../store/forks.ts'
 import { keyPairOf, readIdentity, writeIdentity, type Identity } from './identity.ts'
 import { Invitations } from './invitations.ts'
 import { KnownPeers, type KnownPeer } from './known-peers.ts'
-import { lookUpPathsAtOnce } from '../store/missing-nodes.ts'
+import { lookUpMerklePaths } from '../store/merkle-path-lookup.ts'
 import type { PeerAddress } from '../peer-address.ts'
 import { PeerAddresses } from './peer-addresses.ts'
 import { Probes } from './probes.ts'
@@ -19,9 +19,9 @@ import { fullDisk, openError } from '../store-error.ts'
 import { StoreHealth } from '../store/store-health.ts'
 import { DATABASE, StoreSync } from '../store/store-sync.ts'
 import { Strangers } from './strangers.ts'
-import { SwarmPlaces } from './swarm-places.ts'
+import { SwarmSlots } from './swarm-slots.ts'
 import { tolerateUnsoundStores } from '../store/unsound-store.ts'
-import { pause } from '../../core/waiting.ts'
+import { pause } from '../../core/abort.ts'
 
 /** There are two for what is written, and blocks go to files of their own: a quarter of the usual is as fast. */
 const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
@@ -86,7 +86,7 @@ export class PeerNode implements AsyncDisposable {
   readonly #replications: Replications
   readonly #probes = new Probes()
   readonly #strangers = new Strangers()
-  readonly #places = new SwarmPlaces(this.#strangers)
+  readonly #slots = new SwarmSlots(this.#strangers)
   #guestPort: Promise<number> | undefined
   /** Resolves when nobody is waited for any more. */
   #ending: Promise<void> | undefined
@@ -133,7 +133,7 @@ export class PeerNode implements AsyncDisposable {
     swarm.on('connection', (connection: SwarmConnection, peer: PeerInfo) => {
       connection.setTimeout(SILENCE_MS)
       this.#add(connection, 'swarm')
-      this.#places.give(connection, peer)
+      this.#slots.give(connection, peer)
     })
   }
 
@@ -143,7 +143,7 @@ export class PeerNode implements AsyncDisposable {
    * @throws ContainerError `BUSY` when another process has the store open, `DISK_FULL`, `IO` when it cannot listen
    */
   static async open(options: PeerNodeOptions): Promise<PeerNode> {
-    lookUpPathsAtOnce()
+    lookUpMerklePaths()
     keepForkedLogs()
     tolerateUnsoundStores()
     const storage = new HypercoreStorage(options.storage, {
@@ -315,7 +315,7 @@ export class PeerNode implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.beginEnd()
-    this.#places[Symbol.dispose]()
+    this.#slots[Symbol.dispose]()
     await this.takingBack(this.#swarm.destroy())
     await this.#direct[Symbol.asyncDispose]()
     await this.#swarm.dht.destroy({ force: true })

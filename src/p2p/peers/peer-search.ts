@@ -2,7 +2,7 @@ import type { PeerDiscovery } from 'hyperswarm'
 import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
 import type { KnownPeer } from './known-peers.ts'
 import type { PeerNode } from './peer-node.ts'
-import { pause } from '../../core/waiting.ts'
+import { pause } from '../../core/abort.ts'
 
 /** How often the DHT is asked again while peers are wanted; the last one as long as that is so. */
 const LOOK_UP_PAUSES_MS = [500, 1_000, 2_000, 5_000]

@@ -6,7 +6,7 @@ import {
 } from 'hypercore-crypto'
 import type HypercoreStorage from 'hypercore-storage'
 import type { LogStorage, TreeNode } from 'hypercore-storage'
-import { pathTo } from './missing-nodes.ts'
+import { pathTo } from './merkle-path-lookup.ts'
 
 const BITS_PER_PAGE = 32_768
 /** How many bytes of blocks are copied in one batch. */

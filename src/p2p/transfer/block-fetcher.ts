@@ -9,7 +9,7 @@ import { lackOffer } from './offers.ts'
 import type { PeerNode } from '../peers/peer-node.ts'
 import { StoredBlocks } from '../store/stored-blocks.ts'
 import { fullDisk, lacksRoom } from '../store-error.ts'
-import { pause, peerDeadline, sharedController, untilAborted } from '../../core/waiting.ts'
+import { pause, peerDeadline, sharedController, untilAborted } from '../../core/abort.ts'
 
 /**
  * A block is called off and asked for anew when none of the log has arrived for so long: a peer may have gone

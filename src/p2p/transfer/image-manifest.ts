@@ -6,7 +6,7 @@ import { decodeManifest } from '../../image/format/manifest-codec.ts'
 import { MANIFEST_PATH, type Manifest, type VersionRecord } from '../../image/format/manifest.ts'
 import type { BlockFetcher } from './block-fetcher.ts'
 import { checkHeader, type DriveCores } from '../drive/drive-cores.ts'
-import { pause, untilAborted } from '../../core/waiting.ts'
+import { pause, untilAborted } from '../../core/abort.ts'
 
 /** Lists of versions that are gone through for an old one: more than honest publishers fill. */
 const MAX_HOPS = 1_000

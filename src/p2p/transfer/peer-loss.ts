@@ -1,5 +1,5 @@
 import { monotonicMs } from '../../core/monotonic-clock.ts'
-import { sharedController, unreachable } from '../../core/waiting.ts'
+import { sharedController, unreachable } from '../../core/abort.ts'
 
 /** A block that somebody asks peers for. */
 export interface Ask {

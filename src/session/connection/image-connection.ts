@@ -1,7 +1,7 @@
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
-import { cancelled, pause, sharedController, untilAborted } from '../../core/waiting.ts'
+import { cancelled, pause, sharedController, untilAborted } from '../../core/abort.ts'
 import { DaemonClient } from './client.ts'
 import type { HomePaths } from '../../home/home.ts'
 import type { ImageNews } from './image-session.ts'

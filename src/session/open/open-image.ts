@@ -10,8 +10,8 @@ import type { Manifest, StartCommand } from '../../image/format/manifest.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
 import type { Tree } from '../../image/tree/tree.ts'
 import { formatKey, parseFullLink } from '../../p2p/link.ts'
-import { pause } from '../../core/waiting.ts'
-import { ChunkDonors } from '../read/chunk-donors.ts'
+import { pause } from '../../core/abort.ts'
+import { LocalChunkReuse } from '../read/local-chunk-reuse.ts'
 import { openHome } from '../../home/home.ts'
 import { ImageConnection } from '../connection/image-connection.ts'
 import type {
@@ -140,7 +140,7 @@ class RemoteOpening implements OpeningImage<InspectedImage> {
     })
     if (options.reuse) {
       const { home, signal } = options
-      session.reuse(await ChunkDonors.find(session, home, openImage, signal))
+      session.reuse(await LocalChunkReuse.find(session, home, openImage, signal))
     }
     if (this.#start !== undefined) {
       const found = await Promise.race([this.#profile, pause(PROFILE_GRACE_MS)])

@@ -9,7 +9,7 @@ import {
   MAX_PUBLISH_CACHE_BYTES,
   type PublishCache
 } from '../../image/publish/publish-cache.ts'
-import type { PublishedImage } from '../../image/publish/publish.ts'
+import type { WrittenVersion } from '../../image/publish/write-version.ts'
 import {
   recordFiles,
   type DirectoryScan,
@@ -43,7 +43,7 @@ export function isOf({ root, device }: PublishCache, directory: ScannedDirectory
 export async function writePublishCache(
   paths: HomePaths,
   key: string,
-  { manifest, tree }: Pick<PublishedImage, 'manifest' | 'tree'>,
+  { manifest, tree }: Pick<WrittenVersion, 'manifest' | 'tree'>,
   scan: DirectoryScan
 ): Promise<void> {
   const { root, device } = scan

@@ -2,17 +2,17 @@ import type { BootProfile } from '../../image/format/boot-profile.ts'
 import { withCleanup } from '../../core/cleanup-stack.ts'
 import { DirectorySource } from '../../image/source/directory-source.ts'
 import type { PublishProgress } from '../../image/publish/publish-options.ts'
-import { publishTree } from '../../image/publish/publish.ts'
+import { writeVersion } from '../../image/publish/write-version.ts'
 import { republishImage } from '../../image/publish/republish.ts'
 import type { DirectoryScan } from '../../image/source/unchanged-files.ts'
-import { untilAborted } from '../../core/waiting.ts'
+import { untilAborted } from '../../core/abort.ts'
 import { cachedBlocks } from '../read/block-cache.ts'
 import { DaemonClient } from '../connection/client.ts'
 import { openHome } from '../../home/home.ts'
 import { openSource } from './open-source.ts'
 import { METHODS } from '../../rpc/protocol.ts'
 import { writePublishCache } from './publish-cache-file.ts'
-import { RemotePublish } from './publish-client.ts'
+import { Upload } from './upload.ts'
 import {
   checkNames,
   publishedFacts,
@@ -79,7 +79,7 @@ export async function publishProfiled(
   const tree = await stored.tree()
   const { hashes } = await stored.chunkHashes()
   const readBlock = cachedBlocks((block) => stored.block(block))
-  const publish = await RemotePublish.begin(client, {
+  const publish = await Upload.begin(client, {
     ...(update === undefined ? { name: named.name } : { update, ...renamed })
   })
   const published = await republishImage(
@@ -120,8 +120,8 @@ function storeSource(
     const source = await openSource(options, cleanup)
     const { update } = options
     const name = update === undefined ? { name: named.name } : {}
-    const publish = await RemotePublish.begin(client, { temporary: true, ...name })
-    const { manifest } = await publishTree(source, publish, {
+    const publish = await Upload.begin(client, { temporary: true, ...name })
+    const { manifest } = await writeVersion(source, publish, {
       ...named,
       onProgress: (progress) => options.onProgress?.('storing', progress)
     })

@@ -10,16 +10,16 @@ import type { Manifest } from '../../image/format/manifest.ts'
 import type { PublishCache } from '../../image/publish/publish-cache.ts'
 import { placeProfile, type PlacedProfile } from '../../image/format/profile-places.ts'
 import type { PublishOptions, PublishProgress } from '../../image/publish/publish-options.ts'
-import { publishTree } from '../../image/publish/publish.ts'
+import { writeVersion } from '../../image/publish/write-version.ts'
 import type { PublishSource } from '../../image/source/publish-source.ts'
 import { UnchangedFiles } from '../../image/source/unchanged-files.ts'
-import { untilAborted } from '../../core/waiting.ts'
+import { untilAborted } from '../../core/abort.ts'
 import { DaemonClient } from '../connection/client.ts'
 import { openHome, type HomePaths } from '../../home/home.ts'
 import { openSource, type OpenSourceOptions } from './open-source.ts'
 import { isOf, readPublishCache, writePublishCache } from './publish-cache-file.ts'
 import { METHODS, type PublishCommitResponse } from '../../rpc/protocol.ts'
-import { RemotePublish } from './publish-client.ts'
+import { Upload } from './upload.ts'
 import { StoredVersion } from '../open/stored-version.ts'
 
 export const UNNAMED = 'rootfs'
@@ -103,7 +103,7 @@ interface Connected {
   readonly client: DaemonClient
   readonly previous: PreviousVersions
   /** Begun while the source is scanned. */
-  readonly publish: RemotePublish
+  readonly publish: Upload
 }
 
 interface Opened extends Connected {
@@ -130,12 +130,12 @@ async function connect(
   try {
     if (update === undefined) {
       // It is told before all the work.
-      const publish = await RemotePublish.begin(client, { name: name ?? UNNAMED })
+      const publish = await Upload.begin(client, { name: name ?? UNNAMED })
       return { client, previous: {}, publish }
     }
     const previous = await readPrevious(client, paths, update)
     const renamed = name === undefined ? {} : { name }
-    return { client, previous, publish: await RemotePublish.begin(client, { update, ...renamed }) }
+    return { client, previous, publish: await Upload.begin(client, { update, ...renamed }) }
   } catch (error) {
     client[Symbol.dispose]()
     throw error
@@ -154,7 +154,7 @@ async function publishOpened(
   if (scanned && cache && isOf(cache, scanned.directory) && !options.checksum) {
     scanned.recognise(new UnchangedFiles(cache.records, cache.tree))
   }
-  const published = await publishTree(source, publish, {
+  const published = await writeVersion(source, publish, {
     name: imageName,
     signal,
     compressors,

@@ -1,5 +1,5 @@
 import { isContainerError } from '../../core/errors.ts'
-import { untilAborted } from '../../core/waiting.ts'
+import { untilAborted } from '../../core/abort.ts'
 import type { InspectedImage } from '../connection/image-session.ts'
 import { hashTexts, LOCAL_ONLY, localImages } from '../connection/local-images.ts'
 import { openImage } from '../open/open-image.ts'

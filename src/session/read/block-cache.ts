@@ -1,5 +1,5 @@
 import { ReadCache } from '../../image/chunk/read-cache.ts'
-import { untilAborted } from '../../core/waiting.ts'
+import { untilAborted } from '../../core/abort.ts'
 import type { ReadBlock } from './stored-chunk-reader.ts'
 
 /** Stored bytes: some hundred blocks, as their chunks are read by one reader or a few. */

@@ -9,10 +9,10 @@ import { readChunkHashes } from '../../image/format/chunk-hashes.ts'
 import { manifestParts, type Manifest } from '../../image/format/manifest.ts'
 import type { Tree } from '../../image/tree/tree.ts'
 import { formatKey, parseFullLink } from '../../p2p/link.ts'
-import { pause } from '../../core/waiting.ts'
+import { pause } from '../../core/abort.ts'
 import { cachedBlocks } from './block-cache.ts'
 import { BlockPrefetch, REPLAY_WINDOW } from './block-prefetch.ts'
-import type { ChunkDonors } from './chunk-donors.ts'
+import type { LocalChunkReuse } from './local-chunk-reuse.ts'
 import type { ImageConnection } from '../connection/image-connection.ts'
 import type {
   CheckedImage,
@@ -48,7 +48,7 @@ export class RemoteImageSession implements InspectedImage {
   opening: OpeningTiming | undefined
   readonly #cameAhead = new Set<number>()
   #prefetch: BlockPrefetch | undefined
-  #donors: ChunkDonors | undefined
+  #donors: LocalChunkReuse | undefined
 
   constructor(
     connection: ImageConnection,
@@ -83,7 +83,7 @@ export class RemoteImageSession implements InspectedImage {
   }
 
   /** Takes chunks that are not here from other images that are; whose end is this session's. */
-  reuse(donors: ChunkDonors): void {
+  reuse(donors: LocalChunkReuse): void {
     this.#donors = donors
     this.chunks = donors.before(this.chunks)
   }

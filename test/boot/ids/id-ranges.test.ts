@@ -110,7 +110,7 @@ void test('a damaged registry is not an empty one', async (t) => {
   t.not(await claim('one', 'b', { ofHome }), base, 'a home’s own records count, too')
 })
 
-void test('a copy of a home has no ids, one that was moved or is seen at two places keeps them', async (t) => {
+void test('a copy of a home has no ids, one that was moved or is seen at two paths keeps them', async (t) => {
   const { claim, registry } = place(t)
   const known = { base: await claim('one', 'a'), count: RANGE_IDS }
   await t.exception(claim('copy', 'a', { known }), /has the user ids of container a of .*one/)

@@ -160,12 +160,12 @@ void test('machine names are short enough and differ', (t) => {
 })
 
 void test('overlay plans', (t) => {
-  const places = { upper: '/h,x/upper', work: '/h,x/work', merged: '/r/merged', scratch: '/r/s' }
-  const kept = planOverlay({ lower: '/l:1', places, ephemeral: false })
+  const paths = { upper: '/h,x/upper', work: '/h,x/work', merged: '/r/merged', scratch: '/r/s' }
+  const kept = planOverlay({ lower: '/l:1', paths, ephemeral: false })
   t.is(kept.scratch, undefined)
   t.is(kept.data[1], 'lowerdir=/l\\:1,upperdir=/h\\,x/upper,workdir=/h\\,x/work')
   t.is(kept.data[0], `${kept.data[1]},metacopy=on,redirect_dir=on`)
-  const brief = planOverlay({ lower: '/l', places, ephemeral: true })
+  const brief = planOverlay({ lower: '/l', paths, ephemeral: true })
   t.is(brief.scratch, '/r/s')
   t.is(brief.data[1], 'lowerdir=/l,upperdir=/r/s/upper,workdir=/r/s/work')
 })

@@ -138,7 +138,7 @@ function later(text: string): string {
 
 void test('a record that cannot be read is not an absent one', LONG, async (t) => {
   const { base, home, link, wrote } = silentFixture(t)
-  const places = containerPaths(bootPaths(home), 'web')
+  const paths = containerPaths(bootPaths(home), 'web')
   const container = { ...base, name: 'web' }
   for (const [what, damage] of DAMAGES) {
     let state: ContainerState | undefined = await bootDetached({ container })
@@ -146,7 +146,7 @@ void test('a record that cannot be read is not an absent one', LONG, async (t) =
     // A crash: nothing that the runner had begun is ended by it.
     process.kill(state.runner.pid, 'SIGKILL')
     t.ok(await waitForExit(state.runner, 5000))
-    damage(places.config)
+    damage(paths.config)
     t.alike((await sweep({ home })).failed, [])
     t.ok(wrote('web'), `${what}: a sweep leaves the files`)
 
@@ -161,15 +161,15 @@ void test('a record that cannot be read is not an absent one', LONG, async (t) =
     await t.exception(bootDetached({ container: scratch }), /cannot read the record/)
     t.ok(wrote('web'), `${what}: no start takes it for a new one`)
 
-    rmSync(places.config, { force: true })
+    rmSync(paths.config, { force: true })
     state = await bootDetached({ container })
     await written(() => wrote('web'), 2)
     await stopContainer({ home, name: 'web', timeoutMs: 0 })
     t.is((await listContainers(home, { all: true }))[0]?.state, 'stopped', `${what}: repaired`)
-    damage(places.config)
+    damage(paths.config)
     await removeContainer({ home, name: 'web' })
-    t.absent(existsSync(places.directory), `${what}: rm works`)
+    t.absent(existsSync(paths.directory), `${what}: rm works`)
   }
-  mkdirSync(places.directory)
+  mkdirSync(paths.directory)
   t.alike(await listContainers(home, { all: true }), [], 'without files there is nothing to keep')
 })

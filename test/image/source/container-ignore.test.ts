@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path'
 import test from 'brittle'
 import type { ContainerError } from '../../../src/core/errors.ts'
 import { scanDirectory } from '../../../src/image/source/directory-source.ts'
-import { publishTree } from '../../../src/image/publish/publish.ts'
+import { writeVersion } from '../../../src/image/publish/write-version.ts'
 import { walk } from '../../../src/image/chunk/read-file.ts'
 import { MemoryStore } from '../memory-store.ts'
 import { temporaryDirectory } from '../planted-tree.ts'
@@ -21,7 +21,7 @@ void test('.containerignore says what is left out, and is no part of the image',
   const rules = ['# a comment', '', '/var/cache/', '*.log', '!keep.log', '/home/*', '\\#note']
   writeFileSync(join(source.path, '.containerignore'), `${rules.join('\r\n')}\n`)
   const scanned = await scanDirectory(source.path, { exclude: ['/extra'] })
-  const { tree } = await publishTree(scanned, new MemoryStore(), { name: 'test' })
+  const { tree } = await writeVersion(scanned, new MemoryStore(), { name: 'test' })
   t.alike(
     [...walk(tree)].map(({ path }) => path.toString()),
     ['', 'home', 'usr', 'usr/.containerignore', 'usr/LOG.LOG', 'var', 'var/log', 'var/log/keep.log']
@@ -89,7 +89,7 @@ async function filesLeft(rules: { file?: readonly string[]; exclude?: readonly s
     if (rules.file) writeFileSync(join(source.path, '.containerignore'), rules.file.join('\n'))
     const { exclude } = rules
     const scanned = await scanDirectory(source.path, exclude ? { exclude } : {})
-    const { tree } = await publishTree(scanned, new MemoryStore(), { name: 'test' })
+    const { tree } = await writeVersion(scanned, new MemoryStore(), { name: 'test' })
     return [...walk(tree)]
       .filter(({ inode }) => tree.type(inode) === 'file')
       .map(({ path }) => path.toString())

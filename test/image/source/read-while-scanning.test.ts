@@ -5,7 +5,7 @@ import { openDirectory, scanDirectory } from '../../../src/image/source/director
 import { isContainerError } from '../../../src/core/errors.ts'
 import { FileListBuilder } from '../../../src/image/source/file-list.ts'
 import { FileStatus, STATUS_WORDS } from '../../../src/image/source/file-status.ts'
-import { publishTree } from '../../../src/image/publish/publish.ts'
+import { writeVersion } from '../../../src/image/publish/write-version.ts'
 import type { PublishSource } from '../../../src/image/source/publish-source.ts'
 import { MemoryStore } from '../memory-store.ts'
 import { plantTree, temporaryDirectory } from '../planted-tree.ts'
@@ -27,7 +27,7 @@ function plantMany(path: string): void {
 
 async function blocksOf(source: PublishSource): Promise<readonly Uint8Array[]> {
   const store = new MemoryStore()
-  await publishTree(source, store, { name: 'test', created: new Date(0), threads: 1 })
+  await writeVersion(source, store, { name: 'test', created: new Date(0), threads: 1 })
   return store.blocks
 }
 
@@ -60,7 +60,7 @@ void test('what vanishes while a directory is scanned ends the publish', async (
     }
   }
   try {
-    await publishTree(source, sink, { name: 'test' })
+    await writeVersion(source, sink, { name: 'test' })
     t.fail('it was published')
   } catch (error) {
     t.ok(isContainerError(error, 'SOURCE_CHANGED'), String(error))

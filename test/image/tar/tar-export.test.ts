@@ -2,7 +2,7 @@ import { closeSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'brittle'
 import { scanDirectory } from '../../../src/image/source/directory-source.ts'
-import { publishTree } from '../../../src/image/publish/publish.ts'
+import { writeVersion } from '../../../src/image/publish/write-version.ts'
 import { exportTar } from '../../../src/image/tar/tar-export.ts'
 import { MemoryStore } from '../memory-store.ts'
 import { plantTree, temporaryDirectory } from '../planted-tree.ts'
@@ -11,7 +11,10 @@ import type { ExportedTar } from '../../../src/image/tar/tar-export.ts'
 
 async function exported(root: string, archive: string): Promise<ExportedTar> {
   const store = new MemoryStore()
-  const { tree } = await publishTree(await scanDirectory(root), store, { name: 'test', threads: 1 })
+  const { tree } = await writeVersion(await scanDirectory(root), store, {
+    name: 'test',
+    threads: 1
+  })
   const file = openSync(archive, 'w')
   try {
     const write = async (bytes: Uint8Array): Promise<void> => {

@@ -15,18 +15,18 @@ void test('keys of encrypted data disks', async (t) => {
   const home = machineHome(join(directory, 'home'))
   const notices: string[] = []
   const machine = (name: string) => {
-    const places = machinePaths(home, name)
-    mkdirSync(places.directory)
-    return places
+    const paths = machinePaths(home, name)
+    mkdirSync(paths.directory)
+    return paths
   }
   const ask = async (
-    places: ReturnType<typeof machine>,
+    paths: ReturnType<typeof machine>,
     keyFile: string | undefined,
     more: { diskBytes?: number; before?: ReturnType<typeof mergeOptions> } = {}
   ): Promise<string | undefined> => {
     const { diskBytes, before } = more
-    const config = mergeOptions(places.name, { keyFile, diskBytes }, before)
-    return diskKey(places, config, before, (line) => notices.push(line))
+    const config = mergeOptions(paths.name, { keyFile, diskBytes }, before)
+    return diskKey(paths, config, before, (line) => notices.push(line))
   }
   const refused = async (code: ErrorCode, asked: Promise<unknown>): Promise<void> => {
     try {

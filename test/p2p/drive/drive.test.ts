@@ -12,10 +12,10 @@ import type { BlockRange } from '../../../src/p2p/transfer/block-fetcher.ts'
 import { BlindMirror } from '../../../src/p2p/drive/blind-mirror.ts'
 import { DriveWriter } from '../../../src/p2p/drive/drive-writer.ts'
 import { EntriesThread } from '../../../src/p2p/drive/entries-thread.ts'
-import { HeldDrive } from '../../../src/p2p/transfer/held-drive.ts'
+import { DriveSession } from '../../../src/p2p/transfer/drive-session.ts'
 import { listAnew } from '../../../src/p2p/drive/list-files.ts'
 import { PeerNode } from '../../../src/p2p/peers/peer-node.ts'
-import { pause, peerDeadline } from '../../../src/core/waiting.ts'
+import { pause, peerDeadline } from '../../../src/core/abort.ts'
 import { commitTree, seedTinyImage, writeTinyImage } from '../tiny-image.ts'
 
 interface Peers extends AsyncDisposable {
@@ -53,7 +53,7 @@ test('a drive is read by link from another peer, and the last block is its manif
   await using _seeding = seeded
 
   const reader = await peers.node('reader')
-  await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
+  await using drive = new DriveSession({ node: reader, key, secret, role: 'reader' })
   t.alike(await drive.manifest(undefined, soon()), manifest)
   const { fetcher, cores } = await drive.open(soon())
   t.is(cores.blobs.length, manifest.versions[0]?.blocks)
@@ -79,7 +79,7 @@ test('an update leaves the old version readable and an abandoned one is never se
   await commitTree(first, one.manifest, one.tree)
   const { key } = first
   await first[Symbol.asyncDispose]()
-  await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
+  await using seeded = new DriveSession({ node: owner, key, secret, role: 'owner' })
   await seeded.open(soon())
 
   const second = await open()
@@ -91,7 +91,7 @@ test('an update leaves the old version readable and an abandoned one is never se
   await abandoned[Symbol.asyncDispose]()
 
   const reader = await peers.node('reader')
-  await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
+  await using drive = new DriveSession({ node: reader, key, secret, role: 'reader' })
   t.alike(await drive.manifest(undefined, soon()), two.manifest, 'the newest that was committed')
   t.alike(await drive.manifest(1, soon()), one.manifest, 'an older one by its number')
   t.is(await code(drive.manifest(3, soon())), 'NOT_FOUND')
@@ -108,7 +108,7 @@ test('an update that was undone, whole or in part, leaves the version before rea
   const { key } = first
   const end = first.length
   await first[Symbol.asyncDispose]()
-  await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
+  await using seeded = new DriveSession({ node: owner, key, secret, role: 'owner' })
   const { cores } = await seeded.open(soon())
 
   const undone = await open()
@@ -116,7 +116,7 @@ test('an update that was undone, whole or in part, leaves the version before rea
   await undone.rollBack(end)
   await undone[Symbol.asyncDispose]()
   const reader = await peers.node('reader')
-  await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
+  await using drive = new DriveSession({ node: reader, key, secret, role: 'reader' })
   t.alike(await seeded.manifest(undefined, soon()), manifest, 'undone: here')
   t.alike(await drive.manifest(undefined, soon()), manifest, 'and from a peer')
   const { fetcher } = await drive.open(soon())
@@ -127,7 +127,7 @@ test('an update that was undone, whole or in part, leaves the version before rea
   await killed[Symbol.asyncDispose]()
   await cores.blobs.clear(end, cores.blobs.length)
   const later = await peers.node('later')
-  await using another = new HeldDrive({ node: later, key, secret, role: 'reader' })
+  await using another = new DriveSession({ node: later, key, secret, role: 'reader' })
   t.alike(await seeded.manifest(undefined, soon()), manifest, 'undone in part: here')
   t.alike(await another.manifest(undefined, soon()), manifest, 'and from a peer')
 })
@@ -193,7 +193,7 @@ test('versions that the newest manifest lists no more are found through the olde
     await commitTree(writer, manifest, image.tree, before?.tree)
     before = { ...image, manifest }
   }
-  await using seeded = new HeldDrive({ node: owner, key: writer.key, secret, role: 'owner' })
+  await using seeded = new DriveSession({ node: owner, key: writer.key, secret, role: 'owner' })
   const found = [1, 2, 3, 4, 5, 6, 7].map((n) => seeded.manifest(n, soon()))
   t.alike(
     (await Promise.all(found)).map(({ version }) => version),
@@ -210,12 +210,12 @@ test('a wrong secret, a drive without an image and absent peers are told apart',
   await using _seeding = seeded
   const other = new Hyperdrive(owner.store.namespace('two'), { encryptionKey: secret })
   await other.put('/readme', Buffer.from('no image'))
-  await using seededOther = new HeldDrive({ node: owner, key: other.key, secret, role: 'owner' })
+  await using seededOther = new DriveSession({ node: owner, key: other.key, secret, role: 'owner' })
   await seededOther.open(soon())
 
   const reader = await peers.node('reader')
   const attempt = async (tried: Buffer, trySecret: Buffer, timeoutMs = 20_000): Promise<string> => {
-    await using drive = new HeldDrive({
+    await using drive = new DriveSession({
       node: reader,
       key: tried,
       secret: trySecret,
@@ -237,7 +237,7 @@ test('a blind mirror serves an image alone and holds nothing in the clear', asyn
   const { key, secret, manifest, seeded } = await seedTinyImage(owner, FILES, soon())
 
   const mirror = await peers.node('mirror')
-  await using blind = new HeldDrive({ node: mirror, key, secret: undefined, role: 'reader' })
+  await using blind = new DriveSession({ node: mirror, key, secret: undefined, role: 'reader' })
   const { cores, fetcher } = await blind.open(soon())
   await using _following = new BlindMirror(cores)
   while (!Array.from({ length: cores.blobs.length }, (_, n) => fetcher.has(n)).every(Boolean)) {
@@ -249,7 +249,7 @@ test('a blind mirror serves an image alone and holds nothing in the clear', asyn
   await blind.announced()
 
   const reader = await peers.node('reader')
-  await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
+  await using drive = new DriveSession({ node: reader, key, secret, role: 'reader' })
   t.alike(await drive.manifest(undefined, soon()), manifest, 'read with the publisher gone')
   const bytes = Buffer.concat(allFiles(join(peers.directory, 'mirror')).map((f) => readFileSync(f)))
   for (const plain of ['hello.txt', FILES.secret, 'tiny', secret]) {

@@ -11,9 +11,9 @@ import Hyperswarm, { type SwarmConnection } from 'hyperswarm'
 import Protomux from 'protomux'
 import { decodePort, encodePort } from '../../../src/p2p/peers/direct-address.ts'
 import { DirectPeers } from '../../../src/p2p/peers/direct-peers.ts'
-import { HeldDrive, type OpenDrive } from '../../../src/p2p/transfer/held-drive.ts'
+import { DriveSession, type OpenDrive } from '../../../src/p2p/transfer/drive-session.ts'
 import { PeerNode, type PeerNodeOptions } from '../../../src/p2p/peers/peer-node.ts'
-import { pause, peerDeadline } from '../../../src/core/waiting.ts'
+import { pause, peerDeadline } from '../../../src/core/abort.ts'
 import { freePort } from '../../../src/machine/qemu/free-port.ts'
 import { Cable } from '../cable.ts'
 import { seedTinyImage } from '../tiny-image.ts'
@@ -58,7 +58,7 @@ class Pair implements AsyncDisposable {
       bootstrap,
       ...reading
     })
-    const drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
+    const drive = new DriveSession({ node: reader, key, secret, role: 'reader' })
     const opened = await drive.open(soon())
     return new Pair(owner, reader, opened, [
       drive,

@@ -7,11 +7,11 @@ import test from 'brittle'
 import createTestnet from 'hyperdht/testnet.js'
 import type { BlockFetcher, BlockRange } from '../../../src/p2p/transfer/block-fetcher.ts'
 import { DriveWriter } from '../../../src/p2p/drive/drive-writer.ts'
-import { HeldDrive } from '../../../src/p2p/transfer/held-drive.ts'
+import { DriveSession } from '../../../src/p2p/transfer/drive-session.ts'
 import { formatPeerAddress, readPeerAddress } from '../../../src/p2p/peer-address.ts'
 import { PeerNode } from '../../../src/p2p/peers/peer-node.ts'
 import { isContainerError } from '../../../src/core/errors.ts'
-import { pause, peerDeadline } from '../../../src/core/waiting.ts'
+import { pause, peerDeadline } from '../../../src/core/abort.ts'
 import { Cable } from '../cable.ts'
 import { commitTree, writeTinyImage } from '../tiny-image.ts'
 import { freePort } from '../../../src/machine/qemu/free-port.ts'
@@ -33,11 +33,11 @@ test('an image is read from a peer whose address the link has, without a DHT', a
     await commitTree(writer, manifest, tree)
     const { key } = writer
     await writer[Symbol.asyncDispose]()
-    await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
+    await using seeded = new DriveSession({ node: owner, key, secret, role: 'owner' })
     await seeded.open(soon())
 
     await using reader = await open('reader')
-    await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
+    await using drive = new DriveSession({ node: reader, key, secret, role: 'reader' })
     const nobody = { host: '127.0.0.1', port: await freePort() }
     drive.addPeers([nobody, listen])
     t.alike(await drive.manifest(undefined, soon()), manifest)
@@ -90,10 +90,10 @@ test('over two connections with one peer each block comes once', async (t) => {
     await commitTree(writer, manifest, tree)
     const { key } = writer
     await writer[Symbol.asyncDispose]()
-    await using seeded = new HeldDrive({ node: owner, key, secret, role: 'owner' })
+    await using seeded = new DriveSession({ node: owner, key, secret, role: 'owner' })
     await seeded.open(soon())
     await seeded.announced()
-    await using drive = new HeldDrive({ node: reader, key, secret, role: 'reader' })
+    await using drive = new DriveSession({ node: reader, key, secret, role: 'reader' })
     const { cores, fetcher } = await drive.open(soon())
     const half: BlockRange[] = [[0, 200]]
     t.is(reader.traffic().connections, 1, 'found by the DHT')

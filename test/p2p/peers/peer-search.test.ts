@@ -5,9 +5,9 @@ import { join } from 'node:path'
 import test from 'brittle'
 import { discoveryKey } from 'hypercore-crypto'
 import createTestnet from 'hyperdht/testnet.js'
-import { HeldDrive } from '../../../src/p2p/transfer/held-drive.ts'
+import { DriveSession } from '../../../src/p2p/transfer/drive-session.ts'
 import { PeerNode, type PeerNodeOptions } from '../../../src/p2p/peers/peer-node.ts'
-import { pause, peerDeadline } from '../../../src/core/waiting.ts'
+import { pause, peerDeadline } from '../../../src/core/abort.ts'
 import { seedTinyImage } from '../tiny-image.ts'
 
 /** Nobody answers there. */
@@ -56,7 +56,7 @@ test('peers are found where they were, when both were started again and no DHT a
     const seeded = await seedTinyImage(owner, { a: 'content' }, soon(), blocks)
     image = seeded
     await using reader = await homes.node('reader')
-    await using drive = new HeldDrive({ node: reader, ...image, role: 'reader' })
+    await using drive = new DriveSession({ node: reader, ...image, role: 'reader' })
     const { fetcher } = await drive.open(soon())
     await fetcher.read(0, { signal: soon() })
     while ((await reader.knownPeers?.read(image.key))?.length !== 1) await pause(50)
@@ -68,14 +68,14 @@ test('peers are found where they were, when both were started again and no DHT a
     ['stranger', false]
   ] as const) {
     await using reader = await homes.node(name, none)
-    await using drive = new HeldDrive({ node: reader, ...image, role: 'reader' })
+    await using drive = new DriveSession({ node: reader, ...image, role: 'reader' })
     const limit = known ? soon() : peerDeadline(undefined, 3_000, 'it').signal
     // The owner is back a moment after somebody wants it.
     const reading = drive.open(limit).then(({ fetcher }) => fetcher.read(30, { signal: limit }))
     reading.catch(() => {})
     await pause(500)
     await using owner = await homes.node('owner', { ...none, listen: 'known' })
-    await using seeded = new HeldDrive({ node: owner, ...image, role: 'owner' })
+    await using seeded = new DriveSession({ node: owner, ...image, role: 'owner' })
     await seeded.open(soon())
     const read = await reading.catch(() => undefined)
     t.is(read !== undefined, known, known ? 'it is found' : 'by whoever has no address, it is not')
@@ -87,19 +87,19 @@ test('where the connected peer lacks a block, others are looked for', async (t) 
   const blocks = Array.from({ length: BLOCKS }, () => randomBytes(1_000))
   await using mirror = await homes.node('mirror')
   let image: { key: Buffer; secret: Buffer }
-  let held: HeldDrive
+  let held: DriveSession
   {
     await using owner = await homes.node('owner')
     const seeded = await seedTinyImage(owner, { a: 'content' }, soon(), blocks)
     image = seeded
-    held = new HeldDrive({ node: mirror, key: image.key, secret: image.secret, role: 'reader' })
+    held = new DriveSession({ node: mirror, key: image.key, secret: image.secret, role: 'reader' })
     const { fetcher } = await held.open(soon())
     await fetcher.read(0, { signal: soon() })
     await held.announced()
     await seeded.seeded[Symbol.asyncDispose]()
   }
   await using reader = await homes.node('reader')
-  await using drive = new HeldDrive({ node: reader, ...image, role: 'reader' })
+  await using drive = new DriveSession({ node: reader, ...image, role: 'reader' })
   const { cores, fetcher } = await drive.open(soon())
   await fetcher.read(0, { signal: soon() })
   t.is(cores.blobs.peers.length, 1, 'the mirror has what it has read')
@@ -109,7 +109,7 @@ test('where the connected peer lacks a block, others are looked for', async (t) 
   await pause(3_000)
   await using owner = await homes.node('owner')
   // It looks for nobody itself.
-  await using seeded = new HeldDrive({ node: owner, ...image, role: 'alone' })
+  await using seeded = new DriveSession({ node: owner, ...image, role: 'alone' })
   await seeded.open(soon())
   await owner.join(discoveryKey(image.key), { server: true, client: false }).flushed()
   t.alike(await reading, blocks[30], 'and comes from the owner')

@@ -96,9 +96,9 @@ export function addMachineStart(machine: Command): void {
 async function stopFirst(name: string, timeoutMs: number, { home }: Globals): Promise<void> {
   const { machineHome, machinePaths } = await import('../../../machine/state/machine-paths.ts')
   const { readLiveState, requireConfig } = await import('../../../machine/state/machine-record.ts')
-  const places = machinePaths(machineHome(home), name)
-  await requireConfig(places)
-  if ((await readLiveState(places)) === undefined) return
+  const paths = machinePaths(machineHome(home), name)
+  await requireConfig(paths)
+  if ((await readLiveState(paths)) === undefined) return
   const { stopMachine } = await import('../../../machine/lifecycle/stop-machine.ts')
   await stopMachine({ home, name, timeoutMs })
 }

@@ -1,12 +1,12 @@
 import type { ImageNews } from '../../session/connection/image-session.ts'
 import { ContainerError } from '../../core/errors.ts'
-import { untilAborted } from '../../core/waiting.ts'
+import { untilAborted } from '../../core/abort.ts'
 import { fromRecord } from '../../core/error-record.ts'
 import type { MounterGreeting } from './mounter-protocol.ts'
 import type { MounterAhead } from './starting-mounter.ts'
 
 /** The mounter that the starter of a detached runner has started, and will end if nobody leases from it. */
-export class StartersMounter implements MounterAhead {
+export class RelayedMounter implements MounterAhead {
   readonly #greeting: Promise<MounterGreeting | undefined>
   news: ImageNews | undefined
 

@@ -4,12 +4,12 @@ import type { Logger } from 'pino'
 import { ContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import { DriveWriter } from '../../p2p/drive/drive-writer.ts'
-import type { HeldDrive } from '../../p2p/transfer/held-drive.ts'
+import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
 import { listAnew } from '../../p2p/drive/list-files.ts'
 import type { PeerNode } from '../../p2p/peers/peer-node.ts'
 import { purgeDrive } from '../../p2p/store/purge.ts'
-import { pause } from '../../core/waiting.ts'
-import { FileListings } from './file-listings.ts'
+import { pause } from '../../core/abort.ts'
+import { ListingQueue } from './listing-queue.ts'
 import type { CatalogEntry, ImageCatalog } from '../catalog/image-catalog.ts'
 import { forkedError } from '../catalog/lost-versions.ts'
 import { newestManifest, treeOf } from '../catalog/newest-version.ts'
@@ -17,7 +17,7 @@ import { newestManifest, treeOf } from '../catalog/newest-version.ts'
 /** How long a publish waits to be announced before it hands out its link all the same. */
 const ANNOUNCE_WAIT_MS = 5_000
 
-export interface ImagePublisherOptions {
+export interface ImageWriterOptions {
   readonly catalog: ImageCatalog
   readonly node: PeerNode
   readonly log: Logger
@@ -41,18 +41,18 @@ export interface PublishTarget {
 }
 
 /** The writers of this machine's own images, from the begin of a publish until the drive lists its files. */
-export class ImagePublisher implements AsyncDisposable {
-  readonly #options: ImagePublisherOptions
-  readonly #seed: (entry: CatalogEntry) => HeldDrive
-  readonly #listings: FileListings
+export class ImageWriter implements AsyncDisposable {
+  readonly #options: ImageWriterOptions
+  readonly #seed: (entry: CatalogEntry) => DriveSession
+  readonly #listings: ListingQueue
   /** Names of publishes that are under way. */
   readonly #names = new Set<string>()
 
   /** @param seed has an image served and announced from now on */
-  constructor(options: ImagePublisherOptions, seed: (entry: CatalogEntry) => HeldDrive) {
+  constructor(options: ImageWriterOptions, seed: (entry: CatalogEntry) => DriveSession) {
     this.#options = options
     this.#seed = seed
-    this.#listings = new FileListings(options.catalog, options.log)
+    this.#listings = new ListingQueue(options.catalog, options.log)
   }
 
   /** Goes on with what the end of the daemon cut short. */

@@ -1,6 +1,6 @@
 import test from 'brittle'
 import Hyperbee from 'hyperbee'
-import { AscendingBee } from '../../../src/p2p/drive/ascending-bee.ts'
+import { SortedHyperbeeWriter } from '../../../src/p2p/drive/sorted-hyperbee-writer.ts'
 import { random } from '../../image/trees.ts'
 import { temporaryStore } from '../temporary-store.ts'
 
@@ -25,7 +25,7 @@ void test('what is made in order is a Hyperbee like any other', async (t) => {
     await header.getRoot(true)
     await header.close()
     const expected = new Map<string, string>()
-    const ascending = new AscendingBee({ first: core.length, room: ROOM })
+    const ascending = new SortedHyperbeeWriter({ first: core.length, room: ROOM })
     for (let n = 0; n < count; n++) {
       // Between them is room for others.
       ascending.add(key(2 * n), value(`${n}`))
@@ -66,7 +66,7 @@ void test('what is made goes on from entries that a Hyperbee has', async (t) => 
     const bee = new Hyperbee(core)
     await bee.put(key(0), value('0'))
     const expected = new Map([[key(0).toString(), value('0').toString()]])
-    const ascending = new AscendingBee({
+    const ascending = new SortedHyperbeeWriter({
       first: core.length,
       before: [core.length - 1],
       room: ROOM
@@ -84,7 +84,7 @@ void test('what is made goes on from entries that a Hyperbee has', async (t) => 
 })
 
 /** Without their room. */
-function blocksOf(bee: AscendingBee): Buffer[] {
+function blocksOf(bee: SortedHyperbeeWriter): Buffer[] {
   const { bytes, lengths } = bee.take()
   let end = 0
   return lengths.map((length) => {

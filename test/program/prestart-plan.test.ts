@@ -1,5 +1,5 @@
 import test from 'brittle'
-import { foreseePrograms } from '../../src/cli/parse/foresee.ts'
+import { planPrestart } from '../../src/cli/parse/prestart-plan.ts'
 
 const NONE: string[] = []
 const CASES: readonly (readonly [line: string, programs: string[]])[] = [
@@ -23,7 +23,7 @@ const CASES: readonly (readonly [line: string, programs: string[]])[] = [
 
 void test('what a command line will need is foreseen', (t) => {
   for (const [line, programs] of CASES) {
-    t.alike(foreseePrograms(line.split(' '), undefined), programs, line)
+    t.alike(planPrestart(line.split(' '), undefined), programs, line)
   }
-  t.alike(foreseePrograms(['boot', 'LINK'], 'always'), [], 'nothing where all runs in a machine')
+  t.alike(planPrestart(['boot', 'LINK'], 'always'), [], 'nothing where all runs in a machine')
 })

@@ -21,7 +21,7 @@ interface NumberedBatch {
  * Takes batches of content in order: numbers their chunks and gives files their extents at once,
  * then compresses and appends what is new, again in order.
  */
-export class ContentPublisher {
+export class ContentWriter {
   /** Stored bytes appended. */
   newBytes = 0
   /** Content bytes of the files that are complete. */

@@ -17,7 +17,7 @@ const MOST_ANNOUNCED_BYTES = 24 * 1024 * 1024
  * source, and appended by the daemon, which owns the store. Closing the client before the commit
  * abandons it.
  */
-export class RemotePublish implements BlockSink {
+export class Upload implements BlockSink {
   readonly key: string
   readonly exchange: BlockExchange
   readonly #client: DaemonClient
@@ -31,11 +31,8 @@ export class RemotePublish implements BlockSink {
     }
   }
 
-  static async begin(
-    client: DaemonClient,
-    request: PublishBeginRequest = {}
-  ): Promise<RemotePublish> {
-    return new RemotePublish(client, await client.request(METHODS.publishBegin, request))
+  static async begin(client: DaemonClient, request: PublishBeginRequest = {}): Promise<Upload> {
+    return new Upload(client, await client.request(METHODS.publishBegin, request))
   }
 
   /** Appends blocks in order; returns the index of the first in the blobs log. */

@@ -5,7 +5,7 @@ import test from 'brittle'
 import Corestore from 'corestore'
 import type { CoreStorage } from 'hypercore'
 import HypercoreStorage from 'hypercore-storage'
-import { joinReads } from '../../../src/p2p/store/joined-reads.ts'
+import { batchReads } from '../../../src/p2p/store/read-batching.ts'
 
 const BLOCKS = 300
 
@@ -40,8 +40,8 @@ void test('blocks that are asked for in one turn come by few trips to the store'
     const log = store.get({ name: 'log', encryptionKey: Buffer.alloc(32, 7) })
     await log.ready()
     await log.append(Array.from({ length: BLOCKS }, (_, n) => Buffer.from(`block ${n}`)))
-    joinReads(log)
-    joinReads(log)
+    batchReads(log)
+    batchReads(log)
     const counted = countTrips(log.core.state.storage)
     const read = async (n: number): Promise<string> => String(await log.get(n, { wait: false }))
     const numbers = Array.from({ length: BLOCKS }, (_, n) => n)

@@ -1,14 +1,14 @@
 import type { PeerInfo, SwarmConnection } from 'hyperswarm'
-import { Places, STRANGER_LIMITS } from './places.ts'
+import { ConnectionSlots, STRANGER_LIMITS } from './connection-slots.ts'
 import type { Strangers } from './strangers.ts'
 
 /**
  * The places of connections that the swarm made, whoever began. hyperswarm counts all alike, so that strangers would take
  * the places of peers that this machine wants to connect to.
  */
-export class SwarmPlaces implements Disposable {
+export class SwarmSlots implements Disposable {
   readonly #strangers: Strangers
-  readonly #places = new Places(STRANGER_LIMITS)
+  readonly #slots = new ConnectionSlots(STRANGER_LIMITS)
 
   constructor(strangers: Strangers) {
     this.#strangers = strangers
@@ -16,7 +16,7 @@ export class SwarmPlaces implements Disposable {
 
   /** Gives a new connection a place for as long as it lasts, for which another may be closed. */
   give(connection: SwarmConnection, peer: PeerInfo): void {
-    const leave = this.#places.take({
+    const leave = this.#slots.take({
       address: connection.rawStream.remoteHost ?? '',
       isStranger: () => this.#strangers.has(connection),
       traffic: () => connection.rawBytesRead + connection.rawBytesWritten,
@@ -31,6 +31,6 @@ export class SwarmPlaces implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#places[Symbol.dispose]()
+    this.#slots[Symbol.dispose]()
   }
 }

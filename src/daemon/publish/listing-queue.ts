@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { isContainerError } from '../../core/errors.ts'
-import { untilAborted } from '../../core/waiting.ts'
+import { untilAborted } from '../../core/abort.ts'
 import type { ImageCatalog } from '../catalog/image-catalog.ts'
 
 interface Running {
@@ -12,7 +12,7 @@ interface Running {
  * Has the drives of this machine's images list the files of a version that was committed, beside all else: nobody
  * who boots an image waits for that. The catalog knows of which images it is still to be done.
  */
-export class FileListings implements AsyncDisposable {
+export class ListingQueue implements AsyncDisposable {
   readonly #catalog: ImageCatalog
   readonly #log: Logger
   /** By the catalog's key. */

@@ -28,7 +28,7 @@ export interface BeeBlocks {
   readonly lengths: readonly number[]
 }
 
-export interface AscendingBeeOptions {
+export interface SortedHyperbeeWriterOptions {
   /** Number of the block that the first entry becomes. */
   readonly first: number
   /** Blocks whose entries the Hyperbee has already, with lower keys, in their order: at most {@link MOST_KEYS}. */
@@ -53,7 +53,7 @@ const blocksColumn = (bytes: number): GrowingColumn<Buffer> =>
  * child is a block's number and the place in its index). The last block of each {@link take} has the
  * nodes of the right edge too, the root first, where readers look for it.
  */
-export class AscendingBee {
+export class SortedHyperbeeWriter {
   /** From the leaf up. */
   readonly #edge: BeeNode[]
   readonly #room: number
@@ -64,7 +64,7 @@ export class AscendingBee {
   #last: { key: Buffer; value: Buffer; nodes: StoredNode[] } | undefined
   #next: number
 
-  constructor({ first, before = [], room }: AscendingBeeOptions) {
+  constructor({ first, before = [], room }: SortedHyperbeeWriterOptions) {
     this.#edge = [{ keys: [...before], children: [] }]
     this.#next = first
     this.#room = room

@@ -1,8 +1,8 @@
 import { throwIfCancelled } from '../../core/cancel.ts'
 import { ChunkCompressors } from '../chunk/chunk-compressors.ts'
 import { ChunkStore } from './chunk-store.ts'
-import { ContentPublisher } from './content-publisher.ts'
-import { completeVersion } from './complete-version.ts'
+import { ContentWriter } from './content-writer.ts'
+import { writeManifest } from './write-manifest.ts'
 import { detectArch, detectStart } from './detect-system.ts'
 import { chunksAtPlaces } from '../format/profile-places.ts'
 import type { ColumnTree } from '../tree/column-tree.ts'
@@ -12,7 +12,7 @@ import type { Manifest } from '../format/manifest.ts'
 import type { PublishSource } from '../source/publish-source.ts'
 import type { PublishOptions } from './publish-options.ts'
 
-export interface PublishedImage {
+export interface WrittenVersion {
   readonly tree: ColumnTree
   /** Complete; its block must be the next one the caller appends. */
   readonly manifest: Manifest
@@ -23,17 +23,17 @@ export interface PublishedImage {
 /** Batches between reader and sink, over those that are being compressed. */
 const QUEUED_BATCHES = 6
 /**
- * Publishes a source: content first, then what {@link completeVersion} appends. Memory does not
+ * Publishes a source: content first, then what {@link writeManifest} appends. Memory does not
  * grow with the size of files, only by some tens of bytes a file and a chunk.
  *
  * @throws ContainerError `SOURCE_CHANGED`, `IO`, `CANCELLED`, `BAD_INDEX`, and what the sink throws.
  *   No append is under way any more then; what was appended is nobody's and can be truncated.
  */
-export async function publishTree(
+export async function writeVersion(
   source: PublishSource,
   sink: BlockSink,
   options: PublishOptions
-): Promise<PublishedImage> {
+): Promise<WrittenVersion> {
   const store = new ChunkStore(options.previous)
   const content = await publishContent(source, sink, store, options)
   throwIfCancelled(options.signal)
@@ -49,7 +49,7 @@ export async function publishTree(
     newBytes: content.newBytes,
     ...(previousProfile && { profile: chunksAtPlaces(tree, previousProfile) })
   }
-  const manifest = await completeVersion(sink, tree, store, facts, options)
+  const manifest = await writeManifest(sink, tree, store, facts, options)
   return { tree, manifest, unchangedFiles: content.unchangedFiles }
 }
 
@@ -58,12 +58,12 @@ async function publishContent(
   sink: BlockSink,
   store: ChunkStore,
   { threads, compressors: started, signal, onProgress }: PublishOptions
-): Promise<ContentPublisher> {
+): Promise<ContentWriter> {
   await using own = started ? undefined : new ChunkCompressors(threads)
   const compressors = (started ?? own)!
   if (sink.exchange) compressors.useExchange(sink.exchange.layout)
   const { builder, unchanged } = source
-  const content = new ContentPublisher(builder, store, compressors, sink, unchanged)
+  const content = new ContentWriter(builder, store, compressors, sink, unchanged)
   const pending: Promise<void>[] = []
   const report = (): void =>
     onProgress?.({

@@ -12,7 +12,7 @@ const joined = new WeakSet<CoreStorage>()
  *
  * @param log opened
  */
-export function joinReads(log: Hypercore): void {
+export function batchReads(log: Hypercore): void {
   const { storage } = log.core.state
   if (joined.has(storage)) return
   joined.add(storage)

@@ -18,7 +18,7 @@ interface Donation {
  * Peers of the image can tell from what is not asked of them which content this machine had already,
  * so this is for readers who agree to that.
  */
-export class ChunkDonors implements AsyncDisposable {
+export class LocalChunkReuse implements AsyncDisposable {
   readonly #donors: readonly InspectedImage[]
   readonly #donations: ReadonlyMap<number, Donation>
   readonly #hashes: readonly string[]
@@ -44,7 +44,7 @@ export class ChunkDonors implements AsyncDisposable {
     home: string,
     open: Open,
     signal?: AbortSignal
-  ): Promise<ChunkDonors> {
+  ): Promise<LocalChunkReuse> {
     const donors: InspectedImage[] = []
     const donations = new Map<number, Donation>()
     const hashes = hashTexts(await image.chunkHashes(signal))
@@ -60,7 +60,7 @@ export class ChunkDonors implements AsyncDisposable {
       if (donations.size > found) donors.push(donor)
       else await donor[Symbol.asyncDispose]()
     }
-    return new ChunkDonors(donors, donations, hashes)
+    return new LocalChunkReuse(donors, donations, hashes)
   }
 
   has(chunk: number): boolean {

@@ -16,7 +16,7 @@ export type ImageHandlers = {
 const NO_REQUEST = -1
 
 /** The socket of a mounter (0600). Counts its connections: each is a lease. */
-export class ImageServer implements AsyncDisposable {
+export class MounterServer implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
   readonly #onLeaseChange: (leases: number) => void
@@ -40,8 +40,8 @@ export class ImageServer implements AsyncDisposable {
     path: string,
     handlers: ImageHandlers,
     onLeaseChange: (leases: number) => void
-  ): Promise<ImageServer> {
-    const server = new ImageServer(handlers, onLeaseChange)
+  ): Promise<MounterServer> {
+    const server = new MounterServer(handlers, onLeaseChange)
     await new Promise<void>((resolve, reject) => {
       server.#server.once('error', reject)
       server.#server.listen(path, resolve)

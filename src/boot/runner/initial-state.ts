@@ -25,7 +25,7 @@ export function configOf(
   return {
     ...(claim.config ?? {
       formatVersion: CONFIG_FORMAT_VERSION,
-      name: claim.places.name,
+      name: claim.files.name,
       createdAt: new Date().toISOString(),
       link,
       key,
@@ -43,9 +43,9 @@ function commandOf(start: StartCommand, options: ContainerOptions): readonly str
 }
 
 /** The state of a container whose image is mounted and of which nothing runs yet. */
-export function firstState(
+export function initialState(
   paths: BootPaths,
-  { places }: ContainerClaim,
+  { files }: ContainerClaim,
   lease: MountLease,
   options: ContainerOptions
 ): ContainerState {
@@ -53,7 +53,7 @@ export function firstState(
   const runner = identify(process.pid)
   if (runner === undefined) throw new ContainerError('IO', 'cannot read /proc')
   return {
-    name: places.name,
+    name: files.name,
     state: 'starting',
     link,
     key,
@@ -64,12 +64,12 @@ export function firstState(
     ephemeral: options.ephemeral === true,
     readOnly: options.readOnly === true,
     mountMode: mode,
-    rootfs: places.merged,
+    rootfs: files.merged,
     mounterSocket: lease.socketPath,
     startedAt: new Date().toISOString(),
     timings: {},
     marks: { commandMs: options.commandMs ?? processBeganMs() },
     runner,
-    cgroups: ownCgroups(paths.homeId, places.name)
+    cgroups: ownCgroups(paths.homeId, files.name)
   }
 }

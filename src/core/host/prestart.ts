@@ -31,9 +31,9 @@ const spares = new Map<ServiceProgram, ChildProcess>()
 
 /**
  * Starts a program before it is known what for, so that it loads while this one does. It ends by itself
- * when its input ends before a request came: with this process, or by {@link endSpares}.
+ * when its input ends before a request came: with this process, or by {@link endPrestarted}.
  */
-export function startSpare(program: ServiceProgram): void {
+export function prestart(program: ServiceProgram): void {
   const child = start(program)
   // One that could not be started is not taken; the next try says why.
   child.on('error', () => {})
@@ -53,7 +53,7 @@ export function startService(program: ServiceProgram, script?: string): ChildPro
 }
 
 /** Ends what was started and not needed. */
-export function endSpares(): void {
+export function endPrestarted(): void {
   for (const { stdio } of spares.values()) for (const stream of stdio) stream?.destroy()
   for (const spare of spares.values()) spare.unref()
   spares.clear()

@@ -10,7 +10,7 @@ import { EntriesThread } from '../../p2p/drive/entries-thread.ts'
 import { formatKey, formatLink } from '../../p2p/link.ts'
 import { listAnew, listChanges, listFirst, type FileListing } from '../../p2p/drive/list-files.ts'
 import { BlockExchangeFile } from '../publish/block-exchange.ts'
-import type { PublishTarget } from '../publish/image-publisher.ts'
+import type { PublishTarget } from '../publish/image-writer.ts'
 import type { ImageService } from './image-service.ts'
 import { newestManifest, treeOf } from '../catalog/newest-version.ts'
 import type {
@@ -21,7 +21,7 @@ import type {
 } from '../../rpc/protocol.ts'
 
 /** One publish of one client, from its begin to its commit or its end without one. */
-export class PublishSession {
+export class UploadSession {
   readonly #service: ImageService
   readonly #target: PublishTarget
   readonly #exchange: BlockExchangeFile
@@ -51,14 +51,14 @@ export class PublishSession {
     service: ImageService,
     request: PublishBeginRequest,
     directory: string
-  ): Promise<PublishSession> {
+  ): Promise<UploadSession> {
     const { update, name, temporary = false } = request
     const { publisher } = service
     const target = await (update === undefined
       ? publisher.begin(name, temporary)
       : publisher.beginUpdate(service.keyOf(update), name))
     try {
-      return new PublishSession(service, target, BlockExchangeFile.create(directory))
+      return new UploadSession(service, target, BlockExchangeFile.create(directory))
     } catch (error) {
       service.publisher.giveNameBack(target)
       await service.publisher.abandon(target)
@@ -74,7 +74,7 @@ export class PublishSession {
     return this.#target.entry.temporary === true
   }
 
-  /** @param blocks with `BLOCK_ROOM` bytes before each, which are overwritten */
+  /** @param blocks with `BLOCK_PADDING` bytes before each, which are overwritten */
   append(blocks: readonly Uint8Array[]): Promise<number> {
     return this.#target.writer.appendInPlace(blocks)
   }

@@ -1,4 +1,4 @@
-import type { ServiceProgram } from '../../core/host/spare-process.ts'
+import type { ServiceProgram } from '../../core/host/prestart.ts'
 import { verbOf } from '../../program/command-verb.ts'
 
 /** Options of `boot` with which nothing is started here, or with an environment that is not ours yet. */
@@ -13,7 +13,7 @@ const DETACHED = new Set(['-d', '--detach'])
  * @param args without the program itself
  * @param vm what the environment says of machines
  */
-export function foreseePrograms(args: readonly string[], vm: string | undefined): ServiceProgram[] {
+export function planPrestart(args: readonly string[], vm: string | undefined): ServiceProgram[] {
   const [verb, rest] = verbOf(args)
   if (verb !== 'boot' || vm === 'always') return []
   const end = rest.indexOf('--')

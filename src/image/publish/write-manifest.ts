@@ -43,7 +43,7 @@ const MAX_HISTORY_CHARACTERS = 64 * 1024
  * @returns the manifest; its block must be the next one the caller appends
  * @throws ContainerError `CANCELLED`, and what the sink throws
  */
-export async function completeVersion(
+export async function writeManifest(
   sink: BlockSink,
   tree: ColumnTree,
   store: ChunkStore,

@@ -2,7 +2,7 @@ import type { Duplex } from 'node:stream'
 import test from 'brittle'
 import type Hypercore from 'hypercore'
 import { MerkleTree, type TreeSession } from 'hypercore/lib/merkle-tree.js'
-import { lookUpPathsAtOnce } from '../../../src/p2p/store/missing-nodes.ts'
+import { lookUpMerklePaths } from '../../../src/p2p/store/merkle-path-lookup.ts'
 import { temporaryStore } from '../temporary-store.ts'
 
 const BLOCKS = 37
@@ -13,7 +13,7 @@ type Replicating = { replicate(isInitiator: boolean): Duplex }
 
 void test('paths that are looked up at once miss what hypercore finds missing', async (t) => {
   const asBefore = MerkleTree.missingNodes
-  lookUpPathsAtOnce()
+  lookUpMerklePaths()
   const atOnce = MerkleTree.missingNodes
   t.not(atOnce, asBefore, 'hypercore has it under the same name')
 

@@ -20,7 +20,7 @@ import { isContainerError } from '../../../src/core/errors.ts'
 import { decodeIndex, decompressPart } from '../../../src/image/format/index-codec.ts'
 import { readStoredIndex } from '../../../src/image/format/index-part.ts'
 import { decodeManifest, encodeManifest } from '../../../src/image/format/manifest-codec.ts'
-import { publishTree } from '../../../src/image/publish/publish.ts'
+import { writeVersion } from '../../../src/image/publish/write-version.ts'
 import { readFileRange, resolvePath, walk } from '../../../src/image/chunk/read-file.ts'
 import { CHUNK_BYTES } from '../../../src/image/tree/tree.ts'
 import { MemoryStore } from '../memory-store.ts'
@@ -28,15 +28,15 @@ import { SPARSE_BYTES, noise, plantTree, temporaryDirectory } from '../planted-t
 import { describeTree } from '../trees.ts'
 import type { Manifest } from '../../../src/image/format/manifest.ts'
 import type { PublishOptions } from '../../../src/image/publish/publish-options.ts'
-import type { PublishedImage } from '../../../src/image/publish/publish.ts'
+import type { WrittenVersion } from '../../../src/image/publish/write-version.ts'
 import type { ErrorCode } from '../../../src/core/errors.ts'
 
 async function publish(
   path: string,
   store: MemoryStore,
   options: Partial<PublishOptions> = {}
-): Promise<PublishedImage> {
-  const image = await publishTree(await scanDirectory(path), store, { name: 'test', ...options })
+): Promise<WrittenVersion> {
+  const image = await writeVersion(await scanDirectory(path), store, { name: 'test', ...options })
   store.blocks.push(encodeManifest(image.manifest))
   return image
 }
@@ -47,7 +47,7 @@ function hashesOf(store: MemoryStore, manifest: Manifest): Promise<ChunkHashes> 
 }
 
 /** As an update needs it. */
-async function previousOf(store: MemoryStore, { tree, manifest }: PublishedImage) {
+async function previousOf(store: MemoryStore, { tree, manifest }: WrittenVersion) {
   return {
     tree,
     chunkHashes: await hashesOf(store, manifest),
@@ -325,7 +325,7 @@ void test('what is excluded stays out', async (t) => {
   mkdirSync(join(source.path, 'tmp/x'), { recursive: true })
   writeFileSync(join(source.path, 'secret'), 'x')
   const scanned = await scanDirectory(source.path, { exclude: ['/var/cache/*', 'tmp/', 'secret'] })
-  const { tree } = await publishTree(scanned, new MemoryStore(), { name: 'test' })
+  const { tree } = await writeVersion(scanned, new MemoryStore(), { name: 'test' })
   t.alike(
     [...walk(tree)].map(({ path }) => path.toString()),
     ['', 'var', 'var/cache']
@@ -361,7 +361,7 @@ void test('a source that changes after it was scanned is refused by name', async
     const scanned = await scanDirectory(source.path)
     change(join(source.path, 'victim'))
     const { code, text } = await refusal(() =>
-      publishTree(scanned, new MemoryStore(), { name: 'test' })
+      writeVersion(scanned, new MemoryStore(), { name: 'test' })
     )
     t.is(code, 'SOURCE_CHANGED', name)
     t.ok(text.includes('victim'))
@@ -382,7 +382,7 @@ void test('a file that grows while it is read is refused', async (t) => {
       return await store.append(blocks)
     }
   }
-  t.is((await refusal(() => publishTree(scanned, sink, { name: 'x' }))).code, 'SOURCE_CHANGED')
+  t.is((await refusal(() => writeVersion(scanned, sink, { name: 'x' }))).code, 'SOURCE_CHANGED')
 })
 
 void test('publishing can be cancelled, and a failing sink fails it', async (t) => {
@@ -407,5 +407,5 @@ void test('publishing can be cancelled, and a failing sink fails it', async (t) 
 
   const full = { append: async () => Promise.reject(new Error('disk full')) }
   const scanned = await scanDirectory(source.path)
-  await t.exception(publishTree(scanned, full, { name: 'x' }), /disk full/)
+  await t.exception(writeVersion(scanned, full, { name: 'x' }), /disk full/)
 })

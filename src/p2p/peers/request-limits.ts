@@ -23,7 +23,7 @@ for (const name of ['getMaxInflight', 'getMaxHotswapInflight'] as const) {
  * @param most asked each time; 0 for nothing
  * @returns what lifts the limit, unless another has taken its place
  */
-export function limitAsking(connection: SwarmConnection, most: () => number): () => void {
+export function limitRequests(connection: SwarmConnection, most: () => number): () => void {
   limits.set(connection, most)
   return () => {
     if (limits.get(connection) === most) limits.delete(connection)

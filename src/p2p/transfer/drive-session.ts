@@ -11,7 +11,7 @@ import type { PeerAddress } from '../peer-address.ts'
 import type { PeerNode } from '../peers/peer-node.ts'
 import { PeerSearch, type PeerWants } from '../peers/peer-search.ts'
 import { StoredBlocks } from '../store/stored-blocks.ts'
-import { pause, peerDeadline, sharedController, untilAborted } from '../../core/waiting.ts'
+import { pause, peerDeadline, sharedController, untilAborted } from '../../core/abort.ts'
 
 /** How long an owner looks for peers that may have more of its logs, and waits for what they say. */
 const CATCH_UP_MS = 15_000
@@ -23,7 +23,7 @@ const ENTRIES_MS = 1_000
 /** With a peer at hand, how long the newest version is waited for before the local one serves. */
 const FRESHNESS_WAIT_MS = 1_500
 
-export interface HeldDriveOptions {
+export interface DriveSessionOptions {
   readonly node: PeerNode
   readonly key: Buffer
   /** Undefined holds the drive blind: it can be fetched and served, not read. */
@@ -35,7 +35,7 @@ export interface HeldDriveOptions {
 }
 
 /** One drive that this machine holds: announced, replicated, and read when there is a secret. */
-export class HeldDrive implements AsyncDisposable {
+export class DriveSession implements AsyncDisposable {
   readonly key: Buffer
   readonly secret: Buffer | undefined
   readonly #node: PeerNode
@@ -50,7 +50,7 @@ export class HeldDrive implements AsyncDisposable {
   #opening: Promise<OpenDrive> | undefined
   #open: OpenDrive | undefined
 
-  constructor(options: HeldDriveOptions) {
+  constructor(options: DriveSessionOptions) {
     this.key = options.key
     this.secret = options.secret
     this.#node = options.node

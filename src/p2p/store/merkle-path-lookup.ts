@@ -6,7 +6,7 @@ import { MerkleTree, type TreeSession } from 'hypercore/lib/merkle-tree.js'
  * by a trip to the store's threads: six to seven a block, which is most of what a reader's main thread
  * does while it fetches. This asks for all of a path in one trip.
  */
-export function lookUpPathsAtOnce(): void {
+export function lookUpMerklePaths(): void {
   MerkleTree.missingNodes = missingNodes
 }
 

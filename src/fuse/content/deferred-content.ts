@@ -10,7 +10,7 @@ export interface TreeFiles {
 }
 
 /** What a mount serves, which may come after the mount is there. */
-export class ServedContent {
+export class DeferredContent {
   /** Rejects with what asking threw, or with `CANCELLED` when closed first. */
   readonly here: Promise<TreeFiles>
   readonly #options: Pick<MountImageOptions, 'content' | 'observer'>

@@ -6,7 +6,7 @@ const IDLE_MS = 60_000
 /** How many of the eight groups of an IPv6 address are the network of one customer. */
 const IPV6_NETWORK_GROUPS = 4
 
-export interface PlaceLimits {
+export interface SlotLimits {
   /** Peers in all. @default none */
   readonly most?: number
   /** Strangers in all. */
@@ -48,13 +48,13 @@ interface Taken {
  * to know an image is little and for a short time; and newcomers go before those that wait: whoever knows an image shows
  * it in a round trip or two, and holds out longer than a crowd of those that do not.
  */
-export class Places implements Disposable {
-  readonly #limits: PlaceLimits
+export class ConnectionSlots implements Disposable {
+  readonly #limits: SlotLimits
   /** In the order in which they came. */
   readonly #taken = new Set<Taken>()
   readonly #timer: NodeJS.Timeout
 
-  constructor(limits: PlaceLimits) {
+  constructor(limits: SlotLimits) {
     this.#limits = limits
     this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
   }
