@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { takeLock, type FileLock } from '../src/core/host/file-lock.ts'
+import { takeLock, type KernelLock } from '../src/core/host/kernel-lock.ts'
 import { ContainerError } from '../src/core/errors.ts'
 import { CACHE } from './paths.ts'
 
@@ -13,13 +13,13 @@ const WAIT_MS = 2 * 60 * 60_000
  *
  * @throws ContainerError `BUSY` when another build has it for hours
  */
-export async function lockCache(note: (text: string) => void): Promise<FileLock> {
+export async function lockCache(note: (text: string) => void): Promise<KernelLock> {
   await mkdir(CACHE, { recursive: true })
   const path = join(CACHE, 'lock')
   const free = await takeLock(path)
   if (free !== undefined) return free
   note('another build uses the cache: waiting for it')
-  const lock = await takeLock(path, WAIT_MS)
+  const lock = await takeLock(path, { waitMs: WAIT_MS })
   if (lock !== undefined) return lock
   throw new ContainerError('BUSY', `another build has ${path} for hours`, {
     hint: 'end that build'

@@ -1,10 +1,18 @@
-/** Undoes steps in reverse order; one that fails does not keep the others from being undone. */
-export class CleanupStack {
+/**
+ * Undoes steps in reverse order, each once; one that fails does not keep the others from being undone. Disposing
+ * undoes all and throws the first failure.
+ */
+export class CleanupStack implements AsyncDisposable {
   readonly #steps: (() => PromiseLike<void> | void)[] = []
 
   /** Remembers how to undo what was just done. */
   defer(step: () => PromiseLike<void> | void): void {
     this.#steps.push(step)
+  }
+
+  /** Takes over a resource: it is disposed of when its turn comes. */
+  hold(resource: AsyncDisposable): void {
+    this.defer(() => resource[Symbol.asyncDispose]())
   }
 
   /** @returns the errors of the steps, after all have run */
@@ -19,6 +27,17 @@ export class CleanupStack {
     }
     return errors
   }
+
+  /** Undoes all because of `reason`. @returns `reason`, which stays the error to throw */
+  async undoAfter(reason: unknown): Promise<unknown> {
+    await this.undo()
+    return reason
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const errors = await this.undo()
+    if (errors.length > 0) throw errors[0]
+  }
 }
 
 /**
@@ -31,10 +50,8 @@ export async function withCleanup<T>(body: (cleanup: CleanupStack) => Promise<T>
   try {
     result = await body(cleanup)
   } catch (error) {
-    await cleanup.undo()
-    throw error
+    throw await cleanup.undoAfter(error)
   }
-  const errors = await cleanup.undo()
-  if (errors.length > 0) throw errors[0]
+  await cleanup[Symbol.asyncDispose]()
   return result
 }

@@ -15,7 +15,8 @@ import type { HomePaths } from '../home/home.ts'
 import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
 import { ImageService } from './serve/image-service.ts'
 import type { Listening } from '../rpc/listening.ts'
-import { lockHolder, tryProcessLock, type ProcessLock } from '../core/host/process-lock.ts'
+import { CleanupStack } from '../core/cleanup-stack.ts'
+import { lockHolder, takeLock, type KernelLock } from '../core/host/kernel-lock.ts'
 import type { DaemonStatus } from '../rpc/protocol.ts'
 import { RpcChannel } from '../rpc/rpc.ts'
 import { StoreRecord } from './catalog/store-record.ts'
@@ -33,7 +34,7 @@ export class Daemon implements AsyncDisposable {
   /** Resolves when a client has asked the daemon to stop. */
   readonly stopRequested: Promise<void>
   readonly #options: DaemonOptions & { readonly record: StoreRecord }
-  readonly #lock: ProcessLock
+  readonly #lock: KernelLock
   readonly #node: PeerNode
   readonly #pool: DrivePool
   readonly #service: ImageService
@@ -44,7 +45,7 @@ export class Daemon implements AsyncDisposable {
 
   private constructor(
     options: DaemonOptions & { readonly record: StoreRecord },
-    lock: ProcessLock,
+    lock: KernelLock,
     node: PeerNode,
     pool: DrivePool,
     service: ImageService
@@ -65,16 +66,17 @@ export class Daemon implements AsyncDisposable {
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
     const { paths, bootstrap, listening, log } = options
-    const lock = tryProcessLock(paths.daemonLock)
+    const lock = await takeLock(paths.daemonLock, { keepFile: true, tellHolder: true })
     if (!lock) {
-      const pid = lockHolder(paths.daemonLock)
+      const pid = await lockHolder(paths.daemonLock)
       throw new ContainerError(
         'DAEMON_RUNNING',
         `a daemon already serves ${paths.home}${pid ? ` (process ${pid})` : ''}`,
         { hint: 'use it as it is, stop it with `dat-container daemon stop`, or use another --home' }
       )
     }
-    const opened: AsyncDisposable[] = []
+    const opened = new CleanupStack()
+    opened.hold(lock)
     try {
       mkdirSync(paths.store, { recursive: true, mode: 0o700 })
       await BlockExchangeFile.sweep(paths.runtime)
@@ -92,11 +94,11 @@ export class Daemon implements AsyncDisposable {
         onStoreTrouble: (text, details) => log.error(details, text),
         onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')
       })
-      opened.push(node)
+      opened.hold(node)
       await checkHeads(node, catalog.list())
       await record.noteOpened(node.seed)
       const pool = new DrivePool(node, (key) => void service.noteFork(key))
-      opened.push(pool)
+      opened.hold(pool)
       const service = new ImageService({
         catalog,
         node,
@@ -112,11 +114,7 @@ export class Daemon implements AsyncDisposable {
       log.info({ home: paths.home, bootstrap: bootstrap ?? 'public' }, 'daemon started')
       return daemon
     } catch (error) {
-      for (const resource of opened.toReversed()) {
-        await Promise.allSettled([resource[Symbol.asyncDispose]()])
-      }
-      lock[Symbol.dispose]()
-      throw error
+      throw await opened.undoAfter(error)
     }
   }
 
@@ -137,7 +135,7 @@ export class Daemon implements AsyncDisposable {
     await record
       .noteClosed(this.#node.seed)
       .catch((err: unknown) => log.warn({ err }, 'the store is closed, and that is not noted'))
-    this.#lock[Symbol.dispose]()
+    await this.#lock[Symbol.asyncDispose]()
     this.#options.log.info('daemon stopped')
   }
 

@@ -1,7 +1,7 @@
 import { mkdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ContainerError, isContainerError } from '../core/errors.ts'
-import { CleanUpList } from './linux/clean-up-list.ts'
+import { CleanupStack } from '../core/cleanup-stack.ts'
 import { deviceRanges } from './content/device-ranges.ts'
 import { serveDataDevice, type DataDevice, type DeviceContent } from './device/data-device.ts'
 import { hasCoarseHoles, planDataLayout } from './content/data-layout.ts'
@@ -40,7 +40,7 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
   const directory = await realpath(options.directory)
   const rootfs = join(directory, 'rootfs')
   const served = new DeferredContent(options)
-  const cleanUp = new CleanUpList()
+  const cleanup = new CleanupStack()
   let device: MountedDevice | undefined
   let channel: FuseChannel | undefined
   const checkCancelled = (): void => {
@@ -50,23 +50,23 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
   }
   try {
     checkCancelled()
-    await makeMountPoint(rootfs, cleanUp)
+    await makeMountPoint(rootfs, cleanup)
     if (mode === 'fuse') {
       const { tree, files } = await served.ask()
       channel = await servePlainTree(rootfs, tree, files)
-      cleanUp.hold(channel)
+      cleanup.hold(channel)
     } else {
-      device = await mountOverDevice(options, directory, served, cleanUp, checkCancelled)
+      device = await mountOverDevice(options, directory, served, cleanup, checkCancelled)
       channel = device.channel
     }
     // Asynchronous, so this thread can answer it.
     await stat(rootfs)
     checkCancelled()
     // Last in, so first to go: nothing that is taken down may wait for content.
-    cleanUp.push(async () => served.close())
+    cleanup.defer(async () => served.close())
   } catch (error) {
     served.close()
-    throw await cleanUp.after(error)
+    throw await cleanup.undoAfter(error)
   }
   const { metadata } = device ?? {}
   return {
@@ -83,7 +83,7 @@ async function mountAs(mode: MountMode, options: MountImageOptions): Promise<Mou
       const { layout } = await device.content
       device.preload(deviceRanges(tree, layout, chunks))
     },
-    [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
+    [Symbol.asyncDispose]: async () => cleanup[Symbol.asyncDispose]()
   }
 }
 
@@ -98,7 +98,7 @@ async function mountOverDevice(
   options: MountImageOptions,
   directory: string,
   served: DeferredContent,
-  cleanUp: CleanUpList,
+  cleanup: CleanupStack,
   checkCancelled: () => void
 ): Promise<MountedDevice> {
   const { erofsBacking, keptMetadata, deviceTransport } = options
@@ -111,7 +111,7 @@ async function mountOverDevice(
   const kernel = await readKernelFacts()
   // Fails here on a kernel that cannot, before anything is written.
   const steps = planErofsMount(kernel, paths, erofsBacking)
-  cleanUp.push(async () => rm(paths.meta, { force: true }))
+  cleanup.defer(async () => rm(paths.meta, { force: true }))
   const kept =
     keptMetadata === undefined ? undefined : await takeKeptMetadata(keptMetadata, paths.meta)
   const device =
@@ -121,20 +121,20 @@ async function mountOverDevice(
   // Those who read are told.
   device.content.catch(() => {})
   checkCancelled()
-  await makeMountPoint(deviceDirectory, cleanUp)
+  await makeMountPoint(deviceDirectory, cleanup)
   const data = await serveDataDevice(
     deviceDirectory,
     device.blocks,
     device.content,
     deviceTransport
   )
-  cleanUp.hold(data)
+  cleanup.hold(data)
   try {
-    cleanUp.hold(await mountErofs(steps))
+    cleanup.hold(await mountErofs(steps))
   } catch (error) {
     // Linux takes no metadata image that lies on tmpfs or overlayfs, except through a loop device.
     if (erofsBacking === 'file' || !isContainerError(error, 'MOUNT_FAILED')) throw error
-    cleanUp.hold(await mountErofs(planErofsMount(kernel, paths, 'loop')))
+    cleanup.hold(await mountErofs(planErofsMount(kernel, paths, 'loop')))
   }
   return {
     metadata: kept === undefined ? paths.meta : undefined,
@@ -183,7 +183,7 @@ export function deviceContent({ tree, files }: TreeFiles, blocks: number): Devic
   })
 }
 
-async function makeMountPoint(path: string, cleanUp: CleanUpList): Promise<void> {
+async function makeMountPoint(path: string, cleanup: CleanupStack): Promise<void> {
   await mkdir(path, { mode: 0o700 })
-  cleanUp.push(async () => rmdir(path))
+  cleanup.defer(async () => rmdir(path))
 }

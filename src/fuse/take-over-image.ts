@@ -1,7 +1,7 @@
 import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { unmount } from './linux/bind-mount.ts'
-import { CleanUpList } from './linux/clean-up-list.ts'
+import { CleanupStack } from '../core/cleanup-stack.ts'
 import { takeOverDataDevice } from './device/data-device.ts'
 import { FuseChannel } from './protocol/fuse-channel.ts'
 import { deviceContent } from './mount-image.ts'
@@ -38,33 +38,33 @@ export async function takeOverImage(options: TakeOverOptions): Promise<MountedIm
   const directory = await realpath(options.directory)
   const rootfs = join(directory, 'rootfs')
   const served = new DeferredContent(options)
-  const cleanUp = new CleanUpList()
+  const cleanup = new CleanupStack()
   // What the dead one made, whatever it was.
-  cleanUp.push(async () => unmountStale(directory))
+  cleanup.defer(async () => unmountStale(directory))
   let preload: MountedImage['preload'] = async () => {}
   try {
     if (mode === 'fuse') {
       const { tree, files } = await served.ask()
       const server = new TreeServer(tree, files)
       const handle: TreeServer['handle'] = (request, send) => server.handle(request, send)
-      cleanUp.hold(FuseChannel.takeOver({ device: heirloom.device, mountPoint: rootfs, handle }))
+      cleanup.hold(FuseChannel.takeOver({ device: heirloom.device, mountPoint: rootfs, handle }))
     } else {
       const content = served.ask().then((here) => deviceContent(here, heirloom.blocks))
       // Those who read are told.
       content.catch(() => {})
       const data = join(directory, 'data')
       const device = await takeOverDataDevice(data, heirloom.blocks, content, heirloom.device)
-      cleanUp.hold(device)
-      cleanUp.push(async () => unmount(rootfs, { lazy: 'if-busy' }))
+      cleanup.hold(device)
+      cleanup.defer(async () => unmount(rootfs, { lazy: 'if-busy' }))
       preload = async (chunks) => {
         const { tree } = await served.here
         device.preload(deviceRanges(tree, (await content).layout, chunks))
       }
     }
-    cleanUp.push(async () => served.close())
+    cleanup.defer(async () => served.close())
   } catch (error) {
     served.close()
-    throw await cleanUp.after(error)
+    throw await cleanup.undoAfter(error)
   }
   return {
     rootfs,
@@ -72,6 +72,6 @@ export async function takeOverImage(options: TakeOverOptions): Promise<MountedIm
     heirloom,
     preload,
     serve: async () => void (await served.ask()),
-    [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
+    [Symbol.asyncDispose]: async () => cleanup[Symbol.asyncDispose]()
   }
 }

@@ -9,7 +9,7 @@ import {
   type ContainerState
 } from '../state/container-record.ts'
 import { summarize, type ContainerSummary } from './container-summary.ts'
-import { takeLock } from '../../core/host/file-lock.ts'
+import { takeLock } from '../../core/host/kernel-lock.ts'
 import { writeJsonFile } from '../../core/json-file.ts'
 import { readKept } from '../state/kept-config.ts'
 import { currentLeader } from './leader.ts'
@@ -137,7 +137,7 @@ async function waitForRunner(files: ContainerPaths, state: ContainerState): Prom
   const deadline = performance.now() + CLEANUP_TIMEOUT_MS
   while (performance.now() < deadline) {
     // A foreground runner's process may go on; its lock tells that it is done with the container.
-    const lock = await takeLock(files.lock, LOCK_WAIT_MS)
+    const lock = await takeLock(files.lock, { waitMs: LOCK_WAIT_MS })
     if (lock !== undefined) return lock[Symbol.asyncDispose]()
   }
   throw new ContainerError('TIMEOUT', `the runner of ${files.name} does not finish cleaning up`, {
@@ -169,7 +169,7 @@ export async function removeContainer(options: {
     }
     await stopContainer({ home, name, timeoutMs: 0 })
   }
-  const lock = await takeLock(files.lock, LOCK_WAIT_MS)
+  const lock = await takeLock(files.lock, { waitMs: LOCK_WAIT_MS })
   if (lock === undefined) {
     throw new ContainerError('BUSY', `container ${name} is just being started`)
   }

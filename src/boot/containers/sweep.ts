@@ -6,7 +6,7 @@ import { readMountTable } from '../../fuse/linux/mount-table.ts'
 import { unmountStale } from '../../fuse/linux/stale-mounts.ts'
 import { killCgroups, ownCgroups, removeCgroups } from '../nspawn/cgroup.ts'
 import type { ContainerState } from '../state/container-record.ts'
-import { takeLock } from '../../core/host/file-lock.ts'
+import { takeLock } from '../../core/host/kernel-lock.ts'
 import { readJsonFile } from '../../core/json-file.ts'
 import { readKept } from '../state/kept-config.ts'
 import { removeUnmounted, unmountAllUnder } from '../../fuse/linux/mount-cleanup.ts'
@@ -63,7 +63,7 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
   const files = containerPaths(paths, name)
   const earlier = await readJsonFile<ContainerState>(files.state)
   const died = earlier !== undefined && !isAlive(earlier.runner)
-  await using lock = await takeLock(files.lock, died ? DEAD_LOCK_WAIT_MS : 0)
+  await using lock = await takeLock(files.lock, { waitMs: died ? DEAD_LOCK_WAIT_MS : 0 })
   if (lock === undefined || !existsSync(files.runtime)) return false
   const state = await readJsonFile<ContainerState>(files.state)
   const own = ownCgroups(paths.homeId, name)
@@ -97,7 +97,7 @@ async function sweepMounter(paths: BootPaths, name: string): Promise<boolean> {
   const files = mounterPathsOf(paths, name)
   const earlier = await readJsonFile<MounterState>(files.state)
   const died = earlier !== undefined && !isAlive(identify(earlier.pid))
-  await using lock = await takeLock(files.lock, died ? DEAD_LOCK_WAIT_MS : 0)
+  await using lock = await takeLock(files.lock, { waitMs: died ? DEAD_LOCK_WAIT_MS : 0 })
   if (lock === undefined || !existsSync(files.directory)) return false
   const state = await readJsonFile<MounterState>(files.state)
   for (const target of state?.binds ?? []) {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { mountPointOf, readMountTable } from '../../fuse/linux/mount-table.ts'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
-import { takeLock } from '../../core/host/file-lock.ts'
+import { takeLock } from '../../core/host/kernel-lock.ts'
 import { findTaken, overlaps, type TakenIds } from './taken-ids.ts'
 import type { IdRange } from './user-namespace.ts'
 
@@ -76,7 +76,7 @@ export async function claimIdRange(
   }: ClaimOptions = {}
 ): Promise<IdRange> {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  await using lock = await takeLock(`${path}.lock`, LOCK_WAIT_MS)
+  await using lock = await takeLock(`${path}.lock`, { waitMs: LOCK_WAIT_MS })
   if (lock === undefined) {
     throw new ContainerError('BUSY', `another process has held ${path}.lock for 30 s`)
   }

@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ContainerError } from '../../core/errors.ts'
-import { takeLock, type FileLock } from '../../core/host/file-lock.ts'
+import { takeLock, type KernelLock } from '../../core/host/kernel-lock.ts'
 import type { MounterPaths } from '../state/paths.ts'
 
 /** A dying mounter of the same image gets this long to unmount before its successor gives up. */
@@ -12,7 +12,7 @@ const RETRY_MS = 50
 export async function lockOrFindOther(
   paths: MounterPaths,
   signal: AbortSignal
-): Promise<FileLock | undefined> {
+): Promise<KernelLock | undefined> {
   const deadline = performance.now() + TAKEOVER_MS
   for (;;) {
     const lock = await takeLock(paths.lock)

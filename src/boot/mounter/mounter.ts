@@ -27,7 +27,7 @@ import { monotonicMs, processBeganMs, processorMs } from '../../core/monotonic-c
 import type { BootProfile } from '../../image/format/boot-profile.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { placeProfile } from '../../image/format/profile-places.ts'
-import { inheritedLock, type FileLock } from '../../core/host/file-lock.ts'
+import { inheritedLock, type KernelLock } from '../../core/host/kernel-lock.ts'
 import { MounterServer } from './mounter-server.ts'
 import { readJsonFile } from '../../core/json-file.ts'
 import type {
@@ -180,7 +180,7 @@ class Mounter {
     this.#opening.open().catch(() => {})
   }
 
-  async run(lock: FileLock, greet: Greet): Promise<void> {
+  async run(lock: KernelLock, greet: Greet): Promise<void> {
     const { directory, socket } = this.#paths
     this.#succession = new Succession(this.#paths, lock, this.#request, this.#opening.link)
     try {

@@ -1,7 +1,7 @@
 import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Heirloom } from '../../fuse/content/mounted-image.ts'
-import type { FileLock } from '../../core/host/file-lock.ts'
+import type { KernelLock } from '../../core/host/kernel-lock.ts'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { isContainerError } from '../../core/errors.ts'
 import type { MounterRequest } from '../lease/mounter-protocol.ts'
@@ -16,7 +16,7 @@ const OPEN_AGAIN_MS = 500
 /** Sees to it that somebody goes on with a mount when this process dies. */
 export class Succession {
   readonly #paths: MounterPaths
-  readonly #lock: FileLock
+  readonly #lock: KernelLock
   readonly #request: MounterRequest
   readonly #link: string
   /** The standby that has started this process, and waits for its end. */
@@ -26,7 +26,7 @@ export class Succession {
   #startedMs = -Infinity
 
   /** @param link pinned to the version that is mounted */
-  constructor(paths: MounterPaths, lock: FileLock, request: MounterRequest, link: string) {
+  constructor(paths: MounterPaths, lock: KernelLock, request: MounterRequest, link: string) {
     this.#paths = paths
     this.#lock = lock
     this.#request = request

@@ -7,7 +7,7 @@ import { isKeyPrefix } from '../../p2p/key-prefix.ts'
 import { formatLink, looksLikeLink, parseFullLink } from '../../p2p/link.ts'
 import type { ContainerOptions } from '../state/boot-options.ts'
 import { readLiveState, type ContainerConfig } from '../state/container-record.ts'
-import { takeLock, type FileLock } from '../../core/host/file-lock.ts'
+import { takeLock, type KernelLock } from '../../core/host/kernel-lock.ts'
 import { readKept } from '../state/kept-config.ts'
 import type { MountFacts } from '../lease/mounter-protocol.ts'
 import {
@@ -24,7 +24,7 @@ const SHORT_WAIT_MS = 200
 /** A container's name, held by this process. */
 export interface ContainerClaim {
   readonly files: ContainerPaths
-  readonly lock: FileLock
+  readonly lock: KernelLock
   /** What is kept of it from earlier, or undefined for a new one. */
   readonly config: ContainerConfig | undefined
   /** What it has files of its own for, and no record: which image they go with must be told. */
@@ -39,9 +39,9 @@ export interface ContainerClaim {
  */
 export async function claimName(paths: BootPaths, name: string): Promise<ContainerClaim> {
   const files = containerPaths(paths, name)
-  let lock = await takeLock(files.lock, SHORT_WAIT_MS)
+  let lock = await takeLock(files.lock, { waitMs: SHORT_WAIT_MS })
   if (lock === undefined && (await readLiveState(files)) === undefined) {
-    lock = await takeLock(files.lock, LOCK_WAIT_MS)
+    lock = await takeLock(files.lock, { waitMs: LOCK_WAIT_MS })
   }
   if (lock === undefined) {
     throw new ContainerError('NAME_IN_USE', `container ${name} is running already`, {

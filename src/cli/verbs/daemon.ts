@@ -134,7 +134,7 @@ async function stop(globals: Globals): Promise<void> {
   const { DaemonClient } = await import('../../session/connection/client.ts')
   const { openHome } = await import('../../home/home.ts')
   const { METHODS } = await import('../../rpc/protocol.ts')
-  const { lockHolder, tryProcessLock } = await import('../../core/host/process-lock.ts')
+  const { lockHolder, takeLock } = await import('../../core/host/kernel-lock.ts')
   const { identify, isAlive } = await import('../../core/host/process-table.ts')
   const paths = openHome(globals.home)
   using client = await DaemonClient.connectRunning(paths)
@@ -157,12 +157,12 @@ async function stop(globals: Globals): Promise<void> {
   for (;;) {
     // It gives its lock back before it ends, and has files of its home open until then.
     if (!isAlive(daemon)) {
-      using lock = tryProcessLock(paths.daemonLock)
+      await using lock = await takeLock(paths.daemonLock, { keepFile: true })
       if (lock) break
     }
     if (Date.now() > deadline) {
       throw new ContainerError('TIMEOUT', 'the daemon did not stop in time', {
-        hint: `end process ${lockHolder(paths.daemonLock)} by hand`
+        hint: `end process ${await lockHolder(paths.daemonLock)} by hand`
       })
     }
     await new Promise((resolve) => setTimeout(resolve, 25))

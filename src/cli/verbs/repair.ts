@@ -39,7 +39,7 @@ async function repair(dryRun: boolean, globals: Globals): Promise<void> {
   try {
     repaired = await repairStore(paths, { dryRun })
   } finally {
-    lock[Symbol.dispose]()
+    await lock[Symbol.asyncDispose]()
   }
   // Mounts and containers wait for it.
   if (wasRunning) (await DaemonClient.connect(paths))[Symbol.dispose]()
@@ -50,21 +50,19 @@ async function repair(dryRun: boolean, globals: Globals): Promise<void> {
 async function takeOver(paths: ReturnType<typeof import('../../home/home.ts').openHome>) {
   const { DaemonClient } = await import('../../session/connection/client.ts')
   const { METHODS } = await import('../../rpc/protocol.ts')
-  const { lockHolder, tryProcessLock } = await import('../../core/host/process-lock.ts')
+  const { lockHolder, takeLock } = await import('../../core/host/kernel-lock.ts')
   const { ContainerError } = await import('../../core/errors.ts')
   using client = await DaemonClient.connectRunning(paths)
   if (client) await client.request(METHODS.shutdown, null)
-  const deadline = Date.now() + STOP_TIMEOUT_MS
-  for (;;) {
-    const lock = tryProcessLock(paths.daemonLock)
-    if (lock) return { wasRunning: client !== undefined, lock }
-    if (Date.now() > deadline) {
-      throw new ContainerError('BUSY', 'the daemon did not stop in time', {
-        hint: `end process ${lockHolder(paths.daemonLock)} by hand`
-      })
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50))
-  }
+  const lock = await takeLock(paths.daemonLock, {
+    waitMs: STOP_TIMEOUT_MS,
+    keepFile: true,
+    tellHolder: true
+  })
+  if (lock) return { wasRunning: client !== undefined, lock }
+  throw new ContainerError('BUSY', 'the daemon did not stop in time', {
+    hint: `end process ${await lockHolder(paths.daemonLock)} by hand`
+  })
 }
 
 function report(repaired: StoreRepair, dryRun: boolean, { output }: Globals): void {

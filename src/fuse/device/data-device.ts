@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { isContainerError } from '../../core/errors.ts'
-import { CleanUpList } from '../linux/clean-up-list.ts'
+import { CleanupStack } from '../../core/cleanup-stack.ts'
 import { segmentAt, BLOCK_BYTES, type DataLayout } from '../content/data-layout.ts'
 import { DevicePreload } from './device-preload.ts'
 import type { DeviceRange } from '../content/device-ranges.ts'
@@ -166,22 +166,22 @@ async function withCache(
   channel: FuseChannel | undefined
 ): Promise<DataDevice> {
   const path = join(directory, FILE_NAME)
-  const cleanUp = new CleanUpList()
-  cleanUp.hold(server)
+  const cleanup = new CleanupStack()
+  cleanup.hold(server)
   const preload = new DevicePreload(path)
   try {
     const trim = await PageCacheTrim.open(path)
     counter.trim = trim
-    cleanUp.hold(trim)
-    cleanUp.hold(preload)
+    cleanup.hold(trim)
+    cleanup.hold(preload)
     return {
       path,
       channel,
       preload: (ranges) => void trim.restDuring(preload.run(ranges)),
-      [Symbol.asyncDispose]: async () => cleanUp[Symbol.asyncDispose]()
+      [Symbol.asyncDispose]: async () => cleanup[Symbol.asyncDispose]()
     }
   } catch (error) {
-    throw await cleanUp.after(error)
+    throw await cleanup.undoAfter(error)
   }
 }
 

@@ -1,5 +1,5 @@
 import { unmount } from '../linux/bind-mount.ts'
-import { CleanUpList } from '../linux/clean-up-list.ts'
+import { CleanupStack } from '../../core/cleanup-stack.ts'
 import type { ErofsMountStep } from './erofs-mount-plan.ts'
 import { attachLoop, detachLoop } from '../linux/loop-device.ts'
 import { mount } from '../linux/mount-syscall.ts'
@@ -10,7 +10,7 @@ import { mount } from '../linux/mount-syscall.ts'
  * @throws ContainerError as {@link mount} and {@link attachLoop}, with nothing left behind
  */
 export async function mountErofs(steps: readonly ErofsMountStep[]): Promise<AsyncDisposable> {
-  const cleanUp = new CleanUpList()
+  const cleanup = new CleanupStack()
   const devices = new Map<string, string>()
   const fill = (text: string): string =>
     text.replace(/\{(meta|data)\}/g, (_, name: string) => devices.get(name) ?? '')
@@ -19,15 +19,15 @@ export async function mountErofs(steps: readonly ErofsMountStep[]): Promise<Asyn
       if (step.do === 'attach-loop') {
         const device = await attachLoop(step.file, { direct: step.direct })
         devices.set(step.name, device)
-        cleanUp.push(async () => detachLoop(device))
+        cleanup.defer(async () => detachLoop(device))
       } else {
         const { call } = step
         await mount({ ...call, source: fill(call.source), data: fill(call.data) })
-        cleanUp.push(async () => unmount(call.target, { lazy: 'if-busy' }))
+        cleanup.defer(async () => unmount(call.target, { lazy: 'if-busy' }))
       }
     }
   } catch (error) {
-    throw await cleanUp.after(error)
+    throw await cleanup.undoAfter(error)
   }
-  return cleanUp
+  return cleanup
 }

@@ -3,7 +3,7 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
-import { takeMachineLock } from '../state/machine-lock.ts'
+import { takeLock } from '../../core/host/kernel-lock.ts'
 
 const KEY_TYPE = 'ssh-ed25519'
 const KEY_BYTES = 32
@@ -70,14 +70,14 @@ export function makeSshKey(comment: string): SshKeyPair {
  * @throws ContainerError `BUSY` when another process does not finish making it
  */
 export async function homeSshKey(path: string, lock: string): Promise<string> {
-  const held = await takeMachineLock(lock, LOCK_WAIT_MS)
+  const held = await takeLock(lock, { waitMs: LOCK_WAIT_MS, keepFile: true })
   if (held === undefined) {
     throw new ContainerError('BUSY', `another process is making the key ${path}`)
   }
   try {
     return (await readPublicKey(path)) ?? (await makeKeyFiles(path))
   } finally {
-    await held.close()
+    await held[Symbol.asyncDispose]()
   }
 }
 

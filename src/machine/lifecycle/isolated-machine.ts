@@ -8,7 +8,7 @@ import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { formatKey, looksLikeLink, parseFullLink } from '../../p2p/link.ts'
 import { askGuest, ASK_TIMEOUT_MS, containersIn } from '../guest/guest-containers.ts'
 import { guardPlace, removeGuard } from '../qemu/loopback-guard.ts'
-import { takeMachineLock } from '../state/machine-lock.ts'
+import { takeLock } from '../../core/host/kernel-lock.ts'
 import { machinePaths, type MachineHome } from '../state/machine-paths.ts'
 import {
   readLiveState,
@@ -193,7 +193,7 @@ export async function sweepIsolated(home: MachineHome): Promise<void> {
     if (state?.state === 'starting' && !isAlive(state.starter)) {
       await endQemu(state.qemu, state.control)
     }
-    const lock = await takeMachineLock(paths.lock, 0)
+    const lock = await takeLock(paths.lock, { keepFile: true })
     // It runs, or somebody starts or removes it.
     if (lock === undefined) continue
     try {
@@ -202,7 +202,7 @@ export async function sweepIsolated(home: MachineHome): Promise<void> {
       await rm(paths.runtime, { recursive: true, force: true })
       await rm(paths.directory, { recursive: true, force: true })
     } finally {
-      await lock.close()
+      await lock[Symbol.asyncDispose]()
     }
   }
 }

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs'
 import { mkdir, rm, stat } from 'node:fs/promises'
-import type { FileHandle } from 'node:fs/promises'
 import { arch, platform } from 'node:os'
 import { join } from 'node:path'
 import { readJsonFile, writeDurableJson, writeJsonFile } from '../../core/json-file.ts'
@@ -20,7 +19,7 @@ import { freePort } from '../qemu/free-port.ts'
 import { requireData } from '../guest/guest-data.ts'
 import { guardPlace, removeGuard } from '../qemu/loopback-guard.ts'
 import { limitsOf } from '../state/machine-limits.ts'
-import { takeMachineLock } from '../state/machine-lock.ts'
+import { takeLock, type KernelLock } from '../../core/host/kernel-lock.ts'
 import { mergeOptions, type MachineOptions } from './machine-options.ts'
 import {
   machineHome,
@@ -94,7 +93,7 @@ const PORT_ATTEMPTS = 3
 export async function startMachine(request: StartRequest): Promise<StartedMachine> {
   const home = machineHome(request.home)
   const paths = machinePaths(home, request.name)
-  const lock = await takeMachineLock(paths.lock, LOCK_WAIT_MS)
+  const lock = await takeLock(paths.lock, { waitMs: LOCK_WAIT_MS, keepFile: true })
   if (lock === undefined) throw await inUse(paths)
   const undo = new CleanupStack()
   try {
@@ -104,14 +103,14 @@ export async function startMachine(request: StartRequest): Promise<StartedMachin
     throw error
   } finally {
     // QEMU has the lock from here on, when it runs.
-    await lock.close()
+    await lock[Symbol.asyncDispose]()
   }
 }
 
 interface Start {
   readonly home: MachineHome
   readonly paths: MachinePaths
-  readonly lock: FileHandle
+  readonly lock: KernelLock
   /** Undoes what a failed start did. */
   readonly undo: CleanupStack
 }

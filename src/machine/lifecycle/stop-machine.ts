@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { isAlive, waitForExit } from '../../core/host/process-table.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { guardPlace, removeGuard } from '../qemu/loopback-guard.ts'
-import { takeMachineLock } from '../state/machine-lock.ts'
+import { takeLock } from '../../core/host/kernel-lock.ts'
 import {
   machineHome,
   machinePaths,
@@ -102,7 +102,7 @@ export async function removeMachine(request: {
     }
     await stopMachine({ home, name, timeoutMs: 0 })
   }
-  const lock = await takeMachineLock(paths.lock, LOCK_WAIT_MS)
+  const lock = await takeLock(paths.lock, { waitMs: LOCK_WAIT_MS, keepFile: true })
   if (lock === undefined) {
     throw new ContainerError('BUSY', `machine ${name} is just being started`)
   }
@@ -111,18 +111,18 @@ export async function removeMachine(request: {
     await rm(paths.runtime, { recursive: true, force: true })
     await rm(paths.directory, { recursive: true, force: true })
   } finally {
-    await lock.close()
+    await lock[Symbol.asyncDispose]()
   }
 }
 
 /** Clears away the runtime part of a machine that ended, unless somebody starts it again already. */
 async function forgetRun(home: MachineHome, paths: MachinePaths): Promise<void> {
-  const lock = await takeMachineLock(paths.lock, LOCK_WAIT_MS)
+  const lock = await takeLock(paths.lock, { waitMs: LOCK_WAIT_MS, keepFile: true })
   if (lock === undefined) return
   try {
     await removeGuard(guardPlace(home, paths))
     await rm(paths.runtime, { recursive: true, force: true })
   } finally {
-    await lock.close()
+    await lock[Symbol.asyncDispose]()
   }
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
 import type { MachineHome } from '../state/machine-paths.ts'
-import { takeMachineLock } from '../state/machine-lock.ts'
+import { takeLock } from '../../core/host/kernel-lock.ts'
 
 const FORMAT_VERSION = 1
 const RECORD = 'installed.json'
@@ -85,7 +85,10 @@ export async function changeInstalled<T>(
   change: (editor: InstalledEditor) => Promise<T>
 ): Promise<T> {
   await mkdir(home.image, { recursive: true, mode: 0o700 })
-  const lock = await takeMachineLock(join(home.locks, 'os-image'), LOCK_WAIT_MS)
+  const lock = await takeLock(join(home.locks, 'os-image'), {
+    waitMs: LOCK_WAIT_MS,
+    keepFile: true
+  })
   if (lock === undefined) {
     throw new ContainerError('BUSY', 'another process is changing what HyperOS is installed', {
       hint: 'wait until it is done; dat-container machine images shows what there is'
@@ -94,7 +97,7 @@ export async function changeInstalled<T>(
   try {
     return await change(new InstalledEditor(home.image))
   } finally {
-    await lock.close()
+    await lock[Symbol.asyncDispose]()
   }
 }
 

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { open, type FileHandle } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   identify,
@@ -10,6 +10,7 @@ import {
 } from '../../core/host/process-table.ts'
 import { inOwnScope, isSystemdHost } from '../../core/host/service-process.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
+import type { KernelLock } from '../../core/host/kernel-lock.ts'
 import { hostEnvironment } from '../../core/host/host-environment.ts'
 import { lastLines } from '../state/console-log.ts'
 import type { ControlPlace } from '../state/machine-types.ts'
@@ -31,7 +32,7 @@ export interface QemuStart {
   readonly log: string
   readonly control: ControlPlace
   /** The locked file of the machine's name, which QEMU inherits and so keeps locked. */
-  readonly lock: FileHandle
+  readonly lock: KernelLock
   /** Goes before the program, in the same process. */
   readonly wrapper?: readonly string[]
   /** Further descriptors that QEMU inherits, from 4 on. */
