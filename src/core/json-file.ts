@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import * as v from 'valibot'
 import { writeFileAtomically } from './atomic-file.ts'
 import { systemErrorCode } from './errors.ts'
+import type { Shape } from './record-format.ts'
 
 /**
  * Replaces `path` (0600) so that it outlives a power cut: when this returns, the new value is on disk,
@@ -32,18 +34,29 @@ export async function writeJsonFile(path: string, value: unknown): Promise<void>
 }
 
 /**
- * The parsed file, or undefined when it is absent or does not parse. Not for what a user must not lose: there, damaged
- * is not absent (see `readKept`).
+ * The parsed file, or undefined when it is absent or not of that shape. Not for what a user must not lose: there,
+ * damaged is not absent (see `decodeRecord`).
  */
-export async function readJsonFile<T>(path: string): Promise<T | undefined> {
+export async function readJsonFile<T>(path: string, shape: Shape<T>): Promise<T | undefined> {
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as T
+    return parseJson(await readFile(path, 'utf8'), shape)
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined
     const code = systemErrorCode(error)
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
     throw error
   }
+}
+
+/** The value that `text` is the JSON of, or undefined when it is no JSON or not of that shape. */
+export function parseJson<T>(text: string, shape: Shape<T>): T | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  const checked = v.safeParse(shape, value)
+  return checked.success ? checked.output : undefined
 }
 
 function textOf(value: unknown): string {

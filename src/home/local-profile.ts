@@ -7,6 +7,8 @@ import { ContainerError, systemErrorCode } from '../core/errors.ts'
 import type { StartCommand } from '../image/format/manifest.ts'
 import type { PlacedProfile } from '../image/format/profile-places.ts'
 import type { HomePaths } from './home.ts'
+import * as v from 'valibot'
+import { count, decodeRecord, type RecordFormat } from '../core/record-format.ts'
 
 /** A profile that this home recorded of its own runs. */
 export interface LocalProfile extends PlacedProfile {
@@ -23,6 +25,18 @@ interface ProfileFile {
 }
 
 const FORMAT = 1
+
+const PROFILE: RecordFormat<ProfileFile> = {
+  field: 'format',
+  version: FORMAT,
+  shape: v.looseObject({
+    format: v.literal(FORMAT),
+    version: count,
+    ready: count,
+    places: v.pipe(v.array(v.tuple([v.string(), count, count])), v.maxLength(MAX_PROFILE_CHUNKS))
+  })
+}
+
 const MAX_FILE_BYTES = 32 * 1024 * 1024
 
 /** Directory of what was recorded of one image. */
@@ -50,7 +64,7 @@ export async function readLocalProfile(
       await file.close()
     }
   } catch (error) {
-    if (systemErrorCode(error) === undefined && !(error instanceof SyntaxError)) throw error
+    if (systemErrorCode(error) === undefined) throw error
     return undefined
   }
 }
@@ -99,13 +113,9 @@ function profilePath(paths: HomePaths, key: string, { mode, argv = [] }: StartCo
 }
 
 function parse(text: string): LocalProfile | undefined {
-  const file = JSON.parse(text) as Partial<ProfileFile> | null
-  const { format, version, ready, places } = file ?? {}
-  if (format !== FORMAT || !isCount(version) || !isCount(ready)) return undefined
-  if (!Array.isArray(places) || places.length > MAX_PROFILE_CHUNKS) return undefined
-  const isPlace = ([path, position, count]: readonly unknown[]): boolean =>
-    typeof path === 'string' && isCount(position) && isCount(count)
-  if (!places.every((place) => Array.isArray(place) && isPlace(place))) return undefined
+  const decoded = decodeRecord(text, PROFILE)
+  if (decoded.kind !== 'record') return undefined
+  const { version, ready, places } = decoded.record
   return {
     version,
     ready,
@@ -115,8 +125,4 @@ function parse(text: string): LocalProfile | undefined {
       count
     }))
   }
-}
-
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 0
 }

@@ -1,9 +1,17 @@
 import type { MountMode } from '../../fuse/content/mounted-image.ts'
-import { readLiveState, type BootTimings, type ContainerState } from '../state/container-record.ts'
+import {
+  bootTimings,
+  readLiveState,
+  type BootTimings,
+  type ContainerState
+} from '../state/container-record.ts'
 import { NO_IMAGE, readImageHealth, type ImageHealth } from '../lease/image-health.ts'
 import { readKept } from '../state/kept-config.ts'
 import { containerPaths, type BootPaths } from '../state/paths.ts'
-import type { IdRange } from '../ids/user-namespace.ts'
+import { idRange, type IdRange } from '../ids/user-namespace.ts'
+import * as v from 'valibot'
+import type { Shape } from '../../core/record-format.ts'
+import { waiting } from '../lease/mounter-protocol.ts'
 
 /** One container as `ps` and `inspect` show it. */
 export interface ContainerSummary extends ImageHealth {
@@ -36,6 +44,41 @@ export interface ContainerSummary extends ImageHealth {
   /** What is wrong with a damaged one, and what to do. */
   readonly problem: string | null
 }
+
+const text = v.fallback(v.nullable(v.string()), null)
+const number = v.fallback(v.nullable(v.number()), null)
+
+/**
+ * The shape of a {@link ContainerSummary} that another machine tells. That may run another release, so a field that it
+ * does not tell, or tells otherwise, is one that nobody knows.
+ */
+export const containerSummary: Shape<ContainerSummary> = v.looseObject({
+  name: v.string(),
+  state: v.picklist(['starting', 'running', 'stopping', 'stopped', 'damaged']),
+  image: text,
+  link: text,
+  key: text,
+  version: number,
+  ephemeral: v.fallback(v.boolean(), false),
+  command: v.fallback(v.nullable(v.array(v.string())), null),
+  createdAt: v.fallback(v.string(), ''),
+  endedAt: text,
+  startedAt: text,
+  pid: number,
+  leader: number,
+  rootfs: text,
+  mountMode: v.fallback(v.nullable(v.picklist(['erofs', 'fuse'])), null),
+  mode: v.fallback(v.nullable(v.picklist(['boot', 'process'])), null),
+  ready: text,
+  exitCode: number,
+  idRange: v.fallback(v.nullable(idRange), null),
+  timings: v.fallback(bootTimings, {}),
+  problem: text,
+  waiting: v.fallback(v.nullable(waiting), null),
+  imageLost: v.fallback(v.boolean(), false),
+  mounterRestarts: v.fallback(v.number(), 0),
+  mounterRestartedAt: text
+})
 
 /** What is known of one container, or undefined when nothing is. */
 export async function summarize(

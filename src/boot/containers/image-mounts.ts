@@ -4,7 +4,7 @@ import type { MountMode } from '../../fuse/content/mounted-image.ts'
 import { readMountTable } from '../../fuse/linux/mount-table.ts'
 import { ContainerError, isContainerError, systemErrorCode } from '../../core/errors.ts'
 import { readJsonFile } from '../../core/json-file.ts'
-import type { BindPowers, MounterState } from '../lease/mounter-protocol.ts'
+import { type BindPowers, type MounterState, mounterState } from '../lease/mounter-protocol.ts'
 import { usersBelow } from './mount-users.ts'
 import { acquireMount, MountLease, type AcquireMountOptions } from '../lease/mount-lease.ts'
 import { bootPaths, mounterPathsOf } from '../state/paths.ts'
@@ -102,7 +102,7 @@ async function mounters(home: string): Promise<{ state: MounterState; socket: st
   const found: { state: MounterState; socket: string }[] = []
   for (const name of await readdir(paths.mounts)) {
     const files = mounterPathsOf(paths, name)
-    const state = await readJsonFile<MounterState>(files.state)
+    const state = await readJsonFile(files.state, mounterState)
     if (state !== undefined) found.push({ state, socket: files.socket })
   }
   return found

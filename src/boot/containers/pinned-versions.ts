@@ -4,7 +4,7 @@ import { containerNames } from '../state/container-record.ts'
 import { summarize } from './container-summary.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { readJsonFile } from '../../core/json-file.ts'
-import type { MounterState } from '../lease/mounter-protocol.ts'
+import { mounterState } from '../lease/mounter-protocol.ts'
 import { bootPaths, mounterPathsOf } from '../state/paths.ts'
 
 /** A version of an image that something of a home stands on. */
@@ -31,7 +31,7 @@ export async function pinnedVersions(home: string): Promise<PinnedVersion[]> {
   }
   const mounters = await readdir(paths.mounts)
   const mounts = await Promise.all(
-    mounters.map((name) => readJsonFile<MounterState>(mounterPathsOf(paths, name).state))
+    mounters.map((name) => readJsonFile(mounterPathsOf(paths, name).state, mounterState))
   )
   return [...containers, ...mounts]
     .filter((used) => used !== undefined)

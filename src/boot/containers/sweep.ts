@@ -5,12 +5,12 @@ import { unmount } from '../../fuse/linux/bind-mount.ts'
 import { readMountTable } from '../../fuse/linux/mount-table.ts'
 import { unmountStale } from '../../fuse/linux/stale-mounts.ts'
 import { killCgroups, ownCgroups, removeCgroups } from '../nspawn/cgroup.ts'
-import type { ContainerState } from '../state/container-record.ts'
+import { containerState } from '../state/container-record.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
 import { readJsonFile } from '../../core/json-file.ts'
 import { readKept } from '../state/kept-config.ts'
 import { removeUnmounted, unmountAllUnder } from '../../fuse/linux/mount-cleanup.ts'
-import type { MounterState } from '../lease/mounter-protocol.ts'
+import { mounterState } from '../lease/mounter-protocol.ts'
 import { clearMounterDirectory } from '../mounter/mounter.ts'
 import { machineName } from '../nspawn/nspawn-plan.ts'
 import { removePropagation } from '../nspawn/nspawn-process.ts'
@@ -61,11 +61,11 @@ export async function sweep({ home }: { home: string }): Promise<SweepResult> {
 
 async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> {
   const files = containerPaths(paths, name)
-  const earlier = await readJsonFile<ContainerState>(files.state)
+  const earlier = await readJsonFile(files.state, containerState)
   const died = earlier !== undefined && !isAlive(earlier.runner)
   await using lock = await takeLock(files.lock, { waitMs: died ? DEAD_LOCK_WAIT_MS : 0 })
   if (lock === undefined || !existsSync(files.runtime)) return false
-  const state = await readJsonFile<ContainerState>(files.state)
+  const state = await readJsonFile(files.state, containerState)
   const own = ownCgroups(paths.homeId, name)
   // A scope of systemd's carries our unit's name; anything else in the state is not ours to kill.
   const unit = `dat-container-${paths.homeId}-${name}.scope`
@@ -95,11 +95,11 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
 
 async function sweepMounter(paths: BootPaths, name: string): Promise<boolean> {
   const files = mounterPathsOf(paths, name)
-  const earlier = await readJsonFile<MounterState>(files.state)
+  const earlier = await readJsonFile(files.state, mounterState)
   const died = earlier !== undefined && !isAlive(identify(earlier.pid))
   await using lock = await takeLock(files.lock, { waitMs: died ? DEAD_LOCK_WAIT_MS : 0 })
   if (lock === undefined || !existsSync(files.directory)) return false
-  const state = await readJsonFile<MounterState>(files.state)
+  const state = await readJsonFile(files.state, mounterState)
   for (const target of state?.binds ?? []) {
     const mounted = (await readMountTable()).findLast(({ mountPoint }) => mountPoint === target)
     if (mounted !== undefined && mounted.device === state?.device) {

@@ -1,7 +1,11 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { ContainerError } from '../../core/errors.ts'
 import { readJsonFile, writeJsonFile } from '../../core/json-file.ts'
-import { readProcFile, type ProcessIdentity } from '../../core/host/process-table.ts'
+import {
+  readProcFile,
+  type ProcessIdentity,
+  processIdentity
+} from '../../core/host/process-table.ts'
 import {
   NO_LIMIT,
   type EntryCapabilities,
@@ -10,6 +14,8 @@ import {
   type SeccompFilter
 } from './entry-plan.ts'
 import { readFilters } from './read-filters.ts'
+import * as v from 'valibot'
+import { count, type Shape } from '../../core/record-format.ts'
 
 /** CLONE_NEW flags by the names in /proc/PID/ns. */
 const NAMESPACES = {
@@ -172,13 +178,18 @@ interface KeptFilters {
   readonly filters: readonly { readonly flags: number; readonly instructions: string }[]
 }
 
+const keptFilters: Shape<KeptFilters> = v.looseObject({
+  leader: processIdentity,
+  filters: v.array(v.looseObject({ flags: count, instructions: v.string() }))
+})
+
 /** A process gets more filters, and never others: as many as were read are those that were read. */
 async function filtersOf(
   leader: ProcessIdentity,
   count: number,
   cache: string
 ): Promise<SeccompFilter[]> {
-  const kept = await readJsonFile<KeptFilters>(cache)
+  const kept = await readJsonFile(cache, keptFilters)
   if (
     kept?.leader.pid === leader.pid &&
     kept.leader.startTicks === leader.startTicks &&

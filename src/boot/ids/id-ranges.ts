@@ -7,6 +7,8 @@ import { ContainerError, systemErrorCode } from '../../core/errors.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
 import { findTaken, overlaps, type TakenIds } from './taken-ids.ts'
 import type { IdRange } from './user-namespace.ts'
+import * as v from 'valibot'
+import { count, decodeRecord, type RecordFormat } from '../../core/record-format.ts'
 
 /** Shared by all homes of this machine. */
 const REGISTRY = '/var/lib/dat-container/id-ranges.json'
@@ -44,6 +46,24 @@ interface Registry {
   /** Where to look for the next: a range is given again as late as can be. */
   readonly next: number
   readonly ranges: readonly RangeEntry[]
+}
+
+const REGISTRY_FORMAT: RecordFormat<Registry> = {
+  field: 'formatVersion',
+  version: FORMAT_VERSION,
+  shape: v.looseObject({
+    formatVersion: v.literal(FORMAT_VERSION),
+    next: count,
+    ranges: v.array(
+      v.looseObject({
+        home: v.string(),
+        name: v.string(),
+        base: count,
+        mountPoint: v.string(),
+        outside: v.exactOptional(v.literal(true))
+      })
+    )
+  })
 }
 
 export interface ClaimOptions {
@@ -161,16 +181,17 @@ function isInUse({ home, name, mountPoint }: RangeEntry, mountPoints: readonly s
 }
 
 async function readRegistry(path: string): Promise<Registry> {
+  let text: string
   try {
-    const value = JSON.parse(await readFile(path, 'utf8')) as Registry
-    if (value.formatVersion === FORMAT_VERSION && Array.isArray(value.ranges)) return value
+    text = await readFile(path, 'utf8')
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') {
-      return { formatVersion: FORMAT_VERSION, next: FIRST, ranges: [] }
-    }
-    if (!(error instanceof SyntaxError)) throw error
+    if (systemErrorCode(error) !== 'ENOENT') throw error
+    return { formatVersion: FORMAT_VERSION, next: FIRST, ranges: [] }
   }
-  throw new ContainerError('IO', `${path} is damaged, or of a later release`, {
+  const decoded = decodeRecord(text, REGISTRY_FORMAT)
+  if (decoded.kind === 'record') return decoded.record
+  const why = decoded.kind === 'later' ? 'is of a later release' : `is damaged: it ${decoded.why}`
+  throw new ContainerError('IO', `${path} ${why}`, {
     hint: `it says which ids are whose; without it two homes may get the same: mv ${path} ${path}.damaged`
   })
 }

@@ -5,12 +5,17 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ContainerError } from '../../core/errors.ts'
 import { missingTool } from '../../core/host/host-command.ts'
 import { hostProgram, isOnHost } from '../../core/host/package-manager.ts'
+import * as v from 'valibot'
+import { count, type Shape } from '../../core/record-format.ts'
 
 /** User and group ids of the host that are a container's, beginning with its 0. */
 export interface IdRange {
   readonly base: number
   readonly count: number
 }
+
+/** The shape of an {@link IdRange} in a file. */
+export const idRange: Shape<IdRange> = v.looseObject({ base: count, count })
 
 /** What an id of the container is on the host. */
 export function hostId(id: number, range: IdRange | undefined): number {

@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path'
 import { readJsonFile } from '../../core/json-file.ts'
-import type { MounterState } from './mounter-protocol.ts'
+import { mounterState } from './mounter-protocol.ts'
 import type { Waiting } from './stall-watch.ts'
 
 export type { Waiting } from './stall-watch.ts'
@@ -21,7 +21,7 @@ export interface ImageHealth {
  * successor has written is gone after a sweep.
  */
 export async function readImageHealth(mounterSocket: string): Promise<ImageHealth> {
-  const state = await readJsonFile<MounterState>(join(dirname(mounterSocket), 'state.json'))
+  const state = await readJsonFile(join(dirname(mounterSocket), 'state.json'), mounterState)
   return {
     waiting: state?.waiting ?? null,
     imageLost: state === undefined,

@@ -8,6 +8,8 @@ import type { Interval } from '../state/intervals.ts'
 import type { WayServed } from '../state/paths.ts'
 import type { MountTrace } from './mount-trace.ts'
 import type { Waiting } from './stall-watch.ts'
+import * as v from 'valibot'
+import { count, type Shape } from '../../core/record-format.ts'
 
 /** What a mounter is told on its standard input; the link must appear in no argument list. */
 export type MounterRequest = Omit<OpenImageOptions, 'signal'> &
@@ -119,3 +121,29 @@ export interface MounterState extends MountFacts {
   readonly restarts: number
   readonly restartedAt: string | null
 }
+
+/** The shape of {@link Waiting}. */
+export const waiting: Shape<Waiting> = v.looseObject({
+  for: v.picklist(['peers', 'daemon']),
+  since: v.string(),
+  reads: v.picklist(['wait', 'fail'])
+})
+
+/** The shape of a {@link MounterState} in its file. */
+export const mounterState: Shape<MounterState> = v.looseObject({
+  link: v.string(),
+  key: v.string(),
+  version: count,
+  rootfs: v.string(),
+  mode: v.picklist(['erofs', 'fuse']),
+  image: v.string(),
+  arch: v.string(),
+  start: v.looseObject({ mode: v.picklist(['boot', 'process']) }),
+  pid: count,
+  hasOverlayMarks: v.exactOptional(v.boolean()),
+  device: v.string(),
+  binds: v.array(v.string()),
+  waiting: v.nullable(waiting),
+  restarts: count,
+  restartedAt: v.nullable(v.string())
+})

@@ -18,44 +18,70 @@ const STALL_MS = 1_000
 /** Lines that one stall may log; a program that reads on in spite of errors would fill the disk. */
 const MOST_LOGGED = 64
 
-type Watched = Pick<ImageSession, 'tree' | 'manifest' | 'waiting' | 'isDaemonGone'>
+/** How often waiting reads are looked at, while there are any. */
+const LOOK_MS = 100
 
-/** Tells and logs when reads of an image wait for longer than a moment. */
-export class StallWatch {
+type Watched = Pick<ImageSession, 'tree' | 'manifest' | 'waiting' | 'onWait' | 'isDaemonGone'>
+
+/** Tells and logs when reads of an image wait for longer than a moment. While none waits, it does nothing. */
+export class StallWatch implements Disposable {
   readonly #session: Watched
   readonly #reading: ReadonlySet<number>
   readonly #log: () => Promise<Logger>
+  readonly #onChange: (waiting: Waiting | null) => void
   /** Blocks that were logged, since when they were waited for. */
   readonly #logged = new Map<number, number>()
   #current: Waiting | null = null
   #sinceMs = 0
+  #timer: NodeJS.Timeout | undefined
 
   /**
    * @param reading chunks that are being read
    * @param log where to; asked for when it is needed first
+   * @param onChange told when what reads wait for is another
    */
-  constructor(session: Watched, reading: ReadonlySet<number>, log: () => Promise<Logger>) {
+  constructor(
+    session: Watched,
+    reading: ReadonlySet<number>,
+    log: () => Promise<Logger>,
+    onChange: (waiting: Waiting | null) => void
+  ) {
     this.#session = session
     this.#reading = reading
     this.#log = log
+    this.#onChange = onChange
+    session.onWait?.(() => this.#begin())
   }
 
-  /** As of the last {@link look}. */
+  [Symbol.dispose](): void {
+    this.#session.onWait?.(() => {})
+    clearInterval(this.#timer)
+  }
+
+  #begin(): void {
+    this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref()
+  }
+
+  /** As of the last look. */
   get current(): Waiting | null {
     return this.#current
   }
 
-  /** Looks who waits; cheap while nobody does. @returns whether that changed */
-  look(): boolean {
+  #look(): void {
     const nowMs = monotonicMs()
     const stalled: WaitingBlock[] = []
+    let isIdle = true
     for (const waiting of this.#session.waiting ?? []) {
+      isIdle = false
       if (waiting.hasFailed || nowMs - waiting.sinceMs >= STALL_MS) stalled.push(waiting)
     }
     const before = this.#current
     this.#current = this.#describe(stalled, nowMs)
     if (before !== null || this.#current !== null) void this.#tell(stalled, nowMs).catch(() => {})
-    return JSON.stringify(before) !== JSON.stringify(this.#current)
+    if (JSON.stringify(before) !== JSON.stringify(this.#current)) this.#onChange(this.#current)
+    if (!isIdle) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
   }
 
   #describe(stalled: readonly WaitingBlock[], nowMs: number): Waiting | null {

@@ -30,16 +30,18 @@ import { placeProfile } from '../../image/format/profile-places.ts'
 import { inheritedLock, type KernelLock } from '../../core/host/kernel-lock.ts'
 import { MounterServer } from './mounter-server.ts'
 import { readJsonFile } from '../../core/json-file.ts'
-import type {
-  BindPowers,
-  MounterRequest,
-  MounterState,
-  MountFacts,
-  TakeOver
+import {
+  type BindPowers,
+  type MounterRequest,
+  type MounterState,
+  type MountFacts,
+  type TakeOver,
+  mounterState
 } from '../lease/mounter-protocol.ts'
 import { toOpen } from '../lease/mounter-protocol.ts'
 import { lockOrFindOther } from './mounter-lock.ts'
 import { MounterStateFile } from './mounter-state.ts'
+import { MountUse } from './mount-use.ts'
 import type { Interval } from '../state/intervals.ts'
 import { mountFigures } from '../lease/mount-figures.ts'
 import { traceMount, type MountMarks, type MountTrace } from '../lease/mount-trace.ts'
@@ -59,14 +61,6 @@ export interface MounterParts {
   /** Clears what a killed mounter left in its directory. */
   readonly unmountStale: (directory: string) => Promise<void>
 }
-
-/** How long an image stays mounted with nobody using it: saves the remount between two commands. */
-const GRACE_MS = 2000
-/** A starter that dies between greeting and lease leaves the mounter to this. */
-const FIRST_LEASE_MS = 15_000
-/** How often binds are checked for having been unmounted by hand. */
-const BIND_CHECK_MS = 1000
-const LOOK_MS = 100
 
 type Greet = (socket: string, news: ImageNews | undefined) => void
 
@@ -110,7 +104,7 @@ async function goOn(
 ): Promise<void> {
   const paths = mounterPathsOf(bootPaths(request.home), request.takeOver.mount)
   await using lock = inheritedLock(paths.lock, LOCK_FD)
-  const state = await readJsonFile<MounterState>(paths.state)
+  const state = await readJsonFile(paths.state, mounterState)
   if (state === undefined) throw new ContainerError('MOUNT_FAILED', 'the mount has gone')
   const open = toOpen(request)
   await using opening = await openPatiently(() => parts.beginOpening({ ...open, signal }), signal)
@@ -140,10 +134,8 @@ class Mounter {
   readonly #recorder = new StartRecorder()
   readonly #signal: AbortSignal
   readonly #state: MounterStateFile
+  readonly #use: MountUse
   #stalls: StallWatch | undefined
-  #leases = 0
-  #idleSince = performance.now()
-  #leasesEver = 0
   /** The home has a profile of this start, or nobody wants one any more. */
   #isKept: boolean
   #succession: Succession | undefined
@@ -159,6 +151,7 @@ class Mounter {
     this.#opening = opening
     this.#paths = paths
     this.#state = new MounterStateFile(paths.state)
+    this.#use = new MountUse(this.#state, request.record === true)
     this.#parts = parts
     this.#request = request
     this.#before = before
@@ -199,12 +192,14 @@ class Mounter {
           ready: async ({ isStarted }) => this.#noteReady(isStarted),
           trace: async ({ within }) => this.#trace(await this.#marks(mounting), within),
           claimRecording: async () =>
-            this.#before === undefined && this.#leasesEver === 1 && this.#state.binds.length === 0,
+            this.#before === undefined &&
+            this.#use.leasesEver === 1 &&
+            this.#state.binds.length === 0,
           endRecording: async ({ keep }) => this.#endRecording(keep),
           bind: async ({ target, ...powers }) => this.#bind((await mounting).facts, target, powers),
           unbind: async ({ target }) => this.#unbind(target)
         },
-        (leases) => this.#leasesAre(leases)
+        (leases) => this.#use.leasesAre(leases)
       )
       greet(socket, this.#opening.news)
       try {
@@ -214,11 +209,13 @@ class Mounter {
         await sleep(0)
         // Reads are told what is wrong.
         this.#serve(mounted).catch(() => {})
-        await this.#untilUnused()
+        await this.#use.ended(this.#signal)
       } catch {
         // Mounting failed: the greeted ones get to ask and be told why.
-        await this.#untilUnused()
+        await this.#use.ended(this.#signal)
       } finally {
+        this.#use[Symbol.dispose]()
+        this.#stalls?.[Symbol.dispose]()
         await server[Symbol.asyncDispose]()
         for (const target of this.#state.binds) await unmount(target, { lazy: 'if-busy' })
         // Before the mount is gone: who waits for that may remove the home then.
@@ -401,13 +398,15 @@ class Mounter {
     this.#stalls = new StallWatch(
       session,
       this.#recorder.reading,
-      () => (log ??= openMounterLog(this.#home, session.manifest))
+      () => (log ??= openMounterLog(this.#home, session.manifest)),
+      // Who looks reads the file; one that could not be written is written at the next change.
+      (waiting) => void this.#state.write({ waiting }).catch(() => {})
     )
   }
 
   async #bind({ rootfs }: MountFacts, target: string, powers: BindPowers): Promise<null> {
     await bindMount(rootfs, target, { flags: bindFlags(powers) })
-    await this.#state.write({ binds: [...this.#state.binds, target] })
+    await this.#use.bind(target)
     return null
   }
 
@@ -416,40 +415,8 @@ class Mounter {
       throw new ContainerError('NOT_FOUND', `${target} is no mount of this image`)
     }
     await unmount(target)
-    await this.#state.write({ binds: this.#state.binds.filter((bind) => bind !== target) })
+    await this.#use.unbind(target)
     return null
-  }
-
-  #leasesAre(leases: number): void {
-    if (leases > this.#leases) this.#leasesEver++
-    this.#leases = leases
-    if (leases === 0) this.#idleSince = performance.now()
-  }
-
-  async #untilUnused(): Promise<void> {
-    const lingerMs = this.#request.record === true ? 0 : GRACE_MS
-    let checkedAt = performance.now()
-    while (!this.#signal.aborted) {
-      if (this.#state.binds.length > 0 && performance.now() - checkedAt >= BIND_CHECK_MS) {
-        checkedAt = performance.now()
-        await this.#forgetUnmountedBinds()
-      }
-      this.#succession?.look()
-      // Who looks reads the file; one that could not be written is written at the next change.
-      if (this.#stalls?.look() === true) {
-        await this.#state.write({ waiting: this.#stalls.current }).catch(() => {})
-      }
-      const grace = this.#leasesEver === 0 ? FIRST_LEASE_MS : lingerMs
-      if (this.#leases > 0 || this.#state.binds.length > 0) this.#idleSince = performance.now()
-      else if (performance.now() - this.#idleSince >= grace) return
-      await sleep(LOOK_MS, undefined, { signal: this.#signal }).catch(() => {})
-    }
-  }
-
-  async #forgetUnmountedBinds(): Promise<void> {
-    const mounted = new Set((await readMountTable()).map(({ mountPoint }) => mountPoint))
-    const left = this.#state.binds.filter((bind) => mounted.has(bind))
-    if (left.length < this.#state.binds.length) await this.#state.write({ binds: left })
   }
 }
 

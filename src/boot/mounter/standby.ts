@@ -34,6 +34,8 @@ export interface StandbyOptions {
   /** Descriptors of this process. */
   readonly device: number
   readonly lock: number
+  /** Told when it has ended, but by being disposed of. */
+  readonly onDeath: () => void
 }
 
 /**
@@ -44,20 +46,23 @@ export class Standby implements AsyncDisposable {
   readonly #child: ChildProcess
   readonly #ended: Promise<void>
   #isAlive = true
+  #isDisposed = false
 
-  private constructor(child: ChildProcess) {
+  private constructor(child: ChildProcess, onDeath: () => void) {
     this.#child = child
     this.#ended = new Promise((resolve) => {
       const end = (): void => {
+        if (!this.#isAlive) return
         this.#isAlive = false
         resolve()
+        if (!this.#isDisposed) onDeath()
       }
       child.once('exit', end)
       child.once('error', end)
     })
   }
 
-  static start({ request, device, lock }: StandbyOptions): Standby {
+  static start({ request, device, lock, onDeath }: StandbyOptions): Standby {
     const [script = ''] = process.argv.slice(1)
     const program = [process.execPath, ...process.execArgv, script]
     const child = spawn('/bin/sh', ['-c', SCRIPT, 'dat-container-standby', request, ...program], {
@@ -70,15 +75,12 @@ export class Standby implements AsyncDisposable {
     const pipe = child.stdio[3] as Writable & { unref(): void }
     pipe.on('error', () => {})
     pipe.unref()
-    return new Standby(child)
-  }
-
-  get isAlive(): boolean {
-    return this.#isAlive
+    return new Standby(child, onDeath)
   }
 
   /** Ends it, and with that its hold on the descriptors. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true
     if (!this.#isAlive) return
     const pipe = this.#child.stdio[3] as Writable
     pipe.end('end\n')

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Heirloom } from '../../fuse/content/mounted-image.ts'
+import { ProcessExit } from '../../core/host/process-exit.ts'
 import type { KernelLock } from '../../core/host/kernel-lock.ts'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { isContainerError } from '../../core/errors.ts'
@@ -23,7 +24,8 @@ export class Succession {
   readonly #parent: number | undefined
   #heirloom: Heirloom | undefined
   #standby: Standby | undefined
-  #startedMs = -Infinity
+  #restart: NodeJS.Timeout | undefined
+  #parentExit: ProcessExit | undefined
 
   /** @param link pinned to the version that is mounted */
   constructor(paths: MounterPaths, lock: KernelLock, request: MounterRequest, link: string) {
@@ -43,25 +45,40 @@ export class Succession {
     const request: MounterRequest = { ...this.#request, link: this.#link, takeOver }
     await writeFileAtomically(this.#paths.successor, `${JSON.stringify(request)}\n`)
     this.#heirloom = heirloom
-    this.look()
+    this.#haveStandby()
   }
 
-  /** Puts another standby in the place of one that has died. */
-  look(): void {
-    if (this.#heirloom === undefined || process.ppid === this.#parent) return
-    if (this.#standby?.isAlive === true) return
-    if (performance.now() - this.#startedMs < RESTART_MS) return
-    this.#startedMs = performance.now()
+  /** Sees to it that a standby is there: the one that has started this process as long as it lives, then one of its own. */
+  #haveStandby(): void {
+    if (this.#heirloom === undefined) return
+    if (this.#parent !== undefined && process.ppid === this.#parent) {
+      this.#parentExit = new ProcessExit(this.#parent, () => this.#startStandby())
+      // It may have ended before it was watched.
+      if (process.ppid === this.#parent) return
+      this.#parentExit[Symbol.dispose]()
+    }
+    this.#startStandby()
+  }
+
+  #startStandby(): void {
+    if (this.#heirloom === undefined) return
+    const startedMs = performance.now()
     this.#standby = Standby.start({
       request: this.#paths.successor,
       device: this.#heirloom.device,
-      lock: this.#lock.fd
+      lock: this.#lock.fd,
+      onDeath: () => {
+        const pauseMs = Math.max(0, RESTART_MS - (performance.now() - startedMs))
+        this.#restart = setTimeout(() => this.#startStandby(), pauseMs)
+      }
     })
   }
 
   /** Nobody is to go on: this process ends in order. */
   async end(): Promise<void> {
     this.#heirloom = undefined
+    clearTimeout(this.#restart)
+    this.#parentExit?.[Symbol.dispose]()
     await this.#standby?.[Symbol.asyncDispose]()
   }
 }

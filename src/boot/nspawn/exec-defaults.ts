@@ -3,6 +3,8 @@ import type { ContainerOptions } from '../state/boot-options.ts'
 import { readJsonFile, writeJsonFile } from '../../core/json-file.ts'
 import type { ContainerPaths } from '../state/paths.ts'
 import { startEnvironment, startMode } from './payload.ts'
+import * as v from 'valibot'
+import type { Shape } from '../../core/record-format.ts'
 
 /** How a container was started, as far as a further command starts the same way. */
 export interface ExecDefaults {
@@ -11,6 +13,12 @@ export interface ExecDefaults {
   readonly cwd?: string
   readonly user?: string
 }
+
+const execDefaults: Shape<ExecDefaults> = v.looseObject({
+  env: v.exactOptional(v.array(v.string())),
+  cwd: v.exactOptional(v.string()),
+  user: v.exactOptional(v.string())
+})
 
 /**
  * Notes how a container is started, for as long as it runs. A file of its own: variables are often
@@ -34,5 +42,5 @@ export async function writeExecDefaults(
 
 /** Nothing of a container that an earlier release started. */
 export async function readExecDefaults(paths: ContainerPaths): Promise<ExecDefaults> {
-  return (await readJsonFile<ExecDefaults>(paths.execDefaults)) ?? {}
+  return (await readJsonFile(paths.execDefaults, execDefaults)) ?? {}
 }

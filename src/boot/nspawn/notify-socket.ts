@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs'
+import { DescriptorEvents, POLLIN } from '../../core/host/descriptor-events.ts'
 import { systemError } from '../../core/host/libc.ts'
 import { fromLibC, systemCalls } from '../../core/host/system-calls.ts'
 
@@ -46,8 +47,8 @@ const loadLibC = fromLibC<LibC>({
 })
 
 /**
- * The receiving end of sd_notify(3): a unix datagram socket, which Node.js has none of. Nothing waits
- * for it in the kernel: {@link receive} takes what there is.
+ * The receiving end of sd_notify(3): a unix datagram socket, which Node.js has none of. {@link arrival} waits in the
+ * kernel, {@link receive} takes what there is.
  */
 export class NotifySocket implements Disposable {
   readonly path: string
@@ -55,6 +56,7 @@ export class NotifySocket implements Disposable {
   readonly #text: Memory = allocate(TEXT_BYTES)
   readonly #control: Memory = allocate(CONTROL_BYTES)
   readonly #vector: Memory = allocate(16)
+  #arrivals: DescriptorEvents | undefined
   #isOpen = true
 
   private constructor(path: string, fd: number) {
@@ -93,6 +95,17 @@ export class NotifySocket implements Disposable {
     return new NotifySocket(path, fd)
   }
 
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
+  /** Resolves when there is something to receive, or the socket is closed. */
+  arrival(): Promise<void> {
+    if (!this.#isOpen) return Promise.resolve()
+    this.#arrivals ??= new DescriptorEvents(this.#fd, POLLIN)
+    return this.#arrivals.next()
+  }
+
   /** What has come since the last call. A message whose sender is not known has the process id 0. */
   receive(): Notification[] {
     const received: Notification[] = []
@@ -111,6 +124,7 @@ export class NotifySocket implements Disposable {
   [Symbol.dispose](): void {
     if (!this.#isOpen) return
     this.#isOpen = false
+    this.#arrivals?.[Symbol.dispose]()
     loadLibC().close(this.#fd)
     for (const { pointer } of [this.#text, this.#control, this.#vector]) systemCalls().free(pointer)
     rmSync(this.path, { force: true })

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { untilAborted } from '../../core/abort.ts'
 import type { NotifySocket } from './notify-socket.ts'
 import { isAlive, type ProcessIdentity } from '../../core/host/process-table.ts'
 
-const FIRST_PAUSE_MS = 10
-const LONGEST_PAUSE_MS = 1000
-/** A look costs next to nothing; nobody sees whether it comes this part of the time late. */
-const PART_OF_TIME = 1 / 50
+/** A container that tells without end is listened to no more often than this. */
+const LEAST_PAUSE_MS = 50
 
 /** What a container's init says when it is up. Whether parts of it failed, it does not say. */
 export const READY = 'running'
@@ -38,17 +37,22 @@ export class NspawnNotices {
    *   so is waited for until then
    */
   async ready(signal: AbortSignal): Promise<typeof READY | undefined> {
-    const began = performance.now()
-    while (!signal.aborted) {
+    await this.listen(signal, () => this.#isReady || !isAlive(this.#nspawn))
+    return this.#isReady ? READY : undefined
+  }
+
+  /**
+   * Takes what nspawn tells as it comes, until `signal` is aborted or the socket is closed.
+   *
+   * @param isEnough called after each time that something may have come: true ends it
+   */
+  async listen(signal: AbortSignal, isEnough: () => boolean): Promise<void> {
+    for (;;) {
       this.look()
-      if (this.#isReady) return READY
-      if (!isAlive(this.#nspawn)) return undefined
-      const pauseMs = (performance.now() - began) * PART_OF_TIME
-      await sleep(Math.min(Math.max(pauseMs, FIRST_PAUSE_MS), LONGEST_PAUSE_MS), undefined, {
-        signal
-      }).catch(() => {})
+      if (signal.aborted || isEnough() || !this.#socket.isOpen) return
+      await untilAborted(this.#socket.arrival(), signal).catch(() => {})
+      if (!signal.aborted) await sleep(LEAST_PAUSE_MS, undefined, { signal }).catch(() => {})
     }
-    return undefined
   }
 
   /** Takes what has come, so that nspawn need not wait to say more. */

@@ -11,6 +11,8 @@ import {
   waitForExit,
   type ProcessIdentity
 } from '../../core/host/process-table.ts'
+import * as v from 'valibot'
+import type { Shape } from '../../core/record-format.ts'
 
 /** SIGRTMIN+3 as glibc numbers it; Node.js knows no real-time signal by name. */
 const POWEROFF_SIGNAL_NUMBER = 37
@@ -25,6 +27,12 @@ export interface StopRequest {
   /** It did not end in order, or was not given the time. */
   readonly killed: boolean
 }
+
+/** The shape of a {@link StopRequest} in its file. */
+export const stopRequest: Shape<StopRequest> = v.looseObject({
+  timeoutMs: v.number(),
+  killed: v.boolean()
+})
 
 /** What of a running container a stop is about. */
 export interface StopTarget {

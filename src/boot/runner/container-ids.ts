@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ContainerError } from '../../core/errors.ts'
 import type { ContainerOptions } from '../state/boot-options.ts'
 import type { ContainerClaim } from './container-claim.ts'
-import type { ContainerConfig } from '../state/container-record.ts'
+import { CONTAINER_CONFIG } from '../state/container-record.ts'
 import { claimIdRange, RANGE_IDS } from '../ids/id-ranges.ts'
 import { readJsonFile } from '../../core/json-file.ts'
 import { hasOwnUserArguments } from '../nspawn/nspawn-plan.ts'
@@ -69,7 +69,9 @@ async function rangeOfFiles(upper: string): Promise<IdRange | undefined> {
 async function rangesOfHome(paths: BootPaths): Promise<number[]> {
   const names = await readdir(paths.containers)
   const configs = await Promise.all(
-    names.map((name) => readJsonFile<ContainerConfig>(join(paths.containers, name, 'config.json')))
+    names.map((name) =>
+      readJsonFile(join(paths.containers, name, 'config.json'), CONTAINER_CONFIG.shape)
+    )
   )
   return configs.flatMap((config) => (config?.idRange ? [config.idRange.base] : []))
 }

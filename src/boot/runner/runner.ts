@@ -35,7 +35,12 @@ import type { MounterAhead } from '../lease/starting-mounter.ts'
 import { startCancelled } from './start-cancelled.ts'
 import { lackHint } from '../../doctor/lack-hint.ts'
 import type { ConsoleRequest } from '../console/console-keys.ts'
-import { forwardSignal, requestStop, type StopRequest } from '../nspawn/stop-control.ts'
+import {
+  forwardSignal,
+  requestStop,
+  type StopRequest,
+  stopRequest
+} from '../nspawn/stop-control.ts'
 import { sweep } from '../containers/sweep.ts'
 import type { IdRange } from '../ids/user-namespace.ts'
 import { watchContainer } from './watch-container.ts'
@@ -330,7 +335,7 @@ export class Runner {
 
   async #stopRequest(): Promise<StopRequest | undefined> {
     if (this.#files === undefined) return undefined
-    return await readJsonFile<StopRequest>(this.#files.stopRequest)
+    return await readJsonFile(this.#files.stopRequest, stopRequest)
   }
 
   async #hold(claiming: Promise<ContainerClaim>, cleanup: CleanupStack): Promise<ContainerClaim> {

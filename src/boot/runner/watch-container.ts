@@ -2,9 +2,6 @@ import type { ContainerProcess } from '../nspawn/container-process.ts'
 import type { RunState } from '../state/run-state.ts'
 import type { RunnerEvents } from './runner-options.ts'
 
-/** How often a container is looked at for having rebooted, and its nspawn is listened to. */
-const WATCH_MS = 1000
-
 /**
  * Keeps the state up to date while the container runs: its start-up has ended, it has rebooted.
  *
@@ -17,7 +14,12 @@ export async function watchContainer(
   ending: AbortController,
   events: Pick<RunnerEvents, 'onReady'>
 ): Promise<number> {
-  const timer = setInterval(() => void noticeReboot(container, state).catch(() => {}), WATCH_MS)
+  const watching = new AbortController()
+  // nspawn tells of each PID 1 that it starts.
+  const reboots = container.notices.listen(watching.signal, () => {
+    void noticeReboot(container, state).catch(() => {})
+    return false
+  })
   try {
     const ready = noticeReady(container, state, ending.signal, events)
     ready.catch(() => {})
@@ -26,7 +28,8 @@ export async function watchContainer(
     await ready.catch(() => {})
     return exitCode
   } finally {
-    clearInterval(timer)
+    watching.abort()
+    await reboots
   }
 }
 
@@ -45,7 +48,6 @@ async function noticeReady(
 }
 
 async function noticeReboot(container: ContainerProcess, state: RunState): Promise<void> {
-  container.notices.look()
   const leader = container.rebooted()
   if (leader !== undefined) await state.update({ leader })
 }

@@ -4,8 +4,10 @@ import type { MountMode } from '../../fuse/content/mounted-image.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { readJsonFile } from '../../core/json-file.ts'
 import type { BootPaths, ContainerPaths } from './paths.ts'
-import { isAlive, type ProcessIdentity } from '../../core/host/process-table.ts'
-import type { IdRange } from '../ids/user-namespace.ts'
+import { isAlive, processIdentity, type ProcessIdentity } from '../../core/host/process-table.ts'
+import { idRange, type IdRange } from '../ids/user-namespace.ts'
+import * as v from 'valibot'
+import { count, type RecordFormat, type Shape } from '../../core/record-format.ts'
 
 export const CONFIG_FORMAT_VERSION = 1
 
@@ -29,6 +31,25 @@ export interface ContainerConfig {
    */
   readonly idRange?: IdRange | null
   readonly lastExit?: { readonly code: number; readonly at: string }
+}
+
+/** How {@link ContainerConfig} is kept. */
+export const CONTAINER_CONFIG: RecordFormat<ContainerConfig> = {
+  field: 'formatVersion',
+  version: CONFIG_FORMAT_VERSION,
+  shape: v.looseObject({
+    formatVersion: v.literal(CONFIG_FORMAT_VERSION),
+    name: v.string(),
+    createdAt: v.string(),
+    link: v.string(),
+    key: v.string(),
+    version: count,
+    image: v.string(),
+    ephemeral: v.boolean(),
+    command: v.exactOptional(v.array(v.string())),
+    idRange: v.exactOptional(v.nullable(idRange)),
+    lastExit: v.exactOptional(v.looseObject({ code: v.number(), at: v.string() }))
+  })
 }
 
 /** Milliseconds from the start of the boot. */
@@ -81,9 +102,51 @@ export interface ContainerState {
   readonly cgroups: readonly string[]
 }
 
+const milliseconds = v.exactOptional(v.number())
+
+/** The shape of {@link BootTimings}. */
+export const bootTimings: Shape<BootTimings> = v.looseObject({
+  mountedMs: milliseconds,
+  startedMs: milliseconds,
+  readyMs: milliseconds
+})
+
+/**
+ * The shape of a {@link ContainerState} in its file. A field that a later release adds must be optional: runners of
+ * this one go on when the command is replaced.
+ */
+export const containerState: Shape<ContainerState> = v.looseObject({
+  name: v.string(),
+  state: v.picklist(['starting', 'running', 'stopping']),
+  link: v.string(),
+  key: v.string(),
+  version: count,
+  image: v.string(),
+  mode: v.picklist(['boot', 'process']),
+  command: v.exactOptional(v.array(v.string())),
+  ephemeral: v.boolean(),
+  readOnly: v.boolean(),
+  mountMode: v.picklist(['erofs', 'fuse']),
+  rootfs: v.string(),
+  mounterSocket: v.string(),
+  ready: v.exactOptional(v.string()),
+  startedAt: v.string(),
+  timings: bootTimings,
+  marks: v.looseObject({
+    commandMs: v.number(),
+    mountedMs: milliseconds,
+    startedMs: milliseconds,
+    readyMs: milliseconds
+  }),
+  runner: processIdentity,
+  nspawn: v.exactOptional(processIdentity),
+  leader: v.exactOptional(processIdentity),
+  cgroups: v.array(v.string())
+})
+
 /** The state of a container whose runner lives, or undefined. */
 export async function readLiveState(files: ContainerPaths): Promise<ContainerState | undefined> {
-  const state = await readJsonFile<ContainerState>(files.state)
+  const state = await readJsonFile(files.state, containerState)
   return isAlive(state?.runner) ? state : undefined
 }
 
@@ -111,7 +174,7 @@ export async function requireRunning(
 /** What is said of a container that is there and does not run. */
 async function stopped({ name, config }: ContainerPaths): Promise<ContainerError> {
   // One that cannot be read tells nothing more.
-  const kept = await readJsonFile<ContainerConfig>(config).catch(() => undefined)
+  const kept = await readJsonFile(config, CONTAINER_CONFIG.shape).catch(() => undefined)
   const exit = kept?.lastExit
   const ended = exit === undefined ? '' : `: it ended with status ${exit.code} at ${exit.at}`
   return new ContainerError('NOT_RUNNING', `container ${name} is stopped${ended}`, {

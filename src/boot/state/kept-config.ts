@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
-import { CONFIG_FORMAT_VERSION, type ContainerConfig } from './container-record.ts'
+import { CONTAINER_CONFIG, type ContainerConfig } from './container-record.ts'
 import type { ContainerPaths } from './paths.ts'
+import { decodeRecord } from '../../core/record-format.ts'
 
 /** The paths that are looked at. */
 type KeptPaths = Pick<ContainerPaths, 'name' | 'config' | 'upper'>
@@ -13,8 +14,6 @@ export type KeptContainer =
   | { readonly kind: 'config'; readonly config: ContainerConfig }
   /** Something was kept, and it cannot be told of which image: never to be taken for nothing. */
   | { readonly kind: 'damaged'; readonly error: ContainerError }
-
-const TEXTS = ['name', 'createdAt', 'link', 'key', 'image'] as const
 
 /**
  * Reads what is kept of a container. A record that cannot be read is not an absent one: what the
@@ -29,27 +28,10 @@ export async function readKept(paths: KeptPaths): Promise<KeptContainer> {
     if (code !== 'ENOENT' && code !== 'ENOTDIR') return damaged(paths, `${code}`, error)
     return existsSync(paths.upper) ? damaged(paths, 'it is absent') : { kind: 'none' }
   }
-  try {
-    const value: unknown = JSON.parse(text)
-    if (!isConfig(value)) return damaged(paths, 'it is no record of a container')
-    if (value.formatVersion > CONFIG_FORMAT_VERSION) {
-      return damaged(paths, 'a later release of dat-container wrote it')
-    }
-    return { kind: 'config', config: value }
-  } catch (error) {
-    return damaged(paths, text.trim() === '' ? 'it is empty' : 'it is not JSON', error)
-  }
-}
-
-function isConfig(value: unknown): value is ContainerConfig {
-  if (typeof value !== 'object' || value === null) return false
-  const fields = value as Record<string, unknown>
-  return (
-    typeof fields['formatVersion'] === 'number' &&
-    Number.isSafeInteger(fields['version']) &&
-    typeof fields['ephemeral'] === 'boolean' &&
-    TEXTS.every((field) => typeof fields[field] === 'string')
-  )
+  const decoded = decodeRecord(text, CONTAINER_CONFIG)
+  if (decoded.kind === 'record') return { kind: 'config', config: decoded.record }
+  if (decoded.kind === 'damaged') return damaged(paths, `it ${decoded.why}`, decoded.cause)
+  return damaged(paths, 'a later release of dat-container wrote it')
 }
 
 function damaged({ name, config }: KeptPaths, why: string, cause?: unknown): KeptContainer {

@@ -1,12 +1,12 @@
+import { watch, type FSWatcher } from 'node:fs'
+import { dirname } from 'node:path'
 import type { Output } from './output.ts'
 import { waitingOf } from './image-health-text.ts'
-
-const LOOK_MS = 1_000
 
 /** Says on stderr what reads of a mounted image wait for, when that changes. Disposing ends it. */
 export class MountStalls implements Disposable {
   readonly #output: Output
-  #timer: NodeJS.Timeout | undefined
+  #watcher: FSWatcher | undefined
   #socket = ''
   #told = ''
 
@@ -16,8 +16,15 @@ export class MountStalls implements Disposable {
 
   /** @param mounterSocket of whoever has the image mounted; may change */
   watch(mounterSocket: string): void {
+    if (mounterSocket === this.#socket) return
     this.#socket = mounterSocket
-    this.#timer ??= setInterval(() => void this.#look().catch(() => {}), LOOK_MS).unref()
+    this.#watcher?.close()
+    // The mounter replaces its state in one step, in the directory of its socket.
+    this.#watcher = watch(dirname(mounterSocket), { persistent: false }, (_event, name) => {
+      if (name === 'state.json') void this.#look().catch(() => {})
+    })
+    this.#watcher.on('error', () => {})
+    void this.#look().catch(() => {})
   }
 
   async #look(): Promise<void> {
@@ -30,6 +37,6 @@ export class MountStalls implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer)
+    this.#watcher?.close()
   }
 }

@@ -3,6 +3,8 @@ import { basename } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { systemErrorCode } from '../errors.ts'
 import { askPs, type ProcessFigures } from './process-figures.ts'
+import * as v from 'valibot'
+import type { Shape } from '../record-format.ts'
 
 /** Names one process for ever: ids are reused, an id with its start time is not. */
 export interface ProcessIdentity {
@@ -10,6 +12,12 @@ export interface ProcessIdentity {
   /** Field 22 of /proc/PID/stat: clock ticks since boot; where there is none, seconds since 1970. */
   readonly startTicks: number
 }
+
+/** The shape of a {@link ProcessIdentity} in a file. */
+export const processIdentity: Shape<ProcessIdentity> = v.looseObject({
+  pid: v.pipe(v.number(), v.safeInteger(), v.minValue(1)),
+  startTicks: v.number()
+})
 
 /** Field numbers of proc_pid_stat(5) that are used here; the first two are stripped. */
 const FIELD = {

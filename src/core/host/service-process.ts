@@ -33,6 +33,9 @@ export function inOwnScope(
   ]
 }
 
+/** Four for work, as libuv has them, and two that may wait for descriptors (`DescriptorEvents`) all the time. */
+const THREADS = '6'
+
 /** Starts a Node.js program of ours that outlives this process, in a session of its own. */
 export function spawnService(
   unit: string,
@@ -43,5 +46,6 @@ export function spawnService(
     systemd: isSystemdHost()
   })
   const [file = process.execPath, ...args] = command
-  return spawn(file, args, { detached: true, stdio, cwd: '/', env: serviceEnvironment() })
+  const env = { UV_THREADPOOL_SIZE: THREADS, ...serviceEnvironment() }
+  return spawn(file, args, { detached: true, stdio, cwd: '/', env })
 }

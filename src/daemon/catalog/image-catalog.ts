@@ -5,6 +5,8 @@ import { imagesMeant, isKeyPrefix } from '../../p2p/key-prefix.ts'
 import { formatKey } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
 import type { ImageRole } from '../../rpc/protocol.ts'
+import * as v from 'valibot'
+import { count, decodeRecord, type RecordFormat } from '../../core/record-format.ts'
 
 /** What the daemon remembers of one image, so that it serves it again after a restart. */
 export interface CatalogEntry {
@@ -43,6 +45,44 @@ interface CatalogDocument {
 }
 
 const FORMAT = 1
+
+const hexKey = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
+
+const CATALOG: RecordFormat<CatalogDocument> = {
+  field: 'format',
+  version: FORMAT,
+  shape: v.looseObject({
+    format: v.literal(FORMAT),
+    images: v.array(
+      v.looseObject({
+        key: hexKey,
+        secret: v.nullable(hexKey),
+        role: v.picklist(['owner', 'reader', 'mirror']),
+        name: v.string(),
+        follow: v.boolean(),
+        version: v.nullable(count),
+        namespace: v.nullable(v.string()),
+        publishing: v.boolean(),
+        createdAt: v.string(),
+        peers: v.exactOptional(v.array(v.looseObject({ host: v.string(), port: count }))),
+        unlisted: v.exactOptional(v.boolean()),
+        forked: v.exactOptional(v.boolean()),
+        temporary: v.exactOptional(v.boolean())
+      })
+    ),
+    givenUp: v.exactOptional(
+      v.array(
+        v.looseObject({
+          key: hexKey,
+          secret: v.nullable(hexKey),
+          namespace: v.nullable(v.string()),
+          name: v.string()
+        })
+      )
+    )
+  })
+}
+
 /** Length of a key in z-base-32. */
 const KEY_TEXT_LENGTH = 52
 
@@ -61,20 +101,20 @@ export class ImageCatalog {
   }
 
   static async load(path: string): Promise<ImageCatalog> {
+    let text: string
     try {
-      const document = JSON.parse(await readFile(path, 'utf8')) as CatalogDocument
-      if (document.format !== FORMAT) {
-        throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of another release`)
-      }
-      return new ImageCatalog(path, document)
+      text = await readFile(path, 'utf8')
     } catch (cause) {
-      if (systemErrorCode(cause) === 'ENOENT') return new ImageCatalog(path, { images: [] })
-      if (cause instanceof ContainerError) throw cause
-      throw new ContainerError('IO', `cannot read the list of images ${path}`, {
-        hint: 'restore it from a backup, or move it away to start with an empty list',
-        cause
-      })
+      const code = systemErrorCode(cause)
+      if (code === 'ENOENT') return new ImageCatalog(path, { images: [] })
+      throw unreadable(path, String(code), cause)
     }
+    const decoded = decodeRecord(text, CATALOG)
+    if (decoded.kind === 'record') return new ImageCatalog(path, decoded.record)
+    if (decoded.kind === 'damaged') throw unreadable(path, `it ${decoded.why}`, decoded.cause)
+    throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of a later release`, {
+      hint: 'use that release, or another --home'
+    })
   }
 
   list(): CatalogEntry[] {
@@ -192,4 +232,11 @@ function notNamed(name: string): ContainerError {
 
 function id(entry: CatalogEntry): string {
   return `${entry.key}:${entry.secret === null ? 'blind' : 'full'}`
+}
+
+function unreadable(path: string, why: string, cause: unknown): ContainerError {
+  return new ContainerError('IO', `cannot read the list of images ${path}: ${why}`, {
+    hint: 'restore it from a backup, or move it away to start with an empty list',
+    cause
+  })
 }

@@ -2,6 +2,8 @@ import { statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import * as v from 'valibot'
+import { decodeRecord, type RecordFormat } from '../../core/record-format.ts'
 
 const FORMAT = 1
 
@@ -13,6 +15,17 @@ interface StoreDocument {
   readonly directory: string
   /** Whether the daemon that had it open last has closed it. */
   readonly closed: boolean
+}
+
+const STORE_RECORD: RecordFormat<StoreDocument> = {
+  field: 'format',
+  version: FORMAT,
+  shape: v.looseObject({
+    format: v.literal(FORMAT),
+    seed: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+    directory: v.string(),
+    closed: v.boolean()
+  })
 }
 
 export interface RecordPaths {
@@ -67,16 +80,20 @@ export class StoreRecord {
 }
 
 async function readDocument(path: string): Promise<StoreDocument | undefined> {
-  let document: StoreDocument
+  let text: string
   try {
-    document = JSON.parse(await readFile(path, 'utf8')) as StoreDocument
+    text = await readFile(path, 'utf8')
   } catch (error) {
-    // One that cannot be read says no less than none at all: the store is asked, and it is written anew.
-    if (systemErrorCode(error) === 'ENOENT' || error instanceof SyntaxError) return undefined
+    if (systemErrorCode(error) === 'ENOENT') return undefined
     throw new ContainerError('IO', `cannot read ${path}`, { cause: error })
   }
-  if (document.format === FORMAT) return document
-  throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of another release`)
+  const decoded = decodeRecord(text, STORE_RECORD)
+  if (decoded.kind === 'record') return decoded.record
+  // A damaged one says no less than none at all: the store is asked, and it is written anew.
+  if (decoded.kind === 'damaged') return undefined
+  throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of a later release`, {
+    hint: 'use that release, or another --home'
+  })
 }
 
 function identityOf(directory: string): string {

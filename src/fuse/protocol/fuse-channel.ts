@@ -1,7 +1,8 @@
-import { closeSync, constants as fileConstants, openSync, writeSync } from 'node:fs'
+import { closeSync, constants as fileConstants, openSync } from 'node:fs'
 import { constants } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { DescriptorEvents, POLLIN } from '../../core/host/descriptor-events.ts'
 import { errno } from '../../core/host/libc.ts'
 import { unmount } from '../linux/bind-mount.ts'
 import { IN_HEADER_BYTES, NOTIFY, OUT_HEADER_BYTES } from './fuse-protocol.ts'
@@ -19,8 +20,6 @@ const REQUESTS_A_TURN = 64
  * an answer mostly asks on, and waking two threads takes as long as ten answers.
  */
 const TRIES = 50
-const EFD_CLOEXEC = 0o2_000_000
-const POLLIN = 1
 
 export interface FuseMountOptions {
   /** An existing empty directory. */
@@ -52,10 +51,8 @@ export class FuseChannel implements AsyncDisposable {
   readonly #mountPoint: string
   readonly #handle: RequestHandler
   readonly #device: number
-  readonly #wakeUp: number
+  readonly #events: DescriptorEvents
   readonly #request = Buffer.allocUnsafeSlow(REQUEST_BYTES)
-  /** Two `struct pollfd`: the device, and what wakes the thread that waits. */
-  readonly #polled = Buffer.from(new ArrayBuffer(16))
   #isClosing = false
   #ended: Promise<void> = Promise.resolve()
 
@@ -63,11 +60,7 @@ export class FuseChannel implements AsyncDisposable {
     this.#mountPoint = mountPoint
     this.#handle = handle
     this.#device = device
-    this.#wakeUp = loadFuseSyscalls().eventfd(0, EFD_CLOEXEC)
-    for (const [index, fd] of [this.#device, this.#wakeUp].entries()) {
-      this.#polled.writeInt32LE(fd, 8 * index)
-      this.#polled.writeInt16LE(POLLIN, 8 * index + 4)
-    }
+    this.#events = new DescriptorEvents(device, POLLIN)
   }
 
   /** @throws ContainerError `MISSING_TOOL` (no FUSE in the kernel), `NEEDS_ROOT`, `MOUNT_FAILED` */
@@ -110,7 +103,6 @@ export class FuseChannel implements AsyncDisposable {
 
   #begin(): void {
     // The end of a process waits for the threads of libuv's pool, and this one would wait for ever.
-    process.on('exit', this.#wake)
     this.#ended = this.#serve()
   }
 
@@ -151,7 +143,7 @@ export class FuseChannel implements AsyncDisposable {
       if (answered === 'over') return
       if (answered > 0) triesLeft = TRIES
       if (triesLeft-- > 0) await setImmediate()
-      else await this.#readable()
+      else await this.#events.next()
     }
   }
 
@@ -178,23 +170,10 @@ export class FuseChannel implements AsyncDisposable {
     }
   }
 
-  async #readable(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      // Whatever it says, reading tells.
-      loadFuseSyscalls().poll(this.#polled, 2, -1, () => resolve())
-    })
-  }
-
-  readonly #wake = (): void => {
-    const one = Buffer.alloc(8)
-    one.writeUInt8(1)
-    writeSync(this.#wakeUp, one)
-  }
-
   #close(): void {
     this.#isClosing = true
     closeSync(this.#device)
-    closeSync(this.#wakeUp)
+    this.#events[Symbol.dispose]()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -203,9 +182,8 @@ export class FuseChannel implements AsyncDisposable {
       await unmount(this.#mountPoint, { lazy: 'if-busy' })
     } finally {
       this.#isClosing = true
-      this.#wake()
+      this.#events.wake()
       await this.#ended
-      process.off('exit', this.#wake)
       this.#close()
     }
   }

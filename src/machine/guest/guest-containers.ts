@@ -1,13 +1,23 @@
-import type { ContainerSummary } from '../../boot/containers/container-summary.ts'
+import { containerSummary, type ContainerSummary } from '../../boot/containers/container-summary.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { machinePaths, type MachineHome } from '../state/machine-paths.ts'
 import { readLiveState } from '../state/machine-record.ts'
 import { listMachines } from '../qemu/machine-summary.ts'
 import { captureSsh, quoteCommand, sshTarget } from './ssh-command.ts'
+import * as v from 'valibot'
+import { parseJson } from '../../core/json-file.ts'
+import type { Shape } from '../../core/record-format.ts'
 
 /** A container, and the machine that it runs in. */
 export interface PlacedContainer extends ContainerSummary {
   readonly machine: string
+}
+
+/** How a guest is asked. What it answers is not to be trusted. */
+export interface GuestQuestion<T> {
+  readonly shape: Shape<T>
+  /** For the guest's shell, in front of the command. @default '' */
+  readonly before?: string
 }
 
 /** In software, a command of the guest takes seconds to start; only what hangs takes this long. */
@@ -18,16 +28,15 @@ const SHELL_NOT_FOUND = 127
  * Runs the guest's `dat-container` and reads the JSON document that it prints.
  *
  * @param words what follows `dat-container --json`
- * @param before for the guest's shell, in front of the command
  * @returns undefined where the guest has no `dat-container`, as one that is no HyperOS
  * @throws ContainerError `NOT_RUNNING`, `IO` with what the guest complains of
  */
-export async function askGuest(
+export async function askGuest<T>(
   home: MachineHome,
   machine: string,
   words: readonly string[],
-  before = ''
-): Promise<unknown> {
+  { shape, before = '' }: GuestQuestion<T>
+): Promise<T | undefined> {
   const paths = machinePaths(home, machine)
   const state = await readLiveState(paths)
   if (state?.state !== 'running') {
@@ -43,11 +52,11 @@ export async function askGuest(
     const said = stderr.trim().split('\n').at(-1) ?? ''
     throw new ContainerError('IO', `machine ${machine}: ${said || `exit status ${exitCode}`}`)
   }
-  try {
-    return JSON.parse(stdout)
-  } catch (cause) {
-    throw new ContainerError('IO', `machine ${machine} does not answer in JSON`, { cause })
-  }
+  const answer = parseJson(stdout, shape)
+  if (answer !== undefined) return answer
+  throw new ContainerError('IO', `machine ${machine} answers with something else than was asked`, {
+    hint: 'its dat-container may be of another release: dat-container machine upgrade'
+  })
 }
 
 /**
@@ -80,8 +89,7 @@ export async function containersIn(
   machine: string,
   all: boolean
 ): Promise<PlacedContainer[]> {
-  const found = await askGuest(home, machine, ['ps', ...(all ? ['--all'] : [])])
-  return Array.isArray(found)
-    ? (found as ContainerSummary[]).map((container) => ({ ...container, machine }))
-    : []
+  const shape = v.array(containerSummary)
+  const found = await askGuest(home, machine, ['ps', ...(all ? ['--all'] : [])], { shape })
+  return (found ?? []).map((container) => ({ ...container, machine }))
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
+import * as v from 'valibot'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { readJsonFile } from '../../core/json-file.ts'
 import { checkName, generateName } from '../../boot/state/paths.ts'
 import { isAlive } from '../../core/host/process-table.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
@@ -11,10 +11,10 @@ import { guardPlace, removeGuard } from '../qemu/loopback-guard.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
 import { machinePaths, type MachineHome } from '../state/machine-paths.ts'
 import {
+  readConfig,
   readLiveState,
   requireConfig,
-  type IsolatedContainer,
-  type MachineConfig
+  type IsolatedContainer
 } from '../state/machine-record.ts'
 import { listMachines } from '../qemu/machine-summary.ts'
 import { endQemu } from '../qemu/qemu-process.ts'
@@ -24,15 +24,17 @@ import { removeMachine, stopMachine } from './stop-machine.ts'
 /** The guest's unit that switches the machine off when the container has ended. */
 const WATCH_UNIT = 'dat-isolated'
 
+/** What the guest's `stop` and `kill` answer. */
+const STOPPED = v.array(v.looseObject({ orderly: v.boolean() }))
+
 /** What a machine was made for, when that is one container, which has its name. */
 export async function isolatedIn(
   home: MachineHome,
   name: string
 ): Promise<IsolatedContainer | undefined> {
   // A word that is no name is no machine's either.
-  const config = join(home.machines, name, 'config.json')
-  if (!/^[a-z0-9][a-z0-9-]*$/.test(name) || !existsSync(config)) return undefined
-  return (await readJsonFile<MachineConfig>(config))?.isolates
+  if (!/^[a-z0-9][a-z0-9-]*$/.test(name)) return undefined
+  return (await readConfig(machinePaths(home, name)))?.isolates
 }
 
 /**
@@ -151,8 +153,8 @@ export async function stopIsolated(
   try {
     // The guest would be off before it has answered.
     const unwatched = `systemctl stop ${WATCH_UNIT} 2> /dev/null;`
-    const stopped = (await askGuest(home, name, words, unwatched)) as { orderly: boolean }[]
-    orderly = stopped[0]?.orderly ?? false
+    const stopped = await askGuest(home, name, words, { shape: STOPPED, before: unwatched })
+    orderly = stopped?.[0]?.orderly ?? false
   } catch (error) {
     // A guest that does not answer ends as well: that is what was asked for.
     if (!isContainerError(error)) throw error

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, rm, stat } from 'node:fs/promises'
 import { arch, platform } from 'node:os'
 import { join } from 'node:path'
-import { readJsonFile, writeDurableJson, writeJsonFile } from '../../core/json-file.ts'
+import { writeDurableJson, writeJsonFile } from '../../core/json-file.ts'
 import { identify, type ProcessIdentity } from '../../core/host/process-table.ts'
 import { quoteForShell } from '../../core/host/shell-quote.ts'
 import { CleanupStack } from '../../core/cleanup-stack.ts'
@@ -28,6 +28,7 @@ import {
   type MachinePaths
 } from '../state/machine-paths.ts'
 import {
+  readConfig,
   readLiveState,
   type BootFacts,
   type MachineConfig,
@@ -119,7 +120,7 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   const { home, paths, undo } = start
   const { signal } = request
   if ((await readLiveState(paths)) !== undefined) throw await inUse(paths)
-  const before = await readJsonFile<MachineConfig>(paths.config)
+  const before = await readConfig(paths)
   const { encrypt } = request.options
   const options = encrypt === true ? { ...request.options, keyFile: paths.key } : request.options
   const config = mergeOptions(request.name, options, before, limitsOf(process.env))

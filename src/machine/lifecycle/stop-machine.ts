@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { isAlive, waitForExit } from '../../core/host/process-table.ts'
-import { ContainerError } from '../../core/errors.ts'
+import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { guardPlace, removeGuard } from '../qemu/loopback-guard.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
 import {
@@ -93,7 +93,8 @@ export async function removeMachine(request: {
   const { home, name, force = false } = request
   const machines = machineHome(home)
   const paths = machinePaths(machines, name)
-  await requireConfig(paths)
+  // One whose record is damaged can be removed, too.
+  await requireConfig(paths).catch(throwIfAbsent)
   if ((await readLiveState(paths)) !== undefined) {
     if (!force) {
       throw new ContainerError('BUSY', `machine ${name} runs`, {
@@ -113,6 +114,10 @@ export async function removeMachine(request: {
   } finally {
     await lock[Symbol.asyncDispose]()
   }
+}
+
+function throwIfAbsent(error: unknown): void {
+  if (!isContainerError(error) || error.code === 'NOT_FOUND') throw error
 }
 
 /** Clears away the runtime part of a machine that ended, unless somebody starts it again already. */

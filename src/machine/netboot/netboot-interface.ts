@@ -1,11 +1,17 @@
 import { runCommand } from '../../core/host/host-command.ts'
 import { ContainerError } from '../../core/errors.ts'
 import type { ServingInterface } from './netboot-dhcp.ts'
+import * as v from 'valibot'
+import { parseJson } from '../../core/json-file.ts'
 
 /** The part of what `ip -json address` prints (ip-address(8)) that is used here. */
-interface ShownInterface {
-  readonly addr_info?: readonly { readonly local?: string; readonly prefixlen?: number }[]
-}
+const shownInterfaces = v.array(
+  v.looseObject({
+    addr_info: v.optional(
+      v.array(v.looseObject({ local: v.optional(v.string()), prefixlen: v.optional(v.number()) }))
+    )
+  })
+)
 
 /**
  * The first IPv4 address of an interface. Node.js tells of interfaces with a carrier alone, and a bridge
@@ -21,7 +27,7 @@ export async function findInterface(name: string): Promise<ServingInterface> {
       hint: 'ip address lists them'
     })
   }
-  const shown = JSON.parse(stdout) as ShownInterface[]
+  const shown = parseJson(stdout, shownInterfaces) ?? []
   const { local, prefixlen } = shown.flatMap(({ addr_info = [] }) => addr_info)[0] ?? {}
   if (local === undefined || prefixlen === undefined) {
     throw new ContainerError('NOT_FOUND', `the interface ${name} has no IPv4 address`, {

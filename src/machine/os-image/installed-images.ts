@@ -5,6 +5,8 @@ import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
 import type { MachineHome } from '../state/machine-paths.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
+import * as v from 'valibot'
+import { count, decodeRecord, type RecordFormat, type Shape } from '../../core/record-format.ts'
 
 const FORMAT_VERSION = 1
 const RECORD = 'installed.json'
@@ -41,6 +43,28 @@ export interface InstalledImages {
   readonly publicKey?: string
 }
 
+const installedImage: Shape<InstalledImage> = v.looseObject({
+  digest: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  version: v.nullable(v.string()),
+  released: v.nullable(v.string()),
+  architecture: v.nullable(v.string()),
+  signedBy: v.nullable(v.string()),
+  installedAt: v.string(),
+  from: v.looseObject({ key: v.string(), version: count })
+})
+
+const INSTALLED: RecordFormat<InstalledImages> = {
+  field: 'formatVersion',
+  version: FORMAT_VERSION,
+  shape: v.looseObject({
+    formatVersion: v.literal(FORMAT_VERSION),
+    current: v.exactOptional(installedImage),
+    previous: v.exactOptional(installedImage),
+    link: v.exactOptional(v.string()),
+    publicKey: v.exactOptional(v.string())
+  })
+}
+
 /**
  * What is installed in a home's place of images.
  *
@@ -48,20 +72,26 @@ export interface InstalledImages {
  */
 export function readInstalled(homeImage: string): InstalledImages {
   const path = join(homeImage, RECORD)
-  let found: InstalledImages
+  let text: string
   try {
-    found = JSON.parse(readFileSync(path, 'utf8')) as InstalledImages
+    text = readFileSync(path, 'utf8')
   } catch (cause) {
     const code = systemErrorCode(cause)
     if (code === 'ENOENT' || code === 'ENOTDIR') return { formatVersion: FORMAT_VERSION }
-    throw new ContainerError('IO', `${path} cannot be read (${code ?? 'it does not parse'})`, {
-      hint: 'move it away, and install HyperOS again: dat-container machine upgrade LINK',
-      cause
-    })
+    throw unreadable(path, String(code), cause)
   }
-  if (found.formatVersion === FORMAT_VERSION) return found
-  throw new ContainerError('UNSUPPORTED_VERSION', `${path} was written by another release`, {
+  const decoded = decodeRecord(text, INSTALLED)
+  if (decoded.kind === 'record') return decoded.record
+  if (decoded.kind === 'damaged') throw unreadable(path, `it ${decoded.why}`, decoded.cause)
+  throw new ContainerError('UNSUPPORTED_VERSION', `${path} was written by a later release`, {
     hint: 'use that release, or move the file away and install HyperOS again'
+  })
+}
+
+function unreadable(path: string, why: string, cause: unknown): ContainerError {
+  return new ContainerError('IO', `${path} cannot be read (${why})`, {
+    hint: 'move it away, and install HyperOS again: dat-container machine upgrade LINK',
+    cause
   })
 }
 

@@ -7,12 +7,25 @@ import { armGuest } from './arm-probe.ts'
 import type { Qemu } from './find-qemu.ts'
 import { candidates, processorArguments } from './qemu-plan.ts'
 import type { Accelerator, Architecture, Platform } from '../state/machine-types.ts'
+import * as v from 'valibot'
+import type { Shape } from '../../core/record-format.ts'
 
 interface Probe {
   readonly verdict: KvmVerdict
   /** What was seen, one phrase. */
   readonly detail: string
 }
+
+/** What probes found, by accelerator and guest: a file that may be deleted. */
+const knownProbes: Shape<
+  Readonly<Record<string, { readonly key: string; readonly probe: Probe }>>
+> = v.record(
+  v.string(),
+  v.looseObject({
+    key: v.string(),
+    probe: v.looseObject({ verdict: v.picklist(['works', 'hangs', 'refused']), detail: v.string() })
+  })
+)
 
 export interface ChosenAccelerator {
   readonly accelerator: Accelerator
@@ -87,7 +100,7 @@ async function rememberedProbe(
   ].join(' ')
   // One entry for each of these: what another kernel or QEMU did is of no use.
   const kind = `${accelerator} ${guest}`
-  const known = (await readJsonFile<Record<string, { key: string; probe: Probe }>>(cache)) ?? {}
+  const known = (await readJsonFile(cache, knownProbes)) ?? {}
   const remembered = known[kind]
   if (remembered?.key === key) return remembered.probe
   const probe = await probeAccelerator(accelerator, guest, qemu)

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { isAlive } from '../../core/host/process-table.ts'
-import { ContainerError } from '../../core/errors.ts'
+import { isContainerError } from '../../core/errors.ts'
 import { GUEST_ADDRESS } from '../state/command-line.ts'
 import { machinePaths, type MachineHome, type MachinePaths } from '../state/machine-paths.ts'
 import {
@@ -19,23 +19,55 @@ const STATUS_TIMEOUT_MS = 2000
 export async function listMachines(home: MachineHome): Promise<MachineSummary[]> {
   const names = (await readdir(home.machines)).filter((name) => /^[a-z0-9][a-z0-9-]*$/.test(name))
   const found = await Promise.all(
-    names.sort().map((name) => summarize(machinePaths(home, name)).catch(ignoreAbsent))
+    names.sort().map((name) => summarizeAny(machinePaths(home, name)))
   )
   return found.filter((summary) => summary !== undefined)
 }
 
-function ignoreAbsent(error: unknown): undefined {
-  if (error instanceof ContainerError && error.code === 'NOT_FOUND') return undefined
-  throw error
+/** Undefined for one that is not there any more. */
+async function summarizeAny(paths: MachinePaths): Promise<MachineSummary | undefined> {
+  try {
+    return await summarize(paths)
+  } catch (error) {
+    if (!isContainerError(error)) throw error
+    return error.code === 'NOT_FOUND' ? undefined : damaged(paths, error.message)
+  }
 }
 
-/** @throws ContainerError `NOT_FOUND` */
+function damaged({ name, directory, consoleLog }: MachinePaths, problem: string): MachineSummary {
+  return {
+    name,
+    state: 'damaged',
+    problem,
+    pid: null,
+    arch: null,
+    accel: null,
+    type: null,
+    ip: null,
+    sshPort: null,
+    guestIp: null,
+    memoryMib: 0,
+    cpus: 0,
+    diskBytes: 0,
+    encrypted: false,
+    isolated: false,
+    forwards: [],
+    shares: [],
+    startedAt: null,
+    readyMs: null,
+    directory,
+    consoleLog
+  }
+}
+
+/** @throws ContainerError `NOT_FOUND`, and `IO` or `UNSUPPORTED_VERSION` for a record that cannot be read */
 export async function summarize(paths: MachinePaths): Promise<MachineSummary> {
   const config = await requireConfig(paths)
   const live = await readLiveState(paths)
   return {
     name: paths.name,
     state: live === undefined ? 'stopped' : await guestState(live),
+    problem: null,
     pid: live?.qemu.pid ?? null,
     arch: live?.architecture === undefined ? null : archName(live.architecture),
     accel: live?.accelerator ?? null,

@@ -1,9 +1,21 @@
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import { readJsonFile } from '../../core/json-file.ts'
-import { isAlive, type ProcessIdentity } from '../../core/host/process-table.ts'
-import { ContainerError } from '../../core/errors.ts'
+import { isAlive, type ProcessIdentity, processIdentity } from '../../core/host/process-table.ts'
+import { ContainerError, systemErrorCode } from '../../core/errors.ts'
 import type { MachinePaths } from './machine-paths.ts'
-import type { Accelerator, Architecture, ControlPlace, MachineType } from './machine-types.ts'
+import {
+  accelerator,
+  architecture,
+  controlPlace,
+  machineType,
+  type Accelerator,
+  type Architecture,
+  type ControlPlace,
+  type MachineType
+} from './machine-types.ts'
+import * as v from 'valibot'
+import { count, decodeRecord, type RecordFormat, type Shape } from '../../core/record-format.ts'
 
 export const CONFIG_FORMAT_VERSION = 1
 
@@ -34,6 +46,39 @@ export interface MachineConfig {
   readonly isolates?: IsolatedContainer
   /** The port of this machine that led to ssh the last time: taken again when it is free. */
   readonly sshPort?: number
+}
+
+/** How {@link MachineConfig} is kept. */
+const MACHINE_CONFIG: RecordFormat<MachineConfig> = {
+  field: 'formatVersion',
+  version: CONFIG_FORMAT_VERSION,
+  shape: v.looseObject({
+    formatVersion: v.literal(CONFIG_FORMAT_VERSION),
+    name: v.string(),
+    createdAt: v.string(),
+    memoryMib: count,
+    cpus: count,
+    architecture: v.exactOptional(architecture),
+    diskBytes: count,
+    accelerator: v.union([accelerator, v.literal('auto')]),
+    type: v.union([machineType, v.literal('auto')]),
+    forwards: v.array(v.string()),
+    shares: v.array(
+      v.looseObject({ source: v.string(), target: v.string(), readOnly: v.boolean() })
+    ),
+    kernel: v.exactOptional(v.string()),
+    initrd: v.exactOptional(v.string()),
+    append: v.exactOptional(v.string()),
+    keyFile: v.exactOptional(v.string()),
+    isolates: v.exactOptional(
+      v.looseObject({
+        image: v.string(),
+        remove: v.boolean(),
+        daemonPort: v.exactOptional(v.number())
+      })
+    ),
+    sshPort: v.exactOptional(v.number())
+  })
 }
 
 /** A container that has a machine to itself. */
@@ -74,6 +119,24 @@ export interface MachineState {
   readonly readyMs?: number
 }
 
+/** The shape of a {@link MachineState} in its file; what a later release adds must be optional. */
+const machineState: Shape<MachineState> = v.looseObject({
+  name: v.string(),
+  state: v.picklist(['starting', 'running']),
+  qemu: processIdentity,
+  starter: processIdentity,
+  control: controlPlace,
+  architecture: v.exactOptional(architecture),
+  accelerator,
+  type: machineType,
+  sshPort: v.number(),
+  startedAt: v.string(),
+  boot: v.exactOptional(
+    v.looseObject({ kernelSha256: v.string(), initrdSha256: v.string(), commandLine: v.string() })
+  ),
+  readyMs: v.exactOptional(v.number())
+})
+
 /** What a machine was started with. */
 export interface BootFacts {
   /** SHA-256, lower-case hexadecimal. */
@@ -85,8 +148,14 @@ export interface BootFacts {
 /** One machine as `ls` and `status` show it. */
 export interface MachineSummary {
   readonly name: string
-  /** `unresponsive`: QEMU is there and does not answer. `unready`: ssh never answered. */
-  readonly state: 'running' | 'starting' | 'unready' | 'paused' | 'unresponsive' | 'stopped'
+  /**
+   * `unresponsive`: QEMU is there and does not answer. `unready`: ssh never answered. `damaged`: its record cannot be
+   * read, and its figures are 0.
+   */
+  readonly state:
+    'running' | 'starting' | 'unready' | 'paused' | 'unresponsive' | 'stopped' | 'damaged'
+  /** What is wrong with a damaged one. */
+  readonly problem: string | null
   readonly pid: number | null
   /** As Debian names it. */
   readonly arch: 'amd64' | 'arm64' | null
@@ -113,15 +182,43 @@ export interface MachineSummary {
 
 /** The state of a machine whose QEMU is there, by its process and that one's start time. */
 export async function readLiveState(paths: MachinePaths): Promise<MachineState | undefined> {
-  const state = await readJsonFile<MachineState>(paths.state)
+  const state = await readJsonFile(paths.state, machineState)
   return state !== undefined && isAlive(state.qemu) ? state : undefined
 }
 
-/** @throws ContainerError `NOT_FOUND` */
+/**
+ * What is kept of a machine, or undefined where nothing is.
+ *
+ * @throws ContainerError `IO` for a record that is damaged, `UNSUPPORTED_VERSION` for one of a later release
+ */
+export async function readConfig(paths: MachinePaths): Promise<MachineConfig | undefined> {
+  let text: string
+  try {
+    text = await readFile(paths.config, 'utf8')
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    throw error
+  }
+  const decoded = decodeRecord(text, MACHINE_CONFIG)
+  if (decoded.kind === 'record') return decoded.record
+  const hint = `its disk is kept in ${paths.directory}; to delete both: dat-container machine rm ${paths.name}`
+  if (decoded.kind === 'later') {
+    throw new ContainerError(
+      'UNSUPPORTED_VERSION',
+      `a later release of dat-container made machine ${paths.name}`,
+      { hint: `use that release; ${hint}` }
+    )
+  }
+  throw new ContainerError('IO', `cannot read ${paths.config}: it ${decoded.why}`, {
+    hint,
+    cause: decoded.cause
+  })
+}
+
+/** @throws ContainerError `NOT_FOUND`, and as {@link readConfig} */
 export async function requireConfig(paths: MachinePaths): Promise<MachineConfig> {
-  const config = existsSync(paths.directory)
-    ? await readJsonFile<MachineConfig>(paths.config)
-    : undefined
+  const config = existsSync(paths.directory) ? await readConfig(paths) : undefined
   if (config !== undefined) return config
   throw new ContainerError('NOT_FOUND', `there is no machine ${paths.name}`, {
     hint: `make it: dat-container machine start ${paths.name}; machine ls lists them`

@@ -1,13 +1,27 @@
 /** What kinds of machines there are: words that records, plans and images share. */
 
+import * as v from 'valibot'
+import type { Shape } from '../../core/record-format.ts'
+
 export type Platform = 'linux' | 'darwin' | 'win32'
 export type Architecture = 'x64' | 'arm64'
 export type Accelerator = 'kvm' | 'hvf' | 'whpx' | 'tcg'
 export type MachineType = 'q35' | 'microvm' | 'virt'
 
+/** Shapes of these in files. */
+export const architecture = v.picklist(['x64', 'arm64'])
+export const accelerator = v.picklist(['kvm', 'hvf', 'whpx', 'tcg'])
+export const machineType = v.picklist(['q35', 'microvm', 'virt'])
+
 /** Where QEMU listens for its control protocol, QMP. */
 export type ControlPlace =
   { readonly kind: 'unix'; readonly path: string } | { readonly kind: 'tcp'; readonly port: number }
+
+/** The shape of a {@link ControlPlace} in a file. */
+export const controlPlace: Shape<ControlPlace> = v.variant('kind', [
+  v.looseObject({ kind: v.literal('unix'), path: v.string() }),
+  v.looseObject({ kind: v.literal('tcp'), port: v.number() })
+])
 
 /** Names that people and other programs have for architectures. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {

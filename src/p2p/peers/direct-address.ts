@@ -20,6 +20,8 @@ export interface DirectAddressOptions {
  */
 export class DirectAddress {
   readonly #messages: { send(message: Buffer): boolean }[]
+  /** Called when the peer says that it is done. */
+  onRemoteDone: (() => void) | undefined
   #heardPort = false
   #isRemoteDone = false
   #isDone = false
@@ -36,7 +38,12 @@ export class DirectAddress {
             onPort(told)
           }
         },
-        { onmessage: () => (this.#isRemoteDone = true) }
+        {
+          onmessage: () => {
+            this.#isRemoteDone = true
+            this.onRemoteDone?.()
+          }
+        }
       ]
     })
     this.#messages = channel?.messages ?? []

@@ -34,9 +34,10 @@ export interface HandOverOptions {
 export class HandOver {
   readonly #options: HandOverOptions
   readonly #lift: readonly (() => void)[]
-  readonly #timer: NodeJS.Timeout
+  #timer: NodeJS.Timeout | undefined
   readonly #firstBytes: number
   #silentLooks = 0
+  #hasEnded = false
   /** What either had received when something last came over the direct one. */
   #lastBlock: { readonly swarm: number; readonly direct: number }
 
@@ -46,10 +47,17 @@ export class HandOver {
     this.#firstBytes = carried(direct)
     this.#lastBlock = this.#received()
     this.#lift = [
-      limitRequests(swarm, () => (this.#isWarm && !direct.destroying ? 0 : Infinity)),
-      limitRequests(direct, () => (this.#isWarm ? Infinity : this.#share()))
+      limitRequests(swarm, () => {
+        this.#lookOn()
+        return this.#isWarm && !direct.destroying ? 0 : Infinity
+      }),
+      limitRequests(direct, () => {
+        this.#lookOn()
+        return this.#isWarm ? Infinity : this.#share()
+      })
     ]
-    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
+    options.address.onRemoteDone = () => this.#lookOn()
+    this.#lookOn()
     for (const connection of [swarm, direct]) connection.once('close', () => this.#end())
   }
 
@@ -58,8 +66,22 @@ export class HandOver {
     return new HandOver(options)
   }
 
-  #end(): void {
+  /**
+   * Looks from time to time, as long as this side asks for something, or the peer waits for it to be done. One that only
+   * gives hears of the peer's end.
+   */
+  #lookOn(): void {
+    if (!this.#hasEnded) this.#timer ??= setInterval(() => this.#look(), LOOK_MS).unref()
+  }
+
+  #rest(): void {
     clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #end(): void {
+    this.#hasEnded = true
+    this.#rest()
     for (const lift of this.#lift) lift()
   }
 
@@ -67,15 +89,23 @@ export class HandOver {
     const { swarm, direct, address } = this.#options
     if (!this.#isWarm) {
       if (this.#isStuck()) direct.destroy()
+      // A peer that is done has seen more come over the direct one than this side has, for a moment.
+      else if (!address.isRemoteDone && !this.#isAsking()) this.#rest()
       return
     }
     if (requestsUnderWay(swarm) > 0) return
     address.tellDone()
-    if (!address.isRemoteDone) return
+    if (!address.isRemoteDone) return this.#rest()
     // What is to be told is told before; hyperswarm connects anew, for when the direct one ends.
-    clearInterval(this.#timer)
+    this.#hasEnded = true
+    this.#rest()
     swarm.end()
     setTimeout(() => swarm.destroy(), CLOSE_MS).unref()
+  }
+
+  #isAsking(): boolean {
+    const { swarm, direct } = this.#options
+    return requestsUnderWay(swarm) + requestsUnderWay(direct) > 0
   }
 
   get #carried(): number {

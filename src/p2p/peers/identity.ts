@@ -2,9 +2,10 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import DHT, { type KeyPair } from 'hyperdht'
 import { AtomicFile } from '../../core/atomic-file.ts'
+import * as v from 'valibot'
+import { decodeRecord, type RecordFormat } from '../../core/record-format.ts'
 
 const FORMAT = 1
-const SEED = /^[0-9a-f]{64}$/
 const MACHINE_ID = '/etc/machine-id'
 
 /** What peers know a home by, from one start of its daemon to the next. */
@@ -19,11 +20,30 @@ export interface Identity {
 interface Document {
   readonly format: number
   readonly seed: string
-  readonly tcpPort?: number
-  readonly udpPort?: number
+  readonly tcpPort?: number | undefined
+  readonly udpPort?: number | undefined
   /** Inode of the file itself. */
   readonly inode: string
   readonly machine: string
+}
+
+/** A port that cannot be used is none. */
+const port = v.fallback(
+  v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
+  undefined
+)
+
+const IDENTITY: RecordFormat<Document> = {
+  field: 'format',
+  version: FORMAT,
+  shape: v.looseObject({
+    format: v.literal(FORMAT),
+    seed: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+    tcpPort: port,
+    udpPort: port,
+    inode: v.string(),
+    machine: v.string()
+  })
 }
 
 export function keyPairOf({ seed }: Identity): KeyPair {
@@ -39,15 +59,11 @@ export async function readIdentity(path: string | undefined): Promise<Identity> 
   try {
     if (path === undefined) throw new Error('it is not kept')
     const { ino } = await stat(path, { bigint: true })
-    const found = JSON.parse(await readFile(path, 'utf8')) as Document
-    const isOurs = found.inode === String(ino) && found.machine === (await machine())
-    if (found.format === FORMAT && isOurs && SEED.test(found.seed)) {
-      const { tcpPort, udpPort } = found
-      return {
-        seed: Buffer.from(found.seed, 'hex'),
-        tcpPort: port(tcpPort),
-        udpPort: port(udpPort)
-      }
+    const found = decodeRecord(await readFile(path, 'utf8'), IDENTITY)
+    if (found.kind === 'record') {
+      const { inode, machine: of, seed, tcpPort, udpPort } = found.record
+      const isOurs = inode === String(ino) && of === (await machine())
+      if (isOurs) return { seed: Buffer.from(seed, 'hex'), tcpPort, udpPort }
     }
   } catch {
     // There is none, or none that can be used.
@@ -78,10 +94,4 @@ export async function writeIdentity(path: string, identity: Identity): Promise<v
 async function machine(): Promise<string> {
   const id = await readFile(MACHINE_ID, 'utf8').catch(() => '')
   return createHash('sha256').update(`dat-container ${id.trim()}`).digest('hex').slice(0, 16)
-}
-
-function port(value: unknown): number | undefined {
-  return Number.isInteger(value) && Number(value) > 0 && Number(value) < 65_536
-    ? Number(value)
-    : undefined
 }

@@ -1,20 +1,34 @@
 import { mkdir, readFile, rm } from 'node:fs/promises'
-import { isIP } from 'node:net'
 import { join } from 'node:path'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { formatKey } from '../link.ts'
 import type { PeerAddress } from '../peer-address.ts'
+import * as v from 'valibot'
+import { decodeRecord, type RecordFormat } from '../../core/record-format.ts'
 
 const FORMAT = 1
 /** How many peers are kept for one image: those that were connected last. */
 const MOST_PEERS = 8
 const MOST_FILE_BYTES = 16 * 1024
-const KEY = /^[0-9a-f]{64}$/
 
 /** A peer that can be connected to without the DHT, and the key that it has to prove. */
 export interface KnownPeer extends PeerAddress {
   /** 64 hex digits. */
   readonly publicKey: string
+}
+
+const PEERS: RecordFormat<{ readonly peers: readonly KnownPeer[] }> = {
+  field: 'format',
+  version: FORMAT,
+  shape: v.looseObject({
+    peers: v.array(
+      v.looseObject({
+        publicKey: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+        host: v.pipe(v.string(), v.ip()),
+        port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
+      })
+    )
+  })
 }
 
 /**
@@ -34,8 +48,8 @@ export class KnownPeers {
     try {
       const text = await readFile(this.#path(key), 'utf8')
       if (text.length > MOST_FILE_BYTES) return []
-      const { format, peers } = JSON.parse(text) as { format: number; peers: KnownPeer[] }
-      return format === FORMAT ? peers.filter(isKnownPeer).slice(0, MOST_PEERS) : []
+      const decoded = decodeRecord(text, PEERS)
+      return decoded.kind === 'record' ? decoded.record.peers.slice(0, MOST_PEERS) : []
     } catch {
       return []
     }
@@ -75,16 +89,4 @@ export class KnownPeers {
 
 function isSame(one: KnownPeer, other: KnownPeer): boolean {
   return one.publicKey === other.publicKey && one.host === other.host && one.port === other.port
-}
-
-function isKnownPeer({ publicKey, host, port }: KnownPeer): boolean {
-  return (
-    typeof publicKey === 'string' &&
-    KEY.test(publicKey) &&
-    typeof host === 'string' &&
-    isIP(host) !== 0 &&
-    Number.isInteger(port) &&
-    port > 0 &&
-    port < 65_536
-  )
 }

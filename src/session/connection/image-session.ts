@@ -84,6 +84,8 @@ export interface ImageSession extends AsyncDisposable {
   readonly cameAhead?: (chunk: number) => boolean
   /** Blocks that are waited for now. */
   readonly waiting?: Iterable<WaitingBlock>
+  /** Has `listener` called whenever a block begins to be waited for; one takes the place of the one before. */
+  onWait?(listener: () => void): void
   readonly isDaemonGone?: boolean
   /** Whether all these chunks are on this machine. */
   holdsAll?(chunks: readonly number[]): Promise<boolean>

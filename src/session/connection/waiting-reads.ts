@@ -29,6 +29,8 @@ export class WaitingReads {
   readonly #timeoutMs: number | undefined
   readonly #blocks = new Set<{ block: number; sinceMs: number; hasFailed: boolean }>()
   readonly #lost = new Map<number, number>()
+  /** Called when a block begins to be waited for. */
+  onWait: (() => void) | undefined
 
   /** @param timeoutMs how long peers may be lost before reads fail; undefined waits for ever */
   constructor(
@@ -49,6 +51,7 @@ export class WaitingReads {
     const sinceMs = this.#lost.get(block) ?? monotonicMs()
     const waiting = { block, sinceMs, hasFailed: false }
     this.#blocks.add(waiting)
+    this.onWait?.()
     try {
       return await this.#ask(block, { sinceMs, timeoutMs: this.#timeoutMs })
     } catch (error) {
@@ -65,6 +68,7 @@ export class WaitingReads {
     const waiting = { block, sinceMs, hasFailed: true }
     this.#lost.set(block, sinceMs)
     this.#blocks.add(waiting)
+    this.onWait?.()
     this.#ask(block, { sinceMs, timeoutMs: undefined })
       // Whoever reads it again is told what is wrong.
       .catch(() => {})

@@ -103,6 +103,10 @@ export class RemoteImageSession implements InspectedImage {
     return this.#reads.blocks
   }
 
+  onWait(listener: () => void): void {
+    this.#reads.onWait = listener
+  }
+
   get isDaemonGone(): boolean {
     return this.#connection.goneMs !== undefined
   }

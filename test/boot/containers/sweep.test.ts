@@ -1,6 +1,7 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import test from 'brittle'
-import type { ContainerState } from '../../../src/boot/state/container-record.ts'
+import { containerState, type ContainerState } from '../../../src/boot/state/container-record.ts'
+import { mounterState } from '../../../src/boot/lease/mounter-protocol.ts'
 import { bootDetached } from '../../../src/boot/runner/boot-detached.ts'
 import {
   listContainers,
@@ -69,8 +70,9 @@ void test('killed mounters are swept; a new boot mounts anew', async (t) => {
   const { base, home } = bootFixture(t)
   const container = { ...base, name: 'bereft' }
   const state = await bootDetached({ container })
-  const mounter = await readJsonFile<{ pid: number }>(
-    state.mounterSocket.replace(/socket$/, 'state.json')
+  const mounter = await readJsonFile(
+    state.mounterSocket.replace(/socket$/, 'state.json'),
+    mounterState
   )
   process.kill(mounter?.pid ?? 0, 'SIGKILL')
   await stopContainer({ home, name: 'bereft' })
@@ -103,6 +105,6 @@ void test('a sweep of one home leaves the containers of another alone', async (t
   await sweep({ home: mine.home })
   t.ok(isAlive(state.runner) && isAlive(state.leader))
   const files = containerPaths(bootPaths(mine.home), 'same')
-  t.is(await readJsonFile(files.state), undefined)
+  t.is(await readJsonFile(files.state, containerState), undefined)
   await stopContainer({ home: theirs.home, name: 'same' })
 })
