@@ -7,7 +7,8 @@ import { startDhtNode } from '../../src/p2p/peers/dht-node.ts'
 import { debianRootfs } from '../e2e/rootfs.ts'
 import { Machine } from '../e2e/sandbox.ts'
 import { freePort } from '../../src/machine/qemu/free-port.ts'
-import { cannotStart, Guest } from './guest.ts'
+import { credentials, FIRMWARE, firmwareMachine, missing } from './firmware.ts'
+import { cannotStart, Guest, kernelMachine } from './guest.ts'
 
 const MIB = 1024 ** 2
 /** An address of this machine that a guest reaches too: QEMU's network passes what is not its own to the host. */
@@ -16,6 +17,9 @@ const address = Object.values(networkInterfaces())
   .find((each) => each !== undefined && !each.internal && each.family === 'IPv4')?.address
 const reason =
   (await cannotStart()) ?? (address === undefined ? 'this machine has no address' : undefined)
+
+const noFirmware = missing(FIRMWARE.amd64)
+const firmly = noFirmware === undefined ? 'from its EFI image' : `without firmware (${noFirmware})`
 
 async function folderWithKey(t: { teardown: (end: () => Promise<void>) => void }) {
   const directory = await mkdtemp(join(tmpdir(), 'dat-os-'))
@@ -37,7 +41,7 @@ const options = { timeout: 15 * 60_000, skip: reason !== undefined }
 const titled = (title: string): string => (reason === undefined ? title : `${title} (${reason})`)
 
 void test(
-  titled('boots, lets in by key, and runs a container from a peer outside'),
+  titled(`boots, lets in by key, runs a container from a peer outside, and boots again ${firmly}`),
   options,
   async (t) => {
     const { directory, keyFile, publicKey } = await folderWithKey(t)
@@ -78,19 +82,30 @@ void test(
     }
 
     await truncate(disk, 1536 * MIB)
-    const encoded = Buffer.from(`${publicKey}\n`).toString('base64')
+    const efi = noFirmware === undefined
     await using again = await Guest.start({
-      ...{ directory, keyFile, disk, append: '' },
+      ...{ directory, keyFile, disk },
+      machine: efi ? await firmwareMachine(FIRMWARE.amd64, directory) : kernelMachine(''),
       qemu: [
+        ...credentials(publicKey, 'beta'),
+        // Faster by half in software, see FIXED_ADDRESSES.
         ...[
-          '-smbios',
-          `type=11,value=io.systemd.credential.binary:ssh.authorized_keys.root=${encoded}`
-        ],
-        ...['-fw_cfg', 'name=opt/io.systemd.credentials/system.hostname,string=beta']
+          '-fw_cfg',
+          `name=opt/io.systemd.credentials/sysctl.extra,string=kernel.randomize_va_space=0`
+        ]
       ]
     })
     t.is(await again.ok('systemctl is-system-running --wait'), 'running')
     t.is(await again.ok('hostname'), 'beta', 'the name came as a credential, as the key did')
+    t.is(
+      await again.ok('cat /proc/sys/kernel/randomize_va_space'),
+      '0',
+      'a credential came by fw_cfg, too'
+    )
+    if (efi) {
+      t.ok(await again.ok('test -d /sys/firmware/efi && echo yes'), 'firmware started it')
+      t.is(await again.ok('cat /proc/cmdline'), FIRMWARE.amd64.commandLine, 'the image’s own words')
+    }
     t.is(
       await again.ok('cat /run/hyperos/ssh/ssh_host_ed25519_key.pub'),
       hostKey,

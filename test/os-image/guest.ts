@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
+import { FIXED_ADDRESSES } from '../../src/machine/state/command-line.ts'
 import { freePort } from '../../src/machine/qemu/free-port.ts'
 
 /** Folder of HyperOS for x86-64. */
@@ -38,7 +39,7 @@ export function kernelMachine(append: string): GuestMachine {
     argv: [
       ...HARDWARE,
       ...['-kernel', join(IMAGE, 'vmlinuz'), '-initrd', join(IMAGE, 'initrd')],
-      ...['-append', `console=ttyS0 panic=5 ${append}`]
+      ...['-append', `console=ttyS0 panic=5 ${FIXED_ADDRESSES} ${append}`]
     ]
   }
 }

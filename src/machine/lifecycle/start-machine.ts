@@ -258,6 +258,8 @@ async function planStart(
       name: paths.name,
       authorizedKeys: await homeSshKey(home.sshKey, join(home.locks, 'ssh-key')),
       bootstrap: request.bootstrap,
+      // Whoever asked for walls around an image has them whole.
+      fixedAddresses: chosen.accelerator === 'tcg' && config.isolates === undefined,
       append: config.append
     }),
     ...(disk === undefined ? {} : { disk }),

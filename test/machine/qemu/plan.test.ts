@@ -181,6 +181,10 @@ void test('kernel command lines', (t) => {
   const key = 'sshkey64=c3NoLWVkMjU1MTkgQUEgbWU='
   t.is(planCommandLine(options), `console=ttyS0 host=web ${key}`)
   t.is(
+    planCommandLine({ ...options, fixedAddresses: true, append: 'quiet' }),
+    `console=ttyS0 host=web ${key} norandmaps quiet`
+  )
+  t.is(
     planCommandLine({
       ...options,
       architecture: 'arm64',
