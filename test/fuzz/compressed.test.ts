@@ -114,7 +114,7 @@ for (const [form, [cases, compressed]] of Object.entries(FORMS)) {
     t.is(whole.open, 0, 'whole, it is read, and closed')
     // Bits that rotted are found by the digest; what was damaged before has one that fits.
     const values = fc.record({ list: changes, isCovered: fc.boolean() })
-    await fuzz(t, cases, values, async ({ list, isCovered }) => {
+    await fuzz(t, { cases, accepted: 1 }, values, async ({ list, isCovered }) => {
       const damaged = mutate(compressed, list)
       const blob = new CountedBlob(damaged)
       const digest = digestOf(isCovered ? damaged : compressed)
@@ -142,7 +142,9 @@ for (const [form, [cases, compressed]] of Object.entries(FORMS)) {
         await readAll(await openArchive(path, {}, cleanup))
       })
     await read(compressed)
-    await fuzz(t, Math.ceil(cases / 4), changes, (list) => read(mutate(compressed, list)))
+    // A change is seldom one that does not count, and these are few: that it reads at all was seen above.
+    const amount = { cases: Math.ceil(cases / 4), accepted: 0 }
+    await fuzz(t, amount, changes, (list) => read(mutate(compressed, list)))
     const cuts = [1, 5, 6, 20, PIECE_BYTES]
     // compress marks no end, and the last bytes are zeros behind the archive's.
     if (form !== 'compress') cuts.push(compressed.length - 1)

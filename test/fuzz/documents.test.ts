@@ -11,17 +11,18 @@ const MINUTES_5 = { timeout: 300_000 }
 const MANIFEST = encodeManifest(fullManifest())
 
 void test('a manifest of bytes that were changed', MINUTES_5, async (t) => {
-  await fuzz(t, 40_000, mutations, (list) => decodeManifest(mutate(MANIFEST, list)))
+  await fuzz(t, { cases: 40_000, accepted: 1_000 }, mutations, (list) =>
+    decodeManifest(mutate(MANIFEST, list))
+  )
 })
 
 void test('a manifest with values of other kinds', MINUTES_5, async (t) => {
   const text = Buffer.from(MANIFEST).toString()
-  const outcome = await fuzz(t, 40_000, jsonChanges, (changes) => {
+  await fuzz(t, { cases: 40_000, accepted: 600 }, jsonChanges, (changes) => {
     const manifest = decodeManifest(Buffer.from(changedJson(text, changes)))
     requirePrintable(manifest)
     decodeManifest(encodeManifest(manifest))
   })
-  t.ok(outcome.accepted > 100, 'some are manifests')
 })
 
 /** What a terminal would obey has no place in what is shown. */
@@ -45,11 +46,10 @@ void test('a link that was changed', MINUTES_5, async (t) => {
     }),
     fc.string({ maxLength: 200, unit: 'binary' })
   )
-  const outcome = await fuzz(t, 60_000, values, (text) => {
+  await fuzz(t, { cases: 60_000, accepted: 800 }, values, (text) => {
     looksLikeLink(text)
     const link = parseLink(text)
     if (parseLink(formatLink(link)).version !== link.version) throw new Error('another version')
     parseFullLink(text)
   })
-  t.ok(outcome.accepted > 100, 'some are links')
 })

@@ -19,16 +19,26 @@ export interface Outcome {
   largestBytes: number
 }
 
+/** How many cases to run, and how many of them must get past every check of the code under test. */
+export interface Amount {
+  /** Cases to run; DAT_CONTAINER_FUZZ_TIMES multiplies them. */
+  readonly cases: number
+  /**
+   * The fewest cases that `judge` must return from without an error. A decoder that refuses everything would pass
+   * any other check. Set it to about a third of what the fixed seed gives.
+   */
+  readonly accepted: number
+}
+
 /**
  * Gives `judge` many values. It may return, or throw a ContainerError; anything else, a case of more
  * than five seconds or one that allocates more than 256 MiB fails the test, with the seed and the
- * smallest value that fails. A case that never ends is ended with the process, after it said which.
- *
- * @param cases at least so many; DAT_CONTAINER_FUZZ_TIMES multiplies them
+ * smallest value that fails. So does a run in which too few values were accepted. A case that never ends is
+ * ended with the process, after it said which.
  */
 export async function fuzz<T>(
   t: TestInstance,
-  cases: number,
+  { cases, accepted: floor }: Amount,
   values: fc.Arbitrary<T>,
   judge: (value: T) => unknown
 ): Promise<Outcome> {
@@ -63,7 +73,10 @@ export async function fuzz<T>(
   }
   const { accepted, slowestMs, largestBytes } = outcome
   const facts = `${accepted} accepted, slowest ${slowestMs.toFixed(1)} ms, ${largestBytes} bytes`
-  t.pass(`seed ${SEED}: ${outcome.cases} cases, ${facts}`)
+  t.ok(
+    outcome.cases >= cases * TIMES && accepted >= floor * TIMES,
+    `seed ${SEED}: ${outcome.cases} cases, ${facts}, at least ${floor * TIMES} expected`
+  )
   return outcome
 }
 

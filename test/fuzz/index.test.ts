@@ -65,7 +65,9 @@ function requireInside(path: Uint8Array): void {
 }
 
 void test('an index of bytes that were changed', MINUTES_5, async (t) => {
-  await fuzz(t, 60_000, mutations, (list) => use(decodeIndex(mutate(PACKED, list))))
+  await fuzz(t, { cases: 60_000, accepted: 2_500 }, mutations, (list) =>
+    use(decodeIndex(mutate(PACKED, list)))
+  )
 })
 
 interface ColumnChange {
@@ -84,23 +86,23 @@ void test('an index whose columns were changed and fit their lengths', MINUTES_5
     changes: fc.array(change, { minLength: 1, maxLength: 2 }),
     count: fc.option(fc.tuple(fc.nat(3), fc.oneof(fc.nat(50), fc.nat(MAX_VARINT))))
   })
-  const outcome = await fuzz(t, 60_000, changes, ({ changes: list, count }) => {
+  await fuzz(t, { cases: 60_000, accepted: 350 }, changes, ({ changes: list, count }) => {
     const columns = [...parts.columns]
     for (const one of list) columns[one.column] = mutate(columns[one.column]!, one.list)
     const counts = [...parts.counts]
     if (count !== null) counts[count[0]] = count[1]
     use(decodeIndex(putTogether({ ...parts, columns, counts })))
   })
-  t.ok(outcome.accepted > 100, 'some are trees, and were used')
 })
 
 void test('a part with a digest of what was changed', MINUTES_5, async (t) => {
   const values = fc.record({
     list: mutations,
-    frame: fc.option(mutations),
-    bytes: fc.option(fc.nat(2 ** 33))
+    // Either is nearly always refused: what comes after it is seen by the others.
+    frame: fc.option(mutations, { freq: 1 }),
+    bytes: fc.option(fc.nat(2 ** 33), { freq: 1 })
   })
-  await fuzz(t, 15_000, values, ({ list, frame, bytes }) => {
+  await fuzz(t, { cases: 15_000, accepted: 600 }, values, ({ list, frame, bytes }) => {
     const packed = mutate(PACKED, list)
     const blocks: Buffer[] = compressPart(packed, 1)
     const changed = frame === null ? blocks : blocks.map((block) => mutate(block, frame))
@@ -116,7 +118,7 @@ void test('an archive of a tree that was accepted leads nowhere else', MINUTES_5
   const values = fc.record({ name: mutations, target: mutations })
   const chunks = { read: async (chunk: number) => Buffer.alloc(sizeOf(chunk)) }
   let sizeOf = (_chunk: number): number => 0
-  await fuzz(t, 8_000, values, async ({ name, target }) => {
+  await fuzz(t, { cases: 8_000, accepted: 250 }, values, async ({ name, target }) => {
     const columns = [...parts.columns]
     columns[names] = mutate(columns[names]!, name)
     columns[targets] = mutate(columns[targets]!, target)

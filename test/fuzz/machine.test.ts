@@ -28,21 +28,19 @@ const RECORD: AttestRecord = {
 const SIGNED: SignedRecord = { record: '{}', publicKey: 'ssh-ed25519 AAAA', signature: '-----' }
 
 void test('a manifest of HyperOS with values of other kinds', MINUTES_5, async (t) => {
-  const outcome = await fuzz(t, 20_000, jsonChanges, (changes) => {
+  await fuzz(t, { cases: 20_000, accepted: 900 }, jsonChanges, (changes) => {
     parseOsManifest(sealManifest(changedJson(MANIFEST, changes)))
   })
-  t.ok(outcome.accepted > 100, 'some are manifests')
 })
 
 void test('a record of a boot with values of other kinds', MINUTES_5, async (t) => {
-  const outcome = await fuzz(t, 20_000, jsonChanges, (changes) => {
+  await fuzz(t, { cases: 20_000, accepted: 120 }, jsonChanges, (changes) => {
     parseRecord(changedJson(JSON.stringify(RECORD), changes))
   })
-  t.ok(outcome.accepted > 100, 'some are records')
-  await fuzz(t, 20_000, jsonChanges, (changes) => {
+  await fuzz(t, { cases: 20_000, accepted: 250 }, jsonChanges, (changes) => {
     parseSignedRecord(changedJson(JSON.stringify(SIGNED), changes))
   })
-  await fuzz(t, 20_000, mutations, (list) => {
+  await fuzz(t, { cases: 20_000, accepted: 500 }, mutations, (list) => {
     parseRecord(mutate(Buffer.from(JSON.stringify(RECORD)), list).toString())
   })
 })

@@ -93,13 +93,12 @@ function layout(changed: { what: string; changes: readonly JsonChange[] }): Memo
 void test('an OCI layout whose documents were changed', MINUTES_5, async (t) => {
   const found = await findOciImage(layout({ what: '', changes: [] }), 'oci')
   t.is(found.layers.length, LAYERS.length, 'it is found before it is changed')
-  const outcome = await fuzz(t, 20_000, values, async (changed) => {
+  await fuzz(t, { cases: 20_000, accepted: 700 }, values, async (changed) => {
     const { layers } = await findOciImage(layout(changed), 'oci', {})
     for (const { name } of layers) {
       if (!/^blobs\/sha256\/[0-9a-f]{64}$/.test(name)) throw new Error(`a layer is ${name}`)
     }
   })
-  t.ok(outcome.accepted > 100, 'some are images')
 })
 
 void test('a docker-archive whose documents were changed', MINUTES_5, async (t) => {
@@ -111,7 +110,7 @@ void test('a docker-archive whose documents were changed', MINUTES_5, async (t) 
     config: fc.option(jsonChanges),
     bytes: fc.option(mutations)
   })
-  const outcome = await fuzz(t, 20_000, changedOne, async ({ bytes, ...changed }) => {
+  await fuzz(t, { cases: 20_000, accepted: 150 }, changedOne, async ({ bytes, ...changed }) => {
     const blobs = new MemoryBlobs()
     const config = changedJson(JSON.stringify(CONFIG), changed.config ?? [])
     const text = Buffer.from(changedJson(JSON.stringify(manifest), changed.manifest ?? []))
@@ -119,5 +118,4 @@ void test('a docker-archive whose documents were changed', MINUTES_5, async (t) 
     blobs.files.set('manifest.json', bytes === null ? text : mutate(text, bytes))
     await findDockerImage(blobs)
   })
-  t.ok(outcome.accepted > 100, 'some are images')
 })

@@ -25,21 +25,29 @@ function use(packed: Uint8Array, chunkCount: number): void {
 }
 
 void test('a profile of bytes that were changed', MINUTES_5, async (t) => {
-  const outcome = await fuzz(t, 30_000, mutations, (list) => use(mutate(PACKED, list), CHUNKS))
-  t.ok(outcome.accepted > 100, 'some are profiles, and were used')
+  await fuzz(t, { cases: 30_000, accepted: 700 }, mutations, (list) =>
+    use(mutate(PACKED, list), CHUNKS)
+  )
 })
 
 void test('a profile of any numbers', MINUTES_5, async (t) => {
-  const number = fc.oneof(fc.nat(12), fc.nat(2 ** 31 - 1), fc.maxSafeNat())
+  const small = { arbitrary: fc.nat(12), weight: 8 }
+  const number = fc.oneof(small, fc.nat(2 ** 31 - 1), fc.maxSafeNat())
   const values = fc.record({
-    head: fc.tuple(number, number, number),
-    runs: fc.array(fc.tuple(number, number), { maxLength: 20 }),
+    head: fc.option(fc.tuple(number, number, number), { freq: 1 }),
+    runs: fc.array(fc.tuple(number, number), { minLength: 1, maxLength: 6 }),
     chunkCount: fc.oneof(fc.nat(20), fc.constant(64 * 1024 * 1024))
   })
-  await fuzz(t, 30_000, values, ({ head, runs, chunkCount }) => {
+  await fuzz(t, { cases: 30_000, accepted: 600 }, values, ({ head, runs, chunkCount }) => {
     const writer = new PackedWriter()
     writer.bytes(Buffer.from('DCPF'))
-    for (const value of [1, ...head, ...runs.flat()]) writer.varint(value)
+    // Any numbers at its head are hardly ever those of its runs: half the time they are made to fit.
+    const length = Math.min(
+      runs.reduce((sum, [, count]) => sum + count, 0),
+      Number.MAX_SAFE_INTEGER
+    )
+    const counts = head ?? [length, Math.floor(length / 2), runs.length]
+    for (const value of [1, ...counts, ...runs.flat()]) writer.varint(value)
     use(writer.view(), chunkCount)
   })
 })
@@ -53,7 +61,9 @@ void test('places that are no files of the tree are left out', MINUTES_5, async 
     position: fc.oneof(fc.nat(4), fc.maxSafeNat()),
     count: fc.oneof(fc.nat(4), fc.maxSafeNat())
   })
-  await fuzz(t, 10_000, fc.record({ places: fc.array(place), ready: fc.nat() }), (placed) => {
+  const values = fc.record({ places: fc.array(place), ready: fc.nat() })
+  // What is no place of the tree is left out, so none is refused.
+  await fuzz(t, { cases: 10_000, accepted: 10_000 }, values, (placed) => {
     const { chunks, ready } = chunksAtPlaces(tree, placed)
     if (ready > chunks.length) throw new Error('ready when nothing was')
     use(encodeProfile({ chunks, ready }), tree.chunks.length)

@@ -5,6 +5,8 @@ import { ByteStream } from '../../src/image/tar/byte-stream.ts'
 import { parseTarHeader, TAR_RECORD_BYTES } from '../../src/image/tar/tar-header.ts'
 import { TarReader } from '../../src/image/tar/tar-reader.ts'
 import { headerOffsets, tarOf, writeChecksum } from '../image/tar-bytes.ts'
+import { walk } from '../../src/image/tree/walk.ts'
+import type { Tree } from '../../src/image/tree/tree.ts'
 import { fuzz } from './fuzz.ts'
 import { mutate, mutations } from './mutations.ts'
 import type { Mutation } from './mutations.ts'
@@ -53,7 +55,7 @@ const WITH_HOLES = tarOf(
 )
 
 /** What publishing an archive does, without its content. */
-async function readArchive(archive: Buffer): Promise<void> {
+async function readArchive(archive: Buffer): Promise<Tree> {
   async function* pieces() {
     yield archive
   }
@@ -72,18 +74,21 @@ async function readArchive(archive: Buffer): Promise<void> {
     if (content !== undefined) tree.builder.setContent(inode, content.size, [])
   }
   tree.finish()
-  tree.builder.finish()
+  return tree.builder.finish()
 }
 
 void test('archives are read before they are changed', async (t) => {
-  await readArchive(PLAIN)
-  await readArchive(WITH_HOLES)
-  t.pass()
+  const namesIn = async (archive: Buffer): Promise<string> =>
+    [...walk(await readArchive(archive))].map(({ path }) => path.toString()).join(' ')
+  const long = 'n'.repeat(120)
+  const before = ' a a/long a/long/way a/long/way/to a/long/way/to/go etc etc/passwd etc/too fifo'
+  t.is(await namesIn(PLAIN), `${before} ${long} null`)
+  t.is(await namesIn(WITH_HOLES), ' etc etc/shadow s up')
 })
 
 void test('a header of bytes that were changed', MINUTES_5, async (t) => {
   const header = PLAIN.subarray(TAR_RECORD_BYTES, 2 * TAR_RECORD_BYTES)
-  await fuzz(t, 60_000, mutations, (list) => {
+  await fuzz(t, { cases: 60_000, accepted: 18_000 }, mutations, (list) => {
     const record = Buffer.alloc(TAR_RECORD_BYTES)
     mutate(header, list).copy(record)
     writeChecksum(record)
@@ -97,10 +102,9 @@ for (const [what, archive] of [
 ] as const) {
   void test(`an ${what} that was changed, with checksums that fit`, MINUTES_5, async (t) => {
     const values = fc.record({ list: mutations, isSigned: fc.boolean() })
-    const outcome = await fuzz(t, 20_000, values, ({ list, isSigned }) =>
+    await fuzz(t, { cases: 20_000, accepted: 1_800 }, values, ({ list, isSigned }) =>
       readArchive(isSigned ? signed(archive, list) : mutate(archive, list))
     )
-    t.ok(outcome.accepted > 100, 'some are archives')
   })
 }
 

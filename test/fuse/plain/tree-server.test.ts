@@ -180,16 +180,19 @@ void test('requests of bytes that were changed', MINUTES_5, async (t) => {
     request(OPCODE.init, 1, u32(7, 31, 0, 0))
   ]
   const changed = fc.tuple(fc.constantFrom(...originals), mutations)
-  const outcome = await fuzz(t, 30_000, changed, ([original, list]) => {
+  let [granted, refused] = [0, 0]
+  await fuzz(t, { cases: 30_000, accepted: 30_000 }, changed, ([original, list]) => {
     asked.answers.length = 0
     asked.send(mutate(original, list))
     for (const answer of asked.answers) {
       const errno = answer.readInt32LE(4)
       const isSound = answer.readUInt32LE(0) === answer.length && errno <= 0 && errno !== -EIO
       if (!isSound || asked.answers.length > 1) throw new Error('an answer that is none')
+      if (errno === 0) granted++
+      else refused++
     }
   })
-  t.is(outcome.accepted, outcome.cases)
+  t.ok(granted > 1_000 && refused > 1_000, `${granted} granted, ${refused} refused`)
 })
 
 void test('of a tree without extended attributes the kernel need not ask for them', async (t) => {
