@@ -1,5 +1,12 @@
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'brittle'
@@ -47,9 +54,13 @@ test('drives of a hostile publisher are refused before anything is mounted', LON
       ]
     ]
     const held: DriveSession[] = []
-    for (const [n, [title, code, tamper, change]] of cases.entries()) {
+    const publish = async (
+      name: string,
+      tamper: (packed: Buffer) => Buffer,
+      change: (manifest: Manifest) => Manifest
+    ): Promise<string> => {
       const secret = DriveWriter.newSecret()
-      const writer = await DriveWriter.open({ node, namespace: `${n}`, secret })
+      const writer = await DriveWriter.open({ node, namespace: name, secret })
       const { manifest, tree } = await writeTinyImage(writer, { QQ: 'content' }, [], tamper)
       await commitTree(writer, change(manifest), tree)
       const { key } = writer
@@ -58,7 +69,16 @@ test('drives of a hostile publisher are refused before anything is mounted', LON
       held.push(drive)
       await drive.open(AbortSignal.timeout(20_000))
       await drive.announced()
-      const link = formatLink({ key, secret, version: undefined })
+      return formatLink({ key, secret, version: undefined })
+    }
+    const untouched = await publish('untouched', (packed) => packed, honest)
+    t.is(
+      await machine.ok('cat', untouched, '/QQ'),
+      'content',
+      'the same image, left alone, is read'
+    )
+    for (const [title, code, tamper, change] of cases) {
+      const link = await publish(title, tamper, change)
       for (const verb of [['ls'], ['boot']]) {
         const ran = await machine.run('--json', ...verb, link)
         t.is(ran.exitCode, 5, `${title}: ${verb[0]} is refused`)
@@ -79,28 +99,74 @@ test('symlinks of an image lead nowhere on this machine', LONG, async (t) => {
     const machine = await sandbox.machine('victim')
     const outside = join(sandbox.directory, 'outside')
     mkdirSync(outside)
-    writeFileSync(join(outside, 'passwd'), 'mallory:x:0:0::/:/bin/sh\n')
-    const source = tinyRootfs(join(sandbox.directory, 'source'))
-    for (const name of ['etc', 'run', 'tmp']) {
-      rmSync(join(source, name), { recursive: true })
-      execFileSync('ln', ['-s', outside, join(source, name)])
+    const mallory = 'mallory:x:1234:1234::/:/bin/sh\n'
+    writeFileSync(join(outside, 'passwd'), mallory)
+    const share = async (name: string, change: (source: string) => void): Promise<string> => {
+      const source = tinyRootfs(join(sandbox.directory, name))
+      change(source)
+      return (await machine.json<Shared>('share', source, '--name', name)).link
     }
-    execFileSync('ln', ['-s', '../../../../../../../../../..', join(source, 'climb')])
-    const { link } = await machine.json<Shared>('share', source)
-    const boot = ['boot', link, '--ephemeral']
-    const asMallory = await machine.run(...boot, '-u', 'mallory', '--', 'id')
+    const boot = (link: string, ...more: string[]) =>
+      machine.run('boot', link, '--ephemeral', ...more)
+    const volume = ['-v', `${outside}:/shown/here`]
+
+    // The same without links: it boots, and does what the others are asked to.
+    const honest = await share('honest', (source) => {
+      writeFileSync(join(source, 'etc/passwd'), mallory)
+    })
+    t.is((await boot(honest, '-u', 'mallory', '--', 'id', '-u')).stdout, '1234')
+    t.is((await boot(honest, ...volume, '--', 'ls', '/shown/here')).stdout, 'passwd')
+
+    const linked = await share('linked', (source) => {
+      rmSync(join(source, 'etc/passwd'))
+      symlinkSync(join(outside, 'passwd'), join(source, 'etc/passwd'))
+      symlinkSync(outside, join(source, 'shown'))
+      symlinkSync('../../../../../../../../../..', join(source, 'climb'))
+    })
+    const asMallory = await boot(linked, '-u', 'mallory', '--', 'id')
     t.ok(asMallory.exitCode !== 0, 'users come from the image, not from where its links point')
-    const climbing = await machine.run(...boot, '--', 'ls', '/climb/climb')
-    t.absent(
-      climbing.stdout.includes('lost+found') || climbing.stdout.includes('boot'),
+    t.ok(asMallory.stderr.includes('mallory'), asMallory.stderr)
+    const climbing = await boot(linked, '--', 'ls', '/climb/climb')
+    t.is(climbing.exitCode, 0, climbing.stderr)
+    const seen = climbing.stdout.split('\n')
+    t.ok(seen.includes('climb'), 'its own root is as high as it gets')
+    // systemd-nspawn makes /var.
+    const own = [...readdirSync(join(sandbox.directory, 'linked')), 'var']
+    const foreign = readdirSync('/').filter((name) => !own.includes(name))
+    t.alike(
+      seen.filter((name) => foreign.includes(name)),
+      [],
       'no way up'
     )
-    t.is((await machine.run('cat', link, '/etc/passwd')).exitCode, 3)
-    t.is((await machine.run('cat', link, `/climb${outside}/passwd`)).exitCode, 3)
-    await machine.run(...boot, '-v', `${source}:/etc/bound`, '--', 'true')
-    t.absent(existsSync(join(outside, 'bound')), 'a volume is not made outside')
-    const names = execFileSync('ls', ['-A', outside]).toString().trim()
-    t.is(names, 'passwd', 'nothing was written there')
+    t.is((await machine.run('cat', linked, '/etc/passwd')).exitCode, 3)
+    t.is((await machine.run('cat', linked, `/climb${outside}/passwd`)).exitCode, 3)
+    await boot(linked, ...volume, '--', 'true')
+    t.absent(existsSync(join(outside, 'here')), 'a volume is not made outside')
+
+    // In the first three, systemd-nspawn makes files without keeping to the container's root.
+    for (const name of ['etc', 'dev', 'run', 'proc', 'sys', 'tmp', 'usr', 'var', 'root', 'bin']) {
+      for (const [n, target] of [outside, '../../../../../../../../../..' + outside].entries()) {
+        const link = await share(`leading-${name}-${n}`, (source) => {
+          rmSync(join(source, name), { recursive: true, force: true })
+          symlinkSync(target, join(source, name))
+        })
+        const ran = await boot(link, '--', 'true')
+        const isRefused =
+          ran.exitCode === 5 && ran.stderr.includes(`/${name} of this container leads`)
+        const isWrittenTo = ['etc', 'dev', 'run'].includes(name)
+        t.is(isRefused, isWrittenTo, `${name} -> ${target}: ${ran.exitCode} ${ran.stderr}`)
+        t.alike(readdirSync(outside), ['passwd'], `${name}: nothing was written there`)
+      }
+    }
+    const inside = await share('inside', (source) => {
+      rmSync(join(source, 'run'), { recursive: true })
+      symlinkSync('var/run', join(source, 'run'))
+    })
+    t.is(
+      (await boot(inside, '--', 'true')).exitCode,
+      0,
+      'a link that stays within is none of these'
+    )
   }
   t.alike(await leftAfter(before), [], 'nothing is left')
 })

@@ -18,6 +18,7 @@ import { hasTypist } from '../console/own-terminal.ts'
 import { devicePolicy, prepareDevices } from '../root/container-devices.ts'
 import { ContainerProcess } from './container-process.ts'
 import { writeExecDefaults } from './exec-defaults.ts'
+import { requireInnerDirectories } from '../root/inner-directories.ts'
 import { clearMachineIdTrap } from '../root/machine-id-trap.ts'
 import { hostnameBinds } from '../root/host-name.ts'
 import { mapBinds } from '../root/mapped-binds.ts'
@@ -73,6 +74,7 @@ export async function launchContainer(
   const { payload, env, owner } = await planPayload(files.merged, files.directory, start, options)
   await writeExecDefaults(files, start, options)
   const rootMounts = await prepareRoot(files, payload, options, idRange)
+  await requireInnerDirectories(files.merged)
   const uid = hostId(owner?.uid ?? 0, idRange)
   const gid = hostId(owner?.gid ?? 0, idRange)
   const io = openConsole(mode, console, typing, files.consoleLog, { uid, gid }, cleanup)
