@@ -6,6 +6,7 @@ import test from 'brittle'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import { debianRootfs } from './rootfs.ts'
 import type { Container, Listed, Shared } from './results.ts'
+import { until } from '../until.ts'
 import { LONG, messagesIn, Sandbox, type Machine, type Ran } from './sandbox.ts'
 
 /** Milliseconds from the start of a command: from before it has read its arguments to well after. */
@@ -126,9 +127,9 @@ test('interrupted while it looks for peers or waits for a read', LONG, async (t)
       }
     }
     // The runner of one that was abandoned has still to notice that its start gets nowhere.
-    while ((await reader.json<Container[]>('ps', '--all')).length > 0) await sleep(100)
-    t.pass('no container is known')
-    await reader.ok('umount', directory)
+    const known = (): Promise<Container[]> => reader.json<Container[]>('ps', '--all')
+    await until(t, 'no container is known', async () => (await known()).length === 0)
+    t.is((await reader.run('umount', directory)).exitCode, 0, 'the mount outlived them')
     await publisher.ok('daemon', 'start')
   }
   t.alike(await leftAfter(before), [], 'nothing is left')
@@ -180,7 +181,8 @@ test('a mounter killed under a container; a container that powers itself off', L
     await machine.ok(...boot, '-n', 'done')
     // The exec may be cut off by what it asks for.
     await machine.run('exec', 'done', '--', 'systemctl', 'poweroff')
-    while ((await machine.json<Container[]>('ps')).length > 0) await sleep(50)
+    const running = (): Promise<Container[]> => machine.json<Container[]>('ps')
+    await until(t, 'it is not running any more', async () => (await running()).length === 0)
     const [ended] = await machine.json<(Container & { exitCode: number })[]>('ps', '--all')
     t.alike([ended?.state, ended?.exitCode], ['stopped', 0], 'it powered itself off')
     const foreground = machine.start(['boot', 'debian', '-n', 'done'])

@@ -9,6 +9,7 @@ import { formatLink } from '../../src/p2p/link.ts'
 import type { Container, Shared, Stats } from './results.ts'
 import { LONG, Sandbox, type Machine } from './sandbox.ts'
 import { tinyRootfs } from './tiny-rootfs.ts'
+import { until } from '../until.ts'
 
 const run = promisify(execFile)
 const MEBIBYTE = 1024 * 1024
@@ -125,8 +126,8 @@ test('who waits for peers is seen, in the list, in figures and in the log', LONG
   t.is(typeof line?.['block'], 'number')
   await publisher.ok('daemon', 'start')
   t.is((await reading).exitCode, 0, 'the read went on')
-  while ((await listed()) !== null);
-  t.pass('and it is seen that nobody waits any more')
+  const nobodyWaits = async (): Promise<boolean> => (await listed()) === null
+  await until(t, 'and it is seen that nobody waits any more', nobodyWaits)
 })
 
 test('figures of a container come while its daemon is gone, or hangs', LONG, async (t) => {

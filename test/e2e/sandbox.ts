@@ -77,6 +77,14 @@ export class Machine {
     return ran.stdout
   }
 
+  /** {@link ok} of a command whose stdout is no text. */
+  async bytes(...args: string[]): Promise<Buffer> {
+    const { exitCode, stdout, stderr } = await this.start(args, { encoding: 'buffer' })
+    if (exitCode !== 0)
+      throw new Error(`${args.join(' ')} ended with ${exitCode}: ${String(stderr)}`)
+    return Buffer.from(stdout as unknown as Uint8Array)
+  }
+
   /** Ends everything that this machine runs, however a test left it. */
   async shutDown(): Promise<void> {
     const containers = await this.json<{ name: string }[]>('ps', '--all')

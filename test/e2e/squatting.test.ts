@@ -20,6 +20,7 @@ import test from 'brittle'
 import { execa } from 'execa'
 import { formatLink } from '../../src/p2p/link.ts'
 import { LONG } from './sandbox.ts'
+import { until } from '../until.ts'
 
 const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.url))
 const ATTACKER = 65_534
@@ -115,8 +116,8 @@ test(
           'require("node:net").connect(process.argv[1]).end(process.argv[2])',
           ...[socket, LINK]
         ])
-        await eventually(() => readFileSync(heard, 'utf8').includes(SECRET))
-        t.pass(`${title}: the attacker hears who does not look`)
+        const hasHeard = (): boolean => readFileSync(heard, 'utf8').includes(SECRET)
+        await until(t, `${title}: the attacker hears who does not look`, hasHeard)
       } finally {
         listener.kill()
         await once(listener, 'exit')
@@ -249,8 +250,4 @@ function runAs(uid: number, args: string[], { home, ...environment }: Record<str
       ...environment
     }
   })
-}
-
-async function eventually(holds: () => boolean): Promise<void> {
-  while (!holds()) await new Promise((resolve) => setTimeout(resolve, 20))
 }

@@ -21,7 +21,7 @@ const NATIVE = [
 /** The last one looks for libfuse first, so it is loaded as the tool does. */
 const LOADS = [
   ...NATIVE.map((name) => `require(${JSON.stringify(name)})`),
-  `import(${JSON.stringify(join(ROOT, 'build/src/fuse/binding.js'))}).then((fuse) => fuse.loadFuse())`
+  `import(${JSON.stringify(join(ROOT, 'build/src/fuse/protocol/binding.js'))}).then((fuse) => fuse.loadFuse())`
 ].join('\n')
 
 type Test = ReturnType<typeof test>

@@ -2,12 +2,12 @@ import { existsSync, readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
 import { debianRootfs } from '../e2e/rootfs.ts'
 import { Machine } from '../e2e/sandbox.ts'
 import { findGuests } from '../machine/running-guests.ts'
 import { cannotStart } from './guest.ts'
+import { until } from '../until.ts'
 
 interface Listed {
   readonly name: string
@@ -20,6 +20,8 @@ const reason =
   process.env['DAT_CONTAINER_TEST_SLOW'] === undefined
     ? 'slow: set DAT_CONTAINER_TEST_SLOW=1'
     : await cannotStart()
+/** Machines boot in emulation. */
+const SLOW = { withinMs: 600_000, pauseMs: 250 }
 const BOOT_ID = '/proc/sys/kernel/random/boot_id'
 /** Tells of earlier runs, and runs until a file is there. */
 const UNTIL_END = 'echo began >> /log; cat /log; while [ ! -e /end ]; do sleep 1; done'
@@ -56,14 +58,16 @@ void test(
     }
 
     const cut = here.start(boot('cut', '--', 'true'))
-    await until(() => existsSync(join(home, 'machines/cut/console.log')))
+    const isStarting = (): boolean => existsSync(join(home, 'machines/cut/console.log'))
+    await until(t, 'its machine is being started', isStarting, SLOW)
     cut.kill('SIGINT')
     t.is((await cut).exitCode, 130)
     t.alike(machines(), [], 'a start that is interrupted leaves nothing')
 
     const foreground = here.start(boot('fg', '--rm', '--', 'sleep', '1000'))
     await here.ok(...boot('one', '-d', '--', 'sh', '-c', UNTIL_END))
-    await until(async () => (await here.json<Listed[]>('ps')).length === 2)
+    const both = async (): Promise<boolean> => (await here.json<Listed[]>('ps')).length === 2
+    await until(t, 'both run', both, SLOW)
     const listed = await here.json<Listed[]>('ps')
     t.alike(
       listed.map(({ name, state, machine }) => [name, state, machine]),
@@ -108,15 +112,11 @@ void test(
     await here.ok(...boot('one', '-d', '--', 'sh', '-c', UNTIL_END))
     t.is(await here.ok('exec', 'one', '--', 'cat', '/log'), 'began\nbegan', 'it kept its files')
     await here.ok('exec', 'one', '--', 'touch', '/end')
-    await until(() => findGuests(directory).length === 0)
-    t.pass('a detached container takes its machine with it')
+    t.is(findGuests(directory).length, 1)
+    const isGone = (): boolean => findGuests(directory).length === 0
+    await until(t, 'a detached container takes its machine with it', isGone, SLOW)
     await here.ok('rm', 'one')
     t.alike(machines(), [])
     t.alike(await here.json('ps', '--all'), [])
   }
 )
-
-/** The test's own limit ends what never comes. */
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(250)
-}

@@ -28,14 +28,22 @@ void test('a sweep clears up after runners killed at every stage', async (t) => 
       runner = state.runner
       process.kill(runner.pid, 'SIGKILL')
     }
-    await bootDetached({
+    const booting = bootDetached({
       container,
       wait: 'ready',
       onState: (state) => {
         if (state.state === stage) kill(state)
       }
-    }).then(kill, () => {})
+    })
+    if (stage === 'ready') kill(await booting)
+    else {
+      const why = await booting.then(String, (error: Error) => error.message)
+      t.ok(why.includes('has died'), `killed while ${stage}: ${why}`)
+    }
+    if (runner === undefined) throw new Error(`it never was ${stage}`)
     t.ok(await waitForExit(runner, 5000))
+    // What its killed runner left is there to be swept.
+    t.ok((await leftAfter(before, paths.homeId, 0)).length > 0, `${stage}: something is left`)
     await sweep({ home })
     t.alike(await leftAfter(before, paths.homeId), [], `killed while ${stage}`)
     t.alike(await listContainers(home, { all: true }), [])

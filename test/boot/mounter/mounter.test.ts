@@ -10,6 +10,7 @@ import {
 import { acquireMount, type AcquireMountOptions } from '../../../src/boot/lease/mount-lease.ts'
 import { bootPaths } from '../../../src/boot/state/paths.ts'
 import { isContainerError } from '../../../src/core/errors.ts'
+import { until } from '../../until.ts'
 import { bootFixture, type BootFixture } from '../boot-fixture.ts'
 
 function options({ base }: BootFixture): AcquireMountOptions {
@@ -20,8 +21,9 @@ function options({ base }: BootFixture): AcquireMountOptions {
   }
 }
 
-async function untilUnmounted(home: string): Promise<void> {
-  while (readdirSync(bootPaths(home).mounts).length > 0) await sleep(50)
+/** Of all images of a home. */
+function mounted(home: string): string[] {
+  return readdirSync(bootPaths(home).mounts)
 }
 
 void test('racing starters share one mounter, which goes with the last lease', async (t) => {
@@ -33,9 +35,14 @@ void test('racing starters share one mounter, which goes with the last lease', a
   t.is((await first?.stats())?.fetchedBytes, 3)
   const command = readFileSync(`/proc/${first?.facts.pid}/cmdline`, 'utf8')
   t.absent(command.includes(fixture.link.split('#')[1] ?? ''), 'the secret is in no argument')
+  const last = leases.pop()
   for (const lease of leases) await lease[Symbol.asyncDispose]()
-  await untilUnmounted(fixture.home)
-  t.pass('unmounted')
+  // Longer than a mounter without a lease stays.
+  await sleep(2_500)
+  t.is(mounted(fixture.home).length, 1, 'one lease keeps the mount')
+  t.ok(existsSync(`${last?.rootfs}/etc/debian_version`))
+  await last?.[Symbol.asyncDispose]()
+  await until(t, 'the mounter goes with the last', () => mounted(fixture.home).length === 0)
 })
 
 void test('errors of the mounter arrive intact', async (t) => {
@@ -55,7 +62,7 @@ void test('errors of the mounter arrive intact', async (t) => {
     } finally {
       delete process.env['DAT_CONTAINER_TEST_FAIL']
     }
-    await untilUnmounted(fixture.home)
+    await until(t, `${stage}: nothing stays`, () => mounted(fixture.home).length === 0)
   }
   const lease = await acquireMount(options(fixture))
   t.ok(existsSync(lease.rootfs), 'it works once the reason is gone')
@@ -65,18 +72,19 @@ void test('errors of the mounter arrive intact', async (t) => {
 void test('an image shown at a directory stays until it is unmounted, either way', async (t) => {
   const fixture = bootFixture(t)
   const directory = `${fixture.home}/../shown`
-  const mounted = await mountImageAt({ ...options(fixture), directory })
-  t.alike(await listImageMounts(fixture.home), [mounted])
+  const shown = await mountImageAt({ ...options(fixture), directory })
+  t.alike(await listImageMounts(fixture.home), [shown])
   await sleep(2500)
-  t.ok(existsSync(`${mounted.directory}/etc/debian_version`), 'longer than the grace')
+  t.ok(existsSync(`${shown.directory}/etc/debian_version`), 'longer than the grace')
   await t.exception(mountImageAt({ ...options(fixture), directory }), /not empty/)
   await unmountImageAt(fixture.home, directory)
-  t.alike(readdirSync(mounted.directory), [])
+  t.alike(readdirSync(shown.directory), [])
   await t.exception(unmountImageAt(fixture.home, directory), /no image is mounted/)
 
   await mountImageAt({ ...options(fixture), directory })
-  execFileSync('umount', [mounted.directory])
-  await untilUnmounted(fixture.home)
+  t.is(mounted(fixture.home).length, 1)
+  execFileSync('umount', [shown.directory])
+  await until(t, 'unmounted by hand', () => mounted(fixture.home).length === 0)
   t.alike(await listImageMounts(fixture.home), [])
 })
 

@@ -52,6 +52,7 @@ void test('a flipped bit anywhere is refused', async (t) => {
   for (const name of ['vmlinuz', 'initrd', 'manifest.json']) {
     const path = join(directory, name)
     const good = readFileSync(path)
+    let refused = 0
     for (let at = 0; at < good.length; at++) {
       const bad = Buffer.from(good)
       bad[at] = (bad[at] ?? 0) ^ (1 << (at % 8))
@@ -63,9 +64,11 @@ void test('a flipped bit anywhere is refused', async (t) => {
       if (!isContainerError(error, 'BAD_MANIFEST', 'BAD_SOURCE')) {
         t.fail(`${name}, byte ${at}: ${String(error)}`)
       }
+      refused++
     }
     writeFileSync(path, good)
-    t.pass(name)
+    t.ok(refused > 0, `${name}: looked at each of ${refused} bytes`)
+    t.ok(await openImage(directory), 'and it is taken when it is whole')
   }
   rmSync(join(directory, 'initrd'))
   await t.exception(() => openImage(directory), /initrd cannot be read/)

@@ -11,10 +11,11 @@ import { DriveSession } from '../../../src/p2p/transfer/drive-session.ts'
 import { formatPeerAddress, readPeerAddress } from '../../../src/p2p/peer-address.ts'
 import { PeerNode } from '../../../src/p2p/peers/peer-node.ts'
 import { isContainerError } from '../../../src/core/errors.ts'
-import { pause, peerDeadline } from '../../../src/core/abort.ts'
+import { peerDeadline } from '../../../src/core/abort.ts'
 import { Cable } from '../cable.ts'
 import { commitTree, writeTinyImage } from '../tiny-image.ts'
 import { freePort } from '../../../src/machine/qemu/free-port.ts'
+import { until } from '../../until.ts'
 
 /** Nobody answers there: what comes, comes without the DHT. */
 const NO_DHT = ['127.0.0.1:9']
@@ -50,9 +51,8 @@ test('an image is read from a peer whose address the link has, without a DHT', a
     const stranger = connect(listen.port, listen.host)
     stranger.on('error', () => {})
     stranger.write(Buffer.alloc(64, 0xff))
-    while (!stranger.destroyed) await pause(20)
-    while (owner.traffic().connections !== 1) await pause(20)
-    t.pass('a stranger is hung up on')
+    await until(t, 'a stranger is hung up on', () => stranger.destroyed)
+    await until(t, 'one peer is connected', () => owner.traffic().connections === 1)
 
     const taken = await open('third', { listen }).then(
       () => undefined,
@@ -103,8 +103,7 @@ test('over two connections with one peer each block comes once', async (t) => {
     drive.addPeers([cable.address])
     t.ok(await reader.dial(cable.address))
     await readAll(fetcher, [[200, 180]])
-    while (cores.blobs.peers.length !== 1) await pause(20)
-    t.pass('one peer, not two')
+    await until(t, 'one peer, not two', () => cores.blobs.peers.length === 1)
     const { bytesRead } = reader.traffic()
     t.ok(bytesRead < 1.1 * 400 * 50_000, `${bytesRead} bytes`)
 
