@@ -1,4 +1,7 @@
-/** The parts of hypercore and of its store that lie below what these modules promise. Their versions are pinned. */
+/**
+ * The parts of hypercore and of its store that lie below what these modules promise. Their versions are pinned.
+ * What of them is replaced is listed in `library-seams.ts`.
+ */
 
 declare module 'hypercore/lib/core.js' {
   import type { EventEmitter } from 'node:events'

@@ -5,6 +5,7 @@ import Protomux from 'protomux'
 import ProtomuxRPC from 'protomux-rpc'
 import { ContainerError, knownCode, type ContainerErrorOptions } from '../core/errors.ts'
 import { isDamage, storeDamaged } from '../p2p/store-error.ts'
+import { requireMethod } from '../p2p/library-seams.ts'
 import { PROTOCOL, type Method } from './protocol.ts'
 import { badRequest, checkRequest } from './request-checks.ts'
 
@@ -30,6 +31,11 @@ class Multiplexer extends Protomux {
 
   override _warn(): void {}
 }
+
+// They are replaced by inheritance, and would be missed in silence.
+requireMethod('FramedStream._ondata', FramedStream.prototype)
+requireMethod('Protomux._safeDestroy', Protomux.prototype)
+requireMethod('Protomux._warn', Protomux.prototype)
 
 /** As protomux-rpc sends and takes it. Messages are decoded here, where an error has somebody to go to. */
 const UNDECODED = { requestEncoding: c.raw, responseEncoding: c.raw }

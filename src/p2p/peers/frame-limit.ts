@@ -1,4 +1,5 @@
 import NoiseSecretStream from '@hyperswarm/secret-stream'
+import { replaceMethod } from '../library-seams.ts'
 
 /** Bytes of a frame's length, little-endian. */
 const HEAD_BYTES = 3
@@ -29,17 +30,13 @@ export interface FrameLimit {
 const followed = new WeakMap<object, Followed>()
 
 // secret-stream takes each length up to 16 MiB and makes room for it at once, and has no switch for that. Whatever
-// receives, hyperswarm's streams too, is followed from its first byte on. Its version is pinned.
-const { prototype } = NoiseSecretStream
-const take = '_onrawdata'
-const usual = prototype[take]
-prototype[take] = function (this: NoiseSecretStream, data: Buffer): void {
-  if (!mayGoOn(followedOf(this), data)) {
-    this.destroy(new Error('the peer sent more than it may'))
-    return
+// receives, hyperswarm's streams too, is followed from its first byte on.
+replaceMethod('NoiseSecretStream._onrawdata', NoiseSecretStream.prototype, (usual) => {
+  return function (this: NoiseSecretStream, data: Buffer): void {
+    if (mayGoOn(followedOf(this), data)) usual.call(this, data)
+    else this.destroy(new Error('the peer sent more than it may'))
   }
-  usual.call(this, data)
-}
+})
 
 /**
  * Bounds what a connection may send: where a limit says no, the connection ends before the frame is kept.

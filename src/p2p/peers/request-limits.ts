@@ -1,19 +1,20 @@
 import Replicator, { type ReplicatingPeer } from 'hypercore/lib/replicator.js'
 import type { SwarmConnection } from 'hyperswarm'
 import Protomux from 'protomux'
+import { replaceMethod } from '../library-seams.ts'
 
 /** How many blocks of a log a connection's peer may be asked for at once. */
 const limits = new WeakMap<object, () => number>()
 
-// hypercore has no switch for it that holds for logs opened later as well. Its version is pinned.
-for (const name of ['getMaxInflight', 'getMaxHotswapInflight'] as const) {
-  const { prototype } = Replicator.Peer
-  const usual = prototype[name]
-  prototype[name] = function (this: ReplicatingPeer): number {
-    const limit = limits.get(this.stream)
-    const most = usual.call(this)
-    return limit === undefined ? most : Math.min(most, limit())
-  }
+// hypercore has no switch for it that holds for logs opened later as well.
+for (const name of ['Peer.getMaxInflight', 'Peer.getMaxHotswapInflight'] as const) {
+  replaceMethod(name, Replicator.Peer.prototype, (usual) => {
+    return function (this: ReplicatingPeer): number {
+      const limit = limits.get(this.stream)
+      const most = usual.call(this)
+      return limit === undefined ? most : Math.min(most, limit())
+    }
+  })
 }
 
 /**

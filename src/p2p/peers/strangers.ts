@@ -1,6 +1,7 @@
 import type { ReplicatingPeer } from 'hypercore/lib/replicator.js'
 import type { SwarmConnection } from 'hyperswarm'
 import Protomux from 'protomux'
+import { replaceMethod } from '../library-seams.ts'
 import { limitFrames } from './frame-limit.ts'
 
 /**
@@ -60,12 +61,11 @@ export class Strangers {
   /** Bounds what is looked for in the store at once. Before the store is replicated over the connection. */
   limitLookUps(connection: SwarmConnection): void {
     const mux = Protomux.from(connection)
-    const pair = mux.pair.bind(mux)
-    mux.pair = (channels, notify) => {
+    replaceMethod('Protomux.pair', mux, (usual) => (channels, notify) => {
       // With an id it is of one log, which is open.
-      if (channels.protocol !== REPLICATION || channels.id) pair(channels, notify)
-      else pair(channels, (id) => this.#lookUp(connection, () => notify(id)))
-    }
+      if (channels.protocol !== REPLICATION || channels.id) usual.call(mux, channels, notify)
+      else usual.call(mux, channels, (id) => this.#lookUp(connection, () => notify(id)))
+    })
   }
 
   async #lookUp(connection: SwarmConnection, find: () => unknown): Promise<void> {

@@ -1,4 +1,5 @@
 import Core, { type ConflictProof, type ReplicatedCore } from 'hypercore/lib/core.js'
+import { replaceMethod } from '../library-seams.ts'
 
 /** Logs whose peers were told. */
 const told = new WeakSet<ReplicatedCore>()
@@ -10,7 +11,7 @@ const told = new WeakSet<ReplicatedCore>()
  * other history, and sessions emit `conflict`. That peer is sent the proof that it needs to see the same.
  */
 export function keepForkedLogs(): void {
-  Core.prototype._onconflict = onConflict
+  replaceMethod('Core._onconflict', Core.prototype, () => onConflict)
 }
 
 async function onConflict(this: ReplicatedCore, proof: ConflictProof): Promise<void> {

@@ -1,4 +1,5 @@
 import { MerkleTree, type TreeSession } from 'hypercore/lib/merkle-tree.js'
+import { replaceMethod } from '../library-seams.ts'
 
 /**
  * Before a block is asked for, hypercore looks for the nearest node above it that is known here, so that
@@ -7,7 +8,7 @@ import { MerkleTree, type TreeSession } from 'hypercore/lib/merkle-tree.js'
  * does while it fetches. This asks for all of a path in one trip.
  */
 export function lookUpMerklePaths(): void {
-  MerkleTree.missingNodes = missingNodes
+  replaceMethod('MerkleTree.missingNodes', MerkleTree, () => missingNodes)
 }
 
 /**

@@ -1,5 +1,6 @@
 import type Hypercore from 'hypercore'
 import type { CoreStorage, StoreReads } from 'hypercore'
+import { replaceMethod } from '../library-seams.ts'
 
 /** One thread of the store's reads them one after the other. */
 const MOST_JOINED = 64
@@ -17,14 +18,13 @@ export function batchReads(log: Hypercore): void {
   if (joined.has(storage)) return
   joined.add(storage)
   const reads = new JoinedReads(storage)
-  const usual = storage.read.bind(storage)
-  storage.read = (fork) => {
-    const reader = usual(fork)
+  replaceMethod('CoreStorage.read', storage, (usual) => (fork) => {
+    const reader = usual.call(storage, fork)
     // Each reader comes with a trip of its own.
     reader.read.destroy()
     reader.read = reads
     return reader
-  }
+  })
 }
 
 /** Stands for a trip of each reader's own. */

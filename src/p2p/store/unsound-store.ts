@@ -6,6 +6,7 @@ import Replicator, {
 } from 'hypercore/lib/replicator.js'
 import { CoreRX } from 'hypercore-storage/lib/tx.js'
 import { systemErrorCode } from '../../core/errors.ts'
+import { replaceMethod } from '../library-seams.ts'
 import { isDamage } from '../store-error.ts'
 
 /** What sessions that listen emit: a block does not read back, or could not be stored. */
@@ -21,7 +22,7 @@ let isChanged = false
  * Lets logs live with a store that loses what it had, or takes no more. hypercore believes what it once stored: a part
  * that RocksDB finds damaged fails whatever needs it, for good, and a block that cannot be stored is not given to who waits
  * for it. With this, what is damaged is not there, so that peers are asked for it and it is stored anew; a block that
- * was verified is handed on, whether it could be stored or not. hypercore's version is pinned.
+ * was verified is handed on, whether it could be stored or not.
  */
 export function tolerateUnsoundStores(): void {
   if (isChanged) return
@@ -37,57 +38,55 @@ export function tolerateUnsoundStores(): void {
  */
 function readDamagedAsAbsent(): void {
   for (const name of ['getTreeNode', 'getBitfieldPage', 'getHints'] as const) {
-    const usual = CoreRX.prototype[name]
-    CoreRX.prototype[name] = async function (...args: unknown[]) {
-      try {
-        return await usual.apply(this, args)
-      } catch (error) {
-        if (isDamage(error)) return null
-        throw error
+    replaceMethod(`CoreRX.${name}`, CoreRX.prototype, (usual) => {
+      return async function (this: object, ...args: unknown[]) {
+        try {
+          return await usual.apply(this, args)
+        } catch (error) {
+          if (isDamage(error)) return null
+          throw error
+        }
       }
-    }
+    })
   }
 }
 
 function handOnUnstoredBlocks(): void {
-  const { verify } = Core.prototype
-  Core.prototype.verify = async function (this: ReplicatedCore, proof: BlockProof, from: unknown) {
-    try {
-      const isStored = await verify.call(this, proof, from)
-      addPatience(this, 1)
-      return isStored
-    } catch (error) {
-      // hypercore asks a peer whose proof does not fit for nothing more; this one is asked again.
-      if (!proof.upgrade && lacksNodes(error) && addPatience(this, -1)) return false
-      if (!proof.block || proof.upgrade || !isFailedWrite(error)) throw error
-      // It throws where the block is not the log's.
-      const batch = await MerkleTree.verify(this.state, proof)
-      if (!batch.commitable()) return false
-      emit(this, UNSTORED, proof.block.index, error)
-      return true
+  replaceMethod('Core.verify', Core.prototype, (usual) => {
+    return async function (this: ReplicatedCore, proof: BlockProof, from: unknown) {
+      try {
+        const isStored = await usual.call(this, proof, from)
+        addPatience(this, 1)
+        return isStored
+      } catch (error) {
+        // hypercore asks a peer whose proof does not fit for nothing more; this one is asked again.
+        if (!proof.upgrade && lacksNodes(error) && addPatience(this, -1)) return false
+        if (!proof.block || proof.upgrade || !isFailedWrite(error)) throw error
+        // It throws where the block is not the log's.
+        const batch = await MerkleTree.verify(this.state, proof)
+        if (!batch.commitable()) return false
+        emit(this, UNSTORED, proof.block.index, error)
+        return true
+      }
     }
-  }
+  })
 }
 
 function refuseDamagedBlocks(): void {
-  const { prototype } = Replicator.Peer
-  const usual = prototype._fulfillRequest
-  prototype._fulfillRequest = async function (
-    this: ReplicatingPeer,
-    request: FulfilledRequest,
-    pushing: boolean
-  ) {
-    try {
-      await usual.call(this, request, pushing)
-    } catch (error) {
-      const { msg } = request
-      if (!isDamage(error) && !lacksNodes(error)) throw error
-      if (msg.block) emit(this.core, DAMAGED, msg.block.index, error)
-      if (this.remoteRequests.delete(msg.id)) {
-        this.wireNoData.send({ request: msg.id, reason: NOT_AVAILABLE })
+  replaceMethod('Peer._fulfillRequest', Replicator.Peer.prototype, (usual) => {
+    return async function (this: ReplicatingPeer, request: FulfilledRequest, pushing: boolean) {
+      try {
+        await usual.call(this, request, pushing)
+      } catch (error) {
+        const { msg } = request
+        if (!isDamage(error) && !lacksNodes(error)) throw error
+        if (msg.block) emit(this.core, DAMAGED, msg.block.index, error)
+        if (this.remoteRequests.delete(msg.id)) {
+          this.wireNoData.send({ request: msg.id, reason: NOT_AVAILABLE })
+        }
       }
     }
-  }
+  })
 }
 
 /**

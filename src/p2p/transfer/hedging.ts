@@ -1,4 +1,5 @@
 import type { CorePeer, default as Hypercore } from 'hypercore'
+import { replaceMethod } from '../library-seams.ts'
 
 /** Nothing is late sooner than this. */
 const LEAST_PATIENCE_MS = 500
@@ -15,8 +16,6 @@ const SMOOTHING = { sooner: 0.3, later: 0.03 }
  * peer at once for whatever another one has been asked for: from two peers alike, a pull then got 1.75 times
  * its bytes, no sooner than from one; and it does so only when something arrives, so that the last blocks of
  * a slow peer are waited for.
- *
- * Reaches into hypercore's replicator (`lib/hotswap-queue.js`), whose version is pinned.
  */
 export class Hedging implements Disposable {
   readonly #core: Hypercore
@@ -25,18 +24,21 @@ export class Hedging implements Disposable {
   constructor(core: Hypercore) {
     this.#core = core
     const queue = core.core.replicator.hotswaps
-    const pick = Object.getPrototypeOf(queue).pick as typeof queue.pick
     const isLate = (since: number): boolean => Date.now() - since > this.#patienceMs
-    queue.pick = function* (peer) {
-      // Over another connection with the same peer, while one takes the other's place, a block comes by the same
-      // link, and behind the first.
-      const isOther = (asked: CorePeer): boolean =>
-        !asked.remotePublicKey.equals(peer.remotePublicKey)
-      for (const block of pick.call(queue, peer)) {
-        const { inflight } = block
-        if (inflight.every((asked) => isOther(asked.peer) && isLate(asked.timestamp))) yield block
+    // That of another session of this log may be in its place.
+    Reflect.deleteProperty(queue, 'pick')
+    replaceMethod('HotswapQueue.pick', queue, (usual) => {
+      return function* (peer) {
+        // Over another connection with the same peer, while one takes the other's place, a block comes by the same
+        // link, and behind the first.
+        const isOther = (asked: CorePeer): boolean =>
+          !asked.remotePublicKey.equals(peer.remotePublicKey)
+        for (const block of usual.call(queue, peer)) {
+          const { inflight } = block
+          if (inflight.every((asked) => isOther(asked.peer) && isLate(asked.timestamp))) yield block
+        }
       }
-    }
+    })
   }
 
   /** A block came, so long after it was asked for. */
