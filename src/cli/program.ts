@@ -10,6 +10,7 @@ import { addLinkOptions, hookLinks, withLinkPlace } from './parse/link-argument.
 import { hookBootstrap } from './parse/other-dht.ts'
 import { printError, writeAll } from './print/output.ts'
 import { ReaderGone } from './print/stdout.ts'
+import { hookPeerTimeout } from './parse/peer-timeout.ts'
 import { VERBS } from './verbs.ts'
 import { addVmOptions, hookVm } from './isolate/vm.ts'
 
@@ -54,6 +55,7 @@ export async function runProgram(config: Config): Promise<void> {
   program.hook('preAction', () => checkConfig(config))
   hookLinks(program)
   hookBootstrap(program)
+  hookPeerTimeout(program)
   hookVm(program)
   hookLinuxVerbs(program, process.platform)
 

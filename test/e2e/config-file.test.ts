@@ -66,6 +66,28 @@ void test('a daemon is where and how the configuration says', async (t) => {
   }
 })
 
+void test('peers are looked for as long as the configuration says', async (t) => {
+  using user = new User()
+  const absent = `dat://${'y'.repeat(52)}`
+  const text = `home = ${user.home}\nbootstrap = ${NOWHERE}\npeer-timeout = 1500ms\n`
+  try {
+    const limited = await user.run(text, 'mirror', absent)
+    t.is(limited.exitCode, 4)
+    t.ok(limited.stderr.includes('within 1.5 s'), limited.stderr)
+    const VARIABLE = 'DAT_CONTAINER_PEER_TIMEOUT'
+    const by = await user.again({ [VARIABLE]: '500ms' }, 'mirror', absent)
+    t.ok(by.stderr.includes('within 0.5 s'), by.stderr)
+    const given = await user.again({ [VARIABLE]: '1h' }, 'mirror', absent, '--peer-timeout', '1')
+    t.ok(given.stderr.includes('within 1 s'), given.stderr)
+    const wrong = await user.again({ [VARIABLE]: 'soon' }, 'mirror', absent)
+    t.is(wrong.exitCode, 2)
+    t.ok(wrong.stderr.includes(`${VARIABLE}: not a duration: "soon" (give seconds,`), wrong.stderr)
+    t.is((await user.again({ [VARIABLE]: 'soon' }, 'mirror', '--help')).exitCode, 0)
+  } finally {
+    await user.again({}, 'daemon', 'stop')
+  }
+})
+
 const REFUSED: readonly (readonly [line: string, message: RegExp])[] = [
   ['hom = /x', /conf:2 has no known key: "hom" \(known are home, bootstrap,/],
   ['just words', /conf:2 is no setting: "just words" \(write KEY = VALUE\)/],
@@ -74,6 +96,7 @@ const REFUSED: readonly (readonly [line: string, message: RegExp])[] = [
   ['bootstrap = nowhere', /conf:2 sets bootstrap: not a bootstrap node: "nowhere"/],
   ['listen = 1.2.3.4:x', /conf:2 sets listen: /],
   ['vm = maybe', /conf:2 sets vm: no such word: "maybe" \(write one of auto, always, never\)/],
+  ['peer-timeout = soon', /conf:2 sets peer-timeout: not a duration: "soon" \(give seconds,/],
   ['log-level = loud', /conf:2 sets log-level: no such word: "loud"/],
   ['machine-memory = much', /conf:2 sets machine-memory: not a size: "much"/],
   ['machine-cpus = 0', /conf:2 sets machine-cpus: not a number of processors: "0"/],

@@ -188,7 +188,9 @@ function wordsOf(command: Command): string[] {
   const words = [command.name()]
   for (const option of command.options) {
     const name = option.attributeName()
-    if (HERE.has(name) || command.getOptionValueSource(name) !== 'cli') continue
+    const source = command.getOptionValueSource(name)
+    // What this machine's configuration says is not known in the guest.
+    if (HERE.has(name) || (source !== 'cli' && source !== 'env')) continue
     if (option.hidden && !(PASSED_GLOBALS as readonly string[]).includes(name)) continue
     const value: unknown = command.getOptionValue(name)
     if (option.isBoolean()) {

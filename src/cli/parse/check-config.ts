@@ -2,6 +2,7 @@ import { parseBootstrap } from '../../rpc/bootstrap.ts'
 import { parseListening } from '../../rpc/listening.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { limitsOf } from '../../machine/state/machine-limits.ts'
+import { parsePeerTimeout } from './peer-timeout.ts'
 import { CONFIG_KEYS, type Config, type ConfigKey } from './config-file.ts'
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']
@@ -12,6 +13,7 @@ const CHECKS: Readonly<Record<ConfigKey, (value: string) => unknown>> = {
   bootstrap: parseBootstrap,
   listen: (value) => parseListening(value, undefined),
   advertise: (value) => parseListening(undefined, value),
+  'peer-timeout': parsePeerTimeout,
   'log-level': oneOf(LOG_LEVELS),
   vm: oneOf(VM_WORDS),
   'machine-memory': limit('machine-memory'),

@@ -1,9 +1,9 @@
 import type { Command } from 'commander'
 import type { InspectedImage, OpenImageOptions } from '../../session/connection/image-session.ts'
-import { durationOption } from './arguments.ts'
 import type { Globals } from './globals.ts'
 import { tellNews } from '../print/image-news.ts'
 import { Seeking, tellStalls } from '../print/seeking.ts'
+import { peerTimeoutOption } from './peer-timeout.ts'
 
 /** Flags of every verb that opens an image. */
 export interface OpenFlags {
@@ -18,11 +18,9 @@ export const REUSE_OPTION = [
   'take what other images here hold from them; seeders can tell what you had'
 ] as const
 
-export const PEER_TIMEOUT = 'how long to look for peers: seconds, or with ms, s, m or h'
-
 export function addOpenOptions(command: Command): Command {
   return command
-    .addOption(durationOption('--peer-timeout <duration>', PEER_TIMEOUT, 30_000))
+    .addOption(peerTimeoutOption())
     .option('--offline', 'use only what is on this machine')
 }
 

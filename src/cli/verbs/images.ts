@@ -3,11 +3,10 @@ import type { ImageListing } from '../../rpc/protocol.ts'
 import { checkImageName } from '../../image/format/image-name.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { fittedTable, printable, table } from '../print/output.ts'
-import { durationOption } from '../parse/arguments.ts'
 import { eachOf } from '../print/each-of.ts'
 import { interruptible } from '../print/interrupt.ts'
 import { Seeking } from '../print/seeking.ts'
-import { PEER_TIMEOUT } from '../parse/open-options.ts'
+import { peerTimeoutOption } from '../parse/peer-timeout.ts'
 
 /** With nothing coming for so long, peers have told what they have. */
 const SETTLED_MS = 3_000
@@ -42,7 +41,7 @@ export function addImages(program: Command): void {
     .argument('<mirror-link>', 'a link; its secret, if it has one, is not used')
     .option('-n, --name <name>', 'what to call it here')
     .option('--wait', 'return when the copy is complete')
-    .addOption(durationOption('--peer-timeout <duration>', PEER_TIMEOUT, 30_000))
+    .addOption(peerTimeoutOption())
     .addHelpText('after', "\nExample:\n  dat-container mirror 'dat://KEY'")
     .action(
       async (

@@ -13,7 +13,8 @@ import { tellNews } from '../../print/image-news.ts'
 import { interruptible } from '../../print/interrupt.ts'
 import { MountStalls } from '../../print/mount-stalls.ts'
 import { Seeking } from '../../print/seeking.ts'
-import { PEER_TIMEOUT, REUSE_OPTION } from '../../parse/open-options.ts'
+import { REUSE_OPTION } from '../../parse/open-options.ts'
+import { peerTimeoutOption } from '../../parse/peer-timeout.ts'
 
 interface BootFlags {
   readonly name?: string
@@ -132,7 +133,7 @@ export function addBoot(program: Command): void {
         .argParser(oneOf('wait', 'fail'))
         .default('wait')
     )
-    .addOption(durationOption('--peer-timeout <duration>', PEER_TIMEOUT, 30_000))
+    .addOption(peerTimeoutOption())
     .showHelpAfterError(
       '(an option of the command in the container? put -- before the command: boot IMAGE -- COMMAND; dat-container help boot tells more)'
     )

@@ -3,6 +3,7 @@ import type { Upgraded } from '../../../machine/os-image/upgrade.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
 import { interruptible } from '../../print/interrupt.ts'
 import { printable, table } from '../../print/output.ts'
+import { DEFAULT_PEER_TIMEOUT_MS } from '../../parse/peer-timeout.ts'
 import { PUBLIC_KEY_VARIABLE } from './machine-start.ts'
 import { addOpenOptions, type OpenFlags } from '../../parse/open-options.ts'
 
@@ -66,7 +67,7 @@ async function upgrade(
       allowUnsigned: flags.allowUnsigned ?? false,
       allowDowngrade: flags.allowDowngrade ?? false,
       check: flags.check ?? false,
-      peerTimeoutMs: flags.peerTimeout ?? 30_000,
+      peerTimeoutMs: flags.peerTimeout ?? DEFAULT_PEER_TIMEOUT_MS,
       offline: flags.offline ?? false,
       signal,
       onProgress: (done, all) => bar.update(done, all, '')
