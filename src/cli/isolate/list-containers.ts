@@ -5,7 +5,8 @@ import { machineHome } from '../../machine/state/machine-paths.ts'
 import type { Globals } from '../parse/globals.ts'
 import { healthOf } from '../print/image-health-text.ts'
 import { ago, containerFilter, filledIn } from '../parse/list-format.ts'
-import { fittedTable, printable } from '../print/output.ts'
+import { printable } from '../print/output.ts'
+import { fittedTable, shortened } from '../print/table.ts'
 
 /** So much of a command is shown; `--json` has all of it. */
 const MOST_COMMAND = 40
@@ -95,5 +96,5 @@ function rows(list: readonly Listed[]): string[] {
 
 function commandText(command: readonly string[] | null | undefined): string {
   if (!command) return '-'
-  return command.length === 0 ? '(its init)' : printable(command.join(' ')).slice(0, MOST_COMMAND)
+  return command.length === 0 ? '(its init)' : shortened(printable(command.join(' ')), MOST_COMMAND)
 }

@@ -56,51 +56,6 @@ export function printError(error: unknown, json: boolean): void {
   writeAll(2, `${printable(`dat-container: ${message}${advice}`)}\n`)
 }
 
-/** Columns padded to their widest cell, two spaces between. */
-export function table(rows: readonly (readonly string[])[]): string[] {
-  const widths: number[] = []
-  for (const row of rows) {
-    row.forEach((cell, column) => {
-      widths[column] = Math.max(widths[column] ?? 0, cell.length)
-    })
-  }
-  return rows.map((row) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd()
-  )
-}
-
-/** Narrower columns tell nothing. */
-const LEAST_COLUMN = 8
-
-/** {@link table} whose widest columns are cut where standard output is a terminal that they do not fit. */
-export function fittedTable(
-  rows: readonly (readonly string[])[],
-  columns = process.stdout.isTTY ? process.stdout.columns : undefined
-): string[] {
-  const whole = table(rows)
-  if (columns === undefined || whole.every(({ length }) => length <= columns)) return whole
-  const widths = rows.reduce<number[]>(
-    (widest, row) => row.map((cell, n) => Math.max(widest[n] ?? 0, cell.length)),
-    []
-  )
-  const total = (): number => widths.reduce((sum, width) => sum + width + 2, -2)
-  while (total() > columns && Math.max(...widths) > LEAST_COLUMN) {
-    const widest = Math.max(...widths)
-    widths[widths.lastIndexOf(widest)] = widest - 1
-  }
-  return table(
-    rows.map((row) =>
-      row.map((cell, n) => {
-        const width = widths[n] ?? 0
-        return cell.length <= width ? cell : `${cell.slice(0, width - 1)}…`
-      })
-    )
-  )
-}
-
 /** Writes all of it before it returns; a reader that has gone, as with `| head`, is no error. */
 export function writeAll(descriptor: 1 | 2, text: string): void {
   const bytes = Buffer.from(text)

@@ -10,7 +10,7 @@ import type { DaemonStatus } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { formatPeerAddress } from '../../p2p/peer-address.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
-import { table } from '../print/output.ts'
+import { table } from '../print/table.ts'
 
 const STOP_TIMEOUT_MS = 15_000
 

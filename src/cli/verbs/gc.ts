@@ -2,7 +2,8 @@ import { InvalidArgumentError, type Command } from 'commander'
 import type { GcResponse } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
-import { printable, table } from '../print/output.ts'
+import { printable } from '../print/output.ts'
+import { fittedTable } from '../print/table.ts'
 
 interface GcFlags {
   readonly oldVersions?: boolean
@@ -52,7 +53,7 @@ async function gc(images: readonly string[], flags: GcFlags, globals: Globals): 
   const bytes = results.reduce((sum, result) => sum + result.bytes, 0)
   const document = { dryRun: flags.dryRun ?? false, bytes, images: results }
   globals.output.result(document, () => [
-    ...table([
+    ...fittedTable([
       ['NAME', 'KEPT', 'FREED', 'BYTES'],
       ...results.map((result) => [
         printable(result.name),

@@ -2,11 +2,12 @@ import type { Command } from 'commander'
 import type { ImageListing } from '../../rpc/protocol.ts'
 import { checkImageName } from '../../image/format/image-name.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
-import { fittedTable, printable, table } from '../print/output.ts'
+import { printable } from '../print/output.ts'
 import { eachOf } from '../print/each-of.ts'
 import { interruptible } from '../print/interrupt.ts'
 import { Seeking } from '../print/seeking.ts'
 import { peerTimeoutOption } from '../parse/peer-timeout.ts'
+import { fittedTable, table } from '../print/table.ts'
 
 /** With nothing coming for so long, peers have told what they have. */
 const SETTLED_MS = 3_000

@@ -1,8 +1,9 @@
 import type { Command } from 'commander'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { interruptible } from '../print/interrupt.ts'
-import { printable, table } from '../print/output.ts'
+import { printable } from '../print/output.ts'
 import { addOpenOptions, openToLook, type OpenFlags } from '../parse/open-options.ts'
+import { fittedTable, table } from '../print/table.ts'
 
 export function addInfo(program: Command): void {
   addOpenOptions(
@@ -55,7 +56,7 @@ async function info(link: string, flags: OpenFlags, globals: Globals): Promise<v
         ['peers', String(peers)]
       ]),
       '',
-      ...table([
+      ...fittedTable([
         ['VERSION', 'CREATED', 'FILES', 'SIZE', 'NEW', 'STATE', 'MESSAGE'],
         ...manifest.versions.map((record) => [
           String(record.version),

@@ -4,8 +4,9 @@ import type { Tree } from '../../image/tree/tree.ts'
 import { argumentBytes } from '../parse/argument-bytes.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { interruptible } from '../print/interrupt.ts'
-import { printable, table } from '../print/output.ts'
+import { printable } from '../print/output.ts'
 import { addOpenOptions, openToLook, type OpenFlags } from '../parse/open-options.ts'
+import { table } from '../print/table.ts'
 
 interface LsFlags extends OpenFlags {
   readonly long?: boolean

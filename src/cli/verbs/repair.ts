@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
 import type { SalvagedImage, StoreRepair } from '../../daemon/repair-store.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
-import { printable, table } from '../print/output.ts'
+import { printable } from '../print/output.ts'
+import { table } from '../print/table.ts'
 
 const STOP_TIMEOUT_MS = 30_000
 

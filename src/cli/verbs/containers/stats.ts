@@ -4,7 +4,8 @@ import type { ContainerStats } from '../../../boot/containers/container-stats.ts
 import { eachOf } from '../../print/each-of.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
 import { waitingOf } from '../../print/image-health-text.ts'
-import { printable, table } from '../../print/output.ts'
+import { printable } from '../../print/output.ts'
+import { table } from '../../print/table.ts'
 
 interface StatsFlags {
   readonly explain?: boolean

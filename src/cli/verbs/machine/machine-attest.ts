@@ -5,7 +5,8 @@ import { DEFAULT_NAME } from '../../../machine/state/machine-paths.ts'
 import { nonce } from '../../parse/arguments.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
 import { interruptible } from '../../print/interrupt.ts'
-import { printable, table } from '../../print/output.ts'
+import { printable } from '../../print/output.ts'
+import { table } from '../../print/table.ts'
 
 interface AttestFlags {
   readonly nonce?: string

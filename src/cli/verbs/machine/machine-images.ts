@@ -2,8 +2,9 @@ import type { Command } from 'commander'
 import type { Upgraded } from '../../../machine/os-image/upgrade.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
 import { interruptible } from '../../print/interrupt.ts'
-import { printable, table } from '../../print/output.ts'
+import { printable } from '../../print/output.ts'
 import { DEFAULT_PEER_TIMEOUT_MS } from '../../parse/peer-timeout.ts'
+import { fittedTable } from '../../print/table.ts'
 import { PUBLIC_KEY_VARIABLE } from './machine-start.ts'
 import { addOpenOptions, type OpenFlags } from '../../parse/open-options.ts'
 
@@ -112,7 +113,7 @@ async function images({ home, output }: Globals): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
   const list = await listImages(home)
   output.result(list, () => [
-    ...table([
+    ...fittedTable([
       ['', 'IMAGE', 'VERSION', 'RELEASED', 'ARCH', 'DIGEST', 'SIGNED BY', 'SIZE', 'WHERE'],
       ...list.images.map((image) => [
         image.isStarted ? '*' : '',

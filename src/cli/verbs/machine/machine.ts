@@ -5,7 +5,7 @@ import type { MachineSummary } from '../../../machine/state/machine-record.ts'
 import { durationOption } from '../../parse/arguments.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
 import { interruptible } from '../../print/interrupt.ts'
-import { table } from '../../print/output.ts'
+import { fittedTable, table } from '../../print/table.ts'
 import { addMachineAttest } from './machine-attest.ts'
 import { addMachineImages } from './machine-images.ts'
 import { addMachineNetboot } from './machine-netboot.ts'
@@ -93,7 +93,7 @@ async function list({ home, output }: Globals): Promise<void> {
   const { machineHome } = await import('../../../machine/state/machine-paths.ts')
   const machines = await listMachines(machineHome(home))
   output.result(machines, () =>
-    table([
+    fittedTable([
       ['NAME', 'STATE', 'ACCEL', 'CPUS', 'MEMORY', 'SSH', 'PID', 'SINCE'],
       ...machines.map((one) => [
         one.name,
