@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { cpSync, createReadStream, mkdirSync, readFileSync } from 'node:fs'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
@@ -176,6 +176,14 @@ test('a damaged image is refused with one line, and leaves nothing', LONG, async
     t.ok(/^dat-container: bad image: [^\n]*$/.test(stderr), stderr)
   }
   t.alike(await machine.json('images'), [])
+
+  rmSync(join(layout, 'index.json'))
+  const half = await machine.run('share', layout)
+  t.ok(half.exitCode === 5 && half.stderr.includes('index.json is not in it'), half.stderr)
+  const asTar = await machine.run('share', layout, '--as', 'tar')
+  t.ok(asTar.exitCode === 2 && asTar.stderr.includes('--as files'), asTar.stderr)
+  const { link } = await machine.json<Shared>('share', layout, '--as', 'files')
+  t.alike((await machine.ok('ls', link)).split('\n'), ['blobs', 'oci-layout'])
 })
 
 function environment(sandbox: Sandbox, home: string): Record<string, string> {

@@ -16,7 +16,7 @@ interface ShareFlags {
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
   readonly checksum?: boolean
-  readonly as?: 'tar'
+  readonly as?: 'tar' | 'files'
   readonly ignoreZeros?: boolean
   readonly platform?: string
   readonly authfile?: string
@@ -49,8 +49,8 @@ export function addShare(program: Command): void {
     .addOption(
       new Option(
         '--as <kind>',
-        'of an archive that looks like a container image: publish the files it holds'
-      ).choices(['tar'])
+        'of a directory or an archive that looks like a container image: publish the files it holds; tar is the same, of an archive'
+      ).choices(['files', 'tar'])
     )
     .option('--ignore-zeros', 'of an archive: read all of several that were joined')
     .option('--platform <os/arch>', 'of a container image: which of its platforms')
@@ -82,7 +82,7 @@ Examples:
   dat-container share ./rootfs --profile --profile-for 3s -- python3 app.py
   link=$(dat-container share -q ./rootfs)
   dat-container share debian.tar.xz
-  dat-container share backup.tar --as tar
+  dat-container share backup.tar --as files
   podman export web | dat-container share - --name web
   dat-container share docker://debian:12
   dat-container share docker://registry.lan:5000/app --platform linux/arm64 --authfile auth.json

@@ -3,6 +3,7 @@ import { ByteStream } from '../tar/byte-stream.ts'
 import { throwIfCancelled } from '../../core/cancel.ts'
 import { isContainerError } from '../../core/errors.ts'
 import { TarReader } from '../tar/tar-reader.ts'
+import type { SparsePiece } from '../tree/sparse-pieces.ts'
 import { belowTop, memberKind, memberName, tellsOfImage } from './archive-names.ts'
 import { noBlob, READ_BYTES } from './blob-store.ts'
 import type { BlobStore } from './blob-store.ts'
@@ -14,8 +15,11 @@ const MAX_LINKS = 8
 const MAX_OTHERS = 1024
 
 interface Member {
+  /** In the archive, of the first byte that is stored. */
   readonly offset: number
   readonly size: number
+  /** Where the stored bytes belong in the file; between them are zeros. */
+  readonly pieces: readonly SparsePiece[]
 }
 
 /** The files of a tar archive that can be read at any place. */
@@ -71,8 +75,8 @@ export class ArchiveBlobs implements BlobStore {
         if (members.size + links.size > MAX_MEMBERS) return undefined
         if (entry.kind === 'hardlink') {
           links.set(name, memberName(entry.target) ?? '')
-        } else if (entry.content && entry.content.pieces.length <= 1) {
-          members.set(name, { offset: reader.contentOffset, size: entry.content.size })
+        } else if (entry.content) {
+          members.set(name, { offset: reader.contentOffset, ...entry.content })
         } else if (entry.symlinkTarget) {
           links.set(name, linkTarget(name, entry.symlinkTarget.toString()))
         }
@@ -114,18 +118,41 @@ export class ArchiveBlobs implements BlobStore {
     return this.#members.get(name)?.size
   }
 
+  async #readAt(target: Buffer, position: number): Promise<number> {
+    return (await this.#file.read(target, 0, target.length, position)).bytesRead
+  }
+
   async *read(name: string, start = 0): AsyncGenerator<Buffer, void, undefined> {
     const member = this.#members.get(name)
     if (member === undefined) throw noBlob(name)
-    let position = member.offset + start
-    const end = member.offset + member.size
-    while (position < end) {
-      const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, end - position))
-      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, position)
-      if (bytesRead === 0) return
-      position += bytesRead
-      yield buffer.subarray(0, bytesRead)
+    for (const { from, length } of runsOf(member, start)) {
+      for (let done = 0; done < length;) {
+        const buffer = Buffer.alloc(Math.min(READ_BYTES, length - done))
+        const bytes = from === undefined ? buffer.length : await this.#readAt(buffer, from + done)
+        if (bytes === 0) return
+        done += bytes
+        yield buffer.subarray(0, bytes)
+      }
     }
+  }
+}
+
+/** What a file consists of from `start` on: bytes from somewhere in the archive, and zeros from nowhere. */
+function* runsOf(
+  { offset, size, pieces }: Member,
+  start: number
+): Generator<{ readonly from: number | undefined; readonly length: number }> {
+  let stored = offset
+  let place = 0
+  for (const piece of [...pieces, { offset: size, length: 0 }]) {
+    const data = Math.max(piece.offset, start)
+    const end = piece.offset + piece.length
+    if (data > Math.max(place, start)) {
+      yield { from: undefined, length: data - Math.max(place, start) }
+    }
+    if (end > data) yield { from: stored + data - piece.offset, length: end - data }
+    stored += piece.length
+    place = end
   }
 }
 

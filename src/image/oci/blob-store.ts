@@ -57,6 +57,8 @@ export class DirectoryBlobs implements BlobStore {
   }
 
   async #open(name: string) {
+    // Names come from the image.
+    if (name.split('/').includes('..')) return undefined
     const path = join(this.#directory, name)
     try {
       return await open(path, OPEN_FLAGS)

@@ -2,6 +2,7 @@ import { isContainerError } from '../../core/errors.ts'
 import type { ArchiveBlobs } from './archive-blobs.ts'
 import type { BlobStore } from './blob-store.ts'
 import type { ContainerImage } from './container-image.ts'
+import { isSkopeoDirectory } from './skopeo-directory.ts'
 import { findDockerImage, isDockerManifest } from './docker-archive.ts'
 import { badImage } from './image-error.ts'
 import { findOciImage } from './oci-layout.ts'
@@ -15,8 +16,8 @@ export async function imageKind(store: BlobStore): Promise<'oci' | 'docker-archi
   return (await has('manifest.json')) ? 'docker-archive' : undefined
 }
 
-/** What to do with an archive that is taken for an image and is none. */
-export const AS_FILES = 'share it with --as tar where its files are what is meant'
+/** What to do with what is taken for an image and is none. */
+export const AS_FILES = 'share it with --as files where its files are what is meant'
 
 /**
  * Whether an archive holds an image, and of which kind. Members that no image has change nothing.
@@ -27,10 +28,10 @@ export const AS_FILES = 'share it with --as tar where its files are what is mean
 export async function archiveKind(
   blobs: ArchiveBlobs
 ): Promise<'oci' | 'docker-archive' | undefined> {
-  const kind = await kindAtTop(blobs)
+  const kind = await kindOf(blobs, blobs)
   if (kind !== undefined) return kind
   const { top } = blobs
-  if (top !== undefined && (await kindAtTop(blobs.belowTop())) !== undefined) {
+  if (top !== undefined && (await kindOf(blobs.belowTop(), blobs)) !== undefined) {
     throw badImage(
       `it is in ${top}, not at the top of the archive`,
       `make the archive with tar -C ${top} -cf FILE . or ${AS_FILES}`
@@ -39,20 +40,38 @@ export async function archiveKind(
   return undefined
 }
 
-async function kindAtTop(blobs: ArchiveBlobs): Promise<'oci' | 'docker-archive' | undefined> {
-  const has = async (name: string): Promise<boolean> => (await blobs.size(name)) !== undefined
+/**
+ * Which kind of image files are, by what is at their top; undefined for others.
+ *
+ * @param looks.isPure whether they are only what an image may have
+ * @param looks.hasBlobs whether any has a name that only images' have
+ * @throws ContainerError `BAD_SOURCE` for an image that cannot be read as it is
+ */
+export async function kindOf(
+  files: BlobStore,
+  looks: { readonly isPure: boolean; readonly hasBlobs: boolean }
+): Promise<'oci' | 'docker-archive' | undefined> {
+  const has = async (name: string): Promise<boolean> => (await files.size(name)) !== undefined
   const [layout, index] = [await has('oci-layout'), await has('index.json')]
   if (layout && index) return 'oci'
-  if ((await has('manifest.json')) && (blobs.isPure || (await isDockerManifest(blobs)))) {
-    return 'docker-archive'
-  }
-  if (!blobs.hasBlobs) return undefined
+  const hasManifest = await has('manifest.json')
+  if (hasManifest && (await isSkopeoDirectory(files))) throw isSkopeos()
+  if (hasManifest && (looks.isPure || (await isDockerManifest(files)))) return 'docker-archive'
+  if (!looks.hasBlobs) return undefined
   // Half of a layout: what reads it says what it lacks.
   if (layout || index) return 'oci'
   if (!(await has('repositories'))) return undefined
   throw badImage(
     'it is an archive of Docker before 1.10, which has no manifest.json',
     `docker load it and docker save it again, or ${AS_FILES}`
+  )
+}
+
+/** What is said of an image in the form of skopeo's `dir:`, which has no tags and no platforms. */
+export function isSkopeos(): Error {
+  return badImage(
+    "it is what skopeo's dir: writes",
+    `skopeo copy dir:DIRECTORY oci:LAYOUT, and share that, or ${AS_FILES}`
   )
 }
 

@@ -3,8 +3,9 @@ import type { TarWatch } from '../tar/tar-source.ts'
 import { memberKind, memberName } from './archive-names.ts'
 import { MAX_JSON_BYTES } from './blob.ts'
 import { isDockerManifestText } from './docker-archive.ts'
-import { AS_FILES } from './find-image.ts'
+import { AS_FILES, isSkopeos } from './find-image.ts'
 import { badImage } from './image-error.ts'
+import { isSkopeoVersion, MAX_VERSION_BYTES, VERSION_FILE } from './skopeo-directory.ts'
 
 const MARKERS = new Set(['oci-layout', 'index.json', 'repositories'])
 
@@ -23,11 +24,14 @@ export class ImageWatch implements TarWatch {
     this.#hasBlob ||= memberKind(name) === 'blob'
     this.#hasMarker ||= MARKERS.has(name)
     if (this.#hasBlob && this.#hasMarker) throw isImage()
-    return name === 'manifest.json' && entry.content.size <= MAX_JSON_BYTES
+    const { size } = entry.content
+    if (name === VERSION_FILE) return size <= MAX_VERSION_BYTES
+    return name === 'manifest.json' && size <= MAX_JSON_BYTES
   }
 
   take(content: Buffer): void {
     if (isDockerManifestText(content)) throw isImage()
+    if (isSkopeoVersion(content)) throw isSkopeos()
   }
 }
 

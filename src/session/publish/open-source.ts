@@ -6,13 +6,14 @@ import { openDirectory } from '../../image/source/directory-source.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { kernelMountsIn } from '../../image/source/mount-points.ts'
 import { DirectoryBlobs } from '../../image/oci/blob-store.ts'
-import { findImage, imageKind } from '../../image/oci/find-image.ts'
+import { findImage, findImageOfKind } from '../../image/oci/find-image.ts'
 import { openLayers } from '../../image/oci/layered-source.ts'
 import { openArchive } from '../../image/oci/open-archive.ts'
 import { parsePlatform } from '../../image/oci/platform.ts'
 import { isReference, parseReference } from '../../image/oci/reference.ts'
 import { ReadThread } from '../../image/source/read-thread.ts'
 import type { PublishSource } from '../../image/source/publish-source.ts'
+import { directoryKind } from '../../image/oci/directory-kind.ts'
 import { fetchRegistryImage } from './registry-image.ts'
 
 export interface OpenSourceOptions {
@@ -28,7 +29,7 @@ export interface OpenSourceOptions {
   /** `os/arch[/variant]` of a container image; images only, as are the next. */
   readonly platform?: string
   /** What to read the source as. @default what it is */
-  readonly as?: 'tar'
+  readonly as?: 'tar' | 'files'
   /** Go on behind the end of an archive of files, as where several were joined. */
   readonly ignoreZeros?: boolean
   /** Told in a sentence what is odd about the source and was read all the same. */
@@ -64,11 +65,17 @@ export async function openSource(
   // What is not there is a directory that is not there: scanning says so.
   const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
   if (path !== STDIN && (status === undefined || status.isDirectory())) {
-    if (status !== undefined) refuseArchiveOptions(options, 'it is a directory')
-    const blobs = new DirectoryBlobs(path)
-    if ((await imageKind(blobs)) === 'oci') {
+    const asFiles = options.as === 'files'
+    if (status !== undefined) {
+      refuseArchiveOptions(
+        asFiles ? { ...options, as: undefined } : options,
+        'it is a directory; --as files publishes what is in it'
+      )
+    }
+    const kind = asFiles ? undefined : await directoryKind(path)
+    if (kind !== undefined) {
       refuseDirectoryOptions(options)
-      return openLayers(await findImage(blobs, choice), signal)
+      return openLayers(await findImageOfKind(new DirectoryBlobs(path), kind, choice), signal)
     }
     refusePlatform(options)
     const { exclude } = options
@@ -87,10 +94,10 @@ export async function openSource(
     return source
   }
   refuseDirectoryOptions(options)
-  const { as: expected, ignoreZeros, onNotice } = options
+  const { as, ignoreZeros, onNotice } = options
   const given = {
     ...choice,
-    ...(expected === undefined ? {} : { expected }),
+    ...(as === undefined ? {} : { expected: 'tar' as const }),
     ...(ignoreZeros === undefined ? {} : { ignoreZeros }),
     ...(onNotice === undefined ? {} : { onNotice })
   }

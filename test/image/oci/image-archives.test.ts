@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto'
-import { cpSync, linkSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, linkSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import test from 'brittle'
-import { handMadeImage, tool } from '../oci-images.ts'
-import { readArchive, readLayout, refusalOf } from '../oci-reading.ts'
+import { handMadeImage, tool, labelImage } from '../oci-images.ts'
+import { readArchive, readLayout, refusalOf, publish } from '../oci-reading.ts'
 import { temporaryDirectory } from '../planted-tree.ts'
 import { tarOf } from '../tar-bytes.ts'
+import { findImageOfKind } from '../../../src/image/oci/find-image.ts'
+import { openLayers } from '../../../src/image/oci/layered-source.ts'
+import { DirectoryBlobs } from '../../../src/image/oci/blob-store.ts'
+import { directoryKind } from '../../../src/image/oci/directory-kind.ts'
 
 const LAYER = 'application/vnd.oci.image.layer.v1.tar'
 const layer = tarOf({ path: 'bin/', type: '5' }, { path: 'bin/app', content: 'the program' })
@@ -75,7 +79,7 @@ void test('members that no image has change nothing of an image', async (t) => {
   const largeFirst = pack(layout, join(path, 'large.tar'), 'LICENSE', ...image)
   t.alike((await readArchive(largeFirst)).lines, lines, 'a large file first')
   const said = await refusalOf(readArchive(`${largeFirst}.gz`))
-  t.ok(/BAD_SOURCE bad image: .*among other files.*--as tar/.test(said), said)
+  t.ok(/BAD_SOURCE bad image: .*among other files.*--as files/.test(said), said)
   const read = await readArchive(`${largeFirst}.gz`, { expected: 'oci' })
   t.alike(read.lines, lines, 'called an image, it is read as one')
   t.is((await readArchive(`${largeFirst}.gz`, { expected: 'tar' })).manifest.source.kind, 'tar')
@@ -114,7 +118,7 @@ void test('a docker-archive is told by its manifest.json, whatever its files are
   t.alike((await readArchive(late)).lines, lines, 'a large file first')
   tool('gzip', '-k', late)
   const said = await refusalOf(readArchive(`${late}.gz`))
-  t.ok(/BAD_SOURCE bad image: .*among other files.*--as tar/.test(said), said)
+  t.ok(/BAD_SOURCE bad image: .*among other files.*--as files/.test(said), said)
 })
 
 void test('what looks like an image and cannot be read as one is refused by name', async (t) => {
@@ -142,7 +146,7 @@ void test('what looks like an image and cannot be read as one is refused by name
     [{ path: 'NOTES', content: '' }, ...legacy]
   ]) {
     writeFileSync(archive, tarOf(...members))
-    await refused('before manifest.json', /Docker before 1\.10.*docker save.*--as tar/)
+    await refused('before manifest.json', /Docker before 1\.10.*docker save.*--as files/)
   }
   pack(dirname(layout), archive, basename(layout))
   await refused('in a directory', /in layout, not at the top.*tar -C layout/)
@@ -151,6 +155,86 @@ void test('what looks like an image and cannot be read as one is refused by name
   await refused('without index.json', /index\.json is not in it/)
   pack(layout, archive, 'README.md', 'blobs', 'index.json')
   await refused('without oci-layout', /oci-layout is not in it/)
+})
+
+void test('an archive of an image whose files have holes is read as any', async (t) => {
+  const place = temporaryDirectory()
+  t.teardown(place.remove)
+  const sparse = tarOf(
+    { path: 'zeros', content: '\0'.repeat(2_000_000) },
+    { path: 'text', content: 'between holes' },
+    { path: 'more', content: '\0'.repeat(500_000) }
+  )
+  const layout = handMadeImage(join(place.path, 'layout'), [
+    { content: sparse, archive: sparse, mediaType: LAYER }
+  ])
+  const { lines } = await readLayout(layout)
+  tool('find', layout, '-type', 'f', '-size', '+1M', '-exec', 'fallocate', '-d', '{}', ';')
+  for (const format of ['gnu', 'posix']) {
+    const archive = join(place.path, `${format}.tar`)
+    tool('tar', `--format=${format}`, '--sparse', '-cf', archive, '-C', layout, '.')
+    t.ok(statSync(archive).size < 100_000, `${format}: holes are left out`)
+    t.alike((await readArchive(archive)).lines, lines, format)
+    tool('gzip', '-k', archive)
+    t.alike((await readArchive(`${archive}.gz`)).lines, lines, `${format}, compressed`)
+  }
+})
+
+void test('directories are told as archives are', async (t) => {
+  const { path, layout, lines } = await placeWithLayout(t)
+  const read = async (directory: string) => {
+    const kind = await directoryKind(directory)
+    if (kind === undefined) return 'files'
+    const image = await findImageOfKind(new DirectoryBlobs(directory), kind, {})
+    return (await publish(await openLayers(image))).lines
+  }
+  t.alike(await read(layout), lines, 'a layout')
+  labelImage(layout, 'app')
+  const at = (name: string): string => join(path, name)
+  tool('skopeo', 'copy', '-q', `oci:${layout}:app`, `docker-archive:${at('d.tar')}:app:1`)
+  mkdirSync(at('unpacked'))
+  tool('tar', '-xf', at('d.tar'), '-C', at('unpacked'))
+  t.alike(await read(at('unpacked')), lines, 'an archive of Docker, unpacked')
+  rmSync(at('unpacked/manifest.json'))
+  const old = await refusalOf(read(at('unpacked')))
+  t.ok(/BAD_SOURCE .*Docker before 1\.10.*--as files/.test(old), old)
+  rmSync(at('unpacked/repositories'))
+  t.is(await read(at('unpacked')), 'files', 'names alone make no image')
+
+  tool('skopeo', 'copy', '-q', `oci:${layout}:app`, `dir:${at('dir')}`)
+  pack(at('dir'), at('dir.tar'), '.')
+  pack(at('dir'), at('version.tar'), 'version', 'manifest.json')
+  for (const [title, reading] of [
+    ['as it is', () => read(at('dir'))],
+    ['packed', () => readArchive(at('dir.tar'))],
+    ['compressed', () => readArchive(at('dir.tar.gz'))],
+    ['without files of digests', () => readArchive(at('version.tar.gz'))]
+  ] as const) {
+    const said = await refusalOf(reading())
+    t.ok(
+      /BAD_SOURCE .*skopeo's dir: writes .*oci:LAYOUT.*--as files/.test(said),
+      `${title}: ${said}`
+    )
+  }
+  t.is((await readArchive(at('dir.tar'), { expected: 'tar' })).manifest.source.kind, 'tar')
+
+  rmSync(join(layout, 'index.json'))
+  t.ok(/index\.json is not in it/.test(await refusalOf(read(layout))), 'half a layout')
+})
+
+void test('no name in an image of a directory leads out of it', async (t) => {
+  const place = temporaryDirectory()
+  t.teardown(place.remove)
+  mkdirSync(join(place.path, 'image'))
+  for (const { path, content } of dockerMembers('../config.json', '../layer.tar')) {
+    writeFileSync(join(place.path, 'image', path), content, 'latin1')
+  }
+  const store = new DirectoryBlobs(join(place.path, 'image'))
+  const said = await refusalOf(findImageOfKind(store, 'docker-archive', {}))
+  t.is(
+    said,
+    'BAD_SOURCE bad image: ../config.json is not in it (the image is damaged or incomplete; make or fetch it again)'
+  )
 })
 
 void test('files that have names as of images are files', async (t) => {
@@ -173,6 +257,7 @@ void test('files that have names as of images are files', async (t) => {
   const { lines, manifest } = await readArchive(archive)
   t.is(manifest.source.kind, 'tar')
   t.is(manifest.files, 7)
+  t.is(await directoryKind(root), undefined, 'as a directory, too')
   t.alike((await readArchive(`${archive}.gz`)).lines, lines, 'compressed')
   // A root filesystem that has an image's store in it.
   const store = handMadeImage(join(root, 'var/lib/images/app'), [
