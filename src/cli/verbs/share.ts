@@ -73,7 +73,8 @@ export function addShare(program: Command): void {
 const EXAMPLES = `
 A file .containerignore in the directory says what is left out, one pattern a line as in .gitignore:
 # begins a comment, /tmp/* is below the root, *.log is anywhere, ! takes a pattern back. --exclude takes the
-same patterns, and adds them behind those of the file; quote them, so that the shell leaves them alone.
+same patterns, and adds them behind those of the file; quote them, so that the shell leaves them alone. One
+that leaves nothing out is told of.
 
 Examples:
   dat-container share ./rootfs --name debian

@@ -1,12 +1,20 @@
 import { open } from 'node:fs/promises'
 import ignore from 'ignore'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import type { Ignore } from 'ignore'
 import { ioError } from './source-reader.ts'
 
 /** In the root of a directory that is shared; says what is no part of the image. */
 export const IGNORE_FILE = '.containerignore'
 const MAX_IGNORE_BYTES = 1024 * 1024
 const SLASH = Buffer.from('/')
+
+/** What is left out of a directory. */
+export interface IgnoreRules {
+  readonly isIgnored: IsIgnored
+  /** Of the patterns that were given beside the file, those that left nothing out so far. */
+  idle(): string[]
+}
 
 /** Whether a path, relative to the root, is left out with all that is in it. */
 export type IsIgnored = (path: Buffer, isDirectory: boolean) => boolean
@@ -22,18 +30,31 @@ export type IsIgnored = (path: Buffer, isDirectory: boolean) => boolean
 export async function readContainerIgnore(
   root: Buffer,
   more: readonly string[] = []
-): Promise<IsIgnored | undefined> {
+): Promise<IgnoreRules | undefined> {
   for (const pattern of more) checkPattern(pattern)
   const text = await readIgnoreFile(Buffer.concat([root, SLASH, Buffer.from(IGNORE_FILE)]))
   if (text === undefined && more.length === 0) return undefined
   const lines = [...(text ?? '').split(/\r?\n/), ...more]
-  const patterns = ignore({ ignorecase: false, allowRelativePaths: true }).add(
+  const patterns = matcher(lines)
+  const idle = new Map(
+    more
+      .filter((pattern) => !pattern.startsWith('!'))
+      .map((pattern) => [pattern, matcher([pattern])])
+  )
+  return {
+    isIgnored(path, isDirectory) {
+      const name = isDirectory ? `${path.toString()}/` : path.toString()
+      for (const [pattern, own] of idle) if (own.ignores(name)) idle.delete(pattern)
+      return name === IGNORE_FILE || patterns.ignores(name)
+    },
+    idle: () => [...idle.keys()]
+  }
+}
+
+function matcher(lines: readonly string[]): Ignore {
+  return ignore({ ignorecase: false, allowRelativePaths: true }).add(
     lines.map((line) => line.replace(/^(!?)\.\//, '$1/'))
   )
-  return (path, isDirectory) => {
-    const name = path.toString()
-    return name === IGNORE_FILE || patterns.ignores(isDirectory ? `${name}/` : name)
-  }
 }
 
 /** In a file, such a line is a comment; as an option it would be ignored without a word. */

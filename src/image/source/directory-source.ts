@@ -14,6 +14,8 @@ import type { DirectoryScan, ScannedDirectory, UnchangedFiles } from './unchange
 export interface DirectoryOptions extends ScanOptions {
   /** Patterns of what is left out, as in `.containerignore`, behind that file's own. */
   readonly exclude?: readonly string[]
+  /** Told each of those patterns that left nothing out, once all is scanned. */
+  readonly onIdlePattern?: (pattern: string) => void
   /** Reads the files; whoever started it ends it. @default one that is started when they are read */
   readonly reader?: ReadThread
 }
@@ -40,9 +42,12 @@ export async function openDirectory(
 ): Promise<DirectorySource> {
   const root = await openRoot(path)
   const startedMs = Date.now()
-  const isIgnored = options.isIgnored ?? (await readContainerIgnore(root, options.exclude))
+  const rules = await readContainerIgnore(root, options.exclude)
+  const isIgnored = options.isIgnored ?? rules?.isIgnored
   const scan = new DirectoryTreeScan(root, { ...options, ...(isIgnored ? { isIgnored } : {}) })
-  return new DirectorySource(scan, { root, startedMs }, options.reader)
+  const { reader, onIdlePattern = () => {} } = options
+  const onScanned = (): void => rules?.idle().forEach(onIdlePattern)
+  return new DirectorySource(scan, { root, startedMs }, { reader, onScanned })
 }
 
 /** Files of an update that are looked at together. */
@@ -54,6 +59,7 @@ export class DirectorySource implements PublishSource {
   readonly contents: FileContents
   readonly directory: ScannedDirectory
   readonly #scan: DirectoryTreeScan
+  readonly #onScanned: () => void
   readonly #turns: AsyncGenerator<void, void, undefined>
   #files: FileList | undefined
   #unchanged: UnchangedFiles | undefined
@@ -61,11 +67,15 @@ export class DirectorySource implements PublishSource {
   constructor(
     scan: DirectoryTreeScan,
     facts: Pick<ScannedDirectory, 'root' | 'startedMs'>,
-    reader: ReadThread | undefined
+    {
+      reader,
+      onScanned = () => {}
+    }: { readonly reader: ReadThread | undefined; readonly onScanned?: () => void }
   ) {
     this.builder = scan.builder
     this.directory = { ...facts, device: scan.device }
     this.#scan = scan
+    this.#onScanned = onScanned
     this.#turns = scan.turns()
     this.contents = new FileContents(() => this.#lists(), reader)
   }
@@ -112,6 +122,7 @@ export class DirectorySource implements PublishSource {
   /** @returns whether there may be more */
   async #scanOn(): Promise<boolean> {
     if (!(await this.#turns.next()).done) return true
+    if (this.#files === undefined) this.#onScanned()
     this.#files = this.#scan.allFiles()
     return false
   }

@@ -78,7 +78,7 @@ export async function openSource(
       return openLayers(await findImageOfKind(new DirectoryBlobs(path), kind, choice), signal)
     }
     refusePlatform(options)
-    const { exclude } = options
+    const { exclude, onNotice } = options
     const reader = new ReadThread()
     cleanup.defer(() => reader[Symbol.asyncDispose]())
     const source = await openDirectory(path, {
@@ -88,6 +88,8 @@ export async function openSource(
       emptied: [...(await homeWithin(path, options.home)), ...(await kernelMountsWithin(options))],
       isEmptied: (names, directory) => isOtherHome(names, directory, options.onNotice),
       ...(exclude ? { exclude } : {}),
+      onIdlePattern: (pattern) =>
+        onNotice?.(`--exclude ${pattern} left nothing out: nothing in the source matches it`),
       ...(oneFileSystem ? { oneFileSystem: true } : {})
     })
     if (options.recognised) await source.scanUntil(options.recognised)

@@ -78,8 +78,21 @@ void test('a pattern that leaves nothing out is refused as an option', async (t)
   }
 })
 
+void test('a pattern that nothing matches is told of', async (t) => {
+  const idle: string[] = []
+  const exclude = ['*.log', '/nothing', 'etc/../var', '!keep', 'var/log/', '*.c', 'deep', './src']
+  await filesLeft({ file: ['src'], exclude }, (pattern) => idle.push(pattern))
+  t.alike(idle, ['/nothing', 'etc/../var', '*.c', 'deep'], 'nor what others left out already')
+  await filesLeft({ file: ['/nothing'] }, () =>
+    t.fail('patterns of the file may be for other times')
+  )
+})
+
 /** The files of {@link TREE} that an image of it has, sorted. */
-async function filesLeft(rules: { file?: readonly string[]; exclude?: readonly string[] }) {
+async function filesLeft(
+  rules: { file?: readonly string[]; exclude?: readonly string[] },
+  onIdlePattern?: (pattern: string) => void
+) {
   const source = temporaryDirectory()
   try {
     for (const path of TREE) {
@@ -88,7 +101,10 @@ async function filesLeft(rules: { file?: readonly string[]; exclude?: readonly s
     }
     if (rules.file) writeFileSync(join(source.path, '.containerignore'), rules.file.join('\n'))
     const { exclude } = rules
-    const scanned = await scanDirectory(source.path, exclude ? { exclude } : {})
+    const scanned = await scanDirectory(source.path, {
+      ...(exclude ? { exclude } : {}),
+      ...(onIdlePattern ? { onIdlePattern } : {})
+    })
     const { tree } = await writeVersion(scanned, new MemoryStore(), { name: 'test' })
     return [...walk(tree)]
       .filter(({ inode }) => tree.type(inode) === 'file')
