@@ -8,9 +8,10 @@ import { addGlobalOptions, addLinksOption } from './parse/globals.ts'
 import { hookLinuxVerbs } from './parse/linux-verbs.ts'
 import { addLinkOptions, hookLinks, withLinkPlace } from './parse/link-argument.ts'
 import { hookBootstrap } from './parse/other-dht.ts'
-import { printError, writeAll } from './print/output.ts'
+import { printError } from './print/output.ts'
 import { ReaderGone } from './print/stdout.ts'
 import { hookPeerTimeout } from './parse/peer-timeout.ts'
+import { printUsageError, sayUsageErrors, wantsJson } from './parse/usage-errors.ts'
 import { VERBS } from './verbs.ts'
 import { addVmOptions, hookVm } from './isolate/vm.ts'
 
@@ -21,16 +22,11 @@ The environment (DAT_CONTAINER_HOME and its like) goes before both, and options 
 
 /** Every verb with its options and texts; nothing is carried out. */
 export function createProgram(): Command {
-  const program = new Command('dat-container')
+  const program = sayUsageErrors(new Command('dat-container'))
     .description('Share machine images peer to peer, and boot them before they have arrived.')
     .version(RELEASE)
-    .showHelpAfterError('(dat-container help COMMAND tells more)')
     .enablePositionalOptions()
     .configureHelp({ showGlobalOptions: true })
-    .configureOutput({
-      writeOut: (text) => writeAll(1, text),
-      writeErr: (text) => writeAll(2, text)
-    })
     .addHelpText('after', CONFIG_HELP)
     .exitOverride()
 
@@ -60,15 +56,25 @@ export async function runProgram(config: Config): Promise<void> {
   hookLinuxVerbs(program, process.platform)
 
   try {
+    checkHelpVerb(program, process.argv.slice(2))
     await program.parseAsync(withLinkPlace(program, process.argv.slice(2)), { from: 'user' })
   } catch (error) {
     if (error instanceof CommanderError) {
       process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE
+      if (error.exitCode !== 0) printUsageError(error)
     } else if (!(error instanceof ReaderGone)) {
-      printError(error, process.argv.includes('--json'))
+      printError(error, wantsJson())
       process.exitCode = isContainerError(error) ? exitStatus(error.code) : EXIT_FAILED
       if (!isContainerError(error) && process.env['DAT_CONTAINER_LOG_LEVEL'] === 'debug')
         throw error
     }
   }
+}
+
+/** Commander gives the help of everything for a verb that there is not, and says nothing of that. */
+function checkHelpVerb(program: Command, args: readonly string[]): void {
+  const [help, verb] = args.filter((word) => !word.startsWith('-'))
+  if (help !== 'help' || verb === undefined) return
+  const isKnown = program.commands.some((it) => [it.name(), ...it.aliases()].includes(verb))
+  if (!isKnown && verb !== 'help') program.error(`error: unknown command '${verb}'`)
 }

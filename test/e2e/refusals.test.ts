@@ -59,8 +59,30 @@ test('bad links, absent peers and missing things each say so in one line', LONG,
       const json = await machine.run('--json', ...args)
       t.is((JSON.parse(json.stderr) as Failure).error.code, code, `${title}: code`)
     }
-    t.is((await machine.run('boot')).exitCode, 2, 'usage')
-    t.is((await machine.run('no-such-verb')).exitCode, 2, 'usage')
+    for (const args of [
+      ['boot'],
+      ['no-such-verb'],
+      ['help', 'no-such-verb'],
+      [],
+      ['ls', '--nosuch']
+    ]) {
+      const plain = await machine.run(...args)
+      t.is(plain.exitCode, 2, `usage: ${args.join(' ')}`)
+      t.absent(
+        plain.stderr.includes('put --'),
+        'options of other commands have nothing to do with it'
+      )
+      const json = await machine.run('--json', ...args)
+      t.is(json.exitCode, 2)
+      t.is((JSON.parse(json.stderr) as Failure).error.code, 'USAGE')
+    }
+    const unknown = await machine.run('boot', link, 'echo', '--nosuch')
+    t.ok(
+      unknown.stderr.includes('put -- before the command: boot IMAGE -- COMMAND'),
+      unknown.stderr
+    )
+    const behind = await machine.run('ls', link, '--', '--json')
+    t.ok(behind.stderr.startsWith('dat-container: no --json in this image'), behind.stderr)
     t.is((await machine.run('info', link, '--peer-timeout', 'soon')).exitCode, 2, 'usage')
     t.is(await machine.ok('cat', link, '/greeting'), 'hello', 'and the right link works')
     t.alike(await machine.json('ps', '-a'), [], 'no container was half-made')

@@ -44,7 +44,11 @@ export async function listEverywhere(
   if (where.machines) found.push(...(await inMachines(all, globals)))
   const list = found.filter((container) => isMeant(container))
   globals.output.result(list, () => {
-    if (format !== undefined) return list.map((container) => filledIn(format, container))
+    if (format !== undefined) {
+      // Of a container in a machine less is known: what others have is nothing there, and no error.
+      const fields = new Set(list.flatMap((container) => Object.keys(container)))
+      return list.map((container) => filledIn(format, container, fields))
+    }
     return quiet ? list.map(({ name }) => name) : rows(list)
   })
   for (const { problem } of list) if (problem) globals.output.note(printable(problem))

@@ -51,16 +51,17 @@ export function containerFilter(filters: readonly string[]): (container: object)
 /**
  * Fills a template: `{{name}}` or `{{.Name}}` is a field of the document, `\\t` and `\\n` are blanks, as a line is one container.
  *
+ * @param fields that there are; one that the container lacks is empty
  * @throws ContainerError `USAGE` for a field that there is not
  */
-export function filledIn(template: string, container: object): string {
+export function filledIn(template: string, container: object, fields: ReadonlySet<string>): string {
   return template
     .replace(/\\[tn]/g, (escape) => (escape === '\\t' ? '  ' : ' '))
     .replace(/\{\{\s*\.?(\w+)\s*\}\}/g, (_whole, given: string) => {
       const name = given.charAt(0).toLowerCase() + given.slice(1)
-      if (!Object.hasOwn(container, name)) {
+      if (!fields.has(name)) {
         throw new ContainerError('USAGE', `a container has no field ${JSON.stringify(given)}`, {
-          hint: `it has ${Object.keys(container).join(', ')}`
+          hint: `it has ${[...fields].join(', ')}`
         })
       }
       return textOf(fieldOf(container, name))

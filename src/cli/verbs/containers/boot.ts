@@ -15,6 +15,7 @@ import { MountStalls } from '../../print/mount-stalls.ts'
 import { Seeking } from '../../print/seeking.ts'
 import { REUSE_OPTION } from '../../parse/open-options.ts'
 import { peerTimeoutOption } from '../../parse/peer-timeout.ts'
+import { sayOptionsPlace } from '../../parse/usage-errors.ts'
 
 interface BootFlags {
   readonly name?: string
@@ -53,9 +54,11 @@ const STILL_WAITING =
   'still waiting for the init to say that it is ready; one that is not systemd may never do so ' +
   '(--wait-timeout limits the wait)'
 
+const OPTIONS_PLACE =
+  'an option of the command in the container? put -- before the command: boot IMAGE -- COMMAND'
+
 export function addBoot(program: Command): void {
-  program
-    .command('boot')
+  sayOptionsPlace(program.command('boot'), OPTIONS_PLACE)
     .description('run a container of an image, fetching of it what is touched')
     .argument('<image>', 'a link, or the name of an image that is on this machine')
     .argument('[command...]', 'after --: run this instead of booting the image’s init')
@@ -134,9 +137,6 @@ export function addBoot(program: Command): void {
         .default('wait')
     )
     .addOption(peerTimeoutOption())
-    .showHelpAfterError(
-      '(an option of the command in the container? put -- before the command: boot IMAGE -- COMMAND; dat-container help boot tells more)'
-    )
     .addHelpText(
       'after',
       "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready --wait-timeout 2m\n" +

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { collect } from '../../parse/arguments.ts'
 import { readGlobals } from '../../parse/globals.ts'
+import { sayOptionsPlace } from '../../parse/usage-errors.ts'
 
 interface ExecFlags {
   readonly interactive?: boolean
@@ -23,9 +24,11 @@ can take over a command that runs beside it: use it where you trust the image.
 Example:
   dat-container exec -it web -- bash`
 
+const OPTIONS_PLACE =
+  'an option of the command in the container? it stands behind the name: exec NAME -- COMMAND'
+
 export function addExec(program: Command): void {
-  program
-    .command('exec')
+  sayOptionsPlace(program.command('exec'), OPTIONS_PLACE)
     .description('run a command in a running container')
     .argument('<name>', 'the container')
     .argument('<command...>', 'what to run; put -- before it')
@@ -36,9 +39,6 @@ export function addExec(program: Command): void {
     .option('-u, --user <user>', "as whom it runs; else as the container's command, or root")
     .option('--privileged', 'without the limits of the container; see below')
     .passThroughOptions()
-    .showHelpAfterError(
-      '(an option of the command in the container? it stands behind the name: exec NAME -- COMMAND; dat-container help exec tells more)'
-    )
     .addHelpText('after', HELP)
     .action(async (name: string, argv: string[], flags: ExecFlags, command: Command) => {
       const { execInContainer } = await import('../../../boot/containers/exec.ts')
