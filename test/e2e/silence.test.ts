@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
 import type { Shared } from './results.ts'
 import { LONG, Sandbox, type Machine } from './sandbox.ts'
+import { tinyRootfs } from './tiny-rootfs.ts'
 
 const MB = 1024 * 1024
 
@@ -56,6 +58,53 @@ test('while peers are looked for, a line says so', LONG, async (t) => {
   const offline = await stranger.run('info', link, '--offline')
   t.absent(offline.stderr.includes('looking for'), 'offline, nobody is looked for')
 })
+
+for (const mode of ['erofs', 'fuse']) {
+  test(
+    `boot in the foreground says what reads wait for, and that they go on (${mode})`,
+    LONG,
+    async (t) => {
+      await using sandbox = await Sandbox.open()
+      const publisher = await sandbox.machine('publisher')
+      const reader = await sandbox.machine('reader')
+      const source = tinyRootfs(join(sandbox.directory, 'source'))
+      writeFileSync(join(source, 'large'), randomBytes(4 * MB))
+      const { link } = await publisher.json<Shared>('share', source)
+      const script = 'cat /etc/passwd; read go; cat /large > /dev/null; echo read; read end'
+      const boot = reader.start(
+        ['boot', link, '--rm', '--lazy-only', '--mount', mode, '--', 'sh', '-c', script],
+        { stdin: 'pipe' }
+      )
+      const said = { stdout: '', stderr: '' }
+      boot.stdout?.on('data', (data: Buffer) => (said.stdout += data.toString()))
+      boot.stderr?.on('data', (data: Buffer) => (said.stderr += data.toString()))
+      const lines = (): string[] =>
+        said.stderr.split('\n').filter((line) => line.startsWith('reads'))
+      await until(() => said.stdout.includes('root:'))
+      t.alike(lines(), [], 'nothing is said while reads are answered')
+      await publisher.ok('daemon', 'stop')
+      boot.stdin?.write('go\n')
+      await until(() => lines().length > 0)
+      t.ok(
+        /^reads of the image: waiting for peers since \d{4}-[-:.\dTZ]+$/.test(lines()[0]!),
+        lines()[0]
+      )
+      await publisher.ok('daemon', 'start')
+      await until(() => lines().includes('reads of the image: they go on'))
+      boot.stdin?.end('end\n')
+      t.is((await boot).exitCode, 0)
+      t.ok(said.stdout.endsWith('read\n'), 'the command has gone on')
+      t.absent(said.stdout.includes('reads of'), 'its output has nothing of that')
+      const told = lines().filter((line) => line.includes('waiting'))
+      t.is(new Set(told).size, told.length, 'a stall is told once')
+    }
+  )
+}
+
+/** Until a condition holds; the test's limit ends what never does. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await sleep(50)
+}
 
 async function shared(
   sandbox: Sandbox

@@ -33,7 +33,7 @@ export class MountStalls implements Disposable {
     const text = waitingOf(waiting).join('')
     if (text === this.#told) return
     this.#told = text
-    this.#output.note(`reads of the image: ${text === '' ? 'all is here again' : text}`)
+    this.#output.note(`reads of the image: ${text === '' ? 'they go on' : text}`)
   }
 
   [Symbol.dispose](): void {
