@@ -5,7 +5,7 @@ import type { FileReader } from '../content/file-reader.ts'
 import { seekFile } from '../content/file-seek.ts'
 import { MAX_READ_BYTES } from '../protocol/fuse-init.ts'
 import { INIT_FLAG, OPEN_FLAG, SEEK } from '../protocol/fuse-protocol.ts'
-import type { ReadBody, RequestHeader, SeekBody } from '../protocol/fuse-request.ts'
+import type { ReadBody, RequestHeader, SeekBody, XattrBody } from '../protocol/fuse-request.ts'
 import { listDirectory } from './list-directory.ts'
 import { inodeOf, nodeAttributes } from './node-attributes.ts'
 import {
@@ -16,11 +16,14 @@ import {
 } from '../protocol/request-server.ts'
 import { visibleXattrs } from '../content/visible-xattrs.ts'
 
-const { ENOENT, ENOTDIR, EISDIR, EINVAL, ENODATA, ENXIO, ERANGE, ENOSYS } = constants.errno
+const { ENOENT, ENOTDIR, EISDIR, EINVAL, ENODATA, ENXIO, ERANGE, ENOSYS, EOPNOTSUPP } =
+  constants.errno
 const MAX_NAME_BYTES = 255
 const DOT = Buffer.from('.')
 const DOT_DOT = Buffer.from('..')
 const NUL = Buffer.alloc(1)
+/** Which `ls -l` asks of every file for, unless it hears that this file system has none. */
+const SELINUX = 'security.selinux'
 
 /** Those about one node. */
 type NodeRequest = Exclude<ContentRequest, { kind: 'statfs' }>
@@ -33,7 +36,7 @@ export class TreeServer extends RequestServer {
   readonly #tree: Tree
   readonly #files: FileReader
   #contentBytes: number | undefined
-  #hasXattrs: boolean | undefined
+  #xattrNames: ReadonlySet<string> | undefined
 
   constructor(tree: Tree, files: FileReader) {
     super()
@@ -76,12 +79,8 @@ export class TreeServer extends RequestServer {
         listDirectory(tree, inode, request.offset, request.size, isPlus, reply)
         return 0
       }
-      case 'getxattr': {
-        // The kernel does not ask again, which `ls -l` has it do for every file.
-        if (!this.#holdsXattrs()) return -ENOSYS
-        const found = visibleXattrs(tree, inode).find(({ name }) => request.name.equals(name))
-        return found === undefined ? -ENODATA : this.#xattr(found.value, request.size)
-      }
+      case 'getxattr':
+        return this.#getXattr(inode, request)
       case 'listxattr': {
         const names = visibleXattrs(tree, inode).flatMap(({ name }) => [name, NUL])
         return this.#xattr(Buffer.concat(names), request.size)
@@ -143,9 +142,15 @@ export class TreeServer extends RequestServer {
     return 0
   }
 
-  #holdsXattrs(): boolean {
-    this.#hasXattrs ??= hasXattrs(this.#tree)
-    return this.#hasXattrs
+  #getXattr(inode: number, { name, size }: XattrBody): Answer {
+    this.#xattrNames ??= xattrNames(this.#tree)
+    // The kernel asks for none of this mount again.
+    if (this.#xattrNames.size === 0) return -ENOSYS
+    const text = name.toString('latin1')
+    // Of other names, as of capabilities, that would be an error to those who ask.
+    if (!this.#xattrNames.has(text)) return text === SELINUX ? -EOPNOTSUPP : -ENODATA
+    const found = visibleXattrs(this.#tree, inode).find((xattr) => name.equals(xattr.name))
+    return found === undefined ? -ENODATA : this.#xattr(found.value, size)
   }
 
   #statfs(): Answer {
@@ -168,9 +173,13 @@ function contentBytes(tree: Tree): number {
   return bytes
 }
 
-function hasXattrs(tree: Tree): boolean {
+/** Names of the attributes that any inode has, one character a byte. */
+function xattrNames(tree: Tree): Set<string> {
+  const names = new Set<string>()
   for (let inode = 0; inode < tree.inodeCount; inode++) {
-    if (visibleXattrs(tree, inode).length > 0) return true
+    for (const { name } of visibleXattrs(tree, inode)) {
+      names.add(Buffer.from(name).toString('latin1'))
+    }
   }
-  return false
+  return names
 }

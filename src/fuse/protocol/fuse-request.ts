@@ -39,6 +39,12 @@ export interface SeekBody {
   readonly whence: number
 }
 
+export interface XattrBody {
+  readonly name: Buffer
+  /** 0 asks how many bytes there are. */
+  readonly size: number
+}
+
 type RequestBody =
   | {
       readonly kind: 'init'
@@ -51,8 +57,7 @@ type RequestBody =
       readonly upperFlags: number
     }
   | { readonly kind: 'lookup'; readonly name: Buffer }
-  /** `size` of 0 asks how many bytes there are. */
-  | { readonly kind: 'getxattr'; readonly name: Buffer; readonly size: number }
+  | ({ readonly kind: 'getxattr' } & XattrBody)
   | { readonly kind: 'listxattr'; readonly size: number }
   | ReadBody
   | ListBody

@@ -12,7 +12,8 @@ import { everyKindOfTree } from '../../image/trees.ts'
 import { entriesIn, readBody, request, u32, u64, UNIQUE } from '../fuse-messages.ts'
 
 const MINUTES_5 = { timeout: 300_000 }
-const { ENOENT, ENODATA, ERANGE, EINVAL, ENOTDIR, ENOSYS, ENXIO, EIO, EISDIR } = constants.errno
+const { ENOENT, ENODATA, ERANGE, EINVAL, ENOTDIR, ENOSYS, ENXIO, EIO, EISDIR, EOPNOTSUPP } =
+  constants.errno
 const TREE = everyKindOfTree()
 const NUL = Buffer.alloc(1)
 const ALL_FLAGS = 0xffff_ffff
@@ -197,10 +198,20 @@ void test('requests of bytes that were changed', MINUTES_5, async (t) => {
 
 void test('of a tree without extended attributes the kernel need not ask for them', async (t) => {
   const builder = new TreeBuilder()
-  const ask = async (tree: Tree): Promise<number> =>
-    errnoOf(new Asked(tree).ask(OPCODE.getxattr, 0, u32(64, 0), name('security.selinux')))
-  t.is(await ask(builder.finish()), ENOSYS)
+  const ask = async (tree: Tree, what: string): Promise<number> =>
+    errnoOf(new Asked(tree).ask(OPCODE.getxattr, 0, u32(64, 0), name(what)))
+  t.is(await ask(builder.finish(), 'security.selinux'), ENOSYS)
   const other = new TreeBuilder()
   other.setXattrs(0, [{ name: Buffer.from('user.note'), value: NUL }])
-  t.is(await ask(other.finish()), ENODATA, 'it asks where some file has some')
+  const tree = other.finish()
+  // ls(1) asks of each file for this, until it hears that the file system has none.
+  t.is(await ask(tree, 'security.selinux'), EOPNOTSUPP, 'labels that no file has')
+  for (const what of ['security.capability', 'system.posix_acl_access', 'user.other', 'user.not']) {
+    t.is(await ask(tree, what), ENODATA, `${what}: others are only not there`)
+  }
+  const labelled = new TreeBuilder()
+  const inode = labelled.addInode({ ...tree.attributes(0), type: 'fifo' })
+  labelled.link(0, Buffer.from('labelled'), inode)
+  labelled.setXattrs(inode, [{ name: Buffer.from('security.selinux'), value: NUL }])
+  t.is(await ask(labelled.finish(), 'security.selinux'), ENODATA, 'another file has one')
 })
