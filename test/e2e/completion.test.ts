@@ -108,7 +108,21 @@ const CASES: readonly (readonly [words: readonly string[], offered: readonly str
   [['info', '--js'], ['--json']],
   [['share', 'deb'], ['debian.tar']],
   [['export', 'debian', 'o'], ['oci']],
-  [['completion', 'f'], ['fish']]
+  [['completion', 'f'], ['fish']],
+  [['--json', 'pull', 'debian-'], ['debian-lab']],
+  [['--home', '/nowhere', 'pu'], ['pull']],
+  [['--home', '/nowhere', 'pull', 'debian-'], []],
+  [['pull', '--home', '/nowhere', 'debian-'], []],
+  [['help', 'mir'], ['mirror']],
+  [['boot', 'debian', '--mount', 'e'], ['erofs']],
+  [
+    ['share', '--as', ''],
+    ['files', 'tar']
+  ],
+  [['export', 'debian', '--compression', 'z'], ['zstd']],
+  [['boot', '-v', 'deb'], ['debian.tar']],
+  [['boot', 'debian', '--', 'deb'], ['debian.tar']],
+  [['mirror', '--wait', 'debian-'], ['debian-lab']]
 ]
 
 for (const shell of ['bash', 'zsh', 'fish'] as const) {

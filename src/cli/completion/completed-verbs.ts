@@ -13,6 +13,8 @@ export interface Flag {
   readonly spellings: readonly string[]
   readonly description: string
   readonly takesValue: boolean
+  /** The values that there are; none where it takes any. */
+  readonly values: readonly string[]
 }
 
 /** What may follow a verb, or a verb of a verb. */
@@ -67,10 +69,14 @@ function describe(command: Command, path: readonly string[]): CompletedVerb {
   }
 }
 
-function flagOf({ short, long, description, required }: Option): Flag {
+function flagOf({ short, long, description, required, parseArg, argChoices }: Option): Flag {
   const spellings = [short, long].filter((text) => text !== undefined)
-  return { spellings, description, takesValue: required }
+  const words = (parseArg as { words?: readonly string[] } | undefined)?.words
+  return { spellings, description, takesValue: required, values: argChoices ?? words ?? [] }
 }
+
+/** Options of all verbs that take a value: they may stand before the verb. */
+export const VALUED_GLOBALS = ['--home', '--bootstrap', '--log-level']
 
 function visibleCommands(command: Command): Command[] {
   return command

@@ -1,19 +1,60 @@
-import { NAMED_BY, type CompletedVerb, type Flag } from './completed-verbs.ts'
+import { NAMED_BY, VALUED_GLOBALS, type CompletedVerb, type Flag } from './completed-verbs.ts'
 
 const COMMAND = 'complete -c dat-container'
 
 /** A script that completes in fish. */
 export function fishCompletion(verbs: readonly CompletedVerb[]): string {
   const lines = verbs.flatMap(linesFor)
-  return `# Whether what is typed belongs to a verb, or to a verb of a verb.
+  const top = verbs.filter(({ path }) => path.length === 1)
+  const help = top.map(
+    ({ path: [verb = ''], description }) =>
+      `${COMMAND} -n '__dat_container_at help' -f -a ${verb} -d ${quoted(description)}`
+  )
+  lines.push(...help)
+  return `# What is typed before the word at hand, without the program and options.
+function __dat_container_line
+  set -l skipped
+  for word in (commandline -opc)[2..-1]
+    if set -q skipped[1]
+      set -e skipped
+      set -l skipped
+      continue
+    end
+    switch $word
+      case ${VALUED_GLOBALS.join(' ')}
+        set skipped $word
+      case '--'
+        echo '<end>'
+        return
+      case '-*'
+      case '*'
+        echo $word
+    end
+  end
+end
+# Whether that belongs to a verb, or to a verb of a verb.
 function __dat_container_at
-  set -l words (commandline -opc)
+  set -l line (__dat_container_line)
   set -l count (count $argv)
-  test (count $words) -gt $count; or return 1
-  test "$words[2..$(math $count + 1)]" = "$argv"
+  test (count $line) -ge $count; or return 1
+  contains '<end>' $line; and return 1
+  test "$line[1..$count]" = "$argv"
 end
 function __dat_container_first
-  test (count (commandline -opc)) -eq 1
+  test (count (__dat_container_line)) -eq 0
+end
+function __dat_container_names
+  set -l words (commandline -opc)
+  set -l home
+  for n in (seq (count $words))
+    switch $words[$n]
+      case --home
+        test $n -lt (count $words); and set home --home $words[(math $n + 1)]
+      case '--home=*'
+        set home $words[$n]
+    end
+  end
+  dat-container $home completion --names $argv 2>/dev/null
 end
 ${lines.join('\n')}`
 }
@@ -49,9 +90,10 @@ function linesFor({
 }
 
 /** That a value follows, and what it may be. */
-function valueOf({ spellings, takesValue }: Flag): string {
+function valueOf({ spellings, takesValue, values }: Flag): string {
   const kind = spellings.map((text) => NAMED_BY[text]).find((it) => it !== undefined)
   if (kind !== undefined) return ` -x -a ${namesOf(kind)}`
+  if (values.length > 0) return ` -x -a ${quoted(values.join(' '))}`
   return takesValue ? ' -r' : ''
 }
 
@@ -62,7 +104,7 @@ function spellings(texts: readonly string[]): string {
 }
 
 function namesOf(kind: string): string {
-  return `'(dat-container completion --names ${kind} 2>/dev/null)'`
+  return `'(__dat_container_names ${kind})'`
 }
 
 function quoted(text: string): string {

@@ -28,13 +28,16 @@ export function collect(value: string, before: readonly string[] | undefined): s
   return [...(before ?? []), value]
 }
 
-/** Reads one of a few words. */
-export function oneOf<const T extends string>(...words: T[]): (text: string) => T {
-  return (text) => {
+/** Reads one of a few words, which completion knows of it. */
+export function oneOf<const T extends string>(
+  ...words: T[]
+): ((text: string) => T) & { readonly words: readonly T[] } {
+  const read = (text: string): T => {
     const found = words.find((word) => word === text)
     if (found === undefined) throw new InvalidArgumentError(`give one of ${words.join(', ')}.`)
     return found
   }
+  return Object.assign(read, { words })
 }
 
 /** An argument that is a number of bytes in hexadecimal, 8 to 64 of them. */
