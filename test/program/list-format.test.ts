@@ -10,7 +10,10 @@ void test('a template is filled with fields, and empty where a container lacks o
   t.is(filledIn('{{name}}\\t{{image}}@{{version}}', WEB, FIELDS), 'web  debian@2')
   t.is(filledIn('{{ .Name }} {{command}}', WEB, FIELDS), 'web sh -c')
   t.is(filledIn('{{name}} [{{version}}{{image}}]', FAR, FIELDS), 'far []')
-  t.is(filledIn('no field {} {{}}', FAR, FIELDS), 'no field {} {{}}')
+  t.is(filledIn('{} {{}} {{name}}', FAR, FIELDS), '{} {{}} far')
+  for (const template of ['json', '', '{{}}', 'table {name}']) {
+    t.exception(() => filledIn(template, WEB, FIELDS), /a template without a field/, template)
+  }
   t.exception(() => filledIn('{{nam}}', WEB, FIELDS), /no field "nam"/)
   t.exception(() => filledIn('{{constructor}}', WEB, FIELDS), /no field "constructor"/)
 })

@@ -16,6 +16,9 @@ const FILTERED: Readonly<Record<string, string>> = {
   command: 'command'
 }
 
+/** `{{name}}`, or `{{.Name}}` as docker writes it. */
+const FIELD = /\{\{\s*\.?(\w+)\s*\}\}/
+
 /** How long ago a time was, in its largest unit. @param time ISO 8601; nothing gives `-` */
 export function ago(time: string | null | undefined, nowMs = Date.now()): string {
   const sinceMs = nowMs - Date.parse(time ?? '')
@@ -52,12 +55,17 @@ export function containerFilter(filters: readonly string[]): (container: object)
  * Fills a template: `{{name}}` or `{{.Name}}` is a field of the document, `\\t` and `\\n` are blanks, as a line is one container.
  *
  * @param fields that there are; one that the container lacks is empty
- * @throws ContainerError `USAGE` for a field that there is not
+ * @throws ContainerError `USAGE` for a field that there is not, and for a template that has none
  */
 export function filledIn(template: string, container: object, fields: ReadonlySet<string>): string {
+  if (!FIELD.test(template)) {
+    throw new ContainerError('USAGE', `a template without a field: ${JSON.stringify(template)}`, {
+      hint: "write it as '{{name}} {{state}}'; --json prints all there is"
+    })
+  }
   return template
     .replace(/\\[tn]/g, (escape) => (escape === '\\t' ? '  ' : ' '))
-    .replace(/\{\{\s*\.?(\w+)\s*\}\}/g, (_whole, given: string) => {
+    .replaceAll(new RegExp(FIELD, 'g'), (_whole, given: string) => {
       const name = given.charAt(0).toLowerCase() + given.slice(1)
       if (!fields.has(name)) {
         throw new ContainerError('USAGE', `a container has no field ${JSON.stringify(given)}`, {
