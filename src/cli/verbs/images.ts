@@ -29,8 +29,8 @@ export function addImages(program: Command): void {
     .option('-f, --force', 'also one that is in use, or that this machine has published')
     .addHelpText(
       'after',
-      '\nAn image that this machine published cannot be published again once it is gone: nobody else has\n' +
-        'its key. What uses an image waits for peers who have it.\n' +
+      '\nThe key of an image that this machine published stays: once its link is pulled back from a peer, it can be\n' +
+        'published again. Where no peer has it, it is lost. What uses an image waits for peers who have it.\n' +
         '\nExample:\n  dat-container unseed debian'
     )
     .action(async (names: string[], flags: { force?: boolean }, command: Command) => {
