@@ -81,6 +81,7 @@ export const ODD_ARCHIVES: Readonly<Record<string, Buffer>> = {
   '`compress`, cut': cutCompressed(archive(A, file('c', NUMBERS))),
   'two members of gzip': Buffer.concat([gzipSync(A), gzipSync(archive(B))]),
   'no records at the end': Buffer.concat([A, B]),
+  'part of a record of zeros at the end': Buffer.concat([A, B, END.subarray(0, 300)]),
   'one record of zeros at the end': Buffer.concat([A, B, END.subarray(RECORD)]),
   'one record of zeros in the midst': archive(A, END.subarray(RECORD), B),
   'cut in a header': Buffer.concat([A, B.subarray(0, 300)]),
@@ -99,6 +100,12 @@ export const ODD_ARCHIVES: Readonly<Record<string, Buffer>> = {
   'pax mtime that is a word': archive(pax('mtime=yesterday'), A),
   'pax mtime with a comma': archive(pax('mtime=77,5'), A),
   'pax atime that is a word': archive(pax('atime=yesterday', 'ctime='), A),
+  'pax uid that is a word': archive(pax('uid=root'), A),
+  'pax path with a zero byte': archive(pax('path=a\0b'), A),
+  'a pax header filled up with zeros': archive(
+    entriesOf({ path: 'pax', type: 'x', content: `${paxRecord('mtime=77')}\0\0\0` }),
+    A
+  ),
   'pax size with a plus': archive(pax(`size=+${CONTENT.length}`), A),
   'pax size that is a word': archive(pax('size=ten'), A),
   'mtime of 2^80 in a header': archive(withTime(Buffer.from('800000010000000000000000', 'hex')), B),

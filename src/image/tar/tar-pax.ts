@@ -48,6 +48,8 @@ export function emptyPaxLists(): Pick<PaxRecords, 'xattrs' | 'acls' | 'sparse' |
 export function addPaxRecords(body: Buffer, records: PaxRecords): void {
   let start = 0
   while (start < body.length) {
+    // A few programs fill the header up.
+    if (body[start] === 0 && body.subarray(start).every((byte) => byte === 0)) return
     const space = body.indexOf(SPACE, start)
     if (space === -1 || space - start > MAX_LENGTH_DIGITS) throw badPax()
     if (body[start] === PLUS) throw badPax()

@@ -134,7 +134,9 @@ export class TarReader {
       const record = await this.#stream.read(TAR_RECORD_BYTES)
       const isFirst = this.#stream.position <= TAR_RECORD_BYTES
       const isPlain = Object.values(extensions).every((given) => given === undefined)
-      if (record.length === 0 && isPlain && this.#mayEndHere()) return undefined
+      // Some programs write no more of the end than a part of a record.
+      const isEnd = record.length < TAR_RECORD_BYTES && isZeros(record) && isPlain
+      if (isEnd && (record.length === 0 || !isFirst) && this.#mayEndHere()) return undefined
       if (record.length < TAR_RECORD_BYTES) throw isFirst ? noArchive() : this.#endsEarly()
       const header = readHeader(record, isFirst)
       if (header === undefined) {
