@@ -1,4 +1,5 @@
 import { accessSync, constants } from 'node:fs'
+import { delimiter } from 'node:path'
 
 type PackageManager = 'apt' | 'dnf' | 'pacman' | 'apk' | 'zypper'
 
@@ -23,6 +24,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       'qemu-system-x86_64': 'qemu-system-x86',
       'qemu-system-aarch64': 'qemu-system-arm',
       libfuse: 'libfuse2',
+      ssh: 'openssh-client',
       'ssh-keygen': 'openssh-client',
       ip: 'iproute2',
       // The package of its own name starts a name server.
@@ -43,6 +45,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       'qemu-system-x86_64': 'qemu-system-x86-core',
       'qemu-system-aarch64': 'qemu-system-aarch64-core',
       libfuse: 'fuse-libs',
+      ssh: 'openssh-clients',
       'ssh-keygen': 'openssh',
       ip: 'iproute'
     }
@@ -60,6 +63,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       script: 'util-linux',
       'qemu-system-x86_64': 'qemu-system-x86',
       libfuse: 'fuse2',
+      ssh: 'openssh',
       'ssh-keygen': 'openssh',
       ip: 'iproute2'
     }
@@ -75,6 +79,7 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       unshare: 'util-linux-misc',
       'qemu-system-x86_64': 'qemu-system-x86_64',
       libfuse: 'fuse',
+      ssh: 'openssh-client-default',
       'ssh-keygen': 'openssh-keygen',
       ip: 'iproute2'
     }
@@ -93,15 +98,22 @@ const MANAGERS: Readonly<Record<PackageManager, ManagerFacts>> = {
       'qemu-system-x86_64': 'qemu-x86',
       'qemu-system-aarch64': 'qemu-arm',
       libfuse: 'libfuse2',
+      ssh: 'openssh-clients',
       'ssh-keygen': 'openssh-common',
       ip: 'iproute2'
     }
   }
 }
 
+/** A feature of Windows, which PowerShell of an administrator adds. macOS has OpenSSH. */
+const OPENSSH_OF_WINDOWS = 'Add-WindowsCapability -Online -Name OpenSSH.Client~~~~0.0.1.0'
+
 /** The command that installs the package of `program` on this distribution. */
 export function installCommand(program: string, manager = detectManager()): string {
-  if (manager === undefined) return `the package that has ${program}`
+  if (manager === undefined) {
+    const isOfWindows = process.platform === 'win32' && /^ssh(-keygen)?$/.test(program)
+    return isOfWindows ? OPENSSH_OF_WINDOWS : `the package that has ${program}`
+  }
   const { install, packages } = MANAGERS[manager]
   return `${install} ${packages[program] ?? program}`
 }
@@ -112,21 +124,19 @@ export function detectManager(): PackageManager | undefined {
     PackageManager | undefined
 }
 
+const UNIX_DIRECTORIES = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin']
+
 /** Where programs of the host are looked for: a plain user's PATH often lacks the last ones. */
 export const HOST_PATH = [
-  ...(process.env['PATH'] ?? '').split(':').filter(Boolean),
-  '/usr/local/sbin',
-  '/usr/sbin',
-  '/sbin',
-  '/usr/bin',
-  '/bin'
+  ...(process.env['PATH'] ?? '').split(delimiter).filter(Boolean),
+  ...(process.platform === 'win32' ? [] : UNIX_DIRECTORIES)
 ]
   .filter((directory, index, all) => all.indexOf(directory) === index)
-  .join(':')
+  .join(delimiter)
 
 /** The full path of a host program; its name alone when it is not there. */
 export function hostProgram(program: string): string {
-  const found = HOST_PATH.split(':').find((directory) => {
+  const found = HOST_PATH.split(delimiter).find((directory) => {
     try {
       accessSync(`${directory}/${program}`, constants.X_OK)
       return true

@@ -1,93 +1,68 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdir, readFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
-import { writeFileAtomically } from '../../core/atomic-file.ts'
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { syncDirectory } from '../../core/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { runCommand } from '../../core/host/host-command.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
 
-const KEY_TYPE = 'ssh-ed25519'
-const KEY_BYTES = 32
-/** Unencrypted private keys are padded to this, PROTOCOL.key of OpenSSH. */
-const BLOCK_BYTES = 8
-const LINE_CHARACTERS = 70
+const COMMENT = 'dat-container machine'
 const LOCK_WAIT_MS = 10_000
-
-/** A key pair as OpenSSH keeps it. */
-export interface SshKeyPair {
-  /** Text of the private key's file. */
-  readonly privateKey: string
-  /** A line of an authorized_keys file, without its end. */
-  readonly publicKey: string
-}
+const KEYGEN_MS = 30_000
 
 /**
- * Makes an Ed25519 key pair in the openssh-key-v1 format (PROTOCOL.key of OpenSSH), which every
- * OpenSSH reads; it does not read every PKCS#8 that Node.js writes.
- */
-export function makeSshKey(comment: string): SshKeyPair {
-  const { privateKey, publicKey } = generateKeyPairSync('ed25519')
-  // Both DER forms end with the bare key.
-  const seed = privateKey.export({ format: 'der', type: 'pkcs8' }).subarray(-KEY_BYTES)
-  const point = publicKey.export({ format: 'der', type: 'spki' }).subarray(-KEY_BYTES)
-  const blob = Buffer.concat([field(KEY_TYPE), field(point)])
-  const check = randomBytes(4)
-  const secret = Buffer.concat([
-    check,
-    check,
-    blob,
-    field(Buffer.concat([seed, point])),
-    field(comment)
-  ])
-  const padding = Buffer.from(
-    Array.from({ length: -secret.length & (BLOCK_BYTES - 1) }, (_, index) => index + 1)
-  )
-  const file = Buffer.concat([
-    Buffer.from('openssh-key-v1\0'),
-    field('none'),
-    field('none'),
-    field(''),
-    number(1),
-    field(blob),
-    field(Buffer.concat([secret, padding]))
-  ])
-  const lines = file.toString('base64').match(new RegExp(`.{1,${LINE_CHARACTERS}}`, 'g')) ?? []
-  return {
-    privateKey: [
-      '-----BEGIN OPENSSH PRIVATE KEY-----',
-      ...lines,
-      '-----END OPENSSH PRIVATE KEY-----',
-      ''
-    ].join('\n'),
-    publicKey: `${KEY_TYPE} ${blob.toString('base64')} ${comment}`
-  }
-}
-
-/**
- * The public key of a home's own pair, which is made when there is none.
+ * The public key of a home's own pair, which ssh-keygen(1) makes when there is none: an Ed25519 pair without a
+ * passphrase. Either file is whole or absent, and the private one is its user's alone.
  *
  * @param path of the private key; the public one is beside it, `.pub`
  * @param lock a file that is locked meanwhile: two first starts at once must not make two pairs
- * @throws ContainerError `BUSY` when another process does not finish making it
+ * @returns a line of an authorized_keys file, without its end
+ * @throws ContainerError `MISSING_TOOL` without ssh-keygen, `IO`; `BUSY` when another process does not finish making it
  */
 export async function homeSshKey(path: string, lock: string): Promise<string> {
-  const held = await takeLock(lock, { waitMs: LOCK_WAIT_MS, keepFile: true })
+  await using held = await takeLock(lock, { waitMs: LOCK_WAIT_MS, keepFile: true })
   if (held === undefined) {
     throw new ContainerError('BUSY', `another process is making the key ${path}`)
   }
-  try {
-    return (await readPublicKey(path)) ?? (await makeKeyFiles(path))
-  } finally {
-    await held[Symbol.asyncDispose]()
-  }
+  return (await readPublicKey(path)) ?? (await makeKeyFiles(path))
 }
 
 async function makeKeyFiles(path: string): Promise<string> {
-  const pair = makeSshKey('dat-container machine')
+  // Beside them, and by one name: what a killed process left there goes with the next pair.
+  const folder = `${path}.new`
+  const made = join(folder, 'key')
   await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-  await writeFileAtomically(path, pair.privateKey, 0o600)
-  // The public one last: where it is, the private one is too.
-  await writeFileAtomically(`${path}.pub`, `${pair.publicKey}\n`, 0o644)
-  return pair.publicKey
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(folder, { mode: 0o700 })
+  try {
+    const words = ['-q', '-t', 'ed25519', '-N', '', '-C', COMMENT, '-f', made]
+    const { exitCode, stdout, stderr } = await runCommand('ssh-keygen', words, {
+      timeoutMs: KEYGEN_MS
+    })
+    if (exitCode !== 0) {
+      const why = `${stdout}${stderr}`.trim().split('\n').at(-1) ?? ''
+      throw new ContainerError('IO', `ssh-keygen cannot make the key ${path}: ${why}`)
+    }
+    // They are moved, not copied: on Windows, ssh takes a private key by its access list.
+    await keep(made, path, 0o600)
+    // The public one last: where it is, the private one is too.
+    await keep(`${made}.pub`, `${path}.pub`, 0o644)
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+  return (await readFile(`${path}.pub`, 'utf8')).trim()
+}
+
+/** Has what was written reach the disk before it gets its name. */
+async function keep(from: string, to: string, mode: number): Promise<void> {
+  const file = await open(from, 'r+')
+  try {
+    await file.chmod(mode)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(from, to)
+  await syncDirectory(dirname(to))
 }
 
 async function readPublicKey(path: string): Promise<string | undefined> {
@@ -97,16 +72,4 @@ async function readPublicKey(path: string): Promise<string | undefined> {
     if (systemErrorCode(error) === 'ENOENT') return undefined
     throw error
   }
-}
-
-/** A string as RFC 4251 writes it: its length in four bytes, big-endian, then its bytes. */
-function field(content: string | Buffer): Buffer {
-  const bytes = typeof content === 'string' ? Buffer.from(content) : content
-  return Buffer.concat([number(bytes.length), bytes])
-}
-
-function number(value: number): Buffer {
-  const bytes = Buffer.alloc(4)
-  bytes.writeUInt32BE(value)
-  return bytes
 }
