@@ -2,11 +2,12 @@ import type { ContainerOptions } from '../state/boot-options.ts'
 import type { ImageNews } from '../../session/connection/image-session.ts'
 import type { ContainerState } from '../state/container-record.ts'
 import type { ErrorRecord } from '../../core/error-record.ts'
+import type { Json } from '../../core/json-lines.ts'
 import type { MounterGreeting } from '../lease/mounter-protocol.ts'
 
 /** What a detached runner is told; links are secrets and must not be in an argument list. */
 export interface DetachedRequest {
-  readonly container: ContainerOptions
+  readonly container: Json<ContainerOptions>
   /** The starter has started its mounter, and will tell of it in a {@link DetachedMounter}. */
   readonly hasMounter: boolean
 }

@@ -1,4 +1,5 @@
 import { posix } from 'node:path'
+import { given } from '../../core/given.ts'
 import type { JsonFields } from '../../core/json-fields.ts'
 import type { Healthcheck, StartCommand } from '../format/manifest.ts'
 import { checkDigest } from './blob.ts'
@@ -119,14 +120,13 @@ function readHealthcheck(config: JsonFields): Healthcheck | undefined {
     if (typeof value !== 'number' || value <= 0) return undefined
     return Math.min(Math.ceil(value / NANOSECONDS_A_MS), Number.MAX_SAFE_INTEGER)
   }
-  const given = {
+  const times = {
     intervalMs: duration('Interval'),
     timeoutMs: duration('Timeout'),
     startPeriodMs: duration('StartPeriod'),
     retries: fields.has('Retries') ? fields.count('Retries') || undefined : undefined
   }
-  const defined = Object.entries(given).filter(([, value]) => value !== undefined)
-  return { test, ...(Object.fromEntries(defined) as { [K in keyof typeof given]?: number }) }
+  return { test, ...given(times) }
 }
 
 /** As text, as Docker writes it, or as the number that a few programs write. */

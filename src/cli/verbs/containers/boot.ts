@@ -1,13 +1,11 @@
 import { Option, type Command } from 'commander'
-import { parseBind } from '../../../boot/state/bind-option.ts'
 import type { ContainerOptions } from '../../../boot/state/boot-options.ts'
 import { CONSOLE_KEYS_TEXT } from '../../../boot/console/console-keys.ts'
-import { parseDevice } from '../../../boot/state/device-grant.ts'
 import type { ImageNews } from '../../../session/connection/image-session.ts'
 import type { BootProfile } from '../../../image/format/boot-profile.ts'
-import { processBeganMs } from '../../../core/monotonic-clock.ts'
 import { ContainerError } from '../../../core/errors.ts'
 import { collect, durationOption, oneOf } from '../../parse/arguments.ts'
+import { containerOptions, type BootFlags } from './container-options.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
 import { tellNews } from '../../print/image-news.ts'
 import { interruptible } from '../../print/interrupt.ts'
@@ -16,38 +14,6 @@ import { Seeking } from '../../print/seeking.ts'
 import { REUSE_OPTION } from '../../parse/open-options.ts'
 import { peerTimeoutOption } from '../../parse/peer-timeout.ts'
 import { sayOptionsPlace } from '../../parse/usage-errors.ts'
-
-interface BootFlags {
-  readonly name?: string
-  readonly detach?: boolean
-  readonly wait: 'running' | 'ready'
-  readonly waitTimeout?: number
-  readonly ephemeral?: boolean
-  readonly readOnly?: boolean
-  readonly rm?: boolean
-  readonly boot?: boolean
-  readonly env?: string[]
-  readonly workdir?: string
-  readonly user?: string
-  readonly hostname?: string
-  readonly volume?: string[]
-  readonly publish?: string[]
-  readonly network?: 'host' | 'none' | 'private'
-  readonly capAdd?: string[]
-  readonly capDrop?: string[]
-  readonly device?: string[]
-  readonly privateUsers?: 'auto' | 'no'
-  readonly privileged?: boolean
-  readonly idMapping?: 'auto' | 'served'
-  readonly nspawnArg?: string[]
-  readonly mount: 'auto' | 'erofs' | 'fuse'
-  readonly lazyOnly?: boolean
-  readonly offline?: boolean
-  readonly reuse?: boolean
-  readonly record?: boolean
-  readonly onPeerLoss: 'wait' | 'fail'
-  readonly peerTimeout: number
-}
 
 const LONG_WAIT_MS = 60_000
 const STILL_WAITING =
@@ -164,7 +130,7 @@ async function boot(
       hint: 'on this machine, a container has the host’s network and ports; with --vm it is published'
     })
   }
-  const container = containerOptions(image, argv, flags, globals)
+  const container = containerOptions(image, argv, flags, globals.home)
   if (!flags.detach) {
     const { startMounterAhead } = await import('../../../boot/lease/mount-ahead.ts')
     const mounter = startMounterAhead(container)
@@ -220,49 +186,6 @@ async function bootInBackground(
     const summary = await inspectContainer(home, state.name)
     output.result({ ...summary, config: undefined, current: undefined }, () => [state.name])
   })
-}
-
-function containerOptions(
-  image: string,
-  argv: readonly string[],
-  flags: BootFlags,
-  { home }: Globals
-): ContainerOptions {
-  const optional = {
-    name: flags.name,
-    command: argv.length > 0 ? argv : undefined,
-    forceBoot: flags.boot,
-    ephemeral: flags.ephemeral,
-    readOnly: flags.readOnly,
-    remove: flags.rm,
-    env: flags.env,
-    cwd: flags.workdir,
-    user: flags.user,
-    hostname: flags.hostname,
-    binds: flags.volume?.map(parseBind),
-    network: flags.network,
-    capAdd: flags.capAdd,
-    capDrop: flags.capDrop,
-    devices: flags.device?.map(parseDevice),
-    privateUsers: flags.privateUsers,
-    privileged: flags.privileged,
-    idMapping: flags.idMapping,
-    nspawnArgs: flags.nspawnArg,
-    lazyOnly: flags.lazyOnly,
-    offline: flags.offline,
-    reuse: flags.reuse,
-    record: flags.record ? ('home' as const) : undefined
-  }
-  const given = Object.entries(optional).filter(([, value]) => value !== undefined)
-  return {
-    ...(Object.fromEntries(given) as { [K in keyof typeof optional]: never }),
-    home,
-    link: image,
-    commandMs: processBeganMs(),
-    mountMode: flags.mount,
-    onPeerLoss: flags.onPeerLoss,
-    peerTimeoutMs: flags.peerTimeout
-  }
 }
 
 function recorded({ chunks, ready }: BootProfile): string {
