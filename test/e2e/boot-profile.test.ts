@@ -7,7 +7,6 @@ import { DaemonClient } from '../../src/session/connection/client.ts'
 import { openHome } from '../../src/home/home.ts'
 import { Upload } from '../../src/session/publish/upload.ts'
 import { StoredVersion } from '../../src/session/open/stored-version.ts'
-import { decodeProfile } from '../../src/image/format/boot-profile.ts'
 import { scanDirectory } from '../../src/image/source/directory-source.ts'
 import type { Manifest, PartPointer } from '../../src/image/format/manifest.ts'
 import { writeVersion } from '../../src/image/publish/write-version.ts'
@@ -135,10 +134,10 @@ async function profileIn(machine: Machine, link: string): Promise<ProfileFacts> 
   const client = await DaemonClient.connect(openHome(machine.home))
   try {
     await using stored = await StoredVersion.open(client, link)
-    const { profile } = stored.manifest
+    const tree = await stored.reader.tree()
+    const profile = await stored.reader.profile(tree.chunks.length)
     if (profile === undefined) throw new Error('it has no profile')
-    const tree = await stored.tree()
-    const { chunks, ready } = decodeProfile(await stored.part(profile), tree.chunks.length)
+    const { chunks, ready } = profile
     return { chunks, ready, blocks: chunks.map((chunk) => tree.chunks.block[chunk] ?? -1) }
   } finally {
     client[Symbol.dispose]()

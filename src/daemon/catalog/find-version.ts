@@ -2,7 +2,7 @@ import { chunkBlocks } from '../../image/chunk/block-ranges.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
-import { readDriveTree } from './drive-tree.ts'
+import { VersionReader } from '../../image/format/version-reader.ts'
 
 /**
  * Looks for an old version that was asked for by its number, which may have been freed here and
@@ -20,7 +20,9 @@ export async function findVersion(
   // Nobody frees the newest.
   if (versions.at(-1)?.blocks === cores.blobs.length) return
   try {
-    const { chunks } = await readDriveTree(fetcher, manifest, signal)
+    const { chunks } = await new VersionReader(manifest, (block) =>
+      fetcher.read(block, { signal })
+    ).tree()
     for (const [first, count] of chunkBlocks(chunks)) {
       for (let block = first; block < first + count; block++) {
         if (fetcher.has(block)) continue

@@ -2,7 +2,7 @@ import { chunkBlocks } from '../../image/chunk/block-ranges.ts'
 import { manifestParts, type Manifest } from '../../image/format/manifest.ts'
 import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
 import { peerDeadline } from '../../core/abort.ts'
-import { readDriveTree } from './drive-tree.ts'
+import { VersionReader } from '../../image/format/version-reader.ts'
 import type { FreedVersions } from '../../rpc/protocol.ts'
 
 /** How long the indexes of kept versions may take that are not here. */
@@ -66,7 +66,9 @@ export async function freeOldVersions(
   return { kept, freed, blocks, bytes }
 
   async function usedBlocks(manifest: Manifest): Promise<[number, number][]> {
-    const tree = await readDriveTree(fetcher, manifest, looking.signal)
+    const tree = await new VersionReader(manifest, (block) =>
+      fetcher.read(block, { signal: looking.signal })
+    ).tree()
     return chunkBlocks(tree.chunks)
   }
 }

@@ -12,7 +12,7 @@ import { pause } from '../../core/abort.ts'
 import { ListingQueue } from './listing-queue.ts'
 import type { CatalogEntry, ImageCatalog } from '../catalog/image-catalog.ts'
 import { forkedError } from '../catalog/lost-versions.ts'
-import { newestManifest, treeOf } from '../catalog/newest-version.ts'
+import { newestManifest, readerOf } from '../catalog/newest-version.ts'
 
 /** How long a publish waits to be announced before it hands out its link all the same. */
 const ANNOUNCE_WAIT_MS = 5_000
@@ -236,7 +236,7 @@ export class ImageWriter implements AsyncDisposable {
   async #listAnew(entry: CatalogEntry, signal: AbortSignal): Promise<void> {
     await using writer = await this.#openWriter(this.owned(entry))
     const newest = await newestManifest(writer)
-    if (newest) await writer.listFiles(listAnew(await treeOf(writer, newest)), signal)
+    if (newest) await writer.listFiles(listAnew(await readerOf(writer, newest).tree()), signal)
   }
 }
 

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { ContainerError } from '../../core/errors.ts'
 import { decodeIndex } from '../../image/format/index-codec.ts'
-import { readStoredIndex } from '../../image/format/index-part.ts'
 import { decodeManifest, encodeManifest } from '../../image/format/manifest-codec.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import type { ColumnTree } from '../../image/tree/column-tree.ts'
@@ -12,7 +11,7 @@ import { listAnew, listChanges, listFirst, type FileListing } from '../../p2p/dr
 import { BlockExchangeFile } from '../publish/block-exchange.ts'
 import type { PublishTarget } from '../publish/image-writer.ts'
 import type { ImageService } from './image-service.ts'
-import { newestManifest, treeOf } from '../catalog/newest-version.ts'
+import { newestManifest, readerOf } from '../catalog/newest-version.ts'
 import type {
   PublishBeginRequest,
   PublishBeginResponse,
@@ -116,7 +115,7 @@ export class UploadSession {
   async commit(unchecked: Manifest): Promise<PublishCommitResponse> {
     const { writer, entry } = this.#target
     const manifest = decodeManifest(encodeManifest(unchecked))
-    const { packed } = await readStoredIndex(manifest, (block) => writer.read(block))
+    const { packed } = await readerOf(writer, manifest).index()
     const { digest, tree } = await (this.#checked ??= this.#check(packed))
     const before = await this.#before
     if (before?.version !== manifest.versions.at(-2)?.version) {
@@ -158,7 +157,9 @@ export class UploadSession {
   async #listingOf(before: Manifest | undefined, tree: ColumnTree): Promise<FileListing> {
     if (before === undefined || this.#target.entry.unlisted) return listAnew(tree)
     // Of a version that was freed meanwhile there is nothing to compare with.
-    const known = await treeOf(this.#target.writer, before).catch(() => undefined)
+    const known = await readerOf(this.#target.writer, before)
+      .tree()
+      .catch(() => undefined)
     return known ? listChanges(known, tree) : listAnew(tree)
   }
 

@@ -1,11 +1,7 @@
-import {
-  decodeProfile,
-  MAX_PROFILE_BYTES,
-  type BootProfile
-} from '../../image/format/boot-profile.ts'
+import { type BootProfile } from '../../image/format/boot-profile.ts'
 import { isContainerError } from '../../core/errors.ts'
 import { decodeIndex } from '../../image/format/index-codec.ts'
-import { readStoredIndex, type StoredIndex } from '../../image/format/index-part.ts'
+import { type StoredIndex } from '../../image/format/index-part.ts'
 import type { Manifest, StartCommand } from '../../image/format/manifest.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
 import type { Tree } from '../../image/tree/tree.ts'
@@ -21,9 +17,9 @@ import type {
   OpeningImage
 } from '../connection/image-session.ts'
 import { readLocalProfile, type LocalProfile } from '../../home/local-profile.ts'
-import { readPart } from '../read/read-part.ts'
 import { RemoteImageSession } from '../read/remote-session.ts'
 import { chooseStartOrder, startOf } from './start-order.ts'
+import { VersionReader } from '../../image/format/version-reader.ts'
 
 const DEFAULT_PEER_TIMEOUT_MS = 30_000
 /** A profile that has not come this long after the index is done without. */
@@ -106,11 +102,13 @@ class RemoteOpening implements OpeningImage<InspectedImage> {
     this.#start = run === undefined ? undefined : startOf(manifest, run)
     this.#local = this.#start && readLocalProfile(openHome(options.home), this.key, this.#start)
     // Asked for at the same time, so that both take one round trip.
-    this.#profile = this.#start && readProfile(connection, timeoutOf(options), options.signal)
-    this.#index = readStoredIndex(manifest, (block) =>
+    const reader = new VersionReader(manifest, (block) =>
       connection.readBlock(block, timeoutOf(options), options.signal)
     )
-    this.#arrived = this.#noteArrival(this.#index)
+    this.#profile = this.#start && readProfile(reader)
+    const index = reader.index()
+    this.#index = index
+    this.#arrived = this.#noteArrival(index)
     // Who needs them is told.
     for (const coming of [this.#local, this.#profile, this.#arrived]) coming?.catch(() => {})
   }
@@ -172,24 +170,24 @@ class RemoteOpening implements OpeningImage<InspectedImage> {
  * @returns decodes it, once there is a tree
  */
 async function readProfile(
-  connection: ImageConnection,
-  timeoutMs: number,
-  signal: AbortSignal | undefined
+  reader: VersionReader
 ): Promise<((tree: Tree) => BootProfile | undefined) | undefined> {
-  const { profile } = connection.manifest
-  if (profile === undefined) return undefined
+  const decode = await orUndefined(() => reader.packedProfile())
+  return decode && ((tree) => unlessDamaged(() => decode(tree.chunks.length)))
+}
+
+async function orUndefined<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
-    const packed = await readPart(connection, profile, timeoutMs, signal, MAX_PROFILE_BYTES)
-    return (tree) => decodeOrUndefined(packed, tree)
+    return await read()
   } catch (error) {
     if (isContainerError(error)) return undefined
     throw error
   }
 }
 
-function decodeOrUndefined(packed: Buffer, tree: Tree): BootProfile | undefined {
+function unlessDamaged<T>(decode: () => T): T | undefined {
   try {
-    return decodeProfile(packed, tree.chunks.length)
+    return decode()
   } catch (error) {
     if (isContainerError(error)) return undefined
     throw error

@@ -1,11 +1,7 @@
-import { readChunkHashes, type ChunkHashes } from '../../image/format/chunk-hashes.ts'
-import { decodeIndex, decompressPart, MAX_INDEX_BYTES } from '../../image/format/index-codec.ts'
-import { readPartBlocks } from '../../image/format/image-part.ts'
-import { readStoredIndex, type StoredIndex } from '../../image/format/index-part.ts'
-import type { ColumnTree } from '../../image/tree/column-tree.ts'
-import type { Manifest, PartPointer } from '../../image/format/manifest.ts'
-import type { DaemonClient } from '../connection/client.ts'
+import type { Manifest } from '../../image/format/manifest.ts'
+import { VersionReader } from '../../image/format/version-reader.ts'
 import { METHODS, type OpenResponse } from '../../rpc/protocol.ts'
+import type { DaemonClient } from '../connection/client.ts'
 
 /** How long peers may take to give what was lost here. */
 const LOST_MS = 10_000
@@ -13,6 +9,7 @@ const LOST_MS = 10_000
 /** The newest version of an image that is wholly on this machine, as its publisher reads it. */
 export class StoredVersion implements AsyncDisposable {
   readonly manifest: Manifest
+  readonly reader: VersionReader
   /** The drive's key. */
   readonly key: string
   readonly #client: DaemonClient
@@ -23,6 +20,7 @@ export class StoredVersion implements AsyncDisposable {
     this.#handle = handle
     this.key = key
     this.manifest = manifest
+    this.reader = new VersionReader(manifest, (block) => this.block(block))
   }
 
   /**
@@ -37,30 +35,6 @@ export class StoredVersion implements AsyncDisposable {
 
   block(block: number): Promise<Buffer> {
     return this.#client.request(METHODS.block, { handle: this.#handle, block, timeoutMs: LOST_MS })
-  }
-
-  /** @throws ContainerError `BAD_INDEX` when it is damaged, or larger than `limitBytes` */
-  async part(pointer: PartPointer, limitBytes = MAX_INDEX_BYTES): Promise<Buffer> {
-    return decompressPart(
-      await readPartBlocks(pointer, (block) => this.block(block)),
-      pointer,
-      limitBytes
-    )
-  }
-
-  /** @throws ContainerError `BAD_INDEX` */
-  index(): Promise<StoredIndex> {
-    return readStoredIndex(this.manifest, (block) => this.block(block))
-  }
-
-  /** @throws ContainerError `BAD_INDEX` */
-  async tree(): Promise<ColumnTree> {
-    return decodeIndex((await this.index()).packed)
-  }
-
-  /** @throws ContainerError `BAD_INDEX` */
-  chunkHashes(): Promise<ChunkHashes> {
-    return readChunkHashes(this.manifest, (part) => this.part(part))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

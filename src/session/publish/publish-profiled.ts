@@ -76,8 +76,8 @@ export async function publishProfiled(
   signal.throwIfAborted()
 
   await using stored = await StoredVersion.open(client, first.link)
-  const tree = await stored.tree()
-  const { hashes } = await stored.chunkHashes()
+  const tree = await stored.reader.tree()
+  const { hashes } = await stored.reader.chunkHashes()
   const readBlock = cachedBlocks((block) => stored.block(block))
   const publish = await Upload.begin(client, {
     ...(update === undefined ? { name: named.name } : { update, ...renamed })

@@ -1,5 +1,4 @@
 import { withCleanup } from '../../core/cleanup-stack.ts'
-import { decodeProfile, MAX_PROFILE_BYTES } from '../../image/format/boot-profile.ts'
 import type { ColumnTree } from '../../image/tree/column-tree.ts'
 import { DirectorySource } from '../../image/source/directory-source.ts'
 import { ChunkCompressors } from '../../image/chunk/chunk-compressors.ts'
@@ -209,8 +208,8 @@ export async function readPrevious(
   await using stored = await StoredVersion.open(client, image)
   const { manifest } = stored
   const [index, chunkHashes, cache] = await Promise.all([
-    stored.index(),
-    stored.chunkHashes(),
+    stored.reader.index(),
+    stored.reader.chunkHashes(),
     readPublishCache(paths, stored.key, manifest)
   ])
   const tree = cache?.tree ?? decodeIndex(index.packed)
@@ -227,11 +226,9 @@ async function readProfile(
   stored: StoredVersion,
   tree: ColumnTree
 ): Promise<PlacedProfile | undefined> {
-  const { profile } = stored.manifest
-  if (profile === undefined) return undefined
   try {
-    const packed = await stored.part(profile, MAX_PROFILE_BYTES)
-    return placeProfile(tree, decodeProfile(packed, tree.chunks.length))
+    const profile = await stored.reader.profile(tree.chunks.length)
+    return profile && placeProfile(tree, profile)
   } catch (error) {
     // A version goes without one rather than not at all.
     if (isContainerError(error, 'BAD_INDEX')) return undefined

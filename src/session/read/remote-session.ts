@@ -1,11 +1,6 @@
 import { chunkBlocks } from '../../image/chunk/block-ranges.ts'
-import {
-  decodeProfile,
-  MAX_PROFILE_BYTES,
-  type BootProfile
-} from '../../image/format/boot-profile.ts'
+import { type BootProfile } from '../../image/format/boot-profile.ts'
 import type { ChunkReader } from '../../image/chunk/chunk-reader.ts'
-import { readChunkHashes } from '../../image/format/chunk-hashes.ts'
 import { manifestParts, type Manifest } from '../../image/format/manifest.ts'
 import type { Tree } from '../../image/tree/tree.ts'
 import { formatKey, parseFullLink } from '../../p2p/link.ts'
@@ -23,7 +18,7 @@ import type {
   StartOrder
 } from '../connection/image-session.ts'
 import { METHODS } from '../../rpc/protocol.ts'
-import { readPart } from './read-part.ts'
+import { VersionReader } from '../../image/format/version-reader.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
 import { WaitingReads, type WaitingBlock } from '../connection/waiting-reads.ts'
 
@@ -128,23 +123,11 @@ export class RemoteImageSession implements InspectedImage {
   }
 
   async chunkHashes(signal?: AbortSignal): Promise<Uint8Array> {
-    const { hashes } = await readChunkHashes(this.manifest, (part) =>
-      readPart(this.#connection, part, this.#timeoutMs, signal)
-    )
-    return hashes
+    return (await this.#reader(signal).chunkHashes()).hashes
   }
 
   async bootProfile(signal?: AbortSignal): Promise<BootProfile | undefined> {
-    const { profile } = this.manifest
-    if (profile === undefined) return undefined
-    const packed = await readPart(
-      this.#connection,
-      profile,
-      this.#timeoutMs,
-      signal,
-      MAX_PROFILE_BYTES
-    )
-    return decodeProfile(packed, this.tree.chunks.length)
+    return this.#reader(signal).profile(this.tree.chunks.length)
   }
 
   get news(): ImageNews {
@@ -235,6 +218,12 @@ export class RemoteImageSession implements InspectedImage {
       part === undefined ? [] : [[part.block, part.blocks]]
     )
     return [...chunkBlocks(this.tree.chunks, (chunk) => !this.#isReused(chunk)), ...parts]
+  }
+
+  #reader(signal: AbortSignal | undefined): VersionReader {
+    return new VersionReader(this.manifest, (block) =>
+      this.#connection.readBlock(block, this.#timeoutMs, signal)
+    )
   }
 
   #isReused(chunk: number): boolean {
