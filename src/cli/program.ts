@@ -5,6 +5,7 @@ import { checkConfig } from './parse/check-config.ts'
 import { CONFIG_KEYS, type Config } from './parse/config-file.ts'
 import { EXIT_FAILED, EXIT_USAGE, exitStatus } from './print/exit-status.ts'
 import { addGlobalOptions, addLinksOption } from './parse/globals.ts'
+import { hookEmptyArguments } from './parse/empty-arguments.ts'
 import { hookLinuxVerbs } from './parse/linux-verbs.ts'
 import { addLinkOptions, hookLinks, withLinkPlace } from './parse/link-argument.ts'
 import { hookBootstrap } from './parse/other-dht.ts'
@@ -49,6 +50,7 @@ export function createProgram(): Command {
 export async function runProgram(config: Config): Promise<void> {
   const program = createProgram()
   program.hook('preAction', () => checkConfig(config))
+  hookEmptyArguments(program)
   hookLinks(program)
   hookBootstrap(program)
   hookPeerTimeout(program)

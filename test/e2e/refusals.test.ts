@@ -76,6 +76,18 @@ test('bad links, absent peers and missing things each say so in one line', LONG,
       t.is(json.exitCode, 2)
       t.is((JSON.parse(json.stderr) as Failure).error.code, 'USAGE')
     }
+    // As where a variable of a script is not set: it would be the working directory.
+    for (const args of [
+      ['share', ''],
+      ['mount', link, ''],
+      ['umount', ''],
+      ['export', link, 'tar', ''],
+      ['--home', '', 'images']
+    ]) {
+      const empty = await machine.run(...args)
+      t.is(empty.exitCode, 2, args.join(' '))
+      t.ok(/an empty \S+ was given/.test(empty.stderr), empty.stderr)
+    }
     const unknown = await machine.run('boot', link, 'echo', '--nosuch')
     t.ok(
       unknown.stderr.includes('put -- before the command: boot IMAGE -- COMMAND'),

@@ -93,7 +93,7 @@ export class ArchiveBlobs implements BlobStore {
   }
 
   /** Whether any of the files has a name that only images' have. */
-  get hasBlobs(): boolean {
+  async hasBlobs(): Promise<boolean> {
     return [...this.#members.keys()].some((name) => memberKind(name) === 'blob')
   }
 

@@ -14,7 +14,7 @@ const DIGEST_DIRECTORY = 'blobs/sha256'
  *   1.10, what skopeo's `dir:` wrote
  */
 export async function directoryKind(path: string): Promise<'oci' | 'docker-archive' | undefined> {
-  return kindOf(new DirectoryBlobs(path), { isPure: false, hasBlobs: await hasBlobs(path) })
+  return kindOf(new DirectoryBlobs(path), { isPure: false, hasBlobs: () => hasBlobs(path) })
 }
 
 async function hasBlobs(path: string): Promise<boolean> {

@@ -44,12 +44,12 @@ export async function archiveKind(
  * Which kind of image files are, by what is at their top; undefined for others.
  *
  * @param looks.isPure whether they are only what an image may have
- * @param looks.hasBlobs whether any has a name that only images' have
+ * @param looks.hasBlobs whether any has a name that only images' have; asked where that matters
  * @throws ContainerError `BAD_SOURCE` for an image that cannot be read as it is
  */
 export async function kindOf(
   files: BlobStore,
-  looks: { readonly isPure: boolean; readonly hasBlobs: boolean }
+  looks: { readonly isPure: boolean; hasBlobs(): Promise<boolean> }
 ): Promise<'oci' | 'docker-archive' | undefined> {
   const has = async (name: string): Promise<boolean> => (await files.size(name)) !== undefined
   const [layout, index] = [await has('oci-layout'), await has('index.json')]
@@ -57,10 +57,10 @@ export async function kindOf(
   const hasManifest = await has('manifest.json')
   if (hasManifest && (await isSkopeoDirectory(files))) throw isSkopeos()
   if (hasManifest && (looks.isPure || (await isDockerManifest(files)))) return 'docker-archive'
-  if (!looks.hasBlobs) return undefined
+  const isHalf = layout || index || (await has('repositories'))
+  if (!isHalf || !(await looks.hasBlobs())) return undefined
   // Half of a layout: what reads it says what it lacks.
   if (layout || index) return 'oci'
-  if (!(await has('repositories'))) return undefined
   throw badImage(
     'it is an archive of Docker before 1.10, which has no manifest.json',
     `docker load it and docker save it again, or ${AS_FILES}`
