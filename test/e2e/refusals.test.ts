@@ -60,6 +60,7 @@ test('bad links, absent peers and missing things each say so in one line', LONG,
       t.is((JSON.parse(json.stderr) as Failure).error.code, code, `${title}: code`)
     }
     for (const args of [
+      ['exec', 'web', '--'],
       ['boot'],
       ['no-such-verb'],
       ['help', 'no-such-verb'],

@@ -1,6 +1,14 @@
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, chmodSync, createReadStream, mkdirSync, readFileSync } from 'node:fs'
-import { readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { appendFileSync, chmodSync, closeSync, createReadStream, mkdirSync } from 'node:fs'
+import {
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import test from 'brittle'
 import { execa } from 'execa'
@@ -38,6 +46,37 @@ test('a tree goes in and out as tar, by file and by pipe', LONG, async (t) => {
   createReadStream(`${archive}.xz`).pipe(stdin.stdin!)
   t.is((await stdin).exitCode, 0, 'by stdin')
   t.is((await machine.run('diff', 'first', 'piped')).exitCode, 0)
+})
+
+test('where standard output takes no more, that is said in a line', LONG, async (t) => {
+  await using sandbox = await Sandbox.open()
+  const machine = await sandbox.machine('machine')
+  const root = join(sandbox.directory, 'root')
+  mkdirSync(root)
+  writeFileSync(join(root, 'small'), 'small')
+  writeFileSync(join(root, 'large'), Buffer.alloc(3_000_000, 'large '))
+  await machine.ok('share', root, '--name', 'image')
+  const full = openSync('/dev/full', 'w')
+  try {
+    for (const args of [
+      ['export', 'image', 'tar', '-'],
+      ['export', 'image', 'oci', '-'],
+      ['cat', 'image', '/small'],
+      ['cat', 'image', '/large'],
+      ['ls', 'image'],
+      ['images']
+    ]) {
+      // Any descriptor will do, which its types do not know.
+      const ran = await machine.start(args, { stdout: full as 3 })
+      t.is(ran.exitCode, 1, args.join(' '))
+      t.is(
+        ran.stderr,
+        'dat-container: cannot write to standard output: ENOSPC (make room where it is redirected to)'
+      )
+    }
+  } finally {
+    closeSync(full)
+  }
 })
 
 test('diff names what changed between versions', LONG, async (t) => {

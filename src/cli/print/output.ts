@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
-import { ContainerError } from '../../core/errors.ts'
+import { ContainerError, systemErrorCode } from '../../core/errors.ts'
 import { printable, printableJson, withoutSecrets } from '../../core/safe-text.ts'
+import { outputError } from './stdout.ts'
 
 export { printable } from '../../core/safe-text.ts'
 
@@ -63,10 +64,10 @@ export function writeAll(descriptor: 1 | 2, text: string): void {
     try {
       offset += writeSync(descriptor, bytes, offset)
     } catch (error) {
-      const code = error instanceof Error && 'code' in error ? error.code : undefined
+      const code = systemErrorCode(error)
       if (code === 'EAGAIN') continue
       if (code === 'EPIPE') return
-      throw error
+      throw descriptor === 1 && code !== undefined ? outputError(error, code) : error
     }
   }
 }

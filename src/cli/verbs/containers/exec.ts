@@ -1,3 +1,4 @@
+import { ContainerError } from '../../../core/errors.ts'
 import type { Command } from 'commander'
 import { collect } from '../../parse/arguments.ts'
 import { readGlobals } from '../../parse/globals.ts'
@@ -41,12 +42,18 @@ export function addExec(program: Command): void {
     .passThroughOptions()
     .addHelpText('after', HELP)
     .action(async (name: string, argv: string[], flags: ExecFlags, command: Command) => {
+      // What follows the name is passed through untouched, the -- before it too.
+      const words = argv[0] === '--' ? argv.slice(1) : argv
+      if (words.length === 0) {
+        throw new ContainerError('USAGE', 'no command was given', {
+          hint: 'write it as exec NAME -- COMMAND'
+        })
+      }
       const { execInContainer } = await import('../../../boot/containers/exec.ts')
       process.exitCode = await execInContainer({
         home: readGlobals(command).home,
         name,
-        // What follows the name is passed through untouched, the -- before it too.
-        argv: argv[0] === '--' ? argv.slice(1) : argv,
+        argv: words,
         tty: flags.tty ?? false,
         privileged: flags.privileged ?? false,
         stdio: [flags.interactive || flags.tty ? 'inherit' : 'ignore', 'inherit', 'inherit'],

@@ -1,10 +1,10 @@
-import { once } from 'node:events'
 import { InvalidArgumentError, type Command } from 'commander'
 import { DEFAULT_NAME } from '../../../machine/state/machine-paths.ts'
 import type { MachineSummary } from '../../../machine/state/machine-record.ts'
 import { durationOption } from '../../parse/arguments.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
 import { interruptible } from '../../print/interrupt.ts'
+import { writeStdout } from '../../print/stdout.ts'
 import { fittedTable, table } from '../../print/table.ts'
 import { addMachineAttest } from './machine-attest.ts'
 import { addMachineImages } from './machine-images.ts'
@@ -162,7 +162,7 @@ async function logs(
   await interruptible(async (signal) => {
     const request = { home, name, follow: flags.follow ?? false, tail: flags.tail, signal }
     for await (const part of readMachineLog(request)) {
-      if (!process.stdout.write(part)) await once(process.stdout, 'drain', { signal })
+      await writeStdout(part, signal)
     }
   })
 }
