@@ -85,7 +85,9 @@ void test(
     const efi = noFirmware === undefined
     await using again = await Guest.start({
       ...{ directory, keyFile, disk },
-      machine: efi ? await firmwareMachine(FIRMWARE.amd64, directory) : kernelMachine(''),
+      machine: efi
+        ? await firmwareMachine(FIRMWARE.amd64, directory)
+        : await kernelMachine(directory, ''),
       qemu: [
         ...credentials(publicKey, 'beta'),
         // Faster by half in software, see FIXED_ADDRESSES.

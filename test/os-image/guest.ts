@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { FIXED_ADDRESSES } from '../../src/machine/state/command-line.ts'
+import { unpackInitrd } from '../../src/machine/os-image/unpacked-initrd.ts'
 import { freePort } from '../../src/machine/qemu/free-port.ts'
 
 /** Folder of HyperOS for x86-64. */
@@ -32,13 +33,20 @@ export interface GuestMachine {
   readonly argv: readonly string[]
 }
 
-/** HyperOS for x86-64, its kernel and initrd given to QEMU. */
-export function kernelMachine(append: string): GuestMachine {
+/**
+ * HyperOS for x86-64, its kernel and initrd given to QEMU as `machine start` does it in software.
+ *
+ * @param directory for the unpacked initrd
+ */
+export async function kernelMachine(directory: string, append: string): Promise<GuestMachine> {
+  const packed = join(IMAGE, 'initrd')
+  const unpacked = join(directory, 'initrd')
+  const isUnpacked = existsSync(unpacked) || (await unpackInitrd(packed, unpacked))
   return {
     program: 'qemu-system-x86_64',
     argv: [
       ...HARDWARE,
-      ...['-kernel', join(IMAGE, 'vmlinuz'), '-initrd', join(IMAGE, 'initrd')],
+      ...['-kernel', join(IMAGE, 'vmlinuz'), '-initrd', isUnpacked ? unpacked : packed],
       ...['-append', `console=ttyS0 panic=5 ${FIXED_ADDRESSES} ${append}`]
     ]
   }
@@ -62,16 +70,17 @@ export class Guest implements AsyncDisposable {
   readonly #port: number
   readonly #qemu: ReturnType<typeof startQemu>
 
-  private constructor(options: GuestOptions, port: number) {
+  private constructor(options: GuestOptions, machine: GuestMachine, port: number) {
     this.#options = options
     this.#port = port
-    const machine = options.machine ?? kernelMachine(options.append ?? '')
     this.#qemu = startQemu(machine.program, [...machine.argv, ...this.#argv()])
   }
 
   /** Waits until ssh lets in. */
   static async start(options: GuestOptions): Promise<Guest> {
-    const guest = new Guest(options, await freePort())
+    const { directory, append = '' } = options
+    const machine = options.machine ?? (await kernelMachine(directory, append))
+    const guest = new Guest(options, machine, await freePort())
     try {
       await guest.#waitForSsh()
       return guest

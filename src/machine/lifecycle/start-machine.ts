@@ -36,6 +36,7 @@ import {
   type MachineSummary
 } from '../state/machine-record.ts'
 import { summarize } from '../qemu/machine-summary.ts'
+import { unpackInitrd } from '../os-image/unpacked-initrd.ts'
 import { findImage, givenImage, openImage } from '../os-image/os-image.ts'
 import { LOOPBACK, SSH_GUEST_PORT, parseForward } from '../state/port-forward.ts'
 import { planQemu, type MachinePlan } from '../qemu/qemu-plan.ts'
@@ -81,6 +82,10 @@ const TIMEOUT_MS = 120_000
 const SLOW_TIMEOUT_MS = 600_000
 const MOUNT_TIMEOUT_MS = 60_000
 const SHOWN_LINES = 20
+/** The initrd, unpacked for one start, in the machine's folder. */
+const UNPACKED = 'initrd'
+/** HyperOS's is 140 MB, and in memory twice for a moment. */
+const UNPACKED_WANTS_MIB = 512
 /** Somebody else may take the port for ssh between our look and QEMU's. */
 const PORT_ATTEMPTS = 3
 
@@ -132,6 +137,8 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   const plan = await planStart(request, start, { config, before }, notice)
   throwIfCancelled(signal)
   const { qemu, sshPort } = await launch(plan, start, config, notice, signal)
+  // QEMU has it open by now.
+  await rm(join(paths.directory, UNPACKED), { force: true })
   undo.defer(() => removeGuard(guardPlace(home, paths)))
   undo.defer(() => endQemu(qemu, plan.control))
   if (plan.paused === true) {
@@ -240,6 +247,13 @@ async function planStart(
   // A guest may have a new host key, with a new disk for instance. The first one that is seen now is
   // its own: QEMU has the port before anybody asks.
   await rm(paths.knownHosts, { force: true })
+  const emulated = chosen.accelerator === 'tcg'
+  const unpacked = join(paths.directory, UNPACKED)
+  undo.defer(() => rm(unpacked, { force: true }))
+  const isUnpacked =
+    emulated &&
+    unpacksOutside(config) &&
+    (await unpackInitrd(image.initrd, unpacked, request.signal))
   return {
     program: qemu.program,
     name: paths.name,
@@ -250,7 +264,7 @@ async function planStart(
     memoryMib: config.memoryMib,
     cpus: config.cpus,
     kernel: image.kernel,
-    initrd: image.initrd,
+    initrd: isUnpacked ? unpacked : image.initrd,
     kernelSha256: image.kernelSha256,
     initrdSha256: image.initrdSha256,
     commandLine: planCommandLine({
@@ -259,7 +273,7 @@ async function planStart(
       authorizedKeys: await homeSshKey(home.sshKey, join(home.locks, 'ssh-key')),
       bootstrap: request.bootstrap,
       // Whoever asked for walls around an image has them whole.
-      fixedAddresses: chosen.accelerator === 'tcg' && config.isolates === undefined,
+      fixedAddresses: emulated && config.isolates === undefined,
       append: config.append
     }),
     ...(disk === undefined ? {} : { disk }),
@@ -275,6 +289,12 @@ async function planStart(
     sandboxed: await sandboxOf(qemu, config, notice),
     paused: config.isolates !== undefined
   }
+}
+
+/** What the guest measures of its initrd is to be what the image has. Packed it takes less memory, of a host that lends it too. */
+function unpacksOutside({ append = '', memoryMib, isolates }: MachineConfig): boolean {
+  const isKept = append.includes('retain_initrd')
+  return !isKept && isolates === undefined && memoryMib >= UNPACKED_WANTS_MIB
 }
 
 /** Starts QEMU with a free port for ssh. */

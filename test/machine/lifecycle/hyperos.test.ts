@@ -65,6 +65,8 @@ test(
     const key = readFileSync(join(directory, 'data.key'))
     t.is(statSync(join(directory, 'data.key')).mode & 0o777, 0o600)
     const argv = readFileSync(`/proc/${pid}/cmdline`)
+    t.ok(argv.includes(`-initrd\0${directory}/initrd\0`), 'the initrd was unpacked for it')
+    t.absent(existsSync(join(directory, 'initrd')), 'and is not kept')
     for (const encoding of ['latin1', 'hex', 'base64'] as const) {
       t.absent(argv.includes(key.toString(encoding), 0, 'latin1'), `no key in ${encoding}`)
     }
