@@ -73,7 +73,7 @@ void test(
       )
       t.ok(password.stderr.includes('Permission denied (publickey)'), 'no passwords')
 
-      await guest.ok(`dat-container boot '${link}' -n one -d --wait ready`)
+      await guest.ok(`dat-container boot '${link}' -n one -d --wait ready --lazy-only`)
       t.ok((await guest.ok('dat-container exec one -- cat /etc/os-release')).includes('Debian'))
       t.is((await guest.run('dat-container exec one -- sh -c "exit 42"')).exitCode, 42)
       await guest.ok('dat-container stop one')

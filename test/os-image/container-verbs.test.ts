@@ -43,12 +43,14 @@ void test(
     await here.ok('share', debianRootfs(), '--name', 'debian')
     const vm = ['--machine', 'vm']
     const read = ['-v', `${volume}:/srv:ro`, '--', 'cat', '/srv/file']
-    t.is(await here.ok('boot', ...vm, 'debian', '--ephemeral', ...read), 'of the host')
+    const once = ['debian', '--ephemeral', '--lazy-only']
+    t.is(await here.ok('boot', ...vm, ...once, ...read), 'of the host')
 
     const port = await freePort()
     const served = ['-p', `${port}:8080`, '--', 'perl', '-e', SERVER]
     const booted = await here.json<{ state: string }>(
-      ...['boot', ...vm, 'debian', '-n', 'web', '-d', ...served]
+      // In software, to fetch all of an image would take most of this test.
+      ...['boot', ...vm, 'debian', '-n', 'web', '-d', '--lazy-only', ...served]
     )
     t.is(booted.state, 'running')
     t.is(await answer(port), 'served in a container')
@@ -63,7 +65,17 @@ void test(
     const elsewhere = await here.run('boot', ...vm, 'debian', '-v', '/etc:/srv', '--', 'true')
     t.is(elsewhere.exitCode, 2, elsewhere.stderr)
 
-    const waiting = here.start(['boot', ...vm, 'debian', '-n', 'fg', '--', 'sleep', '1000'])
+    const waiting = here.start([
+      'boot',
+      ...vm,
+      'debian',
+      '-n',
+      'fg',
+      '--lazy-only',
+      '--',
+      'sleep',
+      '1000'
+    ])
     while ((await here.json<unknown[]>('ps', ...vm)).length < 2) await sleep(500)
     waiting.kill('SIGTERM')
     t.is((await waiting).exitCode, 143, 'a signal stops the container')
