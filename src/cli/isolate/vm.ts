@@ -5,19 +5,12 @@ import type { ContainerVerb } from '../../machine/guest/container-verb.ts'
 import type { MachineOptions } from '../../machine/lifecycle/machine-options.ts'
 import { DEFAULT_NAME } from '../../machine/state/machine-paths.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
+import { guestWords } from './guest-words.ts'
 import { endIsolatedContainers, isolatedAmong } from './isolated-verbs.ts'
 import { listEverywhere, type ListFlags } from './list-containers.ts'
 
 /** `always`, `never`, or `auto`: where this machine cannot run containers itself. */
 const VARIABLE = 'DAT_CONTAINER_VM'
-/** Options of `boot` that are for this machine. */
-const HERE = new Set([
-  ...['vm', 'machine', 'publish', 'volume', 'isolate', 'linkFile'],
-  ...['machineMemory', 'machineCpus', 'machineDisk']
-])
-/** Given to the guest's command too. */
-const PASSED_GLOBALS = ['json'] as const
-
 interface VmFlags {
   readonly vm?: boolean
   readonly machine?: string
@@ -162,7 +155,7 @@ async function isolate(command: Command, flags: VmFlags, globals: Globals): Prom
 /** What is carried out, wherever that is. */
 function verbOf(command: Command, flags: VmFlags): Omit<ContainerVerb, 'home' | 'machine'> {
   const words = {
-    words: wordsOf(command),
+    words: guestWords(command),
     volumes: flags.volume ?? [],
     forwards: flags.publish ?? [],
     detached: flags.detach ?? false
@@ -181,28 +174,4 @@ async function machineOptions(flags: VmFlags): Promise<MachineOptions> {
     cpus: cpus === undefined ? undefined : Number(cpus),
     diskBytes: disk === undefined ? undefined : disk === 'none' ? 0 : parseSize(disk)
   }
-}
-
-/** The verb and the options that were given, as the guest's command reads them. */
-function wordsOf(command: Command): string[] {
-  const words = [command.name()]
-  for (const option of command.options) {
-    const name = option.attributeName()
-    const source = command.getOptionValueSource(name)
-    // What this machine's configuration says is not known in the guest.
-    if (HERE.has(name) || (source !== 'cli' && source !== 'env')) continue
-    if (option.hidden && !(PASSED_GLOBALS as readonly string[]).includes(name)) continue
-    const value: unknown = command.getOptionValue(name)
-    if (option.isBoolean()) {
-      if ((value === false) === option.negate) words.push(option.long ?? '')
-      continue
-    }
-    for (const each of Array.isArray(value) ? (value as unknown[]) : [value]) {
-      // Durations have been read: they are milliseconds.
-      const isDuration = typeof each === 'number' && option.flags.includes('<duration>')
-      words.push(`${option.long}=${isDuration ? `${each}ms` : String(each)}`)
-    }
-  }
-  if (command.optsWithGlobals<VmFlags>().json && !words.includes('--json')) words.push('--json')
-  return words
 }
