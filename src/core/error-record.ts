@@ -16,9 +16,16 @@ export function toRecord(error: unknown): ErrorRecord {
   return { code: 'IO', message: error instanceof Error ? error.message : String(error) }
 }
 
-/** The error a record came from, as far as it can be had: the other end may be of another release. */
-export function fromRecord(record: ErrorRecord): ContainerError {
+/**
+ * The error a record came from, as far as it can be had: the other end may be of another release.
+ *
+ * @param cause what brought the record
+ */
+export function fromRecord(record: ErrorRecord, cause?: unknown): ContainerError {
   const { code, message, hint } = record as Partial<Record<keyof ErrorRecord, unknown>>
   const said = typeof message === 'string' ? message : 'another process failed without a word'
-  return new ContainerError(knownCode(code), said, typeof hint === 'string' ? { hint } : {})
+  return new ContainerError(knownCode(code), said, {
+    ...(typeof hint === 'string' && { hint }),
+    ...(cause !== undefined && { cause })
+  })
 }

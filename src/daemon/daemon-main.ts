@@ -4,7 +4,7 @@
  */
 import { closeSync, writeSync } from 'node:fs'
 import pino from 'pino'
-import { ContainerError } from '../core/errors.ts'
+import { toRecord } from '../core/error-record.ts'
 import { BOOTSTRAP_VARIABLE, parseBootstrap } from '../rpc/bootstrap.ts'
 import { daemonLog } from './daemon-log.ts'
 import { defaultHome } from '../home/home.ts'
@@ -47,11 +47,7 @@ async function run(): Promise<void> {
     process.exit(0)
   } catch (error) {
     log.error({ err: error }, 'daemon failed')
-    const { code, message, hint } =
-      error instanceof ContainerError
-        ? error
-        : { code: 'IO', message: String(error), hint: undefined }
-    tellStarter(JSON.stringify({ code, message, hint }))
+    tellStarter(JSON.stringify(toRecord(error)))
     process.exit(1)
   }
 }

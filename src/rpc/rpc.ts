@@ -3,7 +3,8 @@ import c, { type Encoding } from 'compact-encoding'
 import FramedStream from 'framed-stream'
 import Protomux from 'protomux'
 import ProtomuxRPC from 'protomux-rpc'
-import { ContainerError, knownCode, type ContainerErrorOptions } from '../core/errors.ts'
+import { fromRecord, toRecord } from '../core/error-record.ts'
+import { ContainerError, knownCode } from '../core/errors.ts'
 import { isDamage, storeDamaged } from '../p2p/store-error.ts'
 import { requireMethod } from '../p2p/library-seams.ts'
 import { PROTOCOL, type Method } from './protocol.ts'
@@ -117,10 +118,9 @@ function encoded<T>(encoding: Encoding<T>, value: T): Buffer {
 
 /** protomux-rpc carries `message`, `code` and `context` of an error's cause. */
 function wireError(error: unknown): Error {
-  if (error instanceof ContainerError) return Object.assign(error, { context: error.hint ?? '' })
-  const message = error instanceof Error ? error.message : String(error)
+  const { code, message, hint = '' } = toRecord(error)
   if (isDamage(error)) return wireError(storeDamaged(`the store is damaged: ${message}`, error))
-  return Object.assign(new Error(message), { code: 'IO', context: '' })
+  return Object.assign(new Error(message), { code, context: hint })
 }
 
 interface RpcErrorShape {
@@ -131,14 +131,9 @@ interface RpcErrorShape {
 function localError(error: unknown, method: string): ContainerError {
   const shape = error as RpcErrorShape
   if (shape.code === 'REQUEST_ERROR' && shape.cause?.code) {
-    const options: ContainerErrorOptions = shape.cause.context
-      ? { hint: shape.cause.context, cause: error }
-      : { cause: error }
-    return new ContainerError(
-      knownCode(shape.cause.code),
-      shape.cause.message ?? 'the daemon refused',
-      options
-    )
+    const { code, message = 'the daemon refused', context } = shape.cause
+    const record = { code: knownCode(code), message, ...(context && { hint: context }) }
+    return fromRecord(record, error)
   }
   if (shape.code === 'UNKNOWN_METHOD') {
     return new ContainerError(
