@@ -15,6 +15,7 @@ export const ROOMS = [
   'image/source',
   'image/tar',
   'image/oci',
+  'image/export',
   'image/publish',
   'p2p',
   'p2p/store',

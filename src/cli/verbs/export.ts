@@ -2,8 +2,8 @@ import { createReadStream } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { Argument, Option, type Command } from 'commander'
-import type { ArchiveSink } from '../../image/oci/export-image.ts'
-import type { ExportedTar } from '../../image/tar/tar-export.ts'
+import type { ArchiveSink } from '../../image/export/oci-export.ts'
+import type { ExportedTar } from '../../image/export/tar-export.ts'
 import { withCleanup } from '../../core/cleanup-stack.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { oneOf } from '../parse/arguments.ts'
@@ -61,8 +61,8 @@ async function exportImage(
   globals: Globals
 ): Promise<void> {
   const { AtomicFile } = await import('../../core/atomic-file.ts')
-  const oci = await import('../../image/oci/export-image.ts')
-  const { exportTar } = await import('../../image/tar/tar-export.ts')
+  const oci = await import('../../image/export/oci-export.ts')
+  const { exportTar } = await import('../../image/export/tar-export.ts')
   const { progressBar } = await import('../print/progress.ts')
   const { output } = globals
   if (file === STDOUT && (output.json || process.stdout.isTTY)) {

@@ -1,12 +1,12 @@
 import { throwIfCancelled } from '../../core/cancel.ts'
 import { decodeAcl } from '../tree/posix-acl.ts'
 import { readFileRange } from '../chunk/read-file.ts'
-import { TAR_END, tarHeader, tarPadding } from './tar-writer.ts'
+import { TAR_END, tarHeader, tarPadding } from '../tar/tar-writer.ts'
 import { CHUNK_BYTES } from '../tree/tree.ts'
 import { walk } from '../tree/walk.ts'
 import type { ChunkReader } from '../chunk/chunk-reader.ts'
 import type { SparsePiece } from '../tree/sparse-pieces.ts'
-import type { PaxRecord } from './tar-writer.ts'
+import type { PaxRecord } from '../tar/tar-writer.ts'
 import type { Tree } from '../tree/tree.ts'
 
 export interface ExportOptions {

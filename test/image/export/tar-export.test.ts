@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import test from 'brittle'
 import { scanDirectory } from '../../../src/image/source/directory-source.ts'
 import { writeVersion } from '../../../src/image/publish/write-version.ts'
-import { exportTar } from '../../../src/image/tar/tar-export.ts'
+import { exportTar } from '../../../src/image/export/tar-export.ts'
 import { MemoryStore } from '../memory-store.ts'
 import { plantTree, temporaryDirectory } from '../planted-tree.ts'
 import { archiveLines, directoryLines, extract, plantForTar } from '../tar-archives.ts'
-import type { ExportedTar } from '../../../src/image/tar/tar-export.ts'
+import type { ExportedTar } from '../../../src/image/export/tar-export.ts'
 
 async function exported(root: string, archive: string): Promise<ExportedTar> {
   const store = new MemoryStore()
