@@ -72,7 +72,7 @@ export function parseSignedRecord(text: string): SignedRecord {
 export function parseRecord(text: string): AttestRecord {
   const fields = new JsonFields(parseJson(text), '', badRecord)
   if (fields.count('format') !== RECORD_FORMAT) {
-    throw new ContainerError('UNSUPPORTED_VERSION', 'this record is of another release', {
+    throw new ContainerError('UNSUPPORTED_VERSION', 'this record was made by another release', {
       hint: 'verify it with the release that the machine runs'
     })
   }
@@ -100,7 +100,7 @@ export function parseRecord(text: string): AttestRecord {
 function sha256OrNull(fields: JsonFields, name: string): string | null {
   if (fields.get(name) === null) return null
   const text = fields.line(name, 64)
-  if (!SHA256_PATTERN.test(text)) throw badRecord(`${name} is no SHA-256`)
+  if (!SHA256_PATTERN.test(text)) throw badRecord(`${name} is not a SHA-256`)
   return text
 }
 
@@ -115,6 +115,6 @@ function parseJson(text: string): unknown {
 /** The error for a record that is not to be believed. */
 export function badRecord(why: string): ContainerError {
   return new ContainerError('BAD_SOURCE', `the record is refused: ${why}`, {
-    hint: 'ask for a new one: dat-container machine attest NAME; do not trust the machine until it is right'
+    hint: 'ask for a new one: dat-container machine attest NAME; do not trust the machine until that succeeds'
   })
 }

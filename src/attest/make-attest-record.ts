@@ -31,8 +31,8 @@ export async function makeSignedRecord(home: string, nonce: string): Promise<Sig
   const keyFile = join(RUN, 'attest/key')
   const publicKey = await readText(`${keyFile}.pub`)
   if (publicKey === null) {
-    throw new ContainerError('NOT_FOUND', 'no key was made at the boot of this system', {
-      hint: 'this verb is for HyperOS, which is asked by: dat-container machine attest NAME'
+    throw new ContainerError('NOT_FOUND', 'this system made no key when it booted', {
+      hint: 'this verb runs inside HyperOS; use: dat-container machine attest NAME'
     })
   }
   const containers: AttestedContainer[] = []

@@ -15,9 +15,7 @@ let isDone = false
 process.once('beforeExit', () => {
   if (isDone) return
   // What is waited for can never come: Node.js would end as if all had been done.
-  process.stderr.write(
-    'dat-container: it has ended before it was done, which is a fault of its own\n'
-  )
+  process.stderr.write('dat-container: it ended before it was done; please report this bug\n')
   process.exitCode = 1
 })
 void import('./program.ts')

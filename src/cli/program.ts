@@ -17,14 +17,16 @@ import { VERBS } from './verbs.ts'
 import { addVmOptions, hookVm } from './isolate/vm.ts'
 
 const CONFIG_HELP = `
-/etc/dat-container.conf and ~/.config/dat-container.conf, which goes before it, have lines KEY = VALUE. Keys are
+Settings are lines KEY = VALUE in ~/.config/dat-container.conf, or for all users in /etc/dat-container.conf. Keys are
 ${Object.keys(CONFIG_KEYS).join(', ')}.
-The environment (DAT_CONTAINER_HOME and its like) goes before both, and options before that.`
+Options override the environment (such as DAT_CONTAINER_HOME), which overrides the first file, which overrides the second.`
 
 /** Every verb with its options and texts; nothing is carried out. */
 export function createProgram(): Command {
   const program = sayUsageErrors(new Command('dat-container'))
-    .description('Share machine images peer to peer, and boot them before they have arrived.')
+    .description(
+      'Share machine images peer to peer, and boot them before they have been downloaded.'
+    )
     .version(RELEASE)
     .enablePositionalOptions()
     .configureHelp({ showGlobalOptions: true })

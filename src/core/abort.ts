@@ -73,9 +73,9 @@ export function cancelled(): ContainerError {
 export function unreachable(what: string, timeoutMs: number): ContainerError {
   return new ContainerError(
     'PEERS_UNREACHABLE',
-    `no peer gave ${what} within ${Math.round(timeoutMs / 100) / 10} s`,
+    `no peer sent ${what} within ${Math.round(timeoutMs / 100) / 10} s`,
     {
-      hint: 'check that a machine that shares or mirrors it is up and reachable, or wait longer with --peer-timeout SECONDS'
+      hint: 'check that a machine that shares or mirrors it is online and reachable, or wait longer with --peer-timeout SECONDS'
     }
   )
 }

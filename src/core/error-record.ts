@@ -23,7 +23,8 @@ export function toRecord(error: unknown): ErrorRecord {
  */
 export function fromRecord(record: ErrorRecord, cause?: unknown): ContainerError {
   const { code, message, hint } = record as Partial<Record<keyof ErrorRecord, unknown>>
-  const said = typeof message === 'string' ? message : 'another process failed without a word'
+  const said =
+    typeof message === 'string' ? message : 'another process failed without an error message'
   return new ContainerError(knownCode(code), said, {
     ...(typeof hint === 'string' && { hint }),
     ...(cause !== undefined && { cause })

@@ -47,7 +47,7 @@ export class JsonFields {
   count(name: string, limit = Number.MAX_SAFE_INTEGER): number {
     const value = this.get(name)
     if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0 || value > limit) {
-      throw this.#bad(name, 'is no number in its range')
+      throw this.#bad(name, 'is not a number in its range')
     }
     return value
   }
@@ -56,7 +56,7 @@ export class JsonFields {
   amount(name: string, limit = Number.MAX_SAFE_INTEGER): number {
     const value = this.get(name)
     if (typeof value !== 'number' || !(value >= 0 && value <= limit)) {
-      throw this.#bad(name, 'is no number in its range')
+      throw this.#bad(name, 'is not a number in its range')
     }
     return value
   }
@@ -80,7 +80,7 @@ export class JsonFields {
   texts(name: string, limits: { items: number; length: number }): string[] {
     const value = this.get(name)
     if (!Array.isArray(value) || value.length > limits.items) {
-      throw this.#bad(name, 'is no list of a sensible length')
+      throw this.#bad(name, 'is not a list, or is too long')
     }
     return value.map((item: unknown) => this.#text(name, item, limits.length))
   }
@@ -97,7 +97,7 @@ export class JsonFields {
   objects(name: string, limit: number): JsonFields[] {
     const value = this.get(name)
     if (!Array.isArray(value) || value.length > limit) {
-      throw this.#bad(name, 'is no list of a sensible length')
+      throw this.#bad(name, 'is not a list, or is too long')
     }
     return value.map(
       (item: unknown, i) => new JsonFields(item, `${this.#field(name)}[${i}]`, this.#makeError)
@@ -106,7 +106,7 @@ export class JsonFields {
 
   #text(name: string, value: unknown, limit: number): string {
     if (typeof value !== 'string' || value.length > limit || value.includes('\0')) {
-      throw this.#bad(name, 'is no text of a sensible length')
+      throw this.#bad(name, 'is not text, or is too long')
     }
     return value
   }

@@ -55,7 +55,7 @@ function parseLine(line: string): unknown {
 
 function notUnderstood(what: string, cause?: unknown): ContainerError {
   return new ContainerError('IO', `another process of this program sent ${what}`, {
-    hint: 'it may be of another release: end it, and try again',
+    hint: 'it may belong to another release: stop it, and try again',
     cause
   })
 }

@@ -51,7 +51,7 @@ function checkedDirectory(path: string, options: PrivateDirectoryOptions): strin
   if ((status.mode & OTHERS) === 0) return real
   const isWritable = (status.mode & (WRITABLE_BY_GROUP | WRITABLE_BY_ALL)) !== 0
   if (!isWritable && options.tighten?.(real) === true) chmodSync(real, 0o700)
-  else throw refused(real, `its mode is ${octal(status)}, others get in`)
+  else throw refused(real, `its mode is ${octal(status)}, which gives others access`)
   return real
 }
 

@@ -74,7 +74,7 @@ export async function checkInit(): Promise<Check> {
 export async function checkQemu(): Promise<Check> {
   const program = process.arch === 'arm64' ? 'qemu-system-aarch64' : 'qemu-system-x86_64'
   if (!isOnHost(program)) {
-    const detail = `${program} is not installed: all but machine works without it`
+    const detail = `${program} is not installed: everything except machine works without it`
     return partly('qemu', detail, installCommand(program))
   }
   const { stdout, stderr } = await runCommand(program, ['--version'])
@@ -101,7 +101,7 @@ export async function checkKvm(): Promise<Check> {
         )
   }
   if (!isOnHost('qemu-system-x86_64')) {
-    const detail = '/dev/kvm opens; whether guests run on it can only be told with QEMU'
+    const detail = '/dev/kvm opens; checking whether guests run on it requires QEMU'
     return partly('kvm', detail, `${installCommand('qemu-system-x86_64')}, then run doctor again`)
   }
   try {

@@ -70,7 +70,7 @@ export async function checkKernelFilesystems(): Promise<Check> {
   const kernel = `Linux ${major}.${minor}`
   const atLeast = (wantMajor: number, wantMinor: number): boolean =>
     major > wantMajor || (major === wantMajor && minor >= wantMinor)
-  const slower = 'images are served by FUSE alone, which is slower'
+  const slower = 'images are served through FUSE only, which is slower'
   if (!erofs) {
     const remedy = 'modprobe erofs; if that fails, use a kernel that has CONFIG_EROFS_FS'
     return partly('erofs', `${kernel} has no EROFS: ${slower}`, remedy)
@@ -78,7 +78,7 @@ export async function checkKernelFilesystems(): Promise<Check> {
   if (!atLeast(5, 16)) {
     return partly(
       'erofs',
-      `EROFS of ${kernel} knows no second device: ${slower}`,
+      `EROFS of ${kernel} does not support a second device: ${slower}`,
       'use Linux 5.16 or newer'
     )
   }
@@ -139,7 +139,7 @@ export async function checkZstd(): Promise<Check> {
   try {
     const { compress, decompress } = await import('zstd-napi')
     const text = Buffer.alloc(4096, 'x')
-    if (!decompress(compress(text)).equals(text)) throw new Error('what it decompresses is wrong')
+    if (!decompress(compress(text)).equals(text)) throw new Error('it decompresses wrongly')
     return pass('zstd', 'the compression library works')
   } catch (error) {
     return fail(

@@ -18,7 +18,7 @@ export function describeLack(checks: readonly Check[]): string | undefined {
   const [first] = lacks
   if (lacks.length > 1 || first === undefined) {
     const names = lacks.map(({ name }) => name).join(', ')
-    return `this machine lacks ${names}; dat-container doctor says what mends that`
+    return `this machine lacks ${names}; dat-container doctor tells how to fix that`
   }
   const { name, detail, remedy } = first
   return `this machine lacks ${name}: ${detail}${remedy === '' ? '' : `; mend it: ${remedy}`}`

@@ -178,8 +178,8 @@ async function makeMetadata(
 export function deviceContent({ tree, files }: TreeFiles, blocks: number): DeviceContent {
   const layout = planDataLayout(tree)
   if (layout.blocks === blocks) return { layout, files }
-  throw new ContainerError('MOUNT_FAILED', 'the metadata that was kept is of another image', {
-    hint: 'remove the folder `metadata` of the home'
+  throw new ContainerError('MOUNT_FAILED', 'the cached metadata belongs to another image', {
+    hint: 'delete the folder `metadata` of the home'
   })
 }
 

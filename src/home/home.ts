@@ -46,7 +46,7 @@ export function openHome(home: string): HomePaths {
   try {
     const real = privateDirectory(home, {
       tighten: isHome,
-      hint: 'make it yours alone (chown, chmod 700), or choose another with --home or DAT_CONTAINER_HOME'
+      hint: 'make it accessible only to you (chown, chmod 700), or choose another one with --home or DAT_CONTAINER_HOME'
     })
     const id = createHash('sha256').update(real).digest('hex').slice(0, 12)
     const runtime = privateDirectory(join(runtimeRoot(), id))
@@ -67,7 +67,7 @@ export function openHome(home: string): HomePaths {
     if (isContainerError(cause)) throw cause
     const reason = systemErrorCode(cause) ?? String(cause)
     throw new ContainerError('IO', `cannot use ${home} as home: ${reason}`, {
-      hint: 'choose a directory that you may write to with --home or DAT_CONTAINER_HOME',
+      hint: 'with --home or DAT_CONTAINER_HOME, choose a directory that you may write to',
       cause
     })
   }
@@ -88,7 +88,7 @@ function isHome(path: string): boolean {
 /** The directory above the runtime directories of all homes of this user. */
 function runtimeRoot(): string {
   const hint =
-    'others could read links there: make it yours alone (chown, chmod 700), or set DAT_CONTAINER_RUNTIME_DIR to a directory that is'
+    'others could read links there: make it accessible only to you (chown, chmod 700), or set DAT_CONTAINER_RUNTIME_DIR to a directory that is'
   const override = process.env['DAT_CONTAINER_RUNTIME_DIR']
   if (override) return privateDirectory(override, { hint })
   if (process.platform === 'win32') {

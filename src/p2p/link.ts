@@ -38,7 +38,7 @@ export function parseLink(text: string): Link {
   if (rest.length > 0) throw badLink('it has more than one #')
   const [, version] = /@(\d+)$/.exec(secretText ?? '') ?? []
   if (version !== undefined) {
-    const message = `not a usable link: its version stands behind the secret`
+    const message = `not a usable link: its version comes after the secret`
     const hint = `put it before the #: dat://KEY@${version}#SECRET`
     throw new ContainerError('BAD_LINK', message, { hint })
   }
@@ -93,7 +93,7 @@ function decodeKey(text: string, part: string): Buffer {
     )
   }
   if (!/^[ybndrfg8ejkmcpqxot1uwisza345h769]+$/.test(text)) {
-    throw badLink(`its ${part} has characters that z-base-32 does not use`)
+    throw badLink(`its ${part} has characters that are not in z-base-32`)
   }
   const key = Buffer.from(z32.decode(text))
   // 52 characters hold 260 bits: the last four must be zero, or the text was altered.

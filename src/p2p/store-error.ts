@@ -45,7 +45,7 @@ export function openError(storage: string, cause: unknown): ContainerError {
 /** Error for a store that only `repair` makes good. @param message what does not work */
 export function storeDamaged(message: string, cause?: unknown): ContainerError {
   return new ContainerError('STORE_DAMAGED', message, {
-    hint: 'run `dat-container repair`: it keeps the store aside and makes a new one of what can be read and of what peers have',
+    hint: 'run `dat-container repair`: it sets the store aside and rebuilds it from readable blocks and from peers',
     cause
   })
 }

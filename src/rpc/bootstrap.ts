@@ -22,7 +22,7 @@ export function parseBootstrap(text: string | undefined): readonly string[] | un
     const validHost = isIP(host) === 4 || /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/i.test(host)
     if (at < 1 || !validHost || !Number.isInteger(port) || port < 1 || port > 65_535) {
       throw new ContainerError('USAGE', `not a bootstrap node: ${JSON.stringify(node)}`, {
-        hint: 'give host:port, several with commas: --bootstrap 10.0.0.1:49737,10.0.0.2:49737'
+        hint: 'give host:port, or several separated by commas: --bootstrap 10.0.0.1:49737,10.0.0.2:49737'
       })
     }
   }

@@ -35,7 +35,7 @@ export interface DaemonStatus {
   readonly direct: number
   readonly bytesRead: number
   readonly bytesWritten: number
-  /** Of `bytesRead`, what came by TCP. */
+  /** The part of `bytesRead` that came by TCP. */
   readonly directBytesRead: number
   readonly images: number
   /** What went wrong with the store since the daemon started. */
@@ -129,7 +129,7 @@ export interface PublishBeginResponse {
 /** Blocks in a slot of the exchange. */
 export interface SlotRequest {
   readonly slot: number
-  /** Of the blocks, without their room. */
+  /** Lengths of the blocks in bytes, without their padding. */
   readonly lengths: readonly number[]
 }
 
@@ -148,20 +148,20 @@ export interface ImageListing {
   readonly version: number | null
   readonly link: string | null
   readonly mirrorLink: string
-  /** Of the content; of a mirror, also of the entries. */
+  /** Blocks of the content; for a mirror, also of the entries. */
   readonly blocksHeld: number
   readonly blocksKnown: number
-  /** Of those known, those that are held, and those that a connected peer has. */
+  /** Known blocks that are held here or by a connected peer. */
   readonly blocksOffered: number
   readonly peers: number
-  /** Of the log of content, as long as it is known, whether here or not. */
+  /** Bytes of the log of content up to its known end, held here or not. */
   readonly storedBytes: number
-  /** Of the log of entries, likewise. */
+  /** Bytes of the log of entries up to its known end, held here or not. */
   readonly entryBytes: number
   readonly createdAt: string
   /** Whether two histories of it are signed; the one that is here is kept and served. */
   readonly forked: boolean
-  /** Of an owner: whether other tools for Hyperdrives find the newest version's files, which takes a moment. */
+  /** Whether other Hyperdrive tools can see the newest version's files, which takes a moment; always true unless this home owns the image. */
   readonly filesListed: boolean
 }
 

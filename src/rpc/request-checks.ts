@@ -18,7 +18,7 @@ export function checkRequest(method: string, request: unknown, check: RequestChe
 /** What a client is told whose message could not be understood. */
 export function badRequest(method: string, message: string, cause?: unknown): ContainerError {
   return new ContainerError('USAGE', `the daemon cannot read this "${method}": ${message}`, {
-    hint: 'program and daemon are of different releases: `dat-container daemon stop`, then try again',
+    hint: 'program and daemon belong to different releases: `dat-container daemon stop`, then try again',
     cause
   })
 }

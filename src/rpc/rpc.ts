@@ -140,13 +140,13 @@ function localError(error: unknown, method: string): ContainerError {
       'DAEMON_UNREACHABLE',
       `the running daemon does not know "${method}"`,
       {
-        hint: 'it is of another release: `dat-container daemon stop`, then try again',
+        hint: 'it belongs to another release: `dat-container daemon stop`, then try again',
         cause: error
       }
     )
   }
   return new ContainerError('DAEMON_UNREACHABLE', 'the daemon went away', {
-    hint: '`dat-container daemon status` tells whether it runs; its log is daemon.log in the home',
+    hint: '`dat-container daemon status` shows whether it runs; its log is daemon.log in the home',
     cause: error
   })
 }

@@ -55,7 +55,7 @@ void test('errors tell of what a machine lacks, and of doctor only where it lack
   )
   t.is(
     describeLack([fuse, nspawn]),
-    'this machine lacks fuse, systemd-nspawn; dat-container doctor says what mends that'
+    'this machine lacks fuse, systemd-nspawn; dat-container doctor tells how to fix that'
   )
 })
 

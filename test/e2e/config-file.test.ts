@@ -90,14 +90,14 @@ void test('peers are looked for as long as the configuration says', async (t) =>
 
 const REFUSED: readonly (readonly [line: string, message: RegExp])[] = [
   ['hom = /x', /conf:2 has no known key: "hom" \(known are home, bootstrap,/],
-  ['just words', /conf:2 is no setting: "just words" \(write KEY = VALUE\)/],
+  ['just words', /conf:2 is not a setting: "just words" \(write KEY = VALUE\)/],
   ['home = here', /conf:2 has no absolute path: here/],
   ['home =', /conf:2 sets home to nothing/],
   ['bootstrap = nowhere', /conf:2 sets bootstrap: not a bootstrap node: "nowhere"/],
   ['listen = 1.2.3.4:x', /conf:2 sets listen: /],
-  ['vm = maybe', /conf:2 sets vm: no such word: "maybe" \(write one of auto, always, never\)/],
+  ['vm = maybe', /conf:2 sets vm: unknown value: "maybe" \(write one of auto, always, never\)/],
   ['peer-timeout = soon', /conf:2 sets peer-timeout: not a duration: "soon" \(give seconds,/],
-  ['log-level = loud', /conf:2 sets log-level: no such word: "loud"/],
+  ['log-level = loud', /conf:2 sets log-level: unknown value: "loud"/],
   ['machine-memory = much', /conf:2 sets machine-memory: not a size: "much"/],
   ['machine-cpus = 0', /conf:2 sets machine-cpus: not a number of processors: "0"/],
   ['vm = auto\nvm = auto', /conf:3 sets vm a second time/]

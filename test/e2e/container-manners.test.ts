@@ -162,10 +162,10 @@ test('messages say what is the case and what to do', LONG, async (t) => {
   const empty = place(sandbox, 'empty')
   await machine.ok('share', empty, '--name', 'empty')
   for (const [args, status, said] of [
-    [['boot', 'empty'], 127, /nor is any program .*there is nothing to run in it/],
-    [['boot', 'empty', '--boot'], 125, /no init to boot, nor any other program/],
+    [['boot', 'empty'], 127, /nor is any program .*it contains no programs/],
+    [['boot', 'empty', '--boot'], 125, /neither an init nor any other program/],
     [['boot', 'empty', '--', 'sh'], 127, /"sh" is not in the container, nor is any program/],
-    [['boot', 'tiny', '--boot'], 125, /no init to boot \(run a command of it instead: .* -- sh\)/],
+    [['boot', 'tiny', '--boot'], 125, /no init to boot \(run a command instead: .* -- sh\)/],
     [['boot', 'tiny', '--ephemeral', 'ls', '-l'], 2, /put -- before the command/],
     [['info', `${link}@1`], 5, /behind the secret \(put it before the #: dat:\/\/KEY@1#SECRET\)/]
   ] as const) {

@@ -124,10 +124,16 @@ test('what cannot be fetched is said, and leaves nothing', LONG, async (t) => {
     ],
     ['no TLS', 1, 'IO', /--insecure-registry/, [name, '--authfile', registry.authfile]],
     ['no name', 2, 'USAGE', /not an image/, ['docker://-x']],
-    ['an option of registries', 2, 'USAGE', /for registries/, ['/etc', '--insecure-registry']],
-    ['an option of images', 2, 'USAGE', /for container images/, ['/etc', '--platform', 'amd64']],
+    ['an option of registries', 2, 'USAGE', /only to registries/, ['/etc', '--insecure-registry']],
+    [
+      'an option of images',
+      2,
+      'USAGE',
+      /only to container images/,
+      ['/etc', '--platform', 'amd64']
+    ],
     ['no such layout', 3, 'NOT_FOUND', /there is no/, [`oci:${sandbox.directory}/none`]],
-    ['no layout', 5, 'BAD_SOURCE', /no OCI layout/, ['oci:/etc']]
+    ['no layout', 5, 'BAD_SOURCE', /not an OCI layout/, ['oci:/etc']]
   ]
   for (const [title, status, code, message, args] of failures) {
     const ran = machine.start(['--json', 'share', ...args], {

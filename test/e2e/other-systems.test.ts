@@ -92,16 +92,19 @@ void test(
       ]) {
         const { stderr, exitCode } = await reader.run(...words)
         t.is(exitCode, 1)
-        t.ok(stderr.includes(`${words[0]} takes Linux (use --vm`), stderr)
+        t.ok(stderr.includes(`${words[0]} requires Linux (use --vm`), stderr)
       }
       for (const words of [
         ['mount', link, directory],
         ['umount', directory]
       ]) {
-        t.ok((await reader.run(...words)).stderr.includes('takes Linux (use boot --vm'), words[0])
+        t.ok(
+          (await reader.run(...words)).stderr.includes('requires Linux (use boot --vm'),
+          words[0]
+        )
       }
       const profiled = await owner.run('share', source, '--update', 'source', '--profile')
-      t.ok(profiled.stderr.includes('share --profile takes Linux'), profiled.stderr)
+      t.ok(profiled.stderr.includes('share --profile requires Linux'), profiled.stderr)
       t.ok(
         (await reader.run('boot', link)).stderr.includes('starting machine default'),
         'by itself'

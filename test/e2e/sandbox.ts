@@ -12,7 +12,7 @@ export const MAIN = fileURLToPath(new URL('../../../dist/main.js', import.meta.u
 
 /** What a command says while it waits, which a slow machine makes it do. */
 const WAITING =
-  /^(nobody who has this image answers|looking for peers|a read waits for|nothing comes|reads of the image:)/
+  /^(no peer with this image answers|looking for peers|a read waits for|no progress|reads of the image:)/
 
 /** Lines of what a command said on stderr, without those that only say that it waits. */
 export function messagesIn(stderr: string): string[] {

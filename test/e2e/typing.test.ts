@@ -54,9 +54,7 @@ test('who boots an init in the foreground types to it, and Ctrl-C stops it', LON
     const terminal = new Terminal(sandbox, machine, ['boot', link, '-n', 'box'], AFTER)
     const [outer] = await terminal.until(/\/dev\/pts\/\d+/)
     const before = settings(outer)
-    await terminal.until(
-      /what you type goes to the container; Ctrl-C stops it, Ctrl-\] three times/
-    )
+    await terminal.until(/your input goes to the container; Ctrl-C stops it, Ctrl-\] three times/)
     await terminal.until(new RegExp(`\\b${ROWS} ${COLUMNS}\\b`))
     t.not(settings(outer), before, 'what is typed is not for this machine')
     terminal.line('a line')
@@ -112,7 +110,7 @@ test('without somebody who types, an init has no input', LONG, async (t) => {
     const { stdout, stderr } = await booted
     t.ok(String(stdout).includes('it ends in order'), String(stdout))
     t.absent(String(stdout).includes('heard'))
-    t.absent(String(stderr).includes('what you type'))
+    t.absent(String(stderr).includes('your input'))
   })
   t.alike(left, [], 'nothing is left')
 })

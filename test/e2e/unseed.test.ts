@@ -33,7 +33,7 @@ test('an image is not given up by mistake', LONG, async (t) => {
 
   await reader.ok('pull', link)
   const held = await refusal(publisher, 'unseed', 'tiny')
-  t.ok(/its content stays with a peer/.test(held), held)
+  t.ok(/its content remains on a peer/.test(held), held)
 
   const mounted = join(sandbox.directory, 'mnt')
   mkdirSync(mounted)
@@ -79,7 +79,7 @@ test('who gave its image up publishes it again when a peer gives it back', LONG,
   await publisher.ok('unseed', 'tiny', '--force')
   const without = await publisher.run('share', source, '--update', link)
   t.is(without.exitCode, 3)
-  t.ok(without.stderr.includes('pulls its link first'), without.stderr)
+  t.ok(without.stderr.includes('pull its link first'), without.stderr)
   await publisher.ok('daemon', 'stop')
   await publisher.ok('pull', link)
   const [own] = await publisher.json<Listed[]>('images')

@@ -9,7 +9,7 @@ export type ConsoleRequest = 'stop' | 'end'
 
 /** For people, once keys go to a container. */
 export const CONSOLE_KEYS_TEXT =
-  'what you type goes to the container; Ctrl-C stops it, Ctrl-] three times within a second ends it at once'
+  'your input goes to the container; Ctrl-C stops it, Ctrl-] three times within a second kills it'
 
 /** Looks through what is typed for the keys that are ours. */
 export class ConsoleKeys {

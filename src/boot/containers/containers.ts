@@ -88,7 +88,7 @@ export interface StopOptions {
 export async function stopContainer(
   options: StopOptions
 ): Promise<{ orderly: boolean; wasRunning: boolean }> {
-  requireRoot('stop a container')
+  requireRoot('stopping a container')
   const { home, name, timeoutMs = DEFAULT_STOP_TIMEOUT_MS } = options
   const files = containerPaths(bootPaths(home), name)
   const state = await readLiveState(files)
@@ -140,8 +140,8 @@ async function waitForRunner(files: ContainerPaths, state: ContainerState): Prom
     const lock = await takeLock(files.lock, { waitMs: LOCK_WAIT_MS })
     if (lock !== undefined) return lock[Symbol.asyncDispose]()
   }
-  throw new ContainerError('TIMEOUT', `the runner of ${files.name} does not finish cleaning up`, {
-    hint: `end it: kill -9 ${state.runner.pid}; the next command clears up after it`
+  throw new ContainerError('TIMEOUT', `the runner of ${files.name} did not finish cleaning up`, {
+    hint: `kill it: kill -9 ${state.runner.pid}; the next command cleans up after it`
   })
 }
 
@@ -156,7 +156,7 @@ export async function removeContainer(options: {
   name: string
   force?: boolean
 }): Promise<void> {
-  requireRoot('remove a container')
+  requireRoot('removing a container')
   const { home, name, force = false } = options
   await sweep({ home })
   const files = containerPaths(bootPaths(home), name)
@@ -171,7 +171,7 @@ export async function removeContainer(options: {
   }
   const lock = await takeLock(files.lock, { waitMs: LOCK_WAIT_MS })
   if (lock === undefined) {
-    throw new ContainerError('BUSY', `container ${name} is just being started`)
+    throw new ContainerError('BUSY', `container ${name} is being started`)
   }
   try {
     await removeTree(files.directory)

@@ -51,7 +51,7 @@ export interface ExecOptions {
  *   `MISSING_TOOL` (where the kernel does not tell the container's filter, too), `BUSY`, `NEEDS_ROOT`
  */
 export async function execInContainer(options: ExecOptions): Promise<number> {
-  requireRoot('run a command in a container')
+  requireRoot('running a command in a container')
   const { tty = false, privileged = false, signal } = options
   if (tty && !isOnHost('script')) throw await missingTool('script')
   const paths = containerPaths(bootPaths(options.home), options.name)

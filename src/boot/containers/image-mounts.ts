@@ -34,7 +34,7 @@ export interface ImageMount {
 export async function mountImageAt(
   options: AcquireMountOptions & { readonly directory: string; readonly powers?: BindPowers }
 ): Promise<ImageMount> {
-  requireRoot('mount an image')
+  requireRoot('mounting an image')
   const { directory: given, powers, ...acquire } = options
   await sweep({ home: options.home })
   const directory = await emptyDirectory(given)
@@ -55,7 +55,7 @@ export async function mountImageAt(
  *   in use, `NEEDS_ROOT`
  */
 export async function unmountImageAt(home: string, given: string): Promise<void> {
-  requireRoot('unmount an image')
+  requireRoot('unmounting an image')
   await sweep({ home })
   const directory = await realpath(given).catch(() => resolve(given))
   for (const { state, socket } of await mounters(home)) {
@@ -90,9 +90,9 @@ async function inUse(directory: string, cause: Error): Promise<ContainerError> {
   const users = usersBelow(directory)
   const shown = users.slice(0, MOST_USERS).map(({ pid, name }) => `${name} (process ${pid})`)
   const more = users.length > MOST_USERS ? ` and ${users.length - MOST_USERS} more` : ''
-  const by = shown.length === 0 ? 'by somebody who does not show' : `by ${shown.join(', ')}${more}`
+  const by = shown.length === 0 ? 'by an unknown process' : `by ${shown.join(', ')}${more}`
   return new ContainerError('BUSY', `${directory} is in use ${by}`, {
-    hint: `leave the directory and close its files there, then try again; umount -l ${directory} takes it away from them`,
+    hint: `leave the directory and close its files, then try again; umount -l ${directory} detaches it anyway`,
     cause
   })
 }

@@ -34,8 +34,8 @@ export async function startedLeader(
     const ended = !isAlive(leader)
     if (!ended && isSetUp(leader, state.mode)) return leader
     if (ended || performance.now() > deadline) {
-      throw new ContainerError('NOT_RUNNING', `container ${state.name} has no command running`, {
-        hint: `see what it said: dat-container logs ${state.name}`
+      throw new ContainerError('NOT_RUNNING', `container ${state.name} is not running a command`, {
+        hint: `see its output: dat-container logs ${state.name}`
       })
     }
     await sleep(POLL_MS)

@@ -25,7 +25,7 @@ export async function pinnedVersions(home: string): Promise<PinnedVersion[]> {
   const containers = await Promise.all(names.map((name) => summarize(paths, name)))
   const unknown = containers.find((container) => container?.state === 'damaged')
   if (unknown !== undefined) {
-    throw new ContainerError('IO', `nobody knows what image container ${unknown.name} is of`, {
+    throw new ContainerError('IO', `the image of container ${unknown.name} is unknown`, {
       hint: unknown.problem ?? ''
     })
   }

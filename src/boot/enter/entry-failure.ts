@@ -14,16 +14,20 @@ export function entryFailure(
   if (step === 'change the directory') {
     const isAbsent = name === 'ENOENT' || name === 'ENOTDIR'
     const why = isAbsent ? 'the container has no such directory' : name
-    return failed('COMMAND_NOT_EXECUTABLE', `cannot run in ${cwd}: ${why}`, 'name another: -w DIR')
+    return failed(
+      'COMMAND_NOT_EXECUTABLE',
+      `cannot run in ${cwd}: ${why}`,
+      'choose another: -w DIR'
+    )
   }
   const isGone = name === 'ESRCH' || (step === 'start in the PID namespace' && name === 'ENOMEM')
   if (isGone) return failed('NOT_RUNNING', 'the container has ended')
   const message = `cannot ${step}: ${errno === 0 ? 'the kernel did not do it' : name}`
   if (name === 'EAGAIN') {
-    return failed('BUSY', message, 'the container has as many processes as it may')
+    return failed('BUSY', message, 'the container has reached its process limit')
   }
   if (name === 'ENOSYS') {
-    return failed('MISSING_TOOL', message, 'exec takes Linux 5.9 or later')
+    return failed('MISSING_TOOL', message, 'exec requires Linux 5.9 or later')
   }
   return failed('IO', message)
 }

@@ -3,12 +3,12 @@ import type { ProgramBuilder } from './program-builder.ts'
 
 /** Why execve(2) fails, and the exit status that a shell gives then. */
 const FAILURES = [
-  { errno: 2, status: 127, why: 'no such file (is the interpreter there that it names?)' },
+  { errno: 2, status: 127, why: 'no such file (does its interpreter exist?)' },
   { errno: 20, status: 127, why: 'no such file (a part of the path is no directory)' },
   { errno: 13, status: 126, why: 'permission denied' },
-  { errno: 8, status: 126, why: 'wrong format (is it of another processor, or without #!?)' },
+  { errno: 8, status: 126, why: 'wrong format (is it for another processor, or does it lack #!?)' },
   { errno: 7, status: 126, why: 'too many arguments' },
-  { errno: 11, status: 126, why: 'the user has as many processes as it may' }
+  { errno: 11, status: 126, why: 'the user has reached the process limit' }
 ] as const
 const OTHER_FAILURE = { errno: 0, status: 126, why: 'the kernel refused it' } as const
 const STANDARD_ERROR = 2

@@ -5,7 +5,7 @@ import { SYSTEM_CALLS, type Processor } from './system-calls.ts'
 export function thisProcessor(): Processor {
   const { arch } = process
   if (arch in SYSTEM_CALLS) return arch as Processor
-  throw new ContainerError('MISSING_TOOL', `no programs are made for this processor: ${arch}`, {
-    hint: 'x64 and arm64 are known'
+  throw new ContainerError('MISSING_TOOL', `exec does not support this processor: ${arch}`, {
+    hint: 'x64 and arm64 are supported'
   })
 }

@@ -78,8 +78,8 @@ async function untilStopped(pid: number, deadline: number): Promise<Stop> {
       throw ended(new Error('PID 1 ended'))
     }
     if (performance.now() > deadline) {
-      throw new ContainerError('BUSY', 'PID 1 of the container does not answer', {
-        hint: 'if the container is paused, let it go on, then try again'
+      throw new ContainerError('BUSY', 'PID 1 of the container does not respond', {
+        hint: 'if the container is paused, resume it, then try again'
       })
     }
     await sleep(POLL_MS)
@@ -104,7 +104,7 @@ function filtersOf(pid: number): SeccompFilter[] {
       const error = callError('read a seccomp filter')
       // There are no more.
       if (error.code === 'ENOENT' && index > 0n) return filters
-      throw unreadable('the kernel does not tell the seccomp filter of the container', error)
+      throw unreadable('the kernel does not reveal the seccomp filter of the container', error)
     }
     const instructions = Buffer.alloc(length * INSTRUCTION_BYTES)
     check(pid, 'read', ptrace(PTRACE.seccompGetFilter, pid, index, instructions))

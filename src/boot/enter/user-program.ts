@@ -44,7 +44,10 @@ export function makeUserProgram(
   if (user.uid !== 0) builder.try('capset', data.words(CAPABILITY_VERSION), data.words(0n, 0n, 0n))
   execute(builder, path, { at: argv }, { at: env })
   builder.label('failed')
-  say(builder, `cannot become user ${user.uid}:${user.gid}: that takes CAP_SETUID and CAP_SETGID`)
+  say(
+    builder,
+    `cannot become user ${user.uid}:${user.gid}: that requires CAP_SETUID and CAP_SETGID`
+  )
   builder.end(NOT_STARTED)
   return builder.toElf()
 }

@@ -148,7 +148,7 @@ async function findFree(
       return base
     }
   }
-  throw new ContainerError('BUSY', `all ${count} ranges of ids for containers are in use`, {
+  throw new ContainerError('BUSY', `all ${count} ranges of user ids for containers are in use`, {
     hint: 'remove containers that are no longer needed: dat-container ps --all, dat-container rm NAME'
   })
 }
@@ -168,7 +168,7 @@ function sameIds(name: string, holder: RangeOwner): ContainerError {
     `container ${name} has the user ids of container ${holder.name} of ${holder.home}`,
     {
       hint:
-        'this home is a copy of that one, and a container in reach of the other’s files would be its root: ' +
+        'this home is a copy of that one, and one container could become root of the other’s files: ' +
         `remove one of the two (dat-container rm ${name}), or boot the image anew with another name`
     }
   )
@@ -192,7 +192,7 @@ async function readRegistry(path: string): Promise<Registry> {
   if (decoded.kind === 'record') return decoded.record
   const why = decoded.kind === 'later' ? 'is of a later release' : `is damaged: it ${decoded.why}`
   throw new ContainerError('IO', `${path} ${why}`, {
-    hint: `it says which ids are whose; without it two homes may get the same: mv ${path} ${path}.damaged`
+    hint: `it assigns user ids to containers; without it, two homes may use the same ids: mv ${path} ${path}.damaged`
   })
 }
 

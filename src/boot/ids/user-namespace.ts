@@ -66,9 +66,9 @@ async function untilInOwn(child: ReturnType<typeof spawn>): Promise<void> {
     if (its !== own) return
     await sleep(POLL_MS)
   }
-  throw new ContainerError('MISSING_TOOL', 'this kernel gives a container no user namespace', {
+  throw new ContainerError('MISSING_TOOL', 'this kernel does not allow another user namespace', {
     hint:
       'raise the limit (sysctl -w user.max_user_namespaces=10000), or, for an image that you trust ' +
-      'like this machine’s own root, run without one: --private-users no'
+      'as much as this machine’s root, run without one: --private-users no'
   })
 }

@@ -226,10 +226,10 @@ export async function acquireMount(options: AcquireMountOptions): Promise<MountL
       throw error
     }
   }
-  throw new ContainerError('MOUNT_FAILED', 'mounters of this image keep ending', {
+  throw new ContainerError('MOUNT_FAILED', 'the mounters of this image keep crashing', {
     hint:
       (await lackHint()) ??
-      `the daemon’s log has their last words: ${openHome(options.home).daemonLog}`
+      `their last messages are in the daemon’s log: ${openHome(options.home).daemonLog}`
   })
 }
 

@@ -19,9 +19,13 @@ export async function lockOrFindOther(
     if (lock !== undefined) return lock
     if (await answers(paths.socket)) return undefined
     if (performance.now() > deadline) {
-      throw new ContainerError('BUSY', 'another process has held this image for 30 s unanswering', {
-        hint: `find the process that has ${paths.lock} open, and end it`
-      })
+      throw new ContainerError(
+        'BUSY',
+        'the mounter of this image held its lock for 30 s without responding',
+        {
+          hint: `find the process that has ${paths.lock} open, and kill it`
+        }
+      )
     }
     await sleep(RETRY_MS, undefined, { signal })
   }

@@ -83,8 +83,8 @@ async function answer(socket: Socket, handlers: ImageHandlers, request: unknown)
   const asked = Number.isSafeInteger(id) ? (id as number) : NO_REQUEST
   try {
     if (typeof method !== 'string' || !Object.hasOwn(handlers, method)) {
-      throw new ContainerError('USAGE', 'the mounter does not know what it is asked', {
-        hint: 'it is of another release: stop what uses the image, and start it again'
+      throw new ContainerError('USAGE', 'the mounter does not know this request', {
+        hint: 'it belongs to another release: stop what uses the image, and start it again'
       })
     }
     const handle = handlers[method] as (params: unknown) => Promise<unknown>

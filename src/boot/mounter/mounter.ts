@@ -105,7 +105,7 @@ async function goOn(
   const paths = mounterPathsOf(bootPaths(request.home), request.takeOver.mount)
   await using lock = inheritedLock(paths.lock, LOCK_FD)
   const state = await readJsonFile(paths.state, mounterState)
-  if (state === undefined) throw new ContainerError('MOUNT_FAILED', 'the mount has gone')
+  if (state === undefined) throw new ContainerError('MOUNT_FAILED', 'the mount is gone')
   const open = toOpen(request)
   await using opening = await openPatiently(() => parts.beginOpening({ ...open, signal }), signal)
   await rm(paths.socket, { force: true })
@@ -291,7 +291,10 @@ class Mounter {
 
   async #logRestart(restarts: number): Promise<void> {
     const log = await openMounterLog(this.#home, this.#opening.manifest)
-    log.warn({ pid: process.pid, before: this.#before?.pid, restarts }, 'a mounter died; going on')
+    log.warn(
+      { pid: process.pid, before: this.#before?.pid, restarts },
+      'a mounter died; its successor goes on'
+    )
   }
 
   /** What a recorded start reads is read before it, where it is here. */
@@ -412,7 +415,7 @@ class Mounter {
 
   async #unbind(target: string): Promise<null> {
     if (!this.#state.binds.includes(target)) {
-      throw new ContainerError('NOT_FOUND', `${target} is no mount of this image`)
+      throw new ContainerError('NOT_FOUND', `${target} is not a mount of this image`)
     }
     await unmount(target)
     await this.#use.unbind(target)

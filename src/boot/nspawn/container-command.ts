@@ -43,11 +43,9 @@ export async function findCommand(
       : ', nor is any program'
   const advice = programs.any
     ? 'see what there is: dat-container ls IMAGE /bin'
-    : 'there is nothing to run in it: see what it holds with dat-container ls IMAGE'
+    : 'it contains no programs: see its files with dat-container ls IMAGE'
   throw new ContainerError('COMMAND_NOT_FOUND', `${what} is not in the container${missing}`, {
-    hint: command.includes('/')
-      ? `check its path; ${advice}`
-      : `these were searched: ${path}; ${advice}`
+    hint: command.includes('/') ? `check its path; ${advice}` : `searched: ${path}; ${advice}`
   })
 }
 
@@ -58,18 +56,14 @@ export async function requireInit(root: string): Promise<void> {
   }
   const { any, hasShell } = await searched(root, CONTAINER_PATH)
   if (!any) {
-    throw new ContainerError(
-      'BOOT_FAILED',
-      'the image has no init to boot, nor any other program',
-      {
-        hint: 'it is not a root filesystem, or an empty one: see what it holds with dat-container ls IMAGE'
-      }
-    )
+    throw new ContainerError('BOOT_FAILED', 'the image has neither an init nor any other program', {
+      hint: 'it is not a root filesystem, or it is empty: see its files with dat-container ls IMAGE'
+    })
   }
   throw new ContainerError('BOOT_FAILED', 'the image has no init to boot', {
     hint: hasShell
-      ? 'run a command of it instead: dat-container boot IMAGE -- sh'
-      : 'it has no shell either: run a program of it, dat-container boot IMAGE -- PROGRAM (dat-container ls IMAGE /bin lists them)'
+      ? 'run a command instead: dat-container boot IMAGE -- sh'
+      : 'it has no shell either: run a program, dat-container boot IMAGE -- PROGRAM (dat-container ls IMAGE /bin lists them)'
   })
 }
 

@@ -36,7 +36,7 @@ export async function resolveUser(root: string, text: string): Promise<Container
   const entry = passwd.find(({ name, uid }) => name === userText || uid === number)
   if (entry === undefined && number === undefined && userText !== 'root') {
     throw new ContainerError('NOT_FOUND', `the container has no user ${JSON.stringify(userText)}`, {
-      hint: 'name one of its /etc/passwd, or give a number'
+      hint: 'give a name from its /etc/passwd, or a number'
     })
   }
   const gid = groupText === undefined ? (entry?.gid ?? 0) : groupId(groups, groupText)
@@ -57,7 +57,7 @@ function groupId(groups: readonly { name: string; gid: number }[], text: string)
   const gid = groups.find(({ name }) => name === text)?.gid ?? numericId(text)
   if (gid !== undefined) return gid
   throw new ContainerError('NOT_FOUND', `the container has no group ${JSON.stringify(text)}`, {
-    hint: 'name one of its /etc/group, or give a number'
+    hint: 'give a name from its /etc/group, or a number'
   })
 }
 

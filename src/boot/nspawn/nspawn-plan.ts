@@ -11,7 +11,7 @@ export type Payload =
       readonly mode: 'process'
       readonly argv: readonly string[]
       readonly cwd?: string
-      /** A name of the container's /etc/passwd: systemd-nspawn takes no number. */
+      /** A name for the container's /etc/passwd: systemd-nspawn takes no number. */
       readonly user?: string
       /** Files that `argv` needs besides the container's own. */
       readonly binds?: readonly Bind[]

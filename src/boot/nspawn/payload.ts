@@ -119,10 +119,14 @@ export async function checkBinds(binds: readonly Bind[]): Promise<void> {
     try {
       await stat(source)
     } catch (cause) {
-      throw new ContainerError('NOT_FOUND', `there is no ${source} to show in the container`, {
-        hint: 'make it first, or correct -v',
-        cause
-      })
+      throw new ContainerError(
+        'NOT_FOUND',
+        `${source} does not exist, so it cannot be mounted in the container`,
+        {
+          hint: 'create it first, or correct -v',
+          cause
+        }
+      )
     }
   }
 }

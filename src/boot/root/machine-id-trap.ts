@@ -17,7 +17,7 @@ export async function clearMachineIdTrap(root: string): Promise<void> {
   const etc = await realpath(join(root, 'etc')).catch(ignoreAbsent)
   if (etc === undefined) return
   if (!`${etc}/`.startsWith(`${await realpath(root)}/`)) {
-    throw new ContainerError('BAD_MANIFEST', 'the /etc of this container leads out of it', {
+    throw new ContainerError('BAD_MANIFEST', 'the /etc of this container leads outside', {
       hint: 'systemd-nspawn would read files of this machine there: do not run it'
     })
   }

@@ -49,7 +49,7 @@ async function mapOne(source: string, target: string, userNamespace: number): Pr
   if (await mountIdmapped(options)) return
   throw new ContainerError('MOUNT_FAILED', `the file system of ${source} cannot map user ids`, {
     hint:
-      'show a directory of another one (ext4, xfs, btrfs, tmpfs; Linux 5.12), or, for an image that you trust ' +
-      'like this machine’s own root, run without ids of its own: --private-users no'
+      'use a directory on another one (ext4, xfs, btrfs, tmpfs; Linux 5.12), or, for an image that you trust ' +
+      'as much as this machine’s root, run without separate user ids: --private-users no'
   })
 }

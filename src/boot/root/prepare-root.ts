@@ -61,7 +61,7 @@ export async function makeWorkingDirectory(
   if (await makeDirectoryInRoot(root, path, owner)) return undefined
   throw new ContainerError(
     'COMMAND_NOT_EXECUTABLE',
-    `the working directory ${path} is no directory in the container`,
+    `the working directory ${path} is not a directory in the container`,
     { hint: 'choose another with -w' }
   )
 }

@@ -44,7 +44,7 @@ const STATUS_DESCRIPTOR = 3
  *   in time, and goes on
  */
 export async function bootDetached(options: BootDetachedOptions): Promise<ContainerState> {
-  requireRoot('run a container')
+  requireRoot('running a container')
   if (isAborted(options.signal)) throw startCancelled()
   // Beside the runner, not after it: until both have loaded, either has a processor of its own.
   await using mounter = startMounterAhead(options.container)
@@ -126,7 +126,7 @@ async function runDetached(
     `container ${started} runs, but has not said that it is ready`,
     {
       hint:
-        'it goes on; an init that is not systemd may never say so, and runs without --wait ready; ' +
+        'it keeps running; an init that is not systemd may never say so: leave out --wait ready; ' +
         `see what it does: dat-container logs ${started}`
     }
   )

@@ -44,7 +44,7 @@ export async function claimName(paths: BootPaths, name: string): Promise<Contain
     lock = await takeLock(files.lock, { waitMs: LOCK_WAIT_MS })
   }
   if (lock === undefined) {
-    throw new ContainerError('NAME_IN_USE', `container ${name} is running already`, {
+    throw new ContainerError('NAME_IN_USE', `container ${name} is already running`, {
       hint: `stop it first (dat-container stop ${name}), or choose another name with -n`
     })
   }

@@ -45,8 +45,8 @@ export async function claimIds(
 function wantedIds(options: ContainerOptions): 'auto' | 'no' | undefined {
   const { privateUsers, privileged = false, nspawnArgs = [] } = options
   if (privileged && privateUsers === 'auto') {
-    throw new ContainerError('USAGE', '--privileged is without ids of the container’s own', {
-      hint: 'leave out --private-users auto, or give single powers: --cap-add, --device'
+    throw new ContainerError('USAGE', '--privileged and user ids of its own exclude each other', {
+      hint: 'leave out --private-users auto, or give single rights: --cap-add, --device'
     })
   }
   return privileged || hasOwnUserArguments(nspawnArgs) ? 'no' : privateUsers

@@ -31,7 +31,7 @@ const READY_LIMIT_MS = 120_000
 
 /** @throws ContainerError `NEEDS_ROOT`, `MISSING_TOOL` */
 export async function requireRecording(): Promise<void> {
-  requireRoot('record a boot profile')
+  requireRoot('recording a boot profile')
   for (const tool of ['systemd-nspawn', 'setpriv']) {
     if (!isOnHost(tool)) throw await missingTool(tool)
   }
@@ -84,7 +84,7 @@ export async function recordImage(options: RecordImageOptions): Promise<BootProf
     })
     if (!ended.signal.aborted && exitCode !== 0) {
       throw new ContainerError('BOOT_FAILED', `what was started ended with exit code ${exitCode}`, {
-        hint: 'record a start that works; after -- comes what is to be run'
+        hint: 'record a start that works; put the command after --'
       })
     }
   } catch (error) {

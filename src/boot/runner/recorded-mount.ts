@@ -32,7 +32,7 @@ export async function acquireRecordedMount(options: AcquireMountOptions): Promis
     if (users !== '' || performance.now() > deadline) {
       const by = users === '' ? '' : ` by ${users}`
       throw new ContainerError('BUSY', `${image} is in use${by}, so its start cannot be recorded`, {
-        hint: 'what has been read already would not be recorded: stop its containers and mounts first (dat-container ps, findmnt)'
+        hint: 'content that was already read would not be recorded: stop its containers and mounts first (dat-container ps, findmnt)'
       })
     }
     await sleep(RETRY_MS)

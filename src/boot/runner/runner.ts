@@ -81,7 +81,7 @@ export class Runner {
 
   /** @throws ContainerError whatever keeps the container from running; nothing is left then */
   async run(): Promise<RunnerResult> {
-    requireRoot('run a container')
+    requireRoot('running a container')
     for (const tool of ['systemd-nspawn', 'setpriv']) {
       if (!isOnHost(tool)) throw await missingTool(tool)
     }
@@ -323,7 +323,7 @@ export class Runner {
     const detail = lastWords === '' ? '' : `: ${lastWords.replaceAll('\n', ' | ')}`
     return new ContainerError(
       'BOOT_FAILED',
-      `the container ended before it was up (exit code ${exitCode})${detail}`,
+      `the container ended before it was running (exit code ${exitCode})${detail}`,
       { hint: [await lackHint(), kept].filter(Boolean).join('; ') || undefined }
     )
   }

@@ -3,7 +3,7 @@ import { ContainerError } from '../../core/errors.ts'
 /**
  * The error of a start that was called off.
  *
- * @param ran name of the container, when its PID 1 had been started
+ * @param ran name for the container, when its PID 1 had been started
  * @param isKept whether it keeps what it wrote
  */
 export function startCancelled(ran?: string, isKept = false): ContainerError {
@@ -14,6 +14,6 @@ export function startCancelled(ran?: string, isKept = false): ContainerError {
   return new ContainerError('CANCELLED', message, {
     hint: isKept
       ? `what it wrote is kept: dat-container boot IMAGE -n ${ran} starts it again, dat-container rm ${ran} deletes it`
-      : 'what it wrote is gone with it'
+      : 'its writes are gone with it'
   })
 }

@@ -165,7 +165,7 @@ export async function requireRunning(
         ? `container ${files.name} is being stopped`
         : `container ${files.name} is being started, and does not run yet`
     throw new ContainerError('NOT_RUNNING', message, {
-      hint: 'wait a moment, then try again; dat-container ps tells'
+      hint: 'wait a moment, then try again; see dat-container ps'
     })
   }
   return { ...state, leader: state.leader }
@@ -186,7 +186,7 @@ async function stopped({ name, config }: ContainerPaths): Promise<ContainerError
 export function requireKnown(files: ContainerPaths): void {
   if ([files.config, files.state, files.upper].some((path) => existsSync(path))) return
   throw new ContainerError('NOT_FOUND', `there is no container ${files.name}`, {
-    hint: 'see which there are: dat-container ps --all'
+    hint: 'to list all containers: dat-container ps --all'
   })
 }
 

@@ -76,8 +76,8 @@ export async function findDevices(grants: readonly DeviceGrant[]): Promise<Devic
   for (const grant of grants) {
     const nodes = await nodesAt(grant)
     if (nodes.length === 0) {
-      throw new ContainerError('USAGE', `${grant.source} is no device`, {
-        hint: 'a file or directory is shown with -v'
+      throw new ContainerError('USAGE', `${grant.source} is not a device`, {
+        hint: 'use -v for files and directories'
       })
     }
     found.push(...nodes)

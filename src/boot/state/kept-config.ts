@@ -40,8 +40,8 @@ function damaged({ name, config }: KeptPaths, why: string, cause?: unknown): Kep
     kind: 'damaged',
     error: new ContainerError('IO', `cannot read the record of container ${name}: ${why}`, {
       hint:
-        `its files are kept; to have it back, ${setAside}boot it with the link and version ` +
-        `that it was of: dat-container boot 'LINK@VERSION' -n ${name}; ` +
+        `its files are kept; to restore it, ${setAside}boot it with the link and version ` +
+        `that it had: dat-container boot 'LINK@VERSION' -n ${name}; ` +
         `to delete it: dat-container rm ${name}`,
       cause
     })

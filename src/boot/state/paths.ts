@@ -96,7 +96,7 @@ export function bootPaths(home: string): BootPaths {
   if (/[\s,:\\"]/.test(runtime)) {
     throw new ContainerError(
       'USAGE',
-      `the runtime directory ${runtime} has a character it may not`,
+      `the runtime directory ${runtime} contains a character that is not allowed`,
       {
         hint: 'set DAT_CONTAINER_RUNTIME_DIR to a path without space, comma, colon, quote, backslash'
       }
@@ -167,9 +167,13 @@ export function mounterPathsOf(paths: BootPaths, directoryName: string): Mounter
   const directory = join(paths.mounts, directoryName)
   const socket = join(directory, 'socket')
   if (Buffer.byteLength(socket) > SOCKET_PATH_BYTES) {
-    throw new ContainerError('USAGE', `the runtime directory ${paths.runtime} is too deep`, {
-      hint: 'set DAT_CONTAINER_RUNTIME_DIR to a shorter path'
-    })
+    throw new ContainerError(
+      'USAGE',
+      `the path of the runtime directory ${paths.runtime} is too long`,
+      {
+        hint: 'set DAT_CONTAINER_RUNTIME_DIR to a shorter path'
+      }
+    )
   }
   return {
     directory,

@@ -34,7 +34,7 @@ export async function endIsolatedContainers(
   const others = names.filter((name) => !isolated.includes(name))
   if (others.length > 0) {
     throw new ContainerError('USAGE', `${isolated.join(', ')} and ${others.join(', ')} run apart`, {
-      hint: 'name containers with a machine to themselves in a command of their own'
+      hint: 'name containers that have a machine of their own in a separate command'
     })
   }
   const { removeIsolated, stopIsolated } =

@@ -33,18 +33,21 @@ export function addVmOptions(program: Command, ...names: string[]): void {
     const command = program.commands.find((candidate) => candidate.name() === name)
     if (!command) throw new TypeError(`no verb ${name}`)
     command
-      .option('--vm', 'in a machine (see `machine`), which boot starts; --no-vm: never')
+      .option('--vm', 'run in a virtual machine (see `machine`); boot starts it; --no-vm: never')
       .addOption(new Option('--no-vm').hideHelp())
-      .option('--machine <name>', 'in this machine')
+      .option('--machine <name>', 'use this virtual machine')
     if (name === 'boot') addMachineOptions(command)
   }
 }
 
 function addMachineOptions(boot: Command): void {
   boot
-    .option('--isolate', 'in a machine of its own, which has its name and ends with it')
-    .option('--machine-memory <size>', 'of a machine that boot starts, as 512M or 2G')
-    .option('--machine-cpus <number>', 'processors of a machine that boot starts')
+    .option(
+      '--isolate',
+      'run in a virtual machine of its own, with the container’s name and lifetime'
+    )
+    .option('--machine-memory <size>', 'memory of a machine that boot starts, such as 512M or 2G')
+    .option('--machine-cpus <number>', 'number of processors of a machine that boot starts')
     .option('--machine-disk <size>', 'size of the data disk of a machine that boot starts')
 }
 
@@ -65,7 +68,7 @@ export function hookVm(program: Command): void {
 /** @throws ContainerError `USAGE` */
 function checkFlags(flags: VmFlags): void {
   if (flags.isolate && (flags.vm === false || flags.machine !== undefined)) {
-    throw new ContainerError('USAGE', '--isolate is a machine of its own', {
+    throw new ContainerError('USAGE', '--isolate starts a machine of its own', {
       hint: 'leave --no-vm and --machine out'
     })
   }
@@ -104,7 +107,7 @@ async function carriedOutOnIsolated(
     return true
   }
   if (verb === 'boot') {
-    throw new ContainerError('NAME_IN_USE', `container ${name} has a machine to itself`, {
+    throw new ContainerError('NAME_IN_USE', `container ${name} has a machine of its own`, {
       hint: `start it again with --isolate, choose another name with -n, or remove it: dat-container rm ${name}`
     })
   }

@@ -45,7 +45,7 @@ function oneOf(words: readonly string[]): (value: string) => void {
   return (value) => {
     if (words.includes(value)) return
     const hint = `write one of ${words.join(', ')}`
-    throw new ContainerError('USAGE', `no such word: ${JSON.stringify(value)}`, { hint })
+    throw new ContainerError('USAGE', `unknown value: ${JSON.stringify(value)}`, { hint })
   }
 }
 

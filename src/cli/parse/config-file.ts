@@ -113,7 +113,7 @@ export function parseSettings(text: string, file: string): Setting[] {
     if (trimmed === '' || trimmed.startsWith('#')) continue
     const [, key = '', value = ''] = /^([^\s=]+)\s*=\s*(.*)$/.exec(trimmed) ?? []
     if (key === '') {
-      throw usage(`${place} is no setting: ${JSON.stringify(trimmed)}`, 'write KEY = VALUE')
+      throw usage(`${place} is not a setting: ${JSON.stringify(trimmed)}`, 'write KEY = VALUE')
     }
     if (!isKey(key)) {
       throw usage(`${place} has no known key: ${JSON.stringify(key)}`, `known are ${knownKeys()}`)

@@ -11,9 +11,9 @@ export interface Globals {
 
 const GLOBAL_OPTIONS: readonly (readonly [flags: string, description: string])[] = [
   ['--json', 'print one JSON document on stdout'],
-  ['--home <dir>', 'where images, containers and the daemon keep their state'],
+  ['--home <dir>', 'directory for images, containers and the daemon’s state'],
   ['--bootstrap <host:port,…>', 'use a private DHT (see `dht`)'],
-  ['--log-level <level>', 'of a daemon that this command starts']
+  ['--log-level <level>', 'log level of a daemon that this command starts']
 ]
 
 /** Adds the options that every command takes, before its name or after it. */
@@ -33,7 +33,7 @@ function addHiddenGlobals(command: Command): void {
 export function addLinksOption(program: Command, ...names: string[]): void {
   for (const command of program.commands) {
     if (!names.includes(command.name())) continue
-    command.option('--links', 'print links with their secrets, by which images are read')
+    command.option('--links', 'print full links, with the secrets that can read images')
   }
 }
 

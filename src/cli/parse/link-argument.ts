@@ -17,7 +17,10 @@ export function addLinkOptions(program: Command): void {
   for (const command of program.commands) {
     addLinkOptions(command)
     if (!takesLink(command)) continue
-    command.option(`${FILE_OPTION} <file>`, 'read the link from a file (- as link: from stdin)')
+    command.option(
+      `${FILE_OPTION} <file>`,
+      'read the link from a file (or give - as the link to read stdin)'
+    )
   }
 }
 

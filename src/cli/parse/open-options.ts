@@ -15,13 +15,13 @@ export interface OpenFlags {
 /** Option of the verbs that fetch. */
 export const REUSE_OPTION = [
   '--reuse',
-  'take what other images here hold from them; seeders can tell what you had'
+  'copy chunks that other local images hold; seeders can see what you had'
 ] as const
 
 export function addOpenOptions(command: Command): Command {
   return command
     .addOption(peerTimeoutOption())
-    .option('--offline', 'use only what is on this machine')
+    .option('--offline', 'use only local data, no network')
 }
 
 /**

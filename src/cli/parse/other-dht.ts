@@ -24,7 +24,7 @@ export function hookBootstrap(program: Command): void {
         ? 'the public DHT'
         : `the DHT of ${formatBootstrap(running.bootstrap)}`
     output.note(
-      `--bootstrap is ignored: the daemon runs already, in ${where} (dat-container daemon stop ends it)`
+      `--bootstrap is ignored: the daemon is already running in ${where} (to stop it: dat-container daemon stop)`
     )
   })
 }

@@ -12,7 +12,7 @@ const ATTRIBUTE = 'peerTimeout'
 export function peerTimeoutOption(): Option {
   return durationOption(
     '--peer-timeout <duration>',
-    'how long to look for peers: seconds, or with ms, s, m or h',
+    'how long to look for peers: seconds, or a number with ms, s, m or h',
     DEFAULT_PEER_TIMEOUT_MS
   )
 }

@@ -2,7 +2,7 @@ import type { Command, CommanderError } from 'commander'
 import { ContainerError } from '../../core/errors.ts'
 import { printError, writeAll } from '../print/output.ts'
 
-const MORE = 'dat-container help COMMAND tells more'
+const MORE = 'see dat-container help COMMAND'
 
 /** Whether errors are to be JSON, by a command line that may not even parse: what follows `--` is of another command. */
 export function wantsJson(args: readonly string[] = process.argv.slice(2)): boolean {
@@ -22,7 +22,7 @@ export function sayUsageErrors(program: Command): Command {
 
 /** Says of an option that a verb does not know where an option of a command in a container is to stand. */
 export function sayOptionsPlace(verb: Command, place: string): Command {
-  return verb.showHelpAfterError(`(dat-container help ${verb.name()} tells more)`).configureOutput({
+  return verb.showHelpAfterError(`(see dat-container help ${verb.name()})`).configureOutput({
     outputError: (text, write) => {
       write(text)
       if (text.includes('unknown option')) write(`(${place})\n`)

@@ -6,7 +6,7 @@ export function tellNews(output: Output, news: ImageNews, offline: boolean | und
   const { version, mayBeOld, forked } = news
   if (mayBeOld && offline !== true) {
     output.note(
-      `nobody who has this image answers: version ${version} is the newest known here, and may be old`
+      `no peer with this image answers: version ${version} is the newest one known here, and may be outdated`
     )
   }
   if (forked !== null) output.note(`this image has two histories: ${FORKS[forked]}`)
@@ -14,8 +14,8 @@ export function tellNews(output: Output, news: ImageNews, offline: boolean | und
 
 const FORKS = {
   owner:
-    'peers have versions that this home has lost; it serves its own, and can publish no more of it: share it as a new image',
+    'peers have versions that this home has lost; it serves its own and cannot publish more of them: share it as a new image',
   reader:
-    'its publisher lost versions and published others in their place; this machine keeps those that it has; ' +
-    'for the publisher’s: dat-container unseed it, then pull its link'
+    'its publisher lost versions and published others in their place; this machine keeps the versions that it has; ' +
+    'to get the publisher’s: dat-container unseed the image, then pull its link'
 } as const

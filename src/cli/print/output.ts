@@ -34,7 +34,7 @@ export function createOutput(options: {
       const lines = json ? [printableJson(JSON.stringify(value, null, 2))] : text().map(printable)
       writeAll(1, shown(lines.map((line) => `${line}\n`).join('')))
       if (options.dht && !json) {
-        this.note(`links are of this private DHT alone: --bootstrap ${options.dht.join(',')}`)
+        this.note(`these links work only in this private DHT: --bootstrap ${options.dht.join(',')}`)
       }
     },
     note(line) {

@@ -43,7 +43,7 @@ export class PullSilence {
     this.#told = true
     const percent = imageBytes === 0 ? 0 : Math.floor((100 * bytes) / imageBytes)
     this.#output.note(
-      `nothing comes: ${peers} peers are connected, ${percent} % is here; waiting for more of them`
+      `no progress: ${peers} peers are connected and ${percent} % is here; waiting for more peers`
     )
   }
 }

@@ -39,7 +39,7 @@ export class Seeking implements Disposable {
   #next(ms: number): void {
     const tell = (): void => {
       const since = seconds(monotonicMs() - this.#beganMs)
-      this.#output.note(`looking for peers who have this image${this.#limit} (${since} so far)`)
+      this.#output.note(`looking for peers with this image${this.#limit} (${since} so far)`)
       this.#next(NEXT_LINE_MS)
     }
     this.#timer = setTimeout(tell, ms).unref()
@@ -60,7 +60,7 @@ export function tellStalls(
   const look = (): void => {
     const nowMs = monotonicMs()
     const isStalled = [...(image.waiting ?? [])].some(({ sinceMs }) => nowMs - sinceMs >= STALL_MS)
-    const whom = image.isDaemonGone === true ? 'the daemon' : 'peers who have what is read'
+    const whom = image.isDaemonGone === true ? 'the daemon' : 'peers with the content'
     if (isStalled && told !== whom) {
       const limit = limitMs === undefined ? '' : `, and fails after ${seconds(limitMs)}`
       output.note(`a read waits for ${whom}${limit}`)

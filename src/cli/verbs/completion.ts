@@ -7,7 +7,7 @@ const SHELLS = ['bash', 'zsh', 'fish'] as const
 type Shell = (typeof SHELLS)[number]
 
 const EXAMPLES = `
-Names of images, containers and machines are completed, too.
+It also completes names of images, containers and machines.
 
 Examples:
   source <(dat-container completion bash)                   in ~/.bashrc
@@ -17,7 +17,7 @@ Examples:
 export function addCompletion(program: Command): void {
   program
     .command('completion')
-    .description('print a script that completes what is typed in a shell')
+    .description('print a shell completion script')
     .addArgument(new Argument('[shell]', 'which').choices(SHELLS).default('bash'))
     .addOption(
       new Option('--names <kind>', 'the names that this home knows').choices(NAME_KINDS).hideHelp()

@@ -23,13 +23,13 @@ export function addDaemon(program: Command): void {
       '\nExamples:\n  dat-container daemon status\n  dat-container daemon start --listen 192.0.2.7:7777'
     )
   withListening(
-    daemon.command('run').description('serve in the foreground until SIGTERM or Ctrl-C')
+    daemon.command('run').description('run the daemon in the foreground until SIGTERM or Ctrl-C')
   ).action(async (flags: ListenFlags, command: Command) => {
     setListening(flags)
     await run(readGlobals(command))
   })
   withListening(
-    daemon.command('start').description('start it in the background, unless it runs')
+    daemon.command('start').description('start the daemon in the background if it is not running')
   ).action(async (flags: ListenFlags, command: Command) => {
     setListening(flags)
     const { bootstrap, logLevel } = command.optsWithGlobals<{
@@ -40,11 +40,11 @@ export function addDaemon(program: Command): void {
   })
   daemon
     .command('stop')
-    .description('stop it; containers wait until it is back')
+    .description('stop the daemon; containers wait until it is back')
     .action(async (_flags: object, command: Command) => stop(readGlobals(command)))
   daemon
     .command('status')
-    .description('tell whether it runs; exit status 3 when it does not')
+    .description('show whether the daemon runs; exit status 3 if it does not')
     .action(async (_flags: object, command: Command) => status(readGlobals(command)))
 }
 
@@ -57,9 +57,12 @@ function withListening(command: Command): Command {
   return command
     .option(
       '--listen <[host:]port|none>',
-      'let peers connect here by TCP, without the DHT; none: by UDP alone (default: some port, for peers of the DHT)'
+      'let peers connect here by TCP without the DHT; none: only UDP (default: any port, for peers of the DHT)'
     )
-    .option('--advertise <host:port>', 'where links say so (default: the host of --listen)')
+    .option(
+      '--advertise <host:port>',
+      'TCP address to put into links (default: the host of --listen)'
+    )
 }
 
 /** Through the environment, as a daemon in the background gets all it is told. */
@@ -123,9 +126,9 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
   const were = ignored.length === 1 ? 'was' : 'were'
   throw new ContainerError(
     'DAEMON_RUNNING',
-    `a daemon runs already, as process ${running.pid}: ${ignored.join(', ')} ${were} ignored`,
+    `the daemon is already running as process ${running.pid}: ${ignored.join(', ')} ${were} ignored`,
     {
-      hint: 'stop it first (dat-container daemon stop), then start it so; containers wait meanwhile'
+      hint: 'stop it first (dat-container daemon stop), then start it with these options; containers wait meanwhile'
     }
   )
 }
@@ -148,7 +151,7 @@ async function stop(globals: Globals): Promise<void> {
   const described = describeUsers(waiting)
   if (described !== '') {
     globals.output.note(
-      `reads of ${described} wait from now on, until the daemon is back: dat-container daemon start`
+      `reads of ${described} wait until the daemon is back (to start it: dat-container daemon start)`
     )
   }
   const daemon = identify((await client.request(METHODS.status, null)).pid)
@@ -200,18 +203,13 @@ async function status(globals: Globals): Promise<void> {
       ...(state.advertise ? [['links say', state.advertise]] : []),
       ['images', String(state.images)],
       ...(state.store.damagedBlocks > 0
-        ? [
-            [
-              'damaged',
-              `${state.store.damagedBlocks} blocks, which were dropped to be fetched again`
-            ]
-          ]
+        ? [['damaged', `${state.store.damagedBlocks} blocks, dropped and to be fetched again`]]
         : []),
       ...(state.store.unstoredBlocks > 0
         ? [
             [
               'not stored',
-              `${state.store.unstoredBlocks} blocks were handed on: ${state.store.unstoredReason}`
+              `${state.store.unstoredBlocks} blocks were passed on without being stored: ${state.store.unstoredReason}`
             ]
           ]
         : []),

@@ -9,10 +9,10 @@ export function addDht(program: Command): void {
   program
     .command('dht')
     .description('run the bootstrap node of a private DHT')
-    .option('--host <address>', 'an address of this machine that every peer reaches', '127.0.0.1')
+    .option('--host <address>', 'an address of this machine that every peer can reach', '127.0.0.1')
     .option(
       '--port <port>',
-      'UDP port, 0 for any',
+      'UDP port; 0 for any free port',
       (text) => Number.parseInt(text, 10),
       DEFAULT_PORT
     )
@@ -32,7 +32,7 @@ async function dht(flags: { host: string; port: number }, { output }: Globals): 
     await using node = await startDhtNode(flags.host, flags.port)
     const { host, port } = node
     output.result({ host, port, bootstrap: `${host}:${port}` }, () => [
-      `DHT node on ${host}:${port}; peers join with --bootstrap ${host}:${port}`
+      `DHT node on ${host}:${port}; peers join it with --bootstrap ${host}:${port}`
     ])
     await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()))
   })

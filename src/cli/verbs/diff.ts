@@ -14,8 +14,8 @@ export function addDiff(program: Command): void {
   addOpenOptions(
     program
       .command('diff')
-      .description('tell what is different between two images or versions, without reading content')
-      .argument('<from>', 'a link or name, as of a version: NAME@1')
+      .description('show what differs between two images or versions, without reading content')
+      .argument('<from>', 'a link or name, with a version if you like: NAME@1')
       .argument('<to>', 'likewise')
   )
     .addHelpText('after', '\nExample:\n  dat-container diff debian@1 debian@2')

@@ -6,7 +6,7 @@ const MARKS = { yes: 'ok      ', partly: 'partly  ', no: 'missing ' } as const
 export function addDoctor(program: Command): void {
   program
     .command('doctor')
-    .description('tell what this machine has and lacks, and what mends it')
+    .description('check what this machine has and lacks, and how to fix it')
     .addHelpText('after', '\nExample:\n  dat-container doctor')
     .action(async (_flags: object, command: Command) => {
       const { examine } = await import('../../doctor/doctor.ts')
@@ -15,7 +15,7 @@ export function addDoctor(program: Command): void {
       output.result(checks, () =>
         checks.flatMap(({ name, ok, detail, remedy }) => [
           `${MARKS[ok]}${name}: ${detail}`,
-          ...(remedy === '' ? [] : [`          mend it: ${remedy}`])
+          ...(remedy === '' ? [] : [`          to fix it: ${remedy}`])
         ])
       )
       if (checks.some(({ ok }) => ok === 'no')) process.exitCode = 1

@@ -26,7 +26,7 @@ export function addExport(program: Command): void {
   addOpenOptions(
     program
       .command('export')
-      .description('write an image as an archive, with everything that it holds')
+      .description('write a complete image to an archive')
       .argument('<image>', 'a link, or the name of an image that is on this machine')
       .addArgument(
         new Argument('<format>', 'tar, or an OCI archive with one layer').choices(['tar', 'oci'])
@@ -35,7 +35,7 @@ export function addExport(program: Command): void {
       .addOption(
         new Option(
           '--compression <kind>',
-          'of the layer of an OCI archive: gzip or zstd (default: gzip)'
+          'compression of an OCI archive’s layer: gzip or zstd (default: gzip)'
         ).argParser(oneOf('gzip', 'zstd'))
       )
   )
@@ -66,13 +66,13 @@ async function exportImage(
   const { progressBar } = await import('../print/progress.ts')
   const { output } = globals
   if (file === STDOUT && (output.json || process.stdout.isTTY)) {
-    throw new ContainerError('USAGE', 'stdout is not for an archive here', {
+    throw new ContainerError('USAGE', 'refusing to write an archive to a terminal', {
       hint: output.json ? 'give a file with --json' : 'redirect stdout, or give a file'
     })
   }
   if (flags.compression !== undefined && format !== 'oci') {
-    throw new ContainerError('USAGE', '--compression is for OCI archives', {
-      hint: 'compress the archive afterwards, or write it to a pipe: export IMAGE tar - | xz'
+    throw new ContainerError('USAGE', '--compression applies only to OCI archives', {
+      hint: 'compress the archive afterwards, or through a pipe: export IMAGE tar - | xz'
     })
   }
   const path = resolve(file)
@@ -138,8 +138,8 @@ function stdoutSink(signal: AbortSignal): ArchiveSink {
 async function checkReplaceable(path: string): Promise<void> {
   const status = await lstat(path).catch(() => undefined)
   if (status === undefined || status.isFile()) return
-  throw new ContainerError('USAGE', `${path} is there and is no file`, {
-    hint: 'give another path, or - and redirect stdout'
+  throw new ContainerError('USAGE', `${path} exists and is not a file`, {
+    hint: 'give another path, or - to write to stdout'
   })
 }
 

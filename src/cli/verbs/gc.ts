@@ -14,11 +14,11 @@ interface GcFlags {
 export function addGc(program: Command): void {
   program
     .command('gc')
-    .description('free what only old versions of images use')
-    .argument('[images...]', 'names or links; all that this machine can read where none is given')
-    .option('--old-versions', 'free all versions but the newest and those in use here')
-    .option('--keep <n>', 'keep that many versions, the newest included', positive, 1)
-    .option('--dry-run', 'only tell what would be freed')
+    .description('free space that only old versions of images use')
+    .argument('[images...]', 'names or links (default: all images that this machine can read)')
+    .option('--old-versions', 'free all versions except the newest and those in use here')
+    .option('--keep <n>', 'keep this many versions, including the newest', positive, 1)
+    .option('--dry-run', 'only show what would be freed')
     .addHelpText('after', '\nExample:\n  dat-container gc --old-versions debian --keep 2')
     .action(async (images: string[], flags: GcFlags, command: Command) => {
       await gc(images, flags, readGlobals(command))
@@ -28,7 +28,7 @@ export function addGc(program: Command): void {
 function positive(text: string): number {
   const value = Number(text)
   if (Number.isSafeInteger(value) && value > 0) return value
-  throw new InvalidArgumentError('it is no whole number above 0')
+  throw new InvalidArgumentError('it is not a whole number above 0')
 }
 
 async function gc(images: readonly string[], flags: GcFlags, globals: Globals): Promise<void> {

@@ -15,8 +15,8 @@ const SETTLED_MS = 3_000
 export function addImages(program: Command): void {
   program
     .command('images')
-    .description('list the images that this machine has and serves')
-    .option('-q, --quiet', 'print their keys alone')
+    .description('list the images on this machine')
+    .option('-q, --quiet', 'print only keys')
     .addHelpText('after', '\nExample:\n  dat-container images --json')
     .action(async (flags: { links?: boolean; quiet?: boolean }, command: Command) => {
       await images(flags, readGlobals(command))
@@ -25,12 +25,12 @@ export function addImages(program: Command): void {
     .command('unseed')
     .alias('rmi')
     .description('stop serving an image and free its blocks')
-    .argument('<images...>', 'of each its name, the beginning of its key, its link or mirror link')
-    .option('-f, --force', 'also one that is in use, or that this machine has published')
+    .argument('<images...>', 'name, beginning of the key, link or mirror link of each image')
+    .option('-f, --force', 'also remove an image that is in use or was published here')
     .addHelpText(
       'after',
-      '\nThe key of an image that this machine published stays: once its link is pulled back from a peer, it can be\n' +
-        'published again. Where no peer has it, it is lost. What uses an image waits for peers who have it.\n' +
+      '\nIf you remove an image that was published here, its key is kept. Pull its link from a peer to publish new versions\n' +
+        'again. If no peer has the image, it is lost. Containers and mounts of a removed image wait for peers.\n' +
         '\nExample:\n  dat-container unseed debian'
     )
     .action(async (names: string[], flags: { force?: boolean }, command: Command) => {
@@ -38,9 +38,9 @@ export function addImages(program: Command): void {
     })
   program
     .command('mirror')
-    .description('keep a copy of an image available, without being able to read it')
-    .argument('<mirror-link>', 'a link; its secret, if it has one, is not used')
-    .option('-n, --name <name>', 'what to call it here')
+    .description('keep a copy of an image available without being able to read it')
+    .argument('<mirror-link>', 'a link; a secret in it is ignored')
+    .option('-n, --name <name>', 'local name for it')
     .option('--wait', 'return when the copy is complete')
     .addOption(peerTimeoutOption())
     .addHelpText('after', "\nExample:\n  dat-container mirror 'dat://KEY'")
@@ -160,7 +160,9 @@ async function mirror(
     const gone = state.peers > 0 ? state.blocksKnown - state.blocksOffered : 0
     globals.output.result(state, () => [
       `mirroring ${state.key}: ${state.blocksHeld} of ${state.blocksKnown} blocks here`,
-      ...(gone > 0 ? [`no peer here has ${gone} of them: old versions may have been freed`] : [])
+      ...(gone > 0
+        ? [`no connected peer has ${gone} of them: old versions may have been freed`]
+        : [])
     ])
   })
 }

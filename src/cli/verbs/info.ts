@@ -9,7 +9,7 @@ export function addInfo(program: Command): void {
   addOpenOptions(
     program
       .command('info')
-      .description('tell what an image is, its versions and how much of it is here')
+      .description('show what an image is, its versions, and how much of it is here')
       .argument('<image>', 'a link, or the name of an image that is on this machine')
   )
     .addHelpText('after', "\nExample:\n  dat-container info 'dat://KEY#SECRET'")

@@ -26,7 +26,7 @@ export function addLs(program: Command): void {
   addOpenOptions(
     program
       .command('ls')
-      .description('list a directory of an image, without fetching its content')
+      .description('list a directory of an image without fetching file content')
       .argument('<image>', 'a link, or the name of an image that is on this machine')
       .argument('[path]', 'a path in the image', '/')
       .option('-l, --long', 'with mode, owner, size and time')

@@ -10,7 +10,7 @@ export function addPull(program: Command): void {
   addOpenOptions(
     program
       .command('pull')
-      .description('fetch a whole image, so that it boots with no network')
+      .description('fetch a whole image, so that it boots without network')
       .argument('<image>', 'a link, or the name of an image that is on this machine')
       .option(...REUSE_OPTION)
   )

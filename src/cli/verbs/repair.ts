@@ -9,13 +9,13 @@ const STOP_TIMEOUT_MS = 30_000
 export function addRepair(program: Command): void {
   program
     .command('repair')
-    .description('make a damaged store anew, of what can be read of it and of what peers have')
-    .option('--dry-run', 'only tell what is damaged')
+    .description('rebuild a damaged store from what is readable and what peers have')
+    .option('--dry-run', 'only show what is damaged')
     .addHelpText(
       'after',
       `
-The damaged store is renamed and never removed; a daemon that runs is stopped meanwhile. Blocks of single images that are
-damaged need no repair: they are fetched again when they are read, and by verify.
+The damaged store is renamed and never deleted. A running daemon is stopped during the repair. Single damaged blocks need no
+repair: they are fetched again when they are read, and by verify.
 
 Examples:
   dat-container repair --dry-run
@@ -85,17 +85,17 @@ function report(repaired: StoreRepair, dryRun: boolean, { output }: Globals): vo
       : []),
     ...(ownsKeys || !images.some(({ role }) => role === 'owner')
       ? []
-      : ['the keys of your own images are lost: nobody can add versions to them any more']),
+      : ['the keys of your own images are lost: nobody can publish new versions of them']),
     ...(setAside === null
       ? damaged
-        ? ['dat-container repair makes it anew; the damaged one is kept']
+        ? ['to rebuild it: dat-container repair; the damaged one is kept']
         : []
-      : [`the damaged store is kept as ${setAside}: remove it when all is well`])
+      : [`the damaged store is kept as ${setAside}: delete it when everything works again`])
   ])
 }
 
 function restOf({ role, held, whole }: SalvagedImage): string {
   if (held === whole) return '-'
-  if (role === 'owner') return 'is lost, unless peers have it: they are asked'
-  return role === 'mirror' ? 'comes from peers' : 'comes from peers when it is read, or by pull'
+  if (role === 'owner') return 'is lost unless peers have it; they are being asked'
+  return role === 'mirror' ? 'comes from peers' : 'will come from peers when it is read, or by pull'
 }

@@ -39,9 +39,7 @@ export async function tellShared(
       : described(published, { isUpdate: update !== undefined, bootstrap }, prettyBytes)
   )
   if (bootstrap !== null) {
-    output.note(
-      `peers find it by this private DHT alone: --bootstrap ${formatBootstrap(bootstrap)}`
-    )
+    output.note(`peers find it only in this private DHT: --bootstrap ${formatBootstrap(bootstrap)}`)
   }
   const found = await similar()
   if (found) output.note(likeness(found, prettyBytes))
@@ -71,24 +69,24 @@ function described(
       : []),
     ...(profile
       ? [
-          `a start reads ${profile.chunks} chunks, ${prettyBytes(profile.storedBytes)} stored: they come first`
+          `a start reads ${profile.chunks} chunks, ${prettyBytes(profile.storedBytes)} stored: readers fetch them first`
         ]
       : []),
     '',
     `  boot it:    dat-container boot ${where}'${link}'`,
     `  mirror it:  dat-container mirror ${where}'${mirrorLink}'`,
     '',
-    'The first link reads the image: give it only to those who may. The second cannot.',
+    'The first link can read the image: give it only to people who may. The second cannot.',
     seeding(published)
   ]
 }
 
 function seeding({ announced, link }: Shared): string {
-  if (announced) return 'This machine seeds it for as long as its daemon runs.'
+  if (announced) return 'This machine seeds the image while its daemon runs.'
   const address = link.includes('?peer=')
     ? ', which is in the link.'
     : ' (dat-container daemon start --listen PORT).'
-  return `It is not announced in the DHT yet: until it is, peers find this machine only by its address${address}`
+  return `It is not announced in the DHT yet. Until then, peers can only find this machine by its address${address}`
 }
 
 function likeness(
@@ -97,7 +95,7 @@ function likeness(
 ): string {
   const percent = Math.floor((100 * commonChunks) / chunks)
   return (
-    `${percent} % of it (${prettyBytes(commonBytes)} stored) is in your ${printable(name)} too: as a version of that ` +
+    `${percent} % of it (${prettyBytes(commonBytes)} stored) is also in your ${printable(name)}: as a version of that ` +
     `(share --update ${key}) it would not be stored and sent again`
   )
 }

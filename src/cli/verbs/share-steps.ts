@@ -23,7 +23,7 @@ export async function publishPlain(
 
 const STEPS: Readonly<Record<ProfiledStep, string>> = {
   storing: 'storing',
-  recording: 'starting it once, to record what it reads',
+  recording: 'starting it once to record what it reads',
   ordering: 'ordering'
 }
 

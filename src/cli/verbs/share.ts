@@ -32,38 +32,47 @@ export function addShare(program: Command): void {
     .description('publish a root filesystem as an encrypted image and seed it')
     .argument(
       '<source>',
-      'its directory, a tar archive of it or - for stdin; an OCI layout or archive, a docker-archive, docker://NAME'
+      'a directory, a tar archive or - for stdin; an OCI layout or archive, a docker-archive, or docker://NAME'
     )
-    .argument('[command...]', 'with --profile, after --: what is started to be recorded')
-    .option('-n, --name <name>', 'name of the image (default: the source’s, or the one it has)')
-    .option('--description <text>', 'one line about the image')
+    .argument(
+      '[command...]',
+      'with --profile, after --: the command to record instead of the image’s init'
+    )
+    .option(
+      '-n, --name <name>',
+      'name of the image (default: the name of the source, or of the updated image)'
+    )
+    .option('--description <text>', 'one line that describes the image')
     .option('--update <link|name>', 'publish a new version of this image')
-    .option('-m, --message <text>', 'what this version changes')
+    .option('-m, --message <text>', 'what changed in this version')
     .option(
       '--exclude <pattern>',
-      'of a directory: leave out what matches, as in .containerignore (repeatable)',
+      'directories: leave out what matches, as in .containerignore (repeatable)',
       collect
     )
-    .option('--one-file-system', 'of a directory: stay on its own file system')
-    .option('--checksum', 'of a directory: with --update, read files that seem unchanged too')
+    .option('--one-file-system', 'directories: do not cross into other file systems')
+    .option('--checksum', 'directories, with --update: also read files that seem unchanged')
     .addOption(
       new Option(
         '--as <kind>',
-        'of a directory or an archive that looks like a container image: publish the files it holds; tar is the same, of an archive'
+        'directories and archives that look like a container image: publish the files in it instead; tar means the same, for archives only'
       ).choices(['files', 'tar'])
     )
-    .option('--ignore-zeros', 'of an archive: read all of several that were joined')
-    .option('--platform <os/arch>', 'of a container image: which of its platforms')
-    .option('--authfile <file>', 'of a registry: credentials, as of skopeo login')
-    .option('--insecure-registry', 'of a registry: allow HTTP and unknown certificates')
-    .option('--profile', 'start it once, and publish what that reads first')
+    .option('--ignore-zeros', 'archives: read on after the end, if several were joined')
+    .option('--platform <os/arch>', 'container images: which platform to publish')
+    .option('--authfile <file>', 'registries: file with credentials, as written by skopeo login')
+    .option('--insecure-registry', 'registries: allow HTTP and unknown certificates')
+    .option(
+      '--profile',
+      'start the image once, and publish what it reads so that readers fetch that first'
+    )
     .addOption(
       durationOption(
         '--profile-for <duration>',
-        'with --profile: how long to record, from ready on (1s), or of a command (10s)'
+        'with --profile: how long to record: after an init is ready (1s), or in all for a command (10s)'
       )
     )
-    .option('-q, --quiet', 'print the link alone')
+    .option('-q, --quiet', 'print only the link')
     .addHelpText('after', EXAMPLES)
     .action(async (source: string, argv: string[], flags: ShareFlags, command: Command) => {
       await share(source, argv, flags, readGlobals(command))
@@ -71,9 +80,9 @@ export function addShare(program: Command): void {
 }
 
 const EXAMPLES = `
-A file .containerignore in the directory says what is left out, one pattern a line as in .gitignore:
-# begins a comment, /tmp/* is below the root, *.log is anywhere, ! takes a pattern back. --exclude takes the
-same patterns, and adds them behind those of the file; quote them, so that the shell leaves them alone. One
+A file .containerignore in the directory lists what to leave out, one pattern per line as in .gitignore:
+# starts a comment, /tmp/* matches below the root, *.log matches anywhere, ! reverses a pattern. --exclude
+adds patterns after those of the file. Quote them, so that the shell does not expand them. One
 that leaves nothing out is told of.
 
 Examples:
@@ -108,12 +117,12 @@ async function share(
   const { isReference } = await import('../../image/oci/reference.ts')
   const { home } = globals
   if (source === '-' && process.stdin.isTTY) {
-    throw new ContainerError('USAGE', 'stdin is a terminal, not an archive', {
+    throw new ContainerError('USAGE', 'refusing to read an archive from a terminal', {
       hint: 'pipe a tar archive in'
     })
   }
   if (flags.profile !== true && (argv.length > 0 || flags.profileFor !== undefined)) {
-    throw new ContainerError('USAGE', 'a command and --profile-for are for --profile', {
+    throw new ContainerError('USAGE', 'COMMAND and --profile-for require --profile', {
       hint: 'what an image runs is told when it is booted'
     })
   }

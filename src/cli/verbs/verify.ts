@@ -72,11 +72,9 @@ async function verify(link: string, flags: OpenFlags, globals: Globals): Promise
         : `version ${version}: ${damaged.length} of ${checked} chunks are damaged`,
       ...(repairedBlocks === 0
         ? []
-        : [
-            `${repairedBlocks} blocks were damaged in the store, and were fetched from peers again`
-          ]),
-      ...(partsDamaged ? ['its index is damaged in the store, and no peer gives it'] : []),
-      ...(profileDamaged ? ['its boot profile is damaged; starts do without'] : [])
+        : [`${repairedBlocks} damaged blocks in the store were fetched again from peers`]),
+      ...(partsDamaged ? ['its index is damaged in the store, and no peer sends it'] : []),
+      ...(profileDamaged ? ['its boot profile is damaged; starts will not use it'] : [])
     ])
     if (damaged.length > 0 || partsDamaged || profileDamaged) process.exitCode = 5
   })

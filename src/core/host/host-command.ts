@@ -10,7 +10,7 @@ export interface CommandResult {
 }
 
 /**
- * Runs a host program to its end and captures what it prints. Of the environment it gets what
+ * Runs a host program to its end and captures its output. The program gets the environment that
  * `hostEnvironment` passes on.
  *
  * @param options.input what it reads from standard input @default nothing

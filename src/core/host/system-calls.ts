@@ -48,5 +48,5 @@ function load(): typeof Koffi {
 
 /** The error of what only Linux can do. @param what begins its sentence */
 export function needsLinux(what: string, hint = 'use --vm'): ContainerError {
-  return new ContainerError('MISSING_TOOL', `${what} takes Linux`, { hint })
+  return new ContainerError('MISSING_TOOL', `${what} requires Linux`, { hint })
 }

@@ -32,7 +32,7 @@ export async function findVersion(
     }
   } catch (cause) {
     if (!isContainerError(cause, 'PEERS_UNREACHABLE')) throw cause
-    const message = `version ${version} is not on this machine, and nobody who has it answers`
+    const message = `version ${version} is not on this machine, and no peer with it answers`
     const hint = 'it may have been freed by `gc --old-versions`; `info` lists the versions'
     throw new ContainerError('PEERS_UNREACHABLE', message, { hint, cause })
   }

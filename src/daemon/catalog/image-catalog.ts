@@ -31,7 +31,7 @@ export interface CatalogEntry {
   readonly unlisted?: boolean
   /** Two histories of it are signed; this machine keeps the one that it has. */
   readonly forked?: boolean
-  /** Of one client, which it goes with; nobody is told of it. */
+  /** It belongs to one client and is deleted when that disconnects; it is neither listed nor announced. */
   readonly temporary?: boolean
 }
 
@@ -141,7 +141,7 @@ export class ImageCatalog {
     // A mirror and a reader of one image are one.
     if (second && second.key !== first.key) {
       throw new ContainerError('USAGE', `${JSON.stringify(name)} means several images`, {
-        hint: 'say which by more of its key, or by its link: `dat-container images` lists them'
+        hint: 'give more of its key, or its link: `dat-container images` lists them'
       })
     }
     return this.find(first.key) ?? first
@@ -165,7 +165,7 @@ export class ImageCatalog {
     await this.#write()
   }
 
-  /** Of an image that may be gone: its drive lists the files of its newest version. @param key drive key, hex */
+  /** Notes that an image's drive lists the files of its newest version; the image may be gone. @param key drive key, hex */
   async markListed(key: string): Promise<void> {
     const entry = this.find(key)
     if (!entry?.unlisted) return
@@ -222,11 +222,11 @@ function keyText({ key }: CatalogEntry): string {
 function notNamed(name: string): ContainerError {
   if (name.length === KEY_TEXT_LENGTH && isKeyPrefix(name)) {
     return new ContainerError('NOT_FOUND', 'the image of that key is not here', {
-      hint: 'a key alone reads nothing: give the full link, dat://KEY#SECRET'
+      hint: 'a key alone cannot read an image: give the full link, dat://KEY#SECRET'
     })
   }
   return new ContainerError('NOT_FOUND', `no image is named ${JSON.stringify(name)} here`, {
-    hint: '`dat-container images` lists what there is; a link works too'
+    hint: '`dat-container images` lists the images; a link works too'
   })
 }
 

@@ -53,7 +53,7 @@ export class LostVersions {
         'FORKED',
         `a peer holds versions of ${JSON.stringify(entry.name)} that this home has lost, and cannot give them back`,
         {
-          hint: 'try again when a mirror, or a reader that has pulled the image, is there; or share it as a new image'
+          hint: 'try again when a mirror or a reader that pulled the image is online, or share it as a new image'
         }
       )
     }
@@ -94,7 +94,7 @@ export function forkedError(name: string): ContainerError {
     {
       hint:
         'this happens when a backup of the home is restored and published from while nobody who has the lost versions is ' +
-        'there; share it as a new image and give its link to those who use the old one, which is served as before'
+        'there; share it as a new image and give its link to the users of the old one, which is still served'
     }
   )
 }

@@ -36,7 +36,7 @@ export interface PublishTarget {
   readonly firstBlock: number
   /** What is nobody else's until the publish has ended. */
   readonly name?: string | undefined
-  /** Of a new drive, until the seed list announces it. */
+  /** Announces a new drive until the list of images does. */
   readonly announcing?: PeerDiscovery
 }
 
@@ -108,7 +108,7 @@ export class ImageWriter implements AsyncDisposable {
     try {
       await this.#listings.settled(key)
       const entry = catalog.find(key)
-      if (!entry) throw new ContainerError('NOT_FOUND', 'this image was just given up')
+      if (!entry) throw new ContainerError('NOT_FOUND', 'the image was removed')
       // Before the commit, as whatever ends the daemon may come right behind that.
       await catalog.put({ ...entry, unlisted: true })
       return { writer, entry, name, firstBlock: writer.length }
@@ -186,7 +186,7 @@ export class ImageWriter implements AsyncDisposable {
     await catalog.remove(entry)
   }
 
-  /** Of an image that is given up. */
+  /** Stops listing the files of an image that is being removed. */
   stopListing({ key }: CatalogEntry): Promise<void> {
     return this.#listings.stop(key)
   }
@@ -203,7 +203,7 @@ export class ImageWriter implements AsyncDisposable {
   owned(entry: CatalogEntry | undefined): OwnedEntry {
     if (entry?.role !== 'owner' || !entry.namespace || !entry.secret) {
       throw new ContainerError('NOT_FOUND', 'this machine is not the owner of that image', {
-        hint: 'only the home that published an image can add versions to it; one that gave it up pulls its link first'
+        hint: 'only the home that published an image can add versions to it; if that home removed the image, pull its link first'
       })
     }
     if (entry.forked) throw forkedError(entry.name)

@@ -351,11 +351,11 @@ export class ImageService implements AsyncDisposable {
     const copies = this.#seeded.get(entry.key)?.copies ?? 0
     const content =
       copies === 0
-        ? 'no peer that is connected has all of it, so it may be lost for good'
-        : `its content stays with ${copies === 1 ? 'a peer that has' : `${copies} peers that have`} all of it`
+        ? 'no connected peer has all of it, so it may be lost for good'
+        : `its content remains on ${copies === 1 ? 'a peer that has' : `${copies} peers that have`} all of it`
     const message = `this machine published ${entry.name}: once it is gone, it has to come back from a peer before a new version can be published, and ${content}`
     return new ContainerError('BUSY', message, {
-      hint: `to give it up all the same: dat-container unseed --force ${entry.name}`
+      hint: `to remove it anyway: dat-container unseed --force ${entry.name}`
     })
   }
 

@@ -26,7 +26,7 @@ export class UploadSession {
   readonly #exchange: BlockExchangeFile
   /** The version before, looked for while the client still reads its source. */
   readonly #before: Promise<Manifest | undefined>
-  /** Of a first version, started while the content is still on its way. */
+  /** Makes a first version's entries; started while its content is still being sent. */
   readonly #thread: EntriesThread | undefined
   readonly #abandoned = new AbortController()
   #checked: Promise<CheckedIndex> | undefined
@@ -156,7 +156,7 @@ export class UploadSession {
 
   async #listingOf(before: Manifest | undefined, tree: ColumnTree): Promise<FileListing> {
     if (before === undefined || this.#target.entry.unlisted) return listAnew(tree)
-    // Of a version that was freed meanwhile there is nothing to compare with.
+    // A version that was freed meanwhile cannot be compared with.
     const known = await readerOf(this.#target.writer, before)
       .tree()
       .catch(() => undefined)
@@ -179,7 +179,7 @@ export class UploadSession {
 /** The index of a version that is still to be committed. */
 interface CheckedIndex {
   readonly digest: Buffer
-  /** Of an update; a first version's is in the thread. */
+  /** The tree of an update; undefined for a first version, whose tree is in the thread. */
   readonly tree: ColumnTree | undefined
 }
 

@@ -12,8 +12,8 @@ export interface DeviceRange {
 const MOST_BYTES = 4 * CHUNK_BYTES
 
 /**
- * Where chunks lie on the data device, in the order given. Of a chunk that several files have, in the
- * first of them. Goes through the whole tree.
+ * Finds the ranges of chunks on the data device, in the given order. A chunk of several files is found in
+ * the first of them. Reads the whole tree.
  */
 export function deviceRanges(
   tree: Tree,

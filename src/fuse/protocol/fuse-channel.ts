@@ -93,7 +93,7 @@ export class FuseChannel implements AsyncDisposable {
     const channel = new FuseChannel(heirloom)
     if (!channel.askAgain()) {
       channel.#close()
-      throw new ContainerError('MOUNT_FAILED', 'this kernel gives no requests to a successor', {
+      throw new ContainerError('MOUNT_FAILED', 'this kernel cannot hand requests to a successor', {
         hint: 'Linux 6.9 or newer is needed'
       })
     }

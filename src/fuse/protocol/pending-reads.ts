@@ -39,8 +39,9 @@ export class PendingReads {
 }
 
 /**
- * A fatal signal of any kind puts SIGKILL to each thread's own. Of a thread that cannot be seen (another
- * pid namespace) it is supposed: better a read that fails than a process that nothing ends.
+ * Whether a thread is dying: the kernel adds SIGKILL to the pending signals of each thread after any fatal
+ * signal. A thread that cannot be seen (another pid namespace) counts as dying: a failed read is better than
+ * a process that nothing can end.
  */
 async function isDying(pid: number): Promise<boolean> {
   if (pid === 0) return true

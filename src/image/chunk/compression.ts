@@ -147,7 +147,7 @@ export function compressFrame(content: Uint8Array, level: number, base?: Uint8Ar
 function badBlock(found: string, expectedBytes: number, cause?: unknown): ContainerError {
   return new ContainerError(
     'BAD_BLOCK',
-    `a stored block is damaged: it holds ${found} where ${expectedBytes} bytes belong`,
+    `a stored block is damaged: it contains ${found} instead of ${expectedBytes} bytes`,
     { hint: 'the image is damaged; ask its publisher to share it again', cause }
   )
 }

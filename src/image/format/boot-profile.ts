@@ -40,7 +40,8 @@ export function encodeProfile({ chunks, ready }: BootProfile): Buffer {
  */
 export function decodeProfile(packed: Uint8Array, chunkCount: number): BootProfile {
   const reader = new PackedReader(packed)
-  if (!PROFILE_MAGIC.equals(reader.bytes(PROFILE_MAGIC.length))) throw badIndex('it is no profile')
+  if (!PROFILE_MAGIC.equals(reader.bytes(PROFILE_MAGIC.length)))
+    throw badIndex('it is not a profile')
   reader.varint(PROFILE_VERSION)
   const length = reader.varint(Math.min(chunkCount, MAX_PROFILE_CHUNKS))
   const ready = reader.varint(length)

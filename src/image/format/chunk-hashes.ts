@@ -11,7 +11,7 @@ export interface ChunkHashes {
   readonly base: { readonly part: PartPointer; readonly hashes: Uint8Array }
 }
 
-/** A difference is stored while it is at most a so-manieth of the whole. */
+/** A difference is stored only if it is at most 1/N of the full size. */
 const LEAST_SAVING = 2
 
 /**

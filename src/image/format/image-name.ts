@@ -16,8 +16,8 @@ export function checkImageName(name: string): void {
   const isRight = NAME.test(name) && name.length <= MAX_NAME_LENGTH && !LIKE_A_KEY.test(name)
   if (isRight) return
   const shown = JSON.stringify(name.slice(0, MAX_NAME_LENGTH))
-  throw new ContainerError('USAGE', `${shown} is no name for an image`, {
-    hint: `letters, digits and _ . + - make one, up to ${MAX_NAME_LENGTH} of them, the first a letter, a digit or _`
+  throw new ContainerError('USAGE', `${shown} is not a valid image name`, {
+    hint: `use up to ${MAX_NAME_LENGTH} letters, digits and _ . + -, starting with a letter, a digit or _`
   })
 }
 
@@ -47,7 +47,7 @@ export function checkLine(what: string, text: string): void {
   }
   if (text.length > MAX_LINE_LENGTH) {
     throw new ContainerError('USAGE', `${what} has ${text.length} characters`, {
-      hint: `it may have ${MAX_LINE_LENGTH}`
+      hint: `the limit is ${MAX_LINE_LENGTH}`
     })
   }
 }

@@ -86,7 +86,7 @@ export function decompressPart(
   if (blocks.length !== pointer.blocks || storedLength(blocks) !== pointer.storedBytes) {
     throw badIndex('a part has another size than the manifest says')
   }
-  if (digestOf(blocks) !== pointer.digest) throw badIndex('a part does not fit its digest')
+  if (digestOf(blocks) !== pointer.digest) throw badIndex('a part does not match its digest')
   try {
     return decompressFrame(Buffer.concat(blocks), pointer.bytes, base)
   } catch (error) {

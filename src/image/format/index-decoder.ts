@@ -53,7 +53,7 @@ interface Counts {
  * @throws ContainerError `BAD_INDEX`, or `UNSUPPORTED_VERSION` for an index of a later release
  */
 export function decodeIndex(packed: Uint8Array): ColumnTree {
-  if (packed.length > MAX_INDEX_BYTES) throw badIndex(`${packed.length} bytes are too many`)
+  if (packed.length > MAX_INDEX_BYTES) throw badIndex(`${packed.length} bytes is too large`)
   const reader = new PackedReader(packed)
   if (INDEX_MAGIC.compare(reader.bytes(INDEX_MAGIC.length)) !== 0) throw badIndex('it is none')
   const version = reader.varint(Number.MAX_SAFE_INTEGER)

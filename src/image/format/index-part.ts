@@ -13,11 +13,11 @@ export interface StoredIndex {
   readonly base: { readonly part: PartPointer; readonly packed: Uint8Array }
 }
 
-/** A difference is stored while it is at most a so-manieth of the whole. */
+/** A difference is stored only if it is at most 1/N of the full size. */
 const LEAST_SAVING = 2
 /**
- * Levels of zstd for a difference. Of a base, zstd looks into the last eight bytes for each place of its tables: 2 MiB
- * at level 4, where level 9 takes four times as long and finds no more. Level 3 has half the places.
+ * Levels of zstd for a difference. zstd searches the last eight bytes of a base for each slot of its tables: 2 MiB
+ * at level 4, where level 9 takes four times as long and finds no more. Level 3 has half the slots.
  */
 const DIFFERENCE_LEVELS = { small: 4, large: 9 } as const
 const MOST_SMALL_BYTES = 2 * 1024 * 1024
@@ -34,7 +34,7 @@ export async function readStoredIndex(
 ): Promise<StoredIndex> {
   const { base, ...part } = index
   if (Math.max(part.storedBytes, base?.storedBytes ?? 0) > MAX_INDEX_BYTES) {
-    throw badIndex('it is larger than any may be')
+    throw badIndex('it is larger than allowed')
   }
   if (base === undefined) {
     const packed = decompressPart(await readPartBlocks(part, readBlock), part, MAX_INDEX_BYTES)

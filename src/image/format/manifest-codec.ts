@@ -88,7 +88,7 @@ function checkFormat(fields: JsonFields): void {
   if (fields.get('format') !== MANIFEST_FORMAT) throw notAnImage()
   const version = fields.count('formatVersion')
   if (version === MANIFEST_FORMAT_VERSION) return
-  if (version < 1) throw badManifest(`format version ${version} never was`)
+  if (version < 1) throw badManifest(`format version ${version} does not exist`)
   throw new ContainerError('UNSUPPORTED_VERSION', `the image has format version ${version}`, {
     hint: `this release reads version ${MANIFEST_FORMAT_VERSION}; upgrade dat-container`
   })
@@ -110,7 +110,7 @@ function operatingSystem(fields: JsonFields): 'linux' {
 function date(fields: JsonFields): string {
   const text = fields.line('created', MAX_NAME_LENGTH)
   if (!ISO_DATE.test(text) || Number.isNaN(Date.parse(text))) {
-    throw badManifest('created is no ISO 8601 time in UTC')
+    throw badManifest('created is not an ISO 8601 time in UTC')
   }
   return text
 }
@@ -155,10 +155,10 @@ function startCommand(fields: JsonFields): StartCommand {
   }
   if (start.argv?.length === 0) throw badManifest('start.argv is empty')
   if (start.env?.some((line) => line.indexOf('=') < 1)) {
-    throw badManifest('start.env holds a line that sets nothing')
+    throw badManifest('start.env contains a line that sets nothing')
   }
   if (start.cwd !== undefined && !start.cwd.startsWith('/')) {
-    throw badManifest('start.cwd is no absolute path')
+    throw badManifest('start.cwd is not an absolute path')
   }
   return start
 }

@@ -72,7 +72,7 @@ export async function checkedSize(store: BlobStore, { name, size }: Blob): Promi
   const actual = await store.size(name)
   if (actual === undefined) throw noBlob(name)
   if (size !== undefined && actual !== size) {
-    const what = actual < size ? 'it is cut' : 'it is not what its manifest means'
+    const what = actual < size ? 'it is cut' : 'it is not the one in its manifest'
     throw badImage(`${name} has ${actual} bytes where its manifest says ${size}: ${what}`)
   }
   return actual

@@ -95,8 +95,8 @@ export async function findImage(
     if (expected === undefined || !isContainerError(error, 'BAD_SOURCE')) throw error
     if ((await imageKind(store)) === expected) throw error
     throw badImage(
-      `it is no ${expected === 'oci' ? 'OCI layout' : expected}`,
-      'give its path alone, to have it read as what it is',
+      `it is not an ${expected === 'oci' ? 'OCI layout' : expected}`,
+      'give only its path, and its type is detected',
       error
     )
   }

@@ -41,7 +41,7 @@ export function readImageConfig(fields: JsonFields): ImageConfig {
     : []
   const start = fields.has('config') ? startOf(fields.object('config')) : {}
   if (JSON.stringify(start).length > MAX_START_LENGTH) {
-    throw badImage('its config says more than a manifest can hold')
+    throw badImage('its config is larger than a manifest can hold')
   }
   return {
     platform: readPlatform(fields),

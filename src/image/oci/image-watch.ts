@@ -37,7 +37,7 @@ export class ImageWatch implements TarWatch {
 
 function isImage(): Error {
   return badImage(
-    'the archive holds a container image among other files, which a pipe or a compressed file does not show in time',
-    `write it to a file that is not compressed and share that, or ${AS_FILES}`
+    'the archive contains a container image among other files, which is detected too late in a pipe or a compressed file',
+    `write it to an uncompressed file and share that, or ${AS_FILES}`
   )
 }

@@ -57,13 +57,13 @@ export async function* layerArchive(
   }
   await checkBlob()
   if (layer.diffId !== `sha256:${archive.digest('hex')}`) {
-    throw badImage(`${layer.name} does not hold the archive that the config names`)
+    throw badImage(`${layer.name} does not contain the archive that the config names`)
   }
 }
 
 /**
- * Reads a layer's blob for its digest alone. Of one whose archive does not parse, that it is another
- * blob altogether says more than where its reader stumbled.
+ * Reads a layer's blob only to check its digest. If a layer does not parse, a wrong digest explains more
+ * than the position of the parse error.
  *
  * @throws ContainerError `BAD_SOURCE` for another blob than the image says, `IO`, `CANCELLED`
  */

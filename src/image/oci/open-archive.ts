@@ -32,8 +32,8 @@ export interface OpenArchiveOptions extends Omit<OpenImageOptions, 'expected'> {
 const PEEK_BYTES = 16 * 1024
 
 /**
- * An archive as something to publish: one of files, or one that holds a container image. Of an image
- * every part must be read at any time, so one that is compressed or comes through a pipe is first
+ * Opens an archive as a source: an archive of files, or one that holds a container image. Parts of an image
+ * are read in any order, so an image that is compressed or comes through a pipe is first
  * written to a temporary file; its layers are not unpacked there.
  *
  * @param path of a file or pipe; `-` is stdin

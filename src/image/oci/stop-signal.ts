@@ -23,7 +23,7 @@ export function signalName(text: string): string {
   if (number === POWEROFF.number) return POWEROFF.name
   if (number >= MIN_REAL_TIME && number <= MAX_SIGNAL) return `${number}`
   const found = Object.entries(constants.signals).find(([, value]) => value === number)
-  if (found === undefined) throw badImage(`its stop signal ${text} is none`)
+  if (found === undefined) throw badImage(`its stop signal ${text} does not exist`)
   return found[0]
 }
 

@@ -72,7 +72,7 @@ async function readIgnoreFile(path: Buffer): Promise<string | undefined> {
       const { size } = await file.stat()
       if (size > MAX_IGNORE_BYTES) {
         throw new ContainerError('BAD_SOURCE', `${path.toString()} has ${size} bytes`, {
-          hint: `it may have ${MAX_IGNORE_BYTES}`
+          hint: `the limit is ${MAX_IGNORE_BYTES}`
         })
       }
       return await file.readFile('utf8')

@@ -80,7 +80,7 @@ export class DirectorySource implements PublishSource {
     this.contents = new FileContents(() => this.#lists(), reader)
   }
 
-  /** Of all that was scanned; undefined before. */
+  /** Everything that was scanned; undefined before the scan has ended. */
   get scan(): DirectoryScan | undefined {
     return this.#files && { ...this.directory, files: this.#files }
   }
@@ -139,7 +139,7 @@ export class DirectorySource implements PublishSource {
   async *#found(): AsyncGenerator<FileList, void, undefined> {
     yield this.#scan.takeFiles()
     while (await this.#scanOn()) {
-      // Of an update, few are left to be read, and each list costs a message.
+      // An update has few files left to read, and each list costs a message.
       const isEnough = !this.#unchanged || this.#scan.found >= FOUND_AT_ONCE
       if (isEnough) yield this.#scan.takeFiles()
     }
@@ -160,7 +160,7 @@ async function openRoot(path: string): Promise<Buffer> {
       cause: error
     })
   }
-  throw new ContainerError('BAD_SOURCE', `${path} is no directory`, {
+  throw new ContainerError('BAD_SOURCE', `${path} is not a directory`, {
     hint: 'give the path of a directory that holds a root filesystem'
   })
 }

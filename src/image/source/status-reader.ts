@@ -71,7 +71,7 @@ export class StatusReader extends FileStatus {
     return (this.#statx[BLOCKS]! + this.#statx[BLOCKS + 1]! * WORD) * BLOCK_BYTES
   }
 
-  /** Of a device node. */
+  /** The major number of a device node. */
   get deviceMajor(): number {
     return this.#statx[RDEV]!
   }

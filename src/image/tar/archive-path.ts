@@ -62,7 +62,7 @@ export function splitPath(path: Buffer): Buffer[] {
   const names = splitNames(path).filter((name) => !isDot(name))
   if (names.some(isDotDot)) {
     throw badArchive(
-      `${path.toString()} leads out of it`,
+      `${path.toString()} leads outside`,
       'an entry whose path has ".." is not extracted; make the archive without it'
     )
   }
@@ -95,5 +95,5 @@ function isDotDot(name: Buffer): boolean {
 }
 
 function noDirectory(path: readonly Buffer[]): Error {
-  return badArchive(`${path.map(String).join('/')} is no directory, yet something is below it`)
+  return badArchive(`${path.map(String).join('/')} is not a directory, but something is below it`)
 }

@@ -214,7 +214,8 @@ function readError(path: string, cause: unknown): ContainerError {
     })
   }
   return new ContainerError('IO', `cannot read ${path}: ${code}`, {
-    hint: code === 'EACCES' || code === 'EPERM' ? 'run as who may read it' : 'check the disk',
+    hint:
+      code === 'EACCES' || code === 'EPERM' ? 'run as a user who may read it' : 'check the disk',
     cause
   })
 }

@@ -47,7 +47,7 @@ export class ArchiveTree {
     const name = names.pop()
     const isDirectory = attributes.type === 'directory'
     if (name === undefined) {
-      if (!isDirectory) throw badArchive('its root is no directory')
+      if (!isDirectory) throw badArchive('its root is not a directory')
       return this.#update(ROOT, attributes, content)
     }
     const directory = this.#directoryAt(names)
@@ -63,15 +63,15 @@ export class ArchiveTree {
   }
 
   /**
-   * Gives the inode at `target`, a path as well, a further name. Of one that the layer at hand removes there is
-   * none, as its further name then names what stands for the removal.
+   * Gives the inode at `target`, which is a path too, another name. A target that the current layer removes gets
+   * none, because its other name then names the mark of the removal.
    */
   link(path: Buffer, target: Buffer): void {
     const inode = this.#find(target)
     if (inode === undefined) throw noTarget(path, target)
     const names = splitPath(path)
     const name = names.pop()
-    if (name === undefined) throw badArchive('its root is no directory')
+    if (name === undefined) throw badArchive('its root is not a directory')
     checkName(name, 0, name.length)
     const directory = this.#directoryAt(names)
     if (inode === 'removed') {

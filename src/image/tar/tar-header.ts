@@ -124,7 +124,7 @@ function parseOctal(field: Buffer): number {
   const digits = field.toString('latin1').replace(/\0[^]*$/, '')
   const trimmed = digits.trim()
   if (trimmed === '') return 0
-  if (!/^-?[0-7]+$/.test(trimmed)) throw badArchive('a header holds no number where one belongs')
+  if (!/^-?[0-7]+$/.test(trimmed)) throw badArchive('a header lacks a number')
   return Number.parseInt(trimmed, 8)
 }
 

@@ -121,7 +121,7 @@ export class TarReader {
 
   /** Fills `target` with the next stored bytes of the entry at hand. */
   async readContent(target: Uint8Array): Promise<void> {
-    if (target.length > this.#left) throw badArchive(`${this.path} holds less than it says`)
+    if (target.length > this.#left) throw badArchive(`${this.path} is shorter than its header says`)
     this.#left -= target.length
     if ((await this.#stream.readInto(target)) < target.length) throw this.#endsEarly()
   }
@@ -240,7 +240,8 @@ export class TarReader {
     }
     this.#left -= map.mapBytes
     const stored = map.pieces.reduce((sum, { length }) => sum + length, 0)
-    if (stored !== this.#left) throw badArchive(`the sparse map of ${this.path} does not fit it`)
+    if (stored !== this.#left)
+      throw badArchive(`the sparse map of ${this.path} does not match its size`)
     return map
   }
 
@@ -283,7 +284,7 @@ export class TarReader {
   async #readEnd(): Promise<void> {
     const second = await this.#stream.read(TAR_RECORD_BYTES)
     if (this.#isVouchedFor && !isZeros(second)) {
-      throw badArchive('one record of zeros is in the midst of it')
+      throw badArchive('it has a record of zeros in the middle')
     }
     let hasMore = !isZeros(second)
     while (!hasMore) {
@@ -292,7 +293,7 @@ export class TarReader {
       hasMore = !isZeros(rest)
     }
     this.#onNotice(
-      'something follows the end of the archive and is left out; --ignore-zeros reads archives that were joined'
+      'data after the end of the archive is left out; --ignore-zeros reads archives that were joined'
     )
     await this.#stream.skip(Number.MAX_SAFE_INTEGER)
   }
@@ -313,7 +314,7 @@ function readHeader(record: Buffer, isFirst: boolean): TarHeader | undefined {
 
 function noArchive(cause?: unknown): Error {
   return badArchive(
-    'it is no tar archive',
+    'it is not a tar archive',
     'give a directory, or a tar archive: plain, or compressed with gzip, zstd, xz, bzip2 or compress',
     cause
   )
@@ -321,7 +322,7 @@ function noArchive(cause?: unknown): Error {
 
 function unknownType(type: string, path: string): Error {
   const what =
-    type === 'M' ? 'continues another volume' : `is of unknown type ${JSON.stringify(type)}`
+    type === 'M' ? 'continues another volume' : `has the unknown type ${JSON.stringify(type)}`
   return badArchive(`${path} ${what}`)
 }
 

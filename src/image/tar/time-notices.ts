@@ -10,6 +10,8 @@ export class TimeNotices {
   tell(onNotice: (notice: string) => void): void {
     if (this.#count === 0) return
     const others = this.#count === 1 ? '' : ` and of ${this.#count - 1} more`
-    onNotice(`the time of ${this.#first}${others} is none, or out of range: a plainer one is kept`)
+    onNotice(
+      `the time of ${this.#first}${others} is malformed or out of range: the time in the plain header is used`
+    )
   }
 }

@@ -319,5 +319,5 @@ export class TreeBuilder {
 
 /** A typed array would wrap such a number silently. */
 function checkWord(value: number): void {
-  if (value >>> 0 !== value) throw badIndex(`${value} is no 32-bit number`)
+  if (value >>> 0 !== value) throw badIndex(`${value} is not a 32-bit number`)
 }

@@ -37,7 +37,7 @@ export function checkTree(columns: TreeColumns): DerivedColumns {
       if (totalBytes > Number.MAX_SAFE_INTEGER) throw badIndex('the files are too large together')
       dataChunks += checkExtents(columns, inode, MAX_DATA_CHUNKS - dataChunks, chunkBytes)
     } else if (size !== 0) {
-      throw badIndex('an inode that is no file has a size')
+      throw badIndex('an inode that is not a file has a size')
     }
     if (type === SYMLINK) {
       const first = columns.first[inode]!

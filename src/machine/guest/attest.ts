@@ -59,7 +59,7 @@ export async function attestMachine(request: {
   const { boot, sshPort } = await requireRunning(paths)
   const restart = `restart it: dat-container machine restart ${request.name}`
   if (boot === undefined) {
-    throw tooOld(`an older release started machine ${request.name}`, restart)
+    throw tooOld(`machine ${request.name} was started by an older release`, restart)
   }
   const nonce = request.nonce ?? randomBytes(NONCE_BYTES).toString('hex')
   const ran = await captureSsh(sshTarget(home, paths, sshPort), `${ASK} ${nonce}`, {
@@ -71,14 +71,11 @@ export async function attestMachine(request: {
   }
   if (ran.exitCode !== 0) {
     const said = ran.stderr.trim().split('\n').at(-1) ?? ''
-    throw tooOld(
-      `machine ${request.name} tells no record of its boot: ${said}`,
-      newerImage(restart)
-    )
+    throw tooOld(`machine ${request.name} gave no record of its boot: ${said}`, newerImage(restart))
   }
   const told = await findAttestKey(paths.consoleLog)
   if (told === undefined) {
-    throw tooOld(`the console of machine ${request.name} told no key`, newerImage(restart))
+    throw tooOld(`the console of machine ${request.name} showed no key`, newerImage(restart))
   }
   return checkRecord(ran.stdout, {
     publicKey: parseSshPublicKey(told),
@@ -104,7 +101,7 @@ export async function checkRecord(document: string, expected: Expected): Promise
   const isRight = await isSigned(signed.record, {
     ...{ publicKey, namespace: RECORD_NAMESPACE, signature: signed.signature }
   })
-  if (!isRight) throw badRecord('its signature is of something else')
+  if (!isRight) throw badRecord('its signature belongs to something else')
   const record = parseRecord(signed.record)
   const [difference] = differences(record, expected)
   if (difference !== undefined) throw badRecord(difference)
@@ -115,17 +112,17 @@ export async function checkRecord(document: string, expected: Expected): Promise
 export function differences(record: AttestRecord, expected: Expected): string[] {
   const { kernelTold, initrdTold, initrdMeasured } = record
   const pairs: [unknown, unknown, string][] = [
-    [expected.machine, record.machine, 'it is of another machine'],
-    [expected.nonce, record.nonce, 'it answers another nonce: it is not fresh'],
+    [expected.machine, record.machine, 'it belongs to another machine'],
+    [expected.nonce, record.nonce, 'it has another nonce: it is not fresh'],
     [expected.commandLine, record.commandLine, 'the command line differs from the one given'],
-    [expected.kernelSha256, kernelTold, 'its kernel is another one'],
-    [expected.initrdSha256, initrdTold, 'its initrd is another one'],
+    [expected.kernelSha256, kernelTold, 'its kernel differs'],
+    [expected.initrdSha256, initrdTold, 'its initrd differs'],
     [
       expected.initrdSha256,
       initrdMeasured ?? expected.initrdSha256,
-      'the initrd that it measured is another one'
+      'the initrd that it measured differs'
     ],
-    [expected.sshHostKey, record.sshHostKey, 'ssh knows the machine by another key']
+    [expected.sshHostKey, record.sshHostKey, 'the ssh host key of the machine differs']
   ]
   return pairs
     .filter(([wanted, found]) => wanted !== undefined && wanted !== found)

@@ -56,7 +56,7 @@ export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
     const path = pathInGuest(source, shares)
     if (path !== undefined) return ['--volume', guestVolume(path, volume)]
     throw new ContainerError('USAGE', `machine ${paths.name} runs and does not share ${source}`, {
-      hint: `it can share it from its next start on: dat-container machine stop ${paths.name}, then this again`
+      hint: `it can share it after its next start: dat-container machine stop ${paths.name}, then run this again`
     })
   })
   const options = [...verb.words, ...shown, ...(shown.length > 0 ? sharedIds(verb.words) : [])]

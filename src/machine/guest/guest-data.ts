@@ -20,6 +20,6 @@ export async function requireData(
   if (exitCode === 0) return
   const why = stdout.trim() || 'it does not say why'
   throw new ContainerError('MOUNT_FAILED', `${target.name} cannot open its data disk: ${why}`, {
-    hint: 'start it with the key that its disk was encrypted by: --key-file FILE'
+    hint: 'start it with the key that encrypted its disk: --key-file FILE'
   })
 }

@@ -28,7 +28,7 @@ export async function openPorts(
     }
     for (const other of opened) await monitor(qmp, `hostfwd_remove ${NETWORK} ${place(other)}`)
     throw new ContainerError('IO', `cannot forward ${formatForward(forward)}: ${said}`, {
-      hint: 'another program may have the port, or a container of this machine: choose another'
+      hint: 'another program or container on this machine may use the port: choose another one'
     })
   }
 }

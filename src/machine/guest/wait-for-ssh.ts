@@ -67,7 +67,7 @@ function late(timeoutMs: number, refusal: string): ContainerError {
   const seconds = Math.round(timeoutMs / 1000)
   const why = refusal === '' ? 'ssh did not answer' : `nobody could log in (${refusal})`
   return new ContainerError('TIMEOUT', `${why} within ${seconds} s`, {
-    hint: 'give it longer with --timeout, or see above what the guest said last'
+    hint: 'give it more time with --timeout, or see the guest’s last output above'
   })
 }
 

@@ -48,11 +48,11 @@ export async function diskKey(
   const found = await stat(keyFile).catch(() => undefined)
   if (found?.isFile() !== true) {
     throw new ContainerError('NOT_FOUND', `there is no key file ${keyFile}`, {
-      hint: 'without its key, nobody reads the data disk: name it with --key-file'
+      hint: 'the data disk cannot be read without its key: give it with --key-file'
     })
   }
   if (found.size === 0 || found.size > MOST_KEY_BYTES) {
-    throw new ContainerError('USAGE', `${keyFile} is no key: it has ${found.size} bytes`, {
+    throw new ContainerError('USAGE', `${keyFile} is not a key: it has ${found.size} bytes`, {
       hint: `make one: head -c ${KEY_BYTES} /dev/urandom > FILE`
     })
   }

@@ -46,7 +46,7 @@ export async function checkIsolatedName(home: MachineHome, name: string): Promis
   checkName(name)
   const paths = machinePaths(home, name)
   if ((await readLiveState(paths)) !== undefined) {
-    throw new ContainerError('NAME_IN_USE', `machine ${name} runs already`, {
+    throw new ContainerError('NAME_IN_USE', `machine ${name} is already running`, {
       hint: `end it first (dat-container stop ${name}), or choose another name with -n`
     })
   }
@@ -145,7 +145,7 @@ export async function stopIsolated(
   const { isolates } = await requireConfig(machinePaths(home, name))
   if ((await readLiveState(machinePaths(home, name))) === undefined) {
     throw new ContainerError('NOT_RUNNING', `container ${name} is not running`, {
-      hint: 'dat-container ps --all lists what there is'
+      hint: 'to list all containers: dat-container ps --all'
     })
   }
   const words = timeoutMs === 0 ? ['kill', name] : ['stop', `--time=${timeoutMs}ms`, name]

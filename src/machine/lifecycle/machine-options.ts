@@ -58,7 +58,7 @@ export function mergeOptions(
       ? (before?.memoryMib ?? newMemoryMib(limits))
       : Math.round(options.memoryBytes / MIB)
   if (memoryMib < LEAST_MEMORY_MIB) {
-    throw usage(`${memoryMib} MiB are too little`, `give at least ${LEAST_MEMORY_MIB}M`)
+    throw usage(`${memoryMib} MiB is too little`, `give at least ${LEAST_MEMORY_MIB}M`)
   }
   const processors = options.cpus ?? before?.cpus ?? limits.cpus ?? Math.min(2, cpus().length)
   if (!Number.isInteger(processors) || processors < 1 || processors > MOST_CPUS) {
@@ -67,7 +67,10 @@ export function mergeOptions(
   const kernel = options.kernel === undefined ? before?.kernel : resolve(options.kernel)
   const initrd = options.initrd === undefined ? before?.initrd : resolve(options.initrd)
   if ((kernel === undefined) !== (initrd === undefined)) {
-    throw usage('a kernel goes with an initrd', 'give both --kernel and --initrd, or neither')
+    throw usage(
+      '--kernel and --initrd belong together',
+      'give both --kernel and --initrd, or neither'
+    )
   }
   const architecture = options.architecture ?? before?.architecture
   const append = options.append ?? before?.append

@@ -385,7 +385,7 @@ function machineType(
   }
   // Its only clocks are KVM's and the processor's: in software Linux waits for a tick for ever.
   if (type === 'microvm' && accelerator !== 'kvm') {
-    throw new ContainerError('USAGE', `a microvm runs on KVM alone, not on ${accelerator}`, {
+    throw new ContainerError('USAGE', `a microvm runs only on KVM, not on ${accelerator}`, {
       hint: 'use --type q35'
     })
   }
@@ -402,15 +402,15 @@ function ownIdentity(): ProcessIdentity {
 
 async function inUse(paths: MachinePaths): Promise<ContainerError> {
   const live = await readLiveState(paths)
-  const what = live?.state === 'running' ? 'runs already' : 'is just being started or removed'
+  const what = live?.state === 'running' ? 'is already running' : 'is being started or removed'
   return new ContainerError('NAME_IN_USE', `machine ${paths.name} ${what}`, {
-    hint: `dat-container machine ssh ${paths.name} gets in, machine stop ${paths.name} ends it`
+    hint: `to log in: dat-container machine ssh ${paths.name}; to stop it: dat-container machine stop ${paths.name}`
   })
 }
 
 function withLogHint(error: unknown, name: string): unknown {
   if (!isContainerError(error)) return error
-  const log = `all of what the guest said: dat-container machine logs ${name}`
+  const log = `full console output of the guest: dat-container machine logs ${name}`
   return new ContainerError(error.code, error.message, {
     hint: error.hint === undefined ? log : `${error.hint}; ${log}`,
     cause: error

@@ -49,8 +49,8 @@ export async function stopMachine(request: StopRequest): Promise<{ orderly: bool
   const orderly = timeoutMs > 0 && (await powerDown(home, paths, state, timeoutMs))
   if (!orderly) await endQemu(state.qemu, state.control)
   if (isAlive(state.qemu)) {
-    throw new ContainerError('TIMEOUT', `QEMU of machine ${paths.name} does not end`, {
-      hint: `end it: kill -9 ${state.qemu.pid}`
+    throw new ContainerError('TIMEOUT', `QEMU of machine ${paths.name} did not end`, {
+      hint: `kill it: kill -9 ${state.qemu.pid}`
     })
   }
   await forgetRun(home, paths)
@@ -105,7 +105,7 @@ export async function removeMachine(request: {
   }
   const lock = await takeLock(paths.lock, { waitMs: LOCK_WAIT_MS, keepFile: true })
   if (lock === undefined) {
-    throw new ContainerError('BUSY', `machine ${name} is just being started`)
+    throw new ContainerError('BUSY', `machine ${name} is being started`)
   }
   try {
     await removeGuard(guardPlace(machines, paths))

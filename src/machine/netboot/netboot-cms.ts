@@ -35,7 +35,7 @@ export async function signCms(content: Buffer, signer: CodeSigner): Promise<Buff
       .toString()
       .trim()
       .split('\n')[0] ?? ''
-  throw new ContainerError('USAGE', `openssl does not sign with ${signer.key}: ${said}`, {
-    hint: 'give a key without password and its certificate for signing code, both PEM'
+  throw new ContainerError('USAGE', `openssl cannot sign with ${signer.key}: ${said}`, {
+    hint: 'give a key without a password and its code-signing certificate, both in PEM'
   })
 }

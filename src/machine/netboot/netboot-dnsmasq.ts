@@ -82,7 +82,7 @@ function endedError(lastLines: readonly string[]): ContainerError {
   const said = lastLines.join('; ').trim()
   if (/Address (already )?in use/.test(said)) {
     return new ContainerError('BUSY', 'another DHCP or TFTP server of this machine has the ports', {
-      hint: 'stop it, or have it name the script that --no-dhcp serves'
+      hint: 'stop it, or configure it with the script that --no-dhcp serves'
     })
   }
   return new ContainerError('IO', `dnsmasq ended: ${said || 'it said nothing'}`)

@@ -26,7 +26,7 @@ export class FileServer implements AsyncDisposable {
 
   /**
    * @param files by name; they lie at the root
-   * @param place.port 0 for any that is free
+   * @param place.port HTTP port; 0 for any free port
    * @throws ContainerError `BUSY`, `USAGE` where the port or address cannot be had
    */
   static async open(

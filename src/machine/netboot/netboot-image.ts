@@ -95,7 +95,7 @@ async function readChecked(directory: string, file: ListedFile): Promise<Buffer>
     throw code === undefined ? cause : refusedImage(`${name} cannot be read (${code})`, cause)
   }
   if (digestOf(content) === sha256) return content
-  throw refusedImage(`${name} is not what its manifest says`)
+  throw refusedImage(`${name} does not match its manifest`)
 }
 
 /** UEFI's kernels put one initrd behind the other, and an archive must begin at a multiple of four. */

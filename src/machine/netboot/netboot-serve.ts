@@ -34,7 +34,7 @@ export interface NetbootRequest {
    * command, beside a DHCP server that gives addresses; or nobody.
    */
   readonly dhcp: { readonly range: string } | 'proxy' | 'none'
-  /** 0 for any that is free. */
+  /** HTTP port; 0 for any free port. */
   readonly httpPort: number
   /** A minisign key that the image's manifest must be signed by. */
   readonly publicKey?: string | undefined
@@ -99,7 +99,7 @@ export class NetbootServer implements AsyncDisposable {
    */
   static async open(request: NetbootRequest): Promise<NetbootServer> {
     const { dhcp } = request
-    if (dhcp !== 'none') requireRoot('answer DHCP')
+    if (dhcp !== 'none') requireRoot('answering DHCP')
     const on = await findInterface(request.interface)
     const range = typeof dhcp === 'object' ? parseRange(dhcp.range, on) : undefined
     const places = machineHome(request.home)
@@ -171,7 +171,7 @@ function planCommands(
   }
   const isReached = bootstrap !== undefined && !/(^|,)\s*(127\.|localhost:)/.test(bootstrap)
   if (bootstrap !== undefined && !isReached) {
-    onNotice(`machines do not reach the private DHT at ${bootstrap}: they use the public one`)
+    onNotice(`machines cannot reach the private DHT at ${bootstrap}: they use the public one`)
   }
   const trust = { sha256: image.initrdDigest, publicKey: image.publicKey }
   const dht = isReached ? [`dat.bootstrap=${bootstrap.replaceAll(' ', '')}`] : []

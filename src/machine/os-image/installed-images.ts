@@ -120,7 +120,7 @@ export async function changeInstalled<T>(
     keepFile: true
   })
   if (lock === undefined) {
-    throw new ContainerError('BUSY', 'another process is changing what HyperOS is installed', {
+    throw new ContainerError('BUSY', 'another process is installing HyperOS', {
       hint: 'wait until it is done; dat-container machine images shows what there is'
     })
   }

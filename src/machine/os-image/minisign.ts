@@ -74,7 +74,7 @@ export function verifyMinisign(
   const signed =
     algorithmOf(bytes) === PREHASHED ? createHash('blake2b512').update(message).digest() : message
   const own = bytes.subarray(ALGORITHM_BYTES + KEY_ID_BYTES)
-  if (!verify(null, signed, publicKey.key, own)) throw refused('it is of something else')
+  if (!verify(null, signed, publicKey.key, own)) throw refused('it belongs to something else')
   const commented = Buffer.concat([own, Buffer.from(trustedComment)])
   if (!verify(null, commented, publicKey.key, globalSignature)) {
     throw refused('its trusted comment was changed')
@@ -110,11 +110,11 @@ function parseSignature(text: string): {
     globalSignature === undefined ||
     rest.length > 0
   ) {
-    throw refused('it is no minisign signature')
+    throw refused('it is not a minisign signature')
   }
   const algorithm = algorithmOf(bytes)
   if (algorithm !== LEGACY && algorithm !== PREHASHED) {
-    throw refused('it is of an unknown algorithm')
+    throw refused('it uses an unknown algorithm')
   }
   return { bytes, trustedComment: trusted.slice(TRUSTED_COMMENT.length), globalSignature }
 }
@@ -134,7 +134,7 @@ function keyIdOf(bytes: Buffer): Buffer {
 }
 
 function refused(why: string): ContainerError {
-  return new ContainerError('BAD_SOURCE', `the signature is refused: ${why}`, {
+  return new ContainerError('BAD_SOURCE', `the signature is not valid: ${why}`, {
     hint: 'get file and signature from their publisher again'
   })
 }

@@ -84,8 +84,8 @@ export async function openNewest(link: string, options: PeerOptions): Promise<In
 export async function readOffer(image: InspectedImage, signal: AbortSignal): Promise<OfferedImage> {
   const bytes = await readSmall(image, MANIFEST, MANIFEST_BYTES, signal)
   if (bytes === undefined) {
-    throw new ContainerError('BAD_SOURCE', `this image is no HyperOS: it has no ${MANIFEST}`, {
-      hint: 'what npm run os-image makes is shared with: dat-container share os-image/dist -n hyperos'
+    throw new ContainerError('BAD_SOURCE', `this image is not a HyperOS: it has no ${MANIFEST}`, {
+      hint: 'share a HyperOS that npm run os-image built with: dat-container share os-image/dist -n hyperos'
     })
   }
   const text = manifestText(bytes)
@@ -135,7 +135,7 @@ export async function fetchFiles(
       done += piece.length
       onProgress?.(done, all)
     }
-    if (hash.digest('hex') !== sha256) throw refusedImage(`${name} is not what its manifest says`)
+    if (hash.digest('hex') !== sha256) throw refusedImage(`${name} does not match its manifest`)
     await file.commit()
   }
 }
@@ -167,7 +167,7 @@ async function readSmall(
 function nobodyAnswers(version: number): ContainerError {
   return new ContainerError(
     'PEERS_UNREACHABLE',
-    `nobody who has this image answers: whether there is more than its version ${version} is unknown`,
-    { hint: `--offline takes version ${version} as far as it is on this machine` }
+    `no peer with this image answers: whether there is a version after ${version} is unknown`,
+    { hint: `--offline installs version ${version} from this machine, if it is complete` }
   )
 }

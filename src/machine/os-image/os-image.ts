@@ -171,7 +171,7 @@ export async function checkFile(
     if (cause instanceof ContainerError) throw cause
     throw refusedImage(`${name} cannot be read (${systemErrorCode(cause)})`, cause)
   }
-  if (found !== sha256) throw refusedImage(`${name} is not what its manifest says`)
+  if (found !== sha256) throw refusedImage(`${name} does not match its manifest`)
 }
 
 async function sha256OfFile(path: string): Promise<string> {

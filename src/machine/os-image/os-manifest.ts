@@ -95,7 +95,7 @@ export function parseOsManifest(text: string): OsManifest {
   }))
   for (const { name, sha256 } of files) {
     if (!/^[\w][\w.-]*$/.test(name)) throw badManifest('it names a file of another directory')
-    if (!SHA256_PATTERN.test(sha256)) throw badManifest(`the SHA-256 of ${name} is none`)
+    if (!SHA256_PATTERN.test(sha256)) throw badManifest(`the SHA-256 of ${name} is malformed`)
   }
   for (const name of [KERNEL, INITRD]) listedFile(files, name)
   return { digest, files, ...readArchitecture(manifest), ...readRelease(manifest) }
@@ -104,14 +104,14 @@ export function parseOsManifest(text: string): OsManifest {
 function readArchitecture(manifest: JsonFields): Pick<OsManifest, 'architecture'> {
   if (!manifest.has('arch')) return {}
   const architecture = ARCHITECTURES[manifest.line('arch', 16)]
-  if (architecture === undefined) throw badManifest('it is of an unknown architecture')
+  if (architecture === undefined) throw badManifest('it has an unknown architecture')
   return { architecture }
 }
 
 function readRelease(manifest: JsonFields): Pick<OsManifest, 'version' | 'released'> {
   const version = manifest.has('version') ? manifest.line('version', 64) : undefined
   if (version !== undefined && !/^\d{1,6}\.\d{1,6}\.\d{1,6}([-+]|$)/.test(version)) {
-    throw badManifest('its version is none')
+    throw badManifest('its version is malformed')
   }
   const time = ['released', 'created'].find((name) => manifest.has(name))
   const released = time === undefined ? undefined : new Date(manifest.line(time, 40))
@@ -127,13 +127,14 @@ function readRelease(manifest: JsonFields): Pick<OsManifest, 'version' | 'releas
 /** What a manifest lists under a name. @throws ContainerError `BAD_MANIFEST` when it does not, once */
 export function listedFile(files: readonly ListedFile[], name: string): ListedFile {
   const [file, ...more] = files.filter((each) => each.name === name)
-  if (file === undefined || more.length > 0) throw badManifest(`it does not list ${name} once`)
+  if (file === undefined || more.length > 0)
+    throw badManifest(`it does not list ${name} exactly once`)
   return file
 }
 
 function checkDigest(text: string, digest: string): void {
   if (SHA256_PATTERN.test(digest) && isSealed(text, digest)) return
-  throw badManifest('it is not what it was made as: its digest differs')
+  throw badManifest('it was changed: its digest differs')
 }
 
 async function readManifest(path: string): Promise<string> {

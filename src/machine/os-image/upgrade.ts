@@ -156,7 +156,7 @@ async function withOffer(
     throw new ContainerError(
       'BAD_SOURCE',
       `${describeRelease(facts)} is older than the installed ${describeRelease(current)}`,
-      { hint: '--allow-downgrade takes it all the same; machine rollback goes back to the last' }
+      { hint: 'to install it anyway: --allow-downgrade; to go back one upgrade: machine rollback' }
     )
   }
   return await use(offer, facts, trusted)
@@ -172,13 +172,13 @@ async function trustedKey(
     throw new ContainerError(
       'BAD_SOURCE',
       `this home trusts the key ${formatKeyId(before.keyId)}, not ${formatKeyId(given.keyId)}`,
-      { hint: 'where the publisher has a new key, and you know that from elsewhere: --replace-key' }
+      { hint: 'if you know from another source that the publisher has a new key: --replace-key' }
     )
   }
   const trusted = given ?? before
   if (trusted !== undefined || allowUnsigned) return trusted
-  throw new ContainerError('USAGE', 'this home trusts no key for HyperOS yet', {
-    hint: 'give the publisher’s once: --public-key KEY; --allow-unsigned takes what nobody signed'
+  throw new ContainerError('USAGE', 'this home does not trust a key for HyperOS yet', {
+    hint: 'give the publisher’s key once: --public-key KEY; to accept an unsigned image: --allow-unsigned'
   })
 }
 

@@ -42,7 +42,7 @@ export interface AcceleratorQuestion {
   readonly cache: string
 }
 
-const SLOW = 'the machine runs in software, many times slower'
+const SLOW = 'the machine is emulated in software, which is many times slower'
 
 /**
  * Chooses how QEMU runs the guest's processors. An accelerator that can be opened may still hang
@@ -71,7 +71,7 @@ export async function chooseAccelerator(question: AcceleratorQuestion): Promise<
   if (best === 'kvm' && !existsSync('/dev/kvm')) {
     if (asked !== 'auto') {
       throw new ContainerError('MISSING_TOOL', 'this machine has no KVM: there is no /dev/kvm', {
-        hint: 'use --accel tcg; dat-container doctor tells more'
+        hint: 'use --accel tcg; see dat-container doctor'
       })
     }
     return { accelerator: 'tcg', notice: `there is no /dev/kvm: ${SLOW}` }

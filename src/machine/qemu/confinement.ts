@@ -30,7 +30,7 @@ export async function sandboxOf(
   notice: (line: string) => void
 ): Promise<boolean> {
   if (await hasSandbox(qemu)) return true
-  if (isolates !== undefined) notice('this QEMU cannot give up system calls: it has no -sandbox')
+  if (isolates !== undefined) notice('this QEMU cannot drop system calls: it has no -sandbox')
   return false
 }
 
@@ -54,7 +54,7 @@ export async function beginGuarded(
 ): Promise<void> {
   const why = await guardLoopback(qemu.pid, place, config.isolates?.daemonPort)
   if (why !== undefined) {
-    notice(`the guest can reach what listens on this machine’s loopback: ${why}`)
+    notice(`the guest can reach services on this machine’s loopback: ${why}`)
   }
   using qmp = await Qmp.open(control)
   await qmp.execute('cont')
@@ -103,7 +103,7 @@ export async function confineStart(
   const low = plan.forwards.find(({ hostPort }) => hostPort < firstOpenPort())
   if (low !== undefined) {
     return atRoot(
-      `its port ${low.hostPort} is for root to publish; from ${firstOpenPort()} on it is not`
+      `its port ${low.hostPort} is privileged; ports from ${firstOpenPort()} on are not`
     )
   }
   const range = qemuRange(place)

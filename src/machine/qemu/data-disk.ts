@@ -27,7 +27,7 @@ export async function prepareDisk(
   if (found === undefined) return makeDisk(path, bytes, qemuImg)
   if (found.bytes > bytes) {
     throw new ContainerError('USAGE', `the data disk has ${mib(found.bytes)} MiB already`, {
-      hint: `disks only grow: leave --disk out, or remove the machine and its data first`
+      hint: `disks can only grow: leave --disk out, or remove the machine and its data first`
     })
   }
   if (found.bytes < bytes) await growDisk(path, found.format, bytes, qemuImg)

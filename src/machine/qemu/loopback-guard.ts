@@ -128,10 +128,10 @@ export async function guardLoopback(
   place: GuardPlace,
   tcpPort: number | undefined
 ): Promise<string | undefined> {
-  if (process.platform !== 'linux') return 'that takes Linux'
-  if (process.getuid?.() !== 0) return 'that takes root'
+  if (process.platform !== 'linux') return 'preventing it requires Linux'
+  if (process.getuid?.() !== 0) return 'preventing it requires root'
   const unified = readHierarchies().filter(({ version }) => version === 2)
-  if (unified.length === 0) return 'that takes cgroup version 2'
+  if (unified.length === 0) return 'preventing it requires cgroup version 2'
   try {
     const directory = await cgroupFor(pid, place, unified)
     await using opened = await open(directory, 'r')

@@ -21,7 +21,7 @@ export function parseSize(text: string): number {
   const rounded = Math.round(bytes / UNITS['M']!) * UNITS['M']!
   if (rounded <= 0 || !Number.isSafeInteger(rounded)) {
     throw new ContainerError('USAGE', `not a size: ${JSON.stringify(text)}`, {
-      hint: 'give a number with M, G or T, as 512M or 8G'
+      hint: 'give a number with M, G or T, such as 512M or 8G'
     })
   }
   return rounded

@@ -39,7 +39,7 @@ export function planCommandLine(options: {
   ].join(' ')
   if (Buffer.byteLength(line) > LONGEST_COMMAND_LINE) {
     throw new ContainerError('USAGE', 'the command line is too long for the kernel', {
-      hint: `it may have ${LONGEST_COMMAND_LINE} bytes, and has ${Buffer.byteLength(line)}: shorten --append`
+      hint: `it has ${Buffer.byteLength(line)} bytes, and the limit is ${LONGEST_COMMAND_LINE}: shorten --append`
     })
   }
   return line

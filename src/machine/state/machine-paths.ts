@@ -79,9 +79,13 @@ export function machinePaths(home: MachineHome, name: string): MachinePaths {
   const runtime = join(home.running, name)
   const control = join(runtime, 'qmp')
   if (Buffer.byteLength(control) > SOCKET_PATH_BYTES) {
-    throw new ContainerError('USAGE', `the runtime directory ${home.running} is too deep`, {
-      hint: 'set DAT_CONTAINER_RUNTIME_DIR to a shorter path, or choose a shorter name'
-    })
+    throw new ContainerError(
+      'USAGE',
+      `the path of the runtime directory ${home.running} is too long`,
+      {
+        hint: 'set DAT_CONTAINER_RUNTIME_DIR to a shorter path, or choose a shorter name'
+      }
+    )
   }
   return {
     name,

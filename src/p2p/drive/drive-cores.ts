@@ -47,7 +47,7 @@ export async function openDriveCores(options: OpenCoresOptions): Promise<DriveCo
     await knowSome(db, signal)
     const contentKey = db.manifest && Hyperdrive.getContentKey(db.manifest, db.key)
     if (!contentKey) {
-      throw new ContainerError('NOT_AN_IMAGE', 'the link leads to a log that is no drive')
+      throw new ContainerError('NOT_AN_IMAGE', 'the link points to a log that is not a drive')
     }
     const blobs = store.get({ key: contentKey, encryptionKey, inflightRange: INFLIGHT_RANGE })
     opened.push(blobs)

@@ -25,7 +25,7 @@ export async function startDhtNode(host: string, port: number): Promise<DhtNode>
   } catch (cause) {
     await node?.destroy({ force: true }).catch(() => {})
     throw new ContainerError('IO', `cannot run a DHT node on ${host}:${port}`, {
-      hint: 'check that the address is this machine’s and the UDP port is free',
+      hint: 'check that the address belongs to this machine and that the UDP port is free',
       cause
     })
   }

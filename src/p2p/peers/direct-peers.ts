@@ -82,7 +82,7 @@ export class DirectPeers implements AsyncDisposable {
     } catch (cause) {
       const where = formatPeerAddress(address)
       throw new ContainerError('IO', `cannot listen for peers at ${where}`, {
-        hint: 'check that the address is this machine’s and that nothing else has the port',
+        hint: 'check that the address belongs to this machine and that the port is free',
         cause
       })
     }

@@ -34,7 +34,7 @@ const followed = new WeakMap<object, Followed>()
 replaceMethod('NoiseSecretStream._onrawdata', NoiseSecretStream.prototype, (usual) => {
   return function (this: NoiseSecretStream, data: Buffer): void {
     if (mayGoOn(followedOf(this), data)) usual.call(this, data)
-    else this.destroy(new Error('the peer sent more than it may'))
+    else this.destroy(new Error('the peer sent more than allowed'))
   }
 })
 

@@ -300,8 +300,8 @@ export class PeerNode implements AsyncDisposable {
   }
 
   /**
-   * Waits until announcements are taken back, which waits for DHT nodes that may be gone: not for long, as they expire
-   * by themselves. Of a node that ends, all together have that time.
+   * Waits until announcements are withdrawn. That waits for DHT nodes that may be gone, so not for long: announcements
+   * expire by themselves. When a node ends, all its announcements share that time.
    */
   async takingBack(done: Promise<unknown> | undefined): Promise<void> {
     if (done === undefined) return

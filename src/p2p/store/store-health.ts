@@ -27,7 +27,7 @@ export class StoreHealth {
     const count = ++this.#trouble.damagedBlocks
     if (!isTold(count)) return
     const details = { log: log.toString('hex'), block, count, reason: textOf(error) }
-    this.#log('a block in the store is damaged; it is dropped and fetched anew', details)
+    this.#log('a block in the store is damaged; it is dropped and fetched again', details)
   }
 
   /** @param log key of the log */
@@ -36,7 +36,7 @@ export class StoreHealth {
     this.#trouble.unstoredReason = textOf(error)
     if (!isTold(count)) return
     const details = { log: log.toString('hex'), block, count, reason: textOf(error) }
-    this.#log('the store takes no more: blocks are handed on without being stored', details)
+    this.#log('the store cannot be written: blocks are passed on without being stored', details)
   }
 }
 

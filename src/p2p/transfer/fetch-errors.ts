@@ -3,7 +3,7 @@ import { ContainerError } from '../../core/errors.ts'
 /** Error for what is not here and may not be asked of anybody. */
 export function notHere(what: string): ContainerError {
   return new ContainerError('PEERS_UNREACHABLE', `${what} not on this machine`, {
-    hint: 'without --offline it is fetched from peers; `pull` fetches all of an image'
+    hint: 'leave out --offline to fetch it from peers; `pull` fetches a whole image'
   })
 }
 

@@ -32,7 +32,7 @@ export class DaemonClient implements Disposable {
     const started = await DaemonClient.#retry(paths)
     if (started) return started
     throw new ContainerError('DAEMON_UNREACHABLE', 'the daemon started but does not answer', {
-      hint: `its log says why: ${paths.daemonLog}`
+      hint: `see its log: ${paths.daemonLog}`
     })
   }
 

@@ -17,7 +17,7 @@ export interface ImageStats extends StatsResponse {
   /** Stored bytes of the whole image. */
   readonly imageBytes: number
   readonly complete: boolean
-  /** Of the image, stored bytes of what other images on this machine hold and this one need not. */
+  /** Stored bytes of the image's chunks that are read from other images on this machine. */
   readonly reusedBytes: number
   /** Stored bytes of it present on this machine, whenever they came; reused ones are not among them. */
   readonly localBytes: number

@@ -54,8 +54,8 @@ function startError(told: string, paths: HomePaths): ContainerError {
   try {
     return fromRecord(JSON.parse(told) as ErrorRecord)
   } catch (cause) {
-    return new ContainerError('DAEMON_UNREACHABLE', 'the daemon died while it started', {
-      hint: `its log says why: ${paths.daemonLog}`,
+    return new ContainerError('DAEMON_UNREACHABLE', 'the daemon died during its start', {
+      hint: `see its log: ${paths.daemonLog}`,
       cause
     })
   }

@@ -42,7 +42,7 @@ export interface OpenSourceOptions {
 }
 
 /**
- * The one place that decides by what it is how a source is read.
+ * Opens a source according to its type; the only place that decides this.
  *
  * @param cleanup closes it
  */
@@ -53,14 +53,18 @@ export async function openSource(
   const { path, oneFileSystem, signal } = options
   const choice = options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }
   if (isReference(path)) {
-    refuseArchiveOptions(options, 'a reference says what it is')
+    refuseArchiveOptions(options, 'a reference already determines its type')
     refuseDirectoryOptions(options)
     return openReference(options, choice, cleanup)
   }
   if (options.authfile !== undefined || options.insecureRegistry === true) {
-    throw new ContainerError('USAGE', '--authfile and --insecure-registry are for registries', {
-      hint: 'name an image of one as docker://NAME'
-    })
+    throw new ContainerError(
+      'USAGE',
+      '--authfile and --insecure-registry apply only to registries',
+      {
+        hint: 'name an image in a registry as docker://NAME'
+      }
+    )
   }
   // What is not there is a directory that is not there: scanning says so.
   const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
@@ -127,7 +131,7 @@ function isOtherHome(
 ): boolean {
   if (!HOME_NAMES.every((name) => names.includes(name))) return false
   const shown = Buffer.from(path, 'latin1').toString()
-  onNotice?.(`/${shown} of the source is a home of dat-container: it is shared empty`)
+  onNotice?.(`/${shown} in the source is a home of dat-container: it is published empty`)
   return true
 }
 
@@ -140,7 +144,7 @@ async function kernelMountsWithin({
   const mounts = kernelMountsIn(await realpath(path).catch(() => path))
   if (oneFileSystem === true || mounts.length === 0) return mounts
   const list = mounts.map((mount) => `/${mount}`).join(', ')
-  onNotice?.(`${list} of the source is the kernel's own, mounted there: it is shared empty`)
+  onNotice?.(`a kernel file system is mounted at ${list} in the source: it is published empty`)
   return mounts
 }
 
@@ -170,7 +174,7 @@ async function openReference(
 
 function refuseDirectoryOptions({ exclude, oneFileSystem }: OpenSourceOptions): void {
   if (!exclude && !oneFileSystem) return
-  throw new ContainerError('USAGE', '--exclude and --one-file-system are for directories', {
+  throw new ContainerError('USAGE', '--exclude and --one-file-system apply only to directories', {
     hint: 'tar has options of the same names'
   })
 }
@@ -180,12 +184,14 @@ function refuseArchiveOptions(
   hint: string
 ): void {
   if (as === undefined && ignoreZeros !== true) return
-  throw new ContainerError('USAGE', '--as and --ignore-zeros are for archives of files', { hint })
+  throw new ContainerError('USAGE', '--as and --ignore-zeros apply only to archives of files', {
+    hint
+  })
 }
 
 function refusePlatform({ platform }: OpenSourceOptions): void {
   if (platform === undefined) return
-  throw new ContainerError('USAGE', '--platform is for container images', {
-    hint: 'a directory or an archive of files is for the one platform that its programs are for'
+  throw new ContainerError('USAGE', '--platform applies only to container images', {
+    hint: 'a directory or an archive of files has only the platform of its programs'
   })
 }

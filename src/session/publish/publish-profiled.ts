@@ -39,7 +39,7 @@ export interface PublishProfiledOptions extends Omit<PublishSourceOptions, 'onPr
 export interface PublishedWithProfile extends Published {
   readonly profile: {
     readonly chunks: number
-    /** Of them, those until it was ready. */
+    /** How many of them were read until it was ready. */
     readonly ready: number
     /** Stored bytes of all of them. */
     readonly storedBytes: number

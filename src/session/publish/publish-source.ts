@@ -82,11 +82,11 @@ export async function publishSource(options: PublishSourceOptions): Promise<Publ
         () => {}
       )
     )
-    // Threads take a while to start. Of an update, most files will not be read: one will do, mostly.
+    // Threads take a while to start, and one mostly suffices for an update: most of its files are not read.
     const atOnce = options.update === undefined ? undefined : 1
     const compressors = new ChunkCompressors(undefined, atOnce)
     cleanup.defer(() => compressors[Symbol.asyncDispose]())
-    // Of an update, most files will not be read, which the version before tells.
+    // Most files of an update are not read, which only the version before can tell.
     const recognised = options.update === undefined ? {} : { recognised: connecting }
     const signal = AbortSignal.any([options.signal, failed.signal])
     const opening = openSource({ ...options, ...recognised, signal, home: paths.home }, cleanup)

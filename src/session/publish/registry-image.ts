@@ -44,7 +44,7 @@ const FAILURES: readonly (readonly [message: RegExp, code: ErrorCode, hint: stri
   [
     /server gave HTTP response|x509|certificate/,
     'IO',
-    'if that registry is meant to be so: --insecure-registry'
+    'if you expect that from this registry: --insecure-registry'
   ]
 ]
 
@@ -125,7 +125,7 @@ async function skopeo(
   })
   if (ran.isCanceled) throw new ContainerError('CANCELLED', 'cancelled', { cause: signal.reason })
   if (ran.code === 'ENOENT') {
-    throw new ContainerError('MISSING_TOOL', 'skopeo is needed to fetch an image of a registry', {
+    throw new ContainerError('MISSING_TOOL', 'skopeo is needed to fetch an image from a registry', {
       hint: 'install it (on Debian: apt install skopeo)'
     })
   }

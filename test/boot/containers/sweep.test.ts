@@ -101,7 +101,7 @@ void test('two containers of one image share its mount and nothing else', async 
   t.is(await exec('right', 'test -e /root/file'), 1)
   await stopContainer({ home, name: 'left' })
   t.is(await exec('right', 'systemctl is-system-running'), 0, 'the other goes on')
-  await t.exception(boot('right'), /running already/)
+  await t.exception(boot('right'), /already running/)
   await removeContainer({ home, name: 'right', force: true })
   t.is((await listContainers(home, { all: true })).length, 1)
 })

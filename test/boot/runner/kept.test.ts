@@ -108,7 +108,7 @@ void test(
     }
     const failing = { ...base, name: 'failed', nspawnArgs: ['--no-such-option'] }
     const error = await bootDetached({ container: failing }).catch((error: unknown) => error)
-    t.ok(error instanceof ContainerError && error.message.includes('ended before it was up'))
+    t.ok(error instanceof ContainerError && error.message.includes('ended before it was running'))
     t.is(
       (error as ContainerError).hint,
       undefined,
@@ -118,7 +118,7 @@ void test(
     await bootDetached({ container: { ...base, name: 'failed' } })
     await written(() => wrote('failed'))
     await stopContainer({ home, name: 'failed', timeoutMs: 0 })
-    await t.exception(bootDetached({ container: failing }), /ended before it was up/)
+    await t.exception(bootDetached({ container: failing }), /ended before it was running/)
     t.ok(wrote('failed'), 'one that had files has them still')
   }
 )
@@ -154,7 +154,7 @@ void test('a record that cannot be read is not an absent one', LONG, async (t) =
     t.is(listed?.state, 'damaged', `${what}: and it is shown`)
     t.ok(/dat-container boot .*-n web.*dat-container rm web/s.test(listed?.problem ?? ''))
     t.is((await inspectContainer(home, 'web')).state, 'damaged')
-    await t.exception(pinnedVersions(home), /nobody knows what image container web is of/)
+    await t.exception(pinnedVersions(home), /the image of container web is unknown/)
     const asked = what === 'absent' ? { ...container, link: link.replace('@1', '') } : container
     await t.exception(bootDetached({ container: asked }), /cannot read the record of container web/)
     const scratch = { ...container, ephemeral: true }

@@ -52,7 +52,7 @@ test(titled('start, look, run, restart, stop, remove'), { ...LONG, skip }, async
 
   const again = await home.run('machine', 'start', 'web')
   t.is(again.exitCode, 1)
-  t.ok(again.stderr.includes('machine web runs already'), again.stderr)
+  t.ok(again.stderr.includes('machine web is already running'), again.stderr)
   t.is((await home.run('machine', 'rm', 'web')).exitCode, 1, 'not while it runs')
 
   const restarted = await home.json<Shown>('machine', 'restart', 'web')
@@ -137,7 +137,7 @@ test(
     t.ok(refused.stderr.includes('QEMU ended: '), refused.stderr)
 
     const microvm = await home.run('machine', 'start', 'bad', ...guestOptions('--type', 'microvm'))
-    t.ok(microvm.exitCode === 2 && microvm.stderr.includes('on KVM alone'), microvm.stderr)
+    t.ok(microvm.exitCode === 2 && microvm.stderr.includes('only on KVM'), microvm.stderr)
 
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       const running = home.start(['machine', 'start', 'cut', ...mute])

@@ -188,7 +188,7 @@ void test('what cannot be served is said in a line', { ...LONG, skip }, async (t
     ['give one of --range, --proxy and --no-dhcp', 2, ['--interface', 'lo']],
     ['give one of', 2, ['--interface', 'lo', '--proxy', '--no-dhcp']],
     ['no network interface nothere', 3, ['--interface', 'nothere', '--no-dhcp']],
-    ['its certificate', 2, ['--interface', 'lo', '--no-dhcp', '--sign-key', 'x']],
+    ['--sign-cert belong together', 2, ['--interface', 'lo', '--no-dhcp', '--sign-key', 'x']],
     ['not a host name', 2, ['--interface', 'lo', '--no-dhcp', '--host', 'a b']],
     ['would not pass this on', 2, ['--interface', 'lo', '--no-dhcp', '--append', 'a || b']],
     ['cannot be read (ENOENT)', 3, ['--interface', 'lo', '--no-dhcp', '--ssh-key', '/nothere']],

@@ -88,7 +88,7 @@ test('HyperOS is upgraded from peers, and rolled back', LONG, async (t) => {
   const { link } = publisher
 
   t.is(await refused(user, 'upgrade'), '2 this home does not know where its HyperOS comes from')
-  t.is(await refused(user, 'upgrade', link), '2 this home trusts no key for HyperOS yet')
+  t.is(await refused(user, 'upgrade', link), '2 this home does not trust a key for HyperOS yet')
   const other = generateKeys()
   const [, otherKey = ''] = other.publicKey.split('\n')
   t.ok((await refused(user, 'upgrade', link, '--public-key', otherKey)).startsWith('5 '))
@@ -139,7 +139,7 @@ test('HyperOS is upgraded from peers, and rolled back', LONG, async (t) => {
     await publisher.publish({ version: '0.3.0', released: FIRST })
     t.ok((await refused(user, 'upgrade')).includes('not signed'))
     await publisher.publish({ version: '0.3.0', released: FIRST, secretKey: other.secretKey })
-    t.ok((await refused(user, 'upgrade', '--allow-unsigned')).includes('signature is refused'))
+    t.ok((await refused(user, 'upgrade', '--allow-unsigned')).includes('signature is not valid'))
     await publisher.publish({ version: '0.3.0', released: FIRST, secretKey })
     for (const name of ['manifest.json', 'manifest.json.minisig', 'vmlinuz', 'initrd']) {
       const path = join(publisher.directory, name)

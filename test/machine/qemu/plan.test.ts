@@ -240,7 +240,10 @@ void test('what a start leaves out stays as it was', (t) => {
   t.alike(mergeOptions('web', { append: '' }, second), { ...first, diskBytes: 0, sshPort: 7 })
   const kept = { keyFile: '/k', isolates: { image: 'debian', remove: true } }
   t.alike(mergeOptions('web', {}, mergeOptions('web', kept, first)), { ...first, ...kept })
-  t.exception(() => mergeOptions('web', { kernel: '/k' }, undefined), /goes with an initrd/)
+  t.exception(
+    () => mergeOptions('web', { kernel: '/k' }, undefined),
+    /and --initrd belong together/
+  )
   t.exception(() => mergeOptions('web', { cpus: 0 }, undefined), /number of processors/)
   t.exception(() => mergeOptions('web', { memoryBytes: 2 ** 20 }, undefined), /too little/)
 })

@@ -17,7 +17,7 @@ import { sayOptionsPlace } from '../../parse/usage-errors.ts'
 
 const LONG_WAIT_MS = 60_000
 const STILL_WAITING =
-  'still waiting for the init to say that it is ready; one that is not systemd may never do so ' +
+  'still waiting for the init to report that it is ready; one that is not systemd may never do so ' +
   '(--wait-timeout limits the wait)'
 
 const OPTIONS_PLACE =
@@ -25,15 +25,15 @@ const OPTIONS_PLACE =
 
 export function addBoot(program: Command): void {
   sayOptionsPlace(program.command('boot'), OPTIONS_PLACE)
-    .description('run a container of an image, fetching of it what is touched')
+    .description('run a container of an image, fetching blocks on first use')
     .argument('<image>', 'a link, or the name of an image that is on this machine')
-    .argument('[command...]', 'after --: run this instead of booting the image’s init')
-    .option('-n, --name <name>', 'name of the container')
-    .option('-d, --detach', 'return when the container runs')
+    .argument('[command...]', 'after --: run this command instead of the image’s init')
+    .option('-n, --name <name>', 'name for the container')
+    .option('-d, --detach', 'run in the background; return when the container runs')
     .addOption(
       new Option(
         '--wait <state>',
-        'with --detach: wait until running (it has a PID 1) or ready (its init says so, or a command runs)'
+        'with --detach: wait until the container is running (it has a PID 1) or ready (its init says so, or its command runs)'
       )
         .argParser(oneOf('running', 'ready'))
         .default('running')
@@ -41,20 +41,30 @@ export function addBoot(program: Command): void {
     .addOption(
       durationOption(
         '--wait-timeout <duration>',
-        'with --wait ready: no longer than this from running on; then fail, and let it go on'
+        'with --wait ready: fail if it is not ready this long after it started running; the container goes on'
       )
     )
-    .option('--ephemeral', 'keep writes in memory and forget the container when it ends')
-    .option('--read-only', 'allow no writes')
+    .option('--ephemeral', 'keep writes in memory, and remove the container when it ends')
+    .option('--read-only', 'make the root filesystem read-only')
     .option('--rm', 'remove the container when it ends')
-    .option('--boot', 'boot the init even if the image names a command')
-    .option('-i, --interactive', 'as of docker: what is not detached has your input anyway')
-    .option('-t, --tty', 'as of docker: a command has your terminal where there is one')
+    .option('--boot', 'boot the init even if the image defines a command')
+    .option(
+      '-i, --interactive',
+      'accepted for compatibility with docker: a container in the foreground always gets your input'
+    )
+    .option(
+      '-t, --tty',
+      'accepted for compatibility with docker: a command always gets your terminal if there is one'
+    )
     .option('-e, --env <name=value>', 'set a variable (repeatable)', collect)
-    .option('-w, --workdir <dir>', 'where the command runs')
-    .option('-u, --user <user>', 'as whom the command runs')
+    .option('-w, --workdir <dir>', 'working directory of the command')
+    .option('-u, --user <user>', 'user that runs the command')
     .option('--hostname <name>', 'host name in the container')
-    .option('-v, --volume <src:dst[:ro]>', 'show a directory of this machine (repeatable)', collect)
+    .option(
+      '-v, --volume <src:dst[:ro]>',
+      'mount a directory of this machine in the container (repeatable)',
+      collect
+    )
     .option(
       '-p, --publish <[ip:]host:guest[/udp]>',
       'with --vm: forward a port (repeatable)',
@@ -65,17 +75,17 @@ export function addBoot(program: Command): void {
         oneOf('host', 'none', 'private')
       )
     )
-    .option('--cap-add <capability>', 'grant a capability (repeatable)', collect)
-    .option('--cap-drop <capability>', 'take a capability away (repeatable)', collect)
+    .option('--cap-add <capability>', 'add a capability (repeatable)', collect)
+    .option('--cap-drop <capability>', 'drop a capability (repeatable)', collect)
     .option(
       '--device <path[:path][:rwm]>',
-      'let it use a device of this machine (repeatable)',
+      'give access to a device of this machine (repeatable)',
       collect
     )
     .addOption(
       new Option(
         '--private-users <which>',
-        'auto: user ids of its own (default); no: this machine’s, so that its root is root here'
+        'auto (default): its own user ids; no: this machine’s, so its root is root here'
       ).argParser(oneOf('auto', 'no'))
     )
     .addOption(
@@ -85,20 +95,20 @@ export function addBoot(program: Command): void {
     )
     .option(
       '--privileged',
-      'no isolation from this machine: all capabilities, all devices, its user ids, no system-call filter'
+      'turn isolation off: all capabilities, all devices, this machine’s user ids, no system call filter'
     )
-    .option('--nspawn-arg <argument>', 'pass on to systemd-nspawn (repeatable)', collect)
+    .option('--nspawn-arg <argument>', 'pass an argument to systemd-nspawn (repeatable)', collect)
     .addOption(
-      new Option('--mount <mode>', 'how the image is mounted: auto, erofs or fuse')
+      new Option('--mount <mode>', 'how to mount the image: auto, erofs or fuse')
         .argParser(oneOf('auto', 'erofs', 'fuse'))
         .default('auto')
     )
-    .option('--lazy-only', 'never fetch what is not touched')
+    .option('--lazy-only', 'fetch only what is read; do not fill in the rest')
     .option(...REUSE_OPTION)
-    .option('--record', 'record what it reads, to be fetched first the next time')
-    .option('--offline', 'use only what is on this machine')
+    .option('--record', 'record what it reads, and fetch that first next time')
+    .option('--offline', 'use only local data, no network')
     .addOption(
-      new Option('--on-peer-loss <policy>', 'what reads do without peers: wait or fail')
+      new Option('--on-peer-loss <policy>', 'what reads do when no peer is left: wait or fail')
         .argParser(oneOf('wait', 'fail'))
         .default('wait')
     )
@@ -107,12 +117,12 @@ export function addBoot(program: Command): void {
       'after',
       "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready --wait-timeout 2m\n" +
         "  dat-container boot 'dat://KEY#SECRET' --ephemeral -- sh -c 'uname -a'\n" +
-        '\nOn a terminal what you type goes to the console of an init; Ctrl-C stops the container, Ctrl-] three\n' +
-        'times within a second ends it at once. -d puts it in the background.\n' +
-        '\nA container has user ids of its own: its root is nobody on this machine, and with --network host it\n' +
-        'binds no port below 1024. --private-users no gives that up: who breaks out is then root here. With\n' +
-        '--privileged nothing keeps it in: it reads and writes every disk. Both are for images that you trust\n' +
-        'like this machine’s own root, and hold for a container’s whole life.'
+        '\nOn a terminal, your input goes to the console of the init. Ctrl-C stops the container; Ctrl-] three\n' +
+        'times within a second kills it. -d runs it in the background.\n' +
+        '\nA container has its own user ids: its root has no rights on this machine, and with --network host it\n' +
+        'cannot bind ports below 1024. With --private-users no, a program that breaks out is root here. With\n' +
+        '--privileged nothing confines the container: it can read and write every disk. Use both only for images\n' +
+        'that you trust as much as this machine’s root. They apply for the whole life of a container.'
     )
     .action(async (image: string, argv: string[], flags: BootFlags, command: Command) => {
       await boot(image, argv, flags, readGlobals(command))
@@ -126,8 +136,8 @@ async function boot(
   globals: Globals
 ): Promise<void> {
   if (flags.publish !== undefined) {
-    throw new ContainerError('USAGE', '--publish is for containers in a machine', {
-      hint: 'on this machine, a container has the host’s network and ports; with --vm it is published'
+    throw new ContainerError('USAGE', 'port publishing works only in virtual machines so far', {
+      hint: 'add --vm; without it, a container has the host’s network and its ports'
     })
   }
   const container = containerOptions(image, argv, flags, globals.home)
@@ -190,5 +200,5 @@ async function bootInBackground(
 
 function recorded({ chunks, ready }: BootProfile): string {
   const when = ready < chunks.length ? `, ${ready} of them until it was ready` : ''
-  return `recorded ${chunks.length} chunks${when}: they are fetched first the next time`
+  return `recorded ${chunks.length} chunks${when}: they will be fetched first next time`
 }

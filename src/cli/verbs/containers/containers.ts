@@ -8,14 +8,17 @@ export function addContainers(program: Command): void {
   program
     .command('ps')
     .description('list running containers')
-    .option('-a, --all', 'the stopped ones too')
-    .option('-q, --quiet', 'print their names alone')
+    .option('-a, --all', 'also list stopped containers')
+    .option('-q, --quiet', 'print only names')
     .option(
       '-f, --filter <field=text>',
-      'only those whose name, image, state or command has the text (repeatable)',
+      'list only containers whose name, image, state or command contains the text (repeatable)',
       collect
     )
-    .option('--format <template>', 'a line for each, with {{field}} for each field of --json')
+    .option(
+      '--format <template>',
+      'print one line per container, with {{field}} replaced by that field of --json'
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  dat-container ps --all\n  dat-container rm $(dat-container ps -aq --filter state=stopped)\n' +
@@ -26,24 +29,26 @@ export function addContainers(program: Command): void {
     })
   program
     .command('inspect')
-    .description('tell everything about containers')
-    .argument('<name...>', 'the containers; several are told as a list')
+    .description('show all details of containers')
+    .argument('<name...>', 'the containers; several make a JSON list')
     .addHelpText('after', '\nExample:\n  dat-container inspect web')
     .action(async (names: string[], _flags: object, command: Command) => {
       await inspect(names, readGlobals(command))
     })
   program
     .command('stop')
-    .description('stop containers in order, then by force')
+    .description('stop containers cleanly, or by force after a timeout')
     .argument('<name...>', 'the containers')
-    .addOption(durationOption('-t, --time <duration>', 'how long an orderly end may take', 30_000))
+    .addOption(
+      durationOption('-t, --time <duration>', 'how long a clean shutdown may take', 30_000)
+    )
     .addHelpText('after', '\nExample:\n  dat-container stop -t 5 web')
     .action(async (names: string[], flags: { time: number }, command: Command) => {
       await stop(names, flags.time, readGlobals(command))
     })
   program
     .command('kill')
-    .description('end containers at once')
+    .description('kill containers at once')
     .argument('<name...>', 'the containers')
     .addHelpText('after', '\nExample:\n  dat-container kill web')
     .action(async (names: string[], _flags: object, command: Command) => {
@@ -51,7 +56,7 @@ export function addContainers(program: Command): void {
     })
   program
     .command('rm')
-    .description('remove containers and what they have written')
+    .description('remove containers and everything they wrote')
     .argument('<name...>', 'the containers')
     .option('-f, --force', 'stop them first')
     .addHelpText('after', '\nExample:\n  dat-container rm web')

@@ -26,19 +26,19 @@ Example:
   dat-container exec -it web -- bash`
 
 const OPTIONS_PLACE =
-  'an option of the command in the container? it stands behind the name: exec NAME -- COMMAND'
+  'an option of the command in the container? put it after the name: exec NAME -- COMMAND'
 
 export function addExec(program: Command): void {
   sayOptionsPlace(program.command('exec'), OPTIONS_PLACE)
     .description('run a command in a running container')
     .argument('<name>', 'the container')
     .argument('<command...>', 'what to run; put -- before it')
-    .option('-i, --interactive', 'pass stdin on to the command')
-    .option('-t, --tty', 'give it a terminal')
+    .option('-i, --interactive', 'pass stdin to the command')
+    .option('-t, --tty', 'give the command a terminal')
     .option('-e, --env <name=value>', 'set a variable (repeatable)', collect)
-    .option('-w, --workdir <dir>', 'where it runs; else where the container runs its command')
+    .option('-w, --workdir <dir>', 'working directory (default: that of the container’s command)')
     .option('-u, --user <user>', "as whom it runs; else as the container's command, or root")
-    .option('--privileged', 'without the limits of the container; see below')
+    .option('--privileged', 'without the container’s limits; see below')
     .passThroughOptions()
     .addHelpText('after', HELP)
     .action(async (name: string, argv: string[], flags: ExecFlags, command: Command) => {

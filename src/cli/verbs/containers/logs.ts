@@ -20,20 +20,20 @@ const NO_TIME = '-'.padEnd(24)
 export function addLogs(program: Command): void {
   program
     .command('logs')
-    .description('print what a detached container wrote to its console')
+    .description('print the console output of a detached container')
     .argument('<name>', 'the container')
-    .option('-f, --follow', 'go on until the container ends')
-    .option('-n, --tail <lines>', 'start with the last lines', lineCount)
+    .option('-f, --follow', 'keep printing until the container ends')
+    .option('-n, --tail <lines>', 'start with this many last lines', lineCount)
     .option(
       '--since <when>',
-      'start at a time (2026-01-31T12:00:00Z), or so long ago (10m)',
+      'start at a time (2026-01-31T12:00:00Z) or that long ago (10m)',
       moment
     )
-    .option('-t, --timestamps', 'print when each line was begun')
+    .option('-t, --timestamps', 'print the time at which each line began')
     .addHelpText(
       'after',
-      '\nWith --json, each line is a document of its own: {"time": …, "text": …}.\n' +
-        'The last 30 MB of a console are kept, in three files.\n' +
+      '\nWith --json, each line is a separate document: {"time": …, "text": …}.\n' +
+        'The last 30 MB of console output are kept, in three files.\n' +
         '\nExamples:\n  dat-container logs -n 20 -f web\n  dat-container logs --since 1h -t web'
     )
     .action(async (name: string, flags: LogsFlags, command: Command) => {

@@ -27,7 +27,7 @@ export function addMount(program: Command): void {
   addOpenOptions(
     program
       .command('mount')
-      .description('show an image, read-only, at a directory of this machine')
+      .description('mount an image read-only at a directory')
       .argument('<image>', 'a link, or the name of an image that is on this machine')
       .argument('<directory>', 'an empty directory')
       .addOption(
@@ -37,12 +37,12 @@ export function addMount(program: Command): void {
       )
       .option(
         '-o, --options <list>',
-        'of suid, nosuid, dev, nodev: setuid programs and device nodes of the image work for every user here',
+        'suid, nosuid, dev or nodev, comma-separated: whether its setuid programs and device nodes work for every user here',
         mountOptions
       )
-      .option('--lazy-only', 'never fetch what is not touched')
+      .option('--lazy-only', 'fetch only what is read; do not fill in the rest')
       .addOption(
-        new Option('--on-peer-loss <policy>', 'what reads do without peers: wait or fail')
+        new Option('--on-peer-loss <policy>', 'what reads do when no peer is left: wait or fail')
           .argParser(oneOf('wait', 'fail'))
           .default('wait')
       )
@@ -50,15 +50,15 @@ export function addMount(program: Command): void {
   )
     .addHelpText(
       'after',
-      '\nWithout -o it is mounted ro,nosuid,nodev. Give -o suid,dev only for images that you trust like\n' +
-        "packages that you install.\n\nExample:\n  dat-container mount 'dat://KEY#SECRET' /mnt"
+      '\nThe default is ro,nosuid,nodev. Use -o suid,dev only for images that you trust as much as packages\n' +
+        "that you install.\n\nExample:\n  dat-container mount 'dat://KEY#SECRET' /mnt"
     )
     .action(async (link: string, directory: string, flags: MountFlags, command: Command) => {
       await mount(link, directory, flags, readGlobals(command))
     })
   program
     .command('umount')
-    .description('undo `mount`')
+    .description('unmount an image')
     .argument('<directory>', 'where an image is mounted')
     .addHelpText('after', '\nExample:\n  dat-container umount /mnt')
     .action(async (directory: string, _flags: object, command: Command) => {

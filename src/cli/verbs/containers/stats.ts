@@ -14,9 +14,9 @@ interface StatsFlags {
 export function addStats(program: Command): void {
   program
     .command('stats')
-    .description('tell what a running container uses and what of its image was fetched')
-    .argument('<name...>', 'the containers; of several, JSON is a list')
-    .option('--explain', 'tell where the time until it was ready went')
+    .description('show what a running container uses, and how much of its image was fetched')
+    .argument('<name...>', 'the containers; several make a JSON list')
+    .option('--explain', 'show where the time until it was ready went')
     .addHelpText(
       'after',
       '\nExamples:\n  dat-container stats web --json\n  dat-container stats web --explain'
@@ -52,7 +52,7 @@ function figures(found: ContainerStats, prettyBytes: (bytes: number) => string):
       : (100 * found.localBytes) / found.imageBytes
   const fetched =
     found.localBytes === null
-      ? [['fetched', 'the daemon knows, which is gone: dat-container daemon start']]
+      ? [['fetched', 'unknown while the daemon is stopped: dat-container daemon start']]
       : [
           ['here', `${bytes(found.localBytes)} (${share.toFixed(0)} %)`],
           ['fetched', `${bytes(found.fetchedBytes)} since it was opened`],
@@ -65,7 +65,7 @@ function figures(found: ContainerStats, prettyBytes: (bytes: number) => string):
     ['CPU', `${(found.cpuMs / 1_000).toFixed(1)} s in ${(found.uptimeMs / 1_000).toFixed(1)} s`],
     ['image', bytes(found.imageBytes)],
     ...fetched,
-    ['read', `${found.kernelReads} times by the kernel, whose cache has it from then on`],
+    ['read', `${found.kernelReads} times by the kernel, which then caches the content`],
     ['peers', [String(found.peers ?? '-'), ...waitingOf(found.waiting)].join(', ')]
   ])
 }
@@ -80,7 +80,7 @@ const ORDERS = {
 const PARTS: Readonly<Record<StartPart, string>> = {
   programs: 'programs start',
   discovery: 'peers are found',
-  connect: 'and connected',
+  connect: 'peers are connected',
   metadata: 'manifest, index, profile',
   mount: 'mount',
   setUp: 'overlay and nspawn',
@@ -104,7 +104,7 @@ function explained(start: StartExplanation | null): string[] {
     ...(cpu === null
       ? []
       : [
-          `processor time meanwhile: daemon ${cpu.daemonMs.toFixed(0)} ms, mounter ${cpu.mounterMs.toFixed(0)} ms`
+          `processor time: daemon ${cpu.daemonMs.toFixed(0)} ms, mounter ${cpu.mounterMs.toFixed(0)} ms`
         ]),
     ...(worst.length === 0 ? [] : ['reads that waited longest, by file:']),
     ...table(

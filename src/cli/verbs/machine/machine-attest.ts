@@ -21,18 +21,22 @@ interface AttestFlags {
 export function addMachineAttest(machine: Command): void {
   machine
     .command('attest')
-    .description('have a machine sign what it was booted with and what it runs, and check that')
+    .description('have a machine sign what it booted and what it runs, and check that')
     .argument('[name]', `the machine (default: "${DEFAULT_NAME}")`)
-    .option('--nonce <hex>', 'to be signed too (default: a random one)', nonce)
-    .option('-o, --output <file>', 'keep the signed record in a file')
-    .option('--verify <file>', 'check a record that was kept; asks no machine')
+    .option(
+      '--nonce <hex>',
+      'number for the machine to sign as well (default: a random one)',
+      nonce
+    )
+    .option('-o, --output <file>', 'save the signed record in a file')
+    .option('--verify <file>', 'check a saved record, without asking a machine')
     .option('--public-key <key>', 'with --verify: the ssh-ed25519 key that signed it, or its file')
     .option('--image <dir>', 'with --verify: kernel and initrd are those of this HyperOS')
     .option('--command-line <text>', 'with --verify: the kernel’s command line is this')
     .addHelpText(
       'after',
-      '\nChecked: the signature by the key that the machine’s console told at this boot, the nonce,' +
-        '\nkernel, initrd, command line and ssh’s key. Exit status 5 when something differs.\n' +
+      '\nIt checks the signature by the key that the machine printed on its console at this boot, the nonce,' +
+        '\nkernel, initrd, command line and ssh host key. The exit status is 5 if anything differs.\n' +
         '\nExamples:\n  dat-container machine attest web --output web.attest\n' +
         "  dat-container machine attest --verify web.attest --public-key 'ssh-ed25519 AAAA…'"
     )
@@ -48,8 +52,8 @@ async function ask(name: string, flags: AttestFlags, { home, output }: Globals):
     (flag) => flags[flag] !== undefined
   )
   if (stray !== undefined) {
-    throw new ContainerError('USAGE', 'a running machine is checked against how it was started', {
-      hint: '--public-key, --image and --command-line go with --verify FILE'
+    throw new ContainerError('USAGE', 'a running machine is compared with how it was started', {
+      hint: '--public-key, --image and --command-line require --verify FILE'
     })
   }
   const { attestMachine } = await import('../../../machine/guest/attest.ts')
@@ -74,7 +78,7 @@ async function verifyKept(
   { output }: Globals
 ): Promise<void> {
   if (flags.publicKey === undefined || flags.output !== undefined) {
-    throw new ContainerError('USAGE', '--verify goes with --public-key, and not with --output', {
+    throw new ContainerError('USAGE', '--verify requires --public-key and excludes --output', {
       hint: 'whoever started the machine has its key: machine attest NAME --json'
     })
   }

@@ -21,17 +21,20 @@ export function addMachineImages(machine: Command): void {
   addOpenOptions(
     machine
       .command('upgrade')
-      .description('install the newest HyperOS from peers; machines start it from then on')
-      .argument('[link]', 'a link to a shared HyperOS, or its name (default: the last one)')
-      .option('--check', 'only tell what there is')
-      .option('--public-key <key>', 'the minisign key, or key file, that signs it; kept')
-      .option('--replace-key', 'trust --public-key instead of the key that was kept')
-      .option('--allow-unsigned', 'take one that nobody signed, or whose key is not known')
-      .option('--allow-downgrade', 'take one that is older than the installed one')
+      .description('install the newest HyperOS from peers, for all later machine starts')
+      .argument('[link]', 'link or name of a shared HyperOS (default: the last one)')
+      .option('--check', 'only show what is available')
+      .option(
+        '--public-key <key>',
+        'the minisign key, or key file, that signs it; saved for later upgrades'
+      )
+      .option('--replace-key', 'trust --public-key instead of the saved key')
+      .option('--allow-unsigned', 'accept an image without a signature or with an unknown key')
+      .option('--allow-downgrade', 'accept an image that is older than the installed one')
   )
     .addHelpText(
       'after',
-      '\nMachines that run keep what they were started with. The image that was current is kept for' +
+      '\nRunning machines keep the HyperOS that they were started with. The previous image is kept for' +
         '\n`machine rollback`.\n' +
         "\nExamples:\n  dat-container machine upgrade 'dat://KEY#SECRET' --public-key hyperos.pub\n" +
         '  dat-container machine upgrade --check'
@@ -41,12 +44,12 @@ export function addMachineImages(machine: Command): void {
     )
   machine
     .command('rollback')
-    .description('start the HyperOS again that was current before the last upgrade')
+    .description('return to the HyperOS that was current before the last upgrade')
     .addHelpText('after', '\nExample:\n  dat-container machine rollback')
     .action(async (_flags: object, command: Command) => rollback(readGlobals(command)))
   machine
     .command('images')
-    .description('list the HyperOS that machines can start; * is the one that they do')
+    .description('list installed HyperOS images; * marks the one that machines start')
     .addHelpText('after', '\nExample:\n  dat-container machine images')
     .action(async (_flags: object, command: Command) => images(readGlobals(command)))
 }
@@ -85,8 +88,8 @@ async function upgrade(
     const before = found.before === null ? '' : `, after ${describeRelease(found.before)}`
     const lines = {
       installed: `installed ${name}, ${by}${before}`,
-      available: `${name}, ${by}, is there; the same without --check installs it`,
-      current: `${name} is installed already, and nobody has a newer one`
+      available: `${name}, ${by}, is available; to install it, leave out --check`,
+      current: `${name} is installed, and no peer has a newer one`
     }
     return [printable(lines[found.state]), ...stillRunning(found)]
   })
@@ -104,7 +107,7 @@ async function rollback({ home, output }: Globals): Promise<void> {
 function stillRunning({ state, running }: Upgraded): string[] {
   if (state !== 'installed' || running.length === 0) return []
   return [
-    `these run what they were started with: ${running.join(', ')} (dat-container machine restart NAME)`
+    `these keep running what they were started with: ${running.join(', ')} (dat-container machine restart NAME)`
   ]
 }
 

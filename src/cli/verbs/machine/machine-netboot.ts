@@ -31,24 +31,28 @@ interface NetbootFlags {
 export function addMachineNetboot(machine: Command): void {
   machine
     .command('netboot-serve')
-    .description('start HyperOS on machines of a network: DHCP, TFTP and HTTP until Ctrl-C')
-    .argument('[folder]', 'the image, instead of the one that `machine start` takes')
-    .requiredOption('--interface <name>', 'answer on this interface alone')
-    .option('--range <first,last>', 'give machines these addresses: this is the DHCP server')
-    .option('--proxy', 'another DHCP server gives addresses; add only what to start')
-    .option('--no-dhcp', 'serve HTTP alone; the DHCP server there names the script')
-    .option('--http-port <port>', '0 for any that is free', portNumber, 0)
-    .option('--pubkey <key>', 'the image must be signed by this minisign key, or key file')
+    .description('boot HyperOS on machines of a network: serve DHCP, TFTP and HTTP until Ctrl-C')
+    .argument('[folder]', 'image to serve (default: the one that `machine start` uses)')
+    .requiredOption('--interface <name>', 'serve only on this interface')
+    .option('--range <first,last>', 'be the DHCP server, and assign these addresses')
+    .option('--proxy', 'add boot information to the answers of another DHCP server')
+    .option('--no-dhcp', 'serve only HTTP; another DHCP server must name the script')
+    .option('--http-port <port>', 'HTTP port; 0 for any free port', portNumber, 0)
+    .option('--pubkey <key>', 'require a signature of the image by this minisign key, or key file')
     .option('--sign-key <file>', 'sign what iPXE loads with this key, for its imgverify')
     .option('--sign-cert <file>', 'the code-signing certificate that goes with --sign-key')
-    .option('--sign-chain <file>', 'certificates above that one, up to the root')
-    .option('--ssh-key <file>', 'public key that logs in as root (repeatable; the home’s)', collect)
-    .option('--host <name>', 'host name of the machines that start')
-    .option('--append <words>', 'add to the kernel’s command line')
+    .option('--sign-chain <file>', 'certificates between that one and the root')
+    .option(
+      '--ssh-key <file>',
+      'public key that may log in as root (repeatable; default: the key of the home)',
+      collect
+    )
+    .option('--host <name>', 'host name for the machines')
+    .option('--append <words>', 'append this to the kernel command line')
     .addHelpText(
       'after',
-      '\nThe image is checked before anything is served, and served as it was checked. The machine that\n' +
-        'starts checks the initrd again. With --json: a line for what is served, then one an event.\n' +
+      '\nThe image is checked before anything is served, and only checked bytes are served. The machine that\n' +
+        'boots checks the initrd again. With --json: one line for what is served, then one per event.\n' +
         '\nExamples:\n' +
         '  dat-container machine netboot-serve --interface br0 --range 10.0.0.100,10.0.0.199\n' +
         '  dat-container machine netboot-serve --interface eth0 --proxy --pubkey key.pub --host lab'
@@ -92,11 +96,11 @@ function readRequest(
   const { range, proxy = false, dhcp, signKey, signCert } = flags
   if ([range !== undefined, proxy, !dhcp].filter(Boolean).length !== 1) {
     throw new ContainerError('USAGE', 'give one of --range, --proxy and --no-dhcp', {
-      hint: '--range where no DHCP server is, --proxy beside one'
+      hint: 'use --range where there is no DHCP server, and --proxy where there is one'
     })
   }
   if ((signKey === undefined) !== (signCert === undefined)) {
-    throw new ContainerError('USAGE', 'a key for signing goes with its certificate', {
+    throw new ContainerError('USAGE', '--sign-key and --sign-cert belong together', {
       hint: 'give both --sign-key and --sign-cert, or neither'
     })
   }

@@ -6,8 +6,8 @@ import { readGlobals } from '../../parse/globals.ts'
 export function addMachineShells(machine: Command): void {
   machine
     .command('ssh')
-    .description('log in to a machine as root, or have its shell run a command line')
-    .argument('[words...]', 'the machine; after -- what its shell runs')
+    .description('log in to a machine as root, or run a command line in its shell')
+    .argument('[words...]', 'the machine; after --, a command line for its shell')
     .addHelpText(
       'after',
       "\nExamples:\n  dat-container machine ssh web\n  dat-container machine ssh web -- 'ps aux | grep node'"
@@ -26,11 +26,11 @@ export function addMachineShells(machine: Command): void {
     })
   machine
     .command('exec')
-    .description('run a command in a machine, its words taken literally')
+    .description('run a command in a machine, without a shell')
     .argument('<name>', 'the machine')
     .argument('<command...>', 'what to run; put -- before it')
-    .option('-i, --interactive', 'pass stdin on to the command')
-    .option('-t, --tty', 'give it a terminal')
+    .option('-i, --interactive', 'pass stdin to the command')
+    .option('-t, --tty', 'give the command a terminal')
     .passThroughOptions()
     .addHelpText('after', '\nExample:\n  dat-container machine exec web -- systemctl status')
     .action(

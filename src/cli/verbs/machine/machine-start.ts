@@ -35,41 +35,48 @@ export const PUBLIC_KEY_VARIABLE = 'DAT_CONTAINER_OS_PUBKEY'
 export function addMachineStart(machine: Command): void {
   machine
     .command('start')
-    .description('start a machine, making it when there is none; ends when root can log in')
+    .description('create a machine if needed, start it, and return when root can log in')
     .argument('[name]', 'the machine', DEFAULT_NAME)
-    .option('--memory <size>', 'as 512M or 2G (new machines: 1G)')
-    .option('--cpus <number>', 'processors of the machine (new machines: 2 at most)')
+    .option('--memory <size>', 'memory, such as 512M or 2G (new machines: 1G)')
+    .option('--cpus <number>', 'number of processors (new machines: at most 2)')
     .addOption(
       new Option(
         '--arch <name>',
-        'amd64 or arm64; another one than this machine’s runs in software'
+        'amd64 or arm64; a foreign architecture is emulated in software'
       ).argParser(oneOf('amd64', 'arm64', 'x86_64', 'aarch64'))
     )
-    .option('--disk <size>', 'size of its data disk, which only grows; none for no disk (16G)')
-    .option('--encrypt', 'encrypt a new data disk by a key that the home keeps')
-    .option('--key-file <file>', 'encrypt it by this key, which stays with you')
+    .option('--disk <size>', 'size of the data disk, which can only grow; none for no disk (16G)')
+    .option('--encrypt', 'encrypt a new data disk with a key that is stored in the home')
+    .option('--key-file <file>', 'encrypt it with this key, which is not stored')
     .addOption(
-      new Option('--accel <name>', 'auto, kvm, hvf, whpx or tcg (software)').argParser(
+      new Option('--accel <name>', 'accelerator: auto, kvm, hvf, whpx or tcg (software)').argParser(
         oneOf('auto', 'kvm', 'hvf', 'whpx', 'tcg')
       )
     )
     .addOption(
-      new Option('--type <name>', 'auto, q35, microvm or virt').argParser(
+      new Option('--type <name>', 'QEMU machine type: auto, q35, microvm or virt').argParser(
         oneOf('auto', 'q35', 'microvm', 'virt')
       )
     )
     .option('-p, --publish <[ip:]host:guest[/udp]>', 'forward a port (repeatable)', collect)
-    .option('--share <dir[:target][:ro]>', 'show a directory in the machine (repeatable)', collect)
-    .option('--kernel <file>', 'start this instead of the HyperOS image, with --initrd')
+    .option(
+      '--share <dir[:target][:ro]>',
+      'share a directory with the machine (repeatable)',
+      collect
+    )
+    .option('--kernel <file>', 'start this kernel instead of the HyperOS image; needs --initrd')
     .option('--initrd <file>', 'the initrd that goes with --kernel')
-    .option('--append <words>', 'add to the kernel’s command line')
-    .option('--pubkey <key>', 'the image must be signed by this minisign key, or key file')
+    .option('--append <words>', 'append this to the kernel command line')
+    .option('--pubkey <key>', 'require a signature of the image by this minisign key, or key file')
     .addOption(
-      durationOption('--timeout <duration>', 'until root can log in (2m; in software 10m)')
+      durationOption(
+        '--timeout <duration>',
+        'how long to wait until root can log in (2m; emulated 10m)'
+      )
     )
     .addHelpText(
       'after',
-      '\nWhat is left out stays as it was at the last start.\n' +
+      '\nOptions that you leave out keep their values from the last start.\n' +
         '\nExamples:\n  dat-container machine start\n' +
         '  dat-container machine start web --memory 2G -p 8080:80 --share ./site:/srv:ro'
     )
@@ -78,12 +85,17 @@ export function addMachineStart(machine: Command): void {
     })
   machine
     .command('restart')
-    .description('stop a machine when it runs, and start it as it was')
+    .description('stop a machine if it runs, and start it with the same settings')
     .argument('[name]', 'the machine', DEFAULT_NAME)
-    .addOption(durationOption('-t, --time <duration>', 'how long an orderly end may take', 60_000))
-    .option('--pubkey <key>', 'the image must be signed by this minisign key, or key file')
     .addOption(
-      durationOption('--timeout <duration>', 'until root can log in (2m; in software 10m)')
+      durationOption('-t, --time <duration>', 'how long a clean shutdown may take', 60_000)
+    )
+    .option('--pubkey <key>', 'require a signature of the image by this minisign key, or key file')
+    .addOption(
+      durationOption(
+        '--timeout <duration>',
+        'how long to wait until root can log in (2m; emulated 10m)'
+      )
     )
     .addHelpText('after', '\nExample:\n  dat-container machine restart web')
     .action(async (name: string, flags: StartFlags & { time: number }, command: Command) => {
@@ -156,7 +168,7 @@ function describe({ name, accel, ip, sshPort, readyMs }: StartedMachine): string
 async function readOptions(flags: StartFlags): Promise<MachineOptions> {
   if (flags.encrypt && flags.keyFile !== undefined) {
     throw new ContainerError('USAGE', '--encrypt and --key-file exclude each other', {
-      hint: '--encrypt alone makes a key and keeps it in the home'
+      hint: '--encrypt alone makes a key and stores it in the home'
     })
   }
   const { parseSize } = await import('../../../machine/state/byte-size.ts')

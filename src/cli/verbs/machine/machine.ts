@@ -18,7 +18,7 @@ const EXIT_STOPPED = 3
 export function addMachine(program: Command): void {
   const machine = program
     .command('machine')
-    .description('virtual machines that run HyperOS, and containers in it, on any host')
+    .description('manage virtual machines that run HyperOS and containers, on any host')
     .addHelpText(
       'after',
       '\nExamples:\n  dat-container machine start\n' +
@@ -38,7 +38,7 @@ export function addMachine(program: Command): void {
     .action(async (_flags: object, command: Command) => list(readGlobals(command)))
   machine
     .command('status')
-    .description('tell about a machine; exit status 3 when it does not run')
+    .description('show the state of a machine; exit status 3 if it does not run')
     .argument('[name]', 'the machine', DEFAULT_NAME)
     .addHelpText('after', '\nExample:\n  dat-container machine status web')
     .action(async (name: string, _flags: object, command: Command) =>
@@ -46,7 +46,7 @@ export function addMachine(program: Command): void {
     )
   machine
     .command('ip')
-    .description('print where this machine reaches its forwarded ports; --json has all addresses')
+    .description('print the address of its forwarded ports; --json has all addresses')
     .argument('[name]', 'the machine', DEFAULT_NAME)
     .addHelpText('after', '\nExample:\n  dat-container machine ip web')
     .action(async (name: string, _flags: object, command: Command) =>
@@ -54,17 +54,19 @@ export function addMachine(program: Command): void {
     )
   machine
     .command('logs')
-    .description('print what a machine wrote to its serial console since its last start')
+    .description('print the serial console output of a machine since its last start')
     .argument('[name]', 'the machine', DEFAULT_NAME)
-    .option('-f, --follow', 'go on until the machine ends')
-    .option('--tail <lines>', 'start with the last lines', lineCount)
+    .option('-f, --follow', 'keep printing until the machine ends')
+    .option('--tail <lines>', 'start with this many last lines', lineCount)
     .addHelpText('after', '\nExample:\n  dat-container machine logs --tail 20 -f web')
     .action(logs)
   machine
     .command('stop')
-    .description('stop machines: by the power button, then by ssh, then by force')
+    .description('stop machines: with the power button, then over ssh, then by force')
     .argument('[name...]', 'the machines', [DEFAULT_NAME])
-    .addOption(durationOption('-t, --time <duration>', 'how long an orderly end may take', 60_000))
+    .addOption(
+      durationOption('-t, --time <duration>', 'how long a clean shutdown may take', 60_000)
+    )
     .addHelpText('after', '\nExample:\n  dat-container machine stop -t 2m web')
     .action(async (names: string[], flags: { time: number }, command: Command) =>
       stop(names, flags.time, readGlobals(command))
