@@ -33,7 +33,10 @@ export function addVmOptions(program: Command, ...names: string[]): void {
     const command = program.commands.find((candidate) => candidate.name() === name)
     if (!command) throw new TypeError(`no verb ${name}`)
     command
-      .option('--vm', 'run in a virtual machine (see `machine`); boot starts it; --no-vm: never')
+      .option(
+        '--vm',
+        'use a virtual machine (see `machine`), which boot starts; --no-vm: never use one'
+      )
       .addOption(new Option('--no-vm').hideHelp())
       .option('--machine <name>', 'use this virtual machine')
     if (name === 'boot') addMachineOptions(command)
