@@ -167,7 +167,7 @@ test('messages say what is the case and what to do', LONG, async (t) => {
     [['boot', 'empty', '--', 'sh'], 127, /"sh" is not in the container, nor is any program/],
     [['boot', 'tiny', '--boot'], 125, /no init to boot \(run a command instead: .* -- sh\)/],
     [['boot', 'tiny', '--ephemeral', 'ls', '-l'], 2, /put -- before the command/],
-    [['info', `${link}@1`], 5, /behind the secret \(put it before the #: dat:\/\/KEY@1#SECRET\)/]
+    [['info', `${link}@1`], 5, /after the secret \(put it before the #: dat:\/\/KEY@1#SECRET\)/]
   ] as const) {
     const ran = await machine.run(...args)
     t.is(ran.exitCode, status, args.join(' '))
