@@ -141,7 +141,7 @@ test('what an image has in common with a damaged one keeps nobody waiting', LONG
   const shared = await machine.run('share', directory(sandbox, 'new', content))
   t.is(shared.exitCode, 0, shared.stderr)
   t.ok(shared.stdout.includes('dat://'), 'the link is printed')
-  t.ok(shared.stderr.includes('is in your whole too'), shared.stderr)
+  t.ok(shared.stderr.includes('is also in your whole'), shared.stderr)
   const document = await machine.json<Shared>('share', directory(sandbox, 'json', content))
   t.ok(document.link.startsWith('dat://'))
   t.ok(document.similar, 'and those that open are compared')

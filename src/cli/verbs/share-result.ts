@@ -95,7 +95,7 @@ function likeness(
 ): string {
   const percent = Math.floor((100 * commonChunks) / chunks)
   return (
-    `${percent} % of it (${prettyBytes(commonBytes)} stored) is also in your ${printable(name)}: as a version of that ` +
+    `${percent} % of it (${prettyBytes(commonBytes)} stored) is also in your ${printable(name)}: published as a version of that ` +
     `(share --update ${key}) it would not be stored and sent again`
   )
 }
