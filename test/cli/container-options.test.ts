@@ -67,7 +67,7 @@ void test('each flag of boot is the option that it is for, and no other', (t) =>
     [{ record: false }, {}],
     [{ onPeerLoss: 'fail' }, { onPeerLoss: 'fail' }],
     [{ peerTimeout: 5 }, { peerTimeoutMs: 5 }],
-    // Of the command that waits, not of the container.
+    // This is an option of the waiting command, not of the container.
     [{ detach: true, wait: 'ready', waitTimeout: 9 }, {}]
   ]
   for (const [flags, expected] of table) {

@@ -13,7 +13,7 @@ import { until } from '../until.ts'
 
 const run = promisify(execFile)
 const MEBIBYTE = 1024 * 1024
-/** Of each name here; a read brings the blocks along that follow, so that only every so many are looked at. */
+/** A read brings along the blocks that follow, so only every n-th file is looked at. */
 const FILES = 160
 const APART = 8
 /** Long beside what a command takes to start, and the unit of all that is waited for here. */

@@ -6,7 +6,7 @@ import type { AttestRecord, SignedRecord } from '../../src/attest/attest-record.
 import { tinyRootfs } from '../e2e/tiny-rootfs.ts'
 import type { Machine } from '../e2e/sandbox.ts'
 
-/** Of a pair that was made for this and thrown away. */
+/** The public key of a pair that was made for this test and thrown away. */
 const OTHER_KEY = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKE8qv0Xo75tNgiMXvo9V2eP7+0M7PjEFGTmu5AgrBNm'
 
 type Test = ReturnType<typeof test>
@@ -23,7 +23,7 @@ function sha256Of(path: string): string {
 
 /** A machine that runs, and how it was started. */
 export interface Attestable {
-  /** Of the user who started it. Its daemon is started, and left running. */
+  /** The home of the user who started it. Its daemon is started, and left running. */
   readonly here: Machine
   /** With the home, and the runtime directory as `run`. */
   readonly directory: string

@@ -2,7 +2,7 @@ import test from 'brittle'
 import { ago, containerFilter, filledIn } from '../../src/cli/parse/list-format.ts'
 
 const WEB = { name: 'web', image: 'debian', version: 2, state: 'running', command: ['sh', '-c'] }
-/** Of a container in a machine less is known. */
+/** Less is known about a container in a machine. */
 const FAR = { name: 'far', image: null, state: 'stopped' }
 const FIELDS = new Set(Object.keys({ ...WEB, ...FAR }))
 

@@ -73,7 +73,7 @@ function spelled(flags: readonly Flag[]): string {
   return flags.flatMap(({ spellings }) => spellings).join(' ')
 }
 
-/** Of options that take one of a few words, these. */
+/** The words of options that take one of a few. */
 function valuesOf(flags: readonly Flag[]): string {
   const chosen = flags.filter(({ values }) => values.length > 0)
   if (chosen.length === 0) return ''

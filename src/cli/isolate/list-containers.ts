@@ -45,7 +45,7 @@ export async function listEverywhere(
   const list = found.filter((container) => isMeant(container))
   globals.output.result(list, () => {
     if (format !== undefined) {
-      // Of a container in a machine less is known: what others have is nothing there, and no error.
+      // Less is known about a container in a machine: a field that it lacks is empty, and no error.
       const fields = new Set(list.flatMap((container) => Object.keys(container)))
       return list.map((container) => filledIn(format, container, fields))
     }

@@ -147,7 +147,7 @@ export class TreeServer extends RequestServer {
     // The kernel asks for none of this mount again.
     if (this.#xattrNames.size === 0) return -ENOSYS
     const text = name.toString('latin1')
-    // Of other names, as of capabilities, that would be an error to those who ask.
+    // For other names, such as capabilities, this would be an error to whoever asks.
     if (!this.#xattrNames.has(text)) return text === SELINUX ? -EOPNOTSUPP : -ENODATA
     const found = visibleXattrs(this.#tree, inode).find((xattr) => name.equals(xattr.name))
     return found === undefined ? -ENODATA : this.#xattr(found.value, size)

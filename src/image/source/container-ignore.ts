@@ -12,7 +12,7 @@ const SLASH = Buffer.from('/')
 /** What is left out of a directory. */
 export interface IgnoreRules {
   readonly isIgnored: IsIgnored
-  /** Of the patterns that were given beside the file, those that left nothing out so far. */
+  /** Patterns given beside the file that have left nothing out so far. */
   idle(): string[]
 }
 

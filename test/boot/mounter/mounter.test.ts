@@ -21,7 +21,7 @@ function options({ base }: BootFixture): AcquireMountOptions {
   }
 }
 
-/** Of all images of a home. */
+/** The directories of all images of a home. */
 function mounted(home: string): string[] {
   return readdirSync(bootPaths(home).mounts)
 }
