@@ -61,7 +61,7 @@ test('an image of one program, without a /usr, runs', LONG, async (t) => {
     t.alike([ran.exitCode, ran.stdout], [0, 'hello from one file'], more.join(' '))
   }
   const { stderr } = await machine.run('boot', 'one', '--ephemeral', '-w', '/hello', '--', '/hello')
-  t.ok(stderr.includes('the working directory /hello is no directory'), stderr)
+  t.ok(stderr.includes('the working directory /hello is not a directory'), stderr)
 })
 
 const SHOW_DIRECTORY = ['/bin/sh', '-c', 'pwd; ls -ldn .']

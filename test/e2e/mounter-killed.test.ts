@@ -102,6 +102,8 @@ for (const mode of ['erofs', 'fuse']) {
     const third = await successorOf(sandbox, second)
 
     // The control: with nobody who stands by, the same kill is seen.
+    // Stopped, it cannot start another standby in between.
+    process.kill(third, 'SIGSTOP')
     process.kill(other, 'SIGKILL')
     process.kill(third, 'SIGKILL')
     const { code } = await readTree('read', join(directory, partName(2))).ended

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { runCommand } from './host-command.ts'
 
-/** What came of running a guest of 7 bytes. */
+/** What came of running a guest of a few instructions; `hangs` also where software is faster. */
 export type KvmVerdict = 'works' | 'hangs' | 'refused'
 
 const SECTOR_BYTES = 512
@@ -20,6 +20,10 @@ const EXIT_VALUE = 0x10
 const EXPECTED_EXIT_CODE = (EXIT_VALUE << 1) | 1
 const TIMED_OUT = 124
 const TIMEOUT_MS = 5000
+/** An accelerator that works takes a third of this. */
+const QUICK_MS = 1000
+/** An accelerator that takes this many times as long as software does accelerates nothing, and may never start a kernel. */
+const MOST_TIMES = 2
 
 /**
  * A boot sector that waits for some timer interrupts, switches to long mode with paging, as every
@@ -108,28 +112,52 @@ export function bootSectorGuest(
   return { program, image: exitingBootSector(), argv, exitCode: EXPECTED_EXIT_CODE }
 }
 
+/** What came of a probe, in one phrase. */
+export interface GuestProbe {
+  readonly verdict: KvmVerdict
+  readonly detail: string
+}
+
 /**
  * Runs a tiny guest under QEMU, at most five seconds: /dev/kvm that opens says nothing about guests
- * that run (nested virtualization may hang them).
+ * that run. Nested virtualization may hang them, or run them many times slower than software does.
  *
  * @param guest @default a boot sector under KVM
+ * @param software the same guest without the accelerator: run as well where `guest` was slow
  * @throws ContainerError `MISSING_TOOL` without QEMU
  */
 export async function probeGuest(
-  guest = bootSectorGuest(['-accel', 'kvm', '-cpu', 'host'])
-): Promise<{ verdict: KvmVerdict; detail: string }> {
+  guest = bootSectorGuest(['-accel', 'kvm', '-cpu', 'host']),
+  software = bootSectorGuest(['-accel', 'tcg'])
+): Promise<GuestProbe> {
+  const { tookMs, ...probe } = await run(guest)
+  if (probe.verdict !== 'works' || tookMs < QUICK_MS) return probe
+  const other = await run(software)
+  const times = tookMs / other.tookMs
+  if (other.verdict !== 'works' || times < MOST_TIMES) return probe
+  const detail = `a test guest took ${times.toFixed(1)} times as long as in software`
+  return { verdict: 'hangs', detail }
+}
+
+async function run(guest: ProbeGuest): Promise<GuestProbe & { readonly tookMs: number }> {
   const directory = await mkdtemp(join(tmpdir(), 'dat-container-kvm-'))
   try {
     await writeFile(join(directory, 'boot.img'), guest.image)
+    const began = performance.now()
     const { exitCode, stderr } = await runCommand(guest.program, guest.argv, {
       timeoutMs: TIMEOUT_MS,
       cwd: directory
     })
-    const detail = stderr.trim().split('\n').at(-1) ?? ''
-    if (exitCode === guest.exitCode) return { verdict: 'works', detail: 'a test guest ran' }
-    if (exitCode === TIMED_OUT) return { verdict: 'hangs', detail: 'a test guest hung for 5 s' }
-    return { verdict: 'refused', detail: detail || `QEMU ended with ${exitCode}` }
+    const tookMs = performance.now() - began
+    return { ...judge(guest, exitCode, stderr), tookMs }
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
+}
+
+function judge(guest: ProbeGuest, exitCode: number, stderr: string): GuestProbe {
+  if (exitCode === guest.exitCode) return { verdict: 'works', detail: 'a test guest ran' }
+  if (exitCode === TIMED_OUT) return { verdict: 'hangs', detail: 'a test guest hung for 5 s' }
+  const detail = stderr.trim().split('\n').at(-1) ?? ''
+  return { verdict: 'refused', detail: detail || `QEMU ended with ${exitCode}` }
 }

@@ -1,7 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { release, uptime } from 'node:os'
 import { readJsonFile, writeJsonFile } from '../../core/json-file.ts'
-import { bootSectorGuest, probeGuest, type KvmVerdict } from '../../core/host/kvm-probe.ts'
+import {
+  bootSectorGuest,
+  probeGuest,
+  type KvmVerdict,
+  type ProbeGuest
+} from '../../core/host/kvm-probe.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { armGuest } from './arm-probe.ts'
 import type { Qemu } from './find-qemu.ts'
@@ -118,10 +123,13 @@ export async function probeAccelerator(
   guest: Architecture,
   qemu: Pick<Qemu, 'program'>
 ): Promise<Probe> {
-  const processor = processorArguments(accelerator, guest)
-  return probeGuest(
-    guest === 'x64' ? bootSectorGuest(processor, qemu.program) : armGuest(processor, qemu.program)
-  )
+  const guestOn = (chosen: Accelerator): ProbeGuest => {
+    const processor = processorArguments(chosen, guest)
+    return guest === 'x64'
+      ? bootSectorGuest(processor, qemu.program)
+      : armGuest(processor, qemu.program)
+  }
+  return probeGuest(guestOn(accelerator), guestOn('tcg'))
 }
 
 /** What is another after each boot of this machine. */

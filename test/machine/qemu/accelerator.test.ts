@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { arch, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'brittle'
+import { probeGuest, type ProbeGuest } from '../../../src/core/host/kvm-probe.ts'
 import { chooseAccelerator, probeAccelerator } from '../../../src/machine/qemu/accelerator.ts'
 import { findProgram } from '../../../src/machine/qemu/find-qemu.ts'
 
@@ -56,4 +57,18 @@ void test('what another processor or platform would be needed for', async (t) =>
   t.ok(chosen.notice?.includes('the guest wants arm64'))
   await t.exception(() => chooseAccelerator({ ...question, asked: 'hvf' }), /does not run arm64/)
   t.alike(await chooseAccelerator({ ...question, asked: 'tcg' }), { accelerator: 'tcg' })
+})
+
+void test('an accelerator that is slower than software is none', async (t) => {
+  const guest = (seconds: number): ProbeGuest => ({
+    program: 'sh',
+    image: Buffer.alloc(0),
+    argv: ['-c', `sleep ${seconds}; exit 33`],
+    exitCode: 33
+  })
+  const slow = await probeGuest(guest(1.5), guest(0.1))
+  t.is(slow.verdict, 'hangs')
+  t.ok(/took [\d.]+ times as long as in software/.test(slow.detail), slow.detail)
+  t.is((await probeGuest(guest(1.5), guest(1.4))).verdict, 'works', 'a machine that is slow at all')
+  t.is((await probeGuest(guest(0.1), guest(0))).verdict, 'works', 'one that is quick')
 })
