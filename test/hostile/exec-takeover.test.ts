@@ -1,6 +1,7 @@
 import test from 'brittle'
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -18,6 +19,9 @@ const ATTACK = fileURLToPath(new URL('../../../test/hostile/takeover.pl', import
 const ITSELF = '#!/proc/self/exe\n'
 /** A plain nsenter is taken in most of them. */
 const TAKING_TIMES = 20
+/** How long a program is left to enter, and how long the attack to take it. */
+const ENTERED_MS = 1_000
+const TAKEN_MS = 200
 const TIMES = 10
 
 /** A container with a process that takes what it can of whoever enters. */
@@ -111,6 +115,27 @@ for (const [title, options] of [
   })
 }
 
+/**
+ * Lets a program enter a container and execute itself there again and again, for a moment. As long as one of its
+ * processes is left, nobody can write to it.
+ */
+async function enterByItself(program: string, leader: number): Promise<void> {
+  const child = spawn(program, [`--target=${leader}`, '--all', '/again'], {
+    detached: true,
+    stdio: 'ignore'
+  })
+  const exited = once(child, 'exit')
+  await Promise.race([exited, sleep(ENTERED_MS)])
+  try {
+    process.kill(-(child.pid ?? 0), 'SIGKILL')
+  } catch {
+    // The attack has killed all of it.
+  }
+  await exited
+  // The attack has the file open, and takes it now.
+  await sleep(TAKEN_MS)
+}
+
 void test('control: a plain nsenter is taken', LONG, async (t) => {
   const fixture = bootFixture(t)
   const directory = mkdtempSync(join(tmpdir(), 'dc-probe-target-'))
@@ -121,7 +146,7 @@ void test('control: a plain nsenter is taken', LONG, async (t) => {
   const hostile = await Hostile.boot(fixture, 'hostile', { privateUsers: 'no' })
   // It executes itself, as /again is whatever executes it. Who is quicker, it or the attack, is chance.
   for (let time = 0; time < TAKING_TIMES && digest(copy) === before; time++) {
-    spawnSync(copy, [`--target=${hostile.leader}`, '--all', '/again'], { timeout: 20_000 })
+    await enterByItself(copy, hostile.leader)
   }
   const { saw, took } = await hostile.finish()
   t.ok(
