@@ -8,6 +8,7 @@ import { logLines, type LogLine } from '../../../src/boot/console/log-lines.ts'
 import { readLogs, type ReadLogsOptions } from '../../../src/boot/console/logs.ts'
 import { bootPaths, containerPaths } from '../../../src/boot/state/paths.ts'
 import { identify } from '../../../src/core/host/process-table.ts'
+import type { ContainerState } from '../../../src/boot/state/container-record.ts'
 
 const SEGMENT_BYTES = 1000
 
@@ -115,7 +116,7 @@ void test('who follows misses nothing when a log is set aside', async (t) => {
   const { state } = containerPaths(bootPaths(home), 'one')
   mkdirSync(dirname(state), { recursive: true })
   // It is taken for running as long as this process lives.
-  writeFileSync(state, JSON.stringify({ name: 'one', runner: identify(process.pid) }))
+  writeFileSync(state, JSON.stringify(runningHere('one')))
   const ending = new AbortController()
   const following = read({ follow: true, signal: ending.signal })
   const written: string[] = []
@@ -128,3 +129,26 @@ void test('who follows misses nothing when a log is set aside', async (t) => {
   t.is(await following, written.join(''))
   t.not(await read(), written.join(''), 'not all of it is kept')
 })
+
+/** The state of a container that this process runs. */
+function runningHere(name: string): ContainerState {
+  return {
+    name,
+    state: 'running',
+    link: 'dat://key#secret',
+    key: 'key',
+    version: 1,
+    image: 'image',
+    mode: 'process',
+    ephemeral: false,
+    readOnly: false,
+    mountMode: 'erofs',
+    rootfs: '/nowhere',
+    mounterSocket: '/nowhere/socket',
+    startedAt: new Date().toISOString(),
+    timings: {},
+    marks: { commandMs: 0 },
+    runner: identify(process.pid)!,
+    cgroups: []
+  }
+}
