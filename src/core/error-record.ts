@@ -21,8 +21,11 @@ export function toRecord(error: unknown): ErrorRecord {
  *
  * @param cause what brought the record
  */
-export function fromRecord(record: ErrorRecord, cause?: unknown): ContainerError {
-  const { code, message, hint } = record as Partial<Record<keyof ErrorRecord, unknown>>
+export function fromRecord(
+  record: { readonly [F in keyof ErrorRecord]?: unknown },
+  cause?: unknown
+): ContainerError {
+  const { code, message, hint } = record
   const said =
     typeof message === 'string' ? message : 'another process failed without an error message'
   return new ContainerError(knownCode(code), said, {

@@ -6,6 +6,12 @@ export type Shape<T> = v.GenericSchema<unknown, T>
 /** A count or size: an integer from 0 on that a double holds exactly. */
 export const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 
+/** 256 bits as lower-case hexadecimal: a key, a seed, a digest. */
+export const hex256 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
+
+/** A port that something can listen at. */
+export const port = v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
+
 /** A kind of file that outlives releases of this program: JSON with a version in it. */
 export interface RecordFormat<T> {
   /** The field that holds the version. */

@@ -4,7 +4,7 @@ import FramedStream from 'framed-stream'
 import Protomux from 'protomux'
 import ProtomuxRPC from 'protomux-rpc'
 import { fromRecord, toRecord } from '../core/error-record.ts'
-import { ContainerError, knownCode } from '../core/errors.ts'
+import { ContainerError } from '../core/errors.ts'
 import { isDamage, storeDamaged } from '../p2p/store-error.ts'
 import { requireMethod } from '../p2p/library-seams.ts'
 import { PROTOCOL, type Method } from './protocol.ts'
@@ -132,8 +132,7 @@ function localError(error: unknown, method: string): ContainerError {
   const shape = error as RpcErrorShape
   if (shape.code === 'REQUEST_ERROR' && shape.cause?.code) {
     const { code, message = 'the daemon refused', context } = shape.cause
-    const record = { code: knownCode(code), message, ...(context && { hint: context }) }
-    return fromRecord(record, error)
+    return fromRecord({ code, message, hint: context === '' ? undefined : context }, error)
   }
   if (shape.code === 'UNKNOWN_METHOD') {
     return new ContainerError(

@@ -36,9 +36,9 @@ import {
   type MounterState,
   type MountFacts,
   type TakeOver,
-  mounterState
+  mounterState,
+  toOpen
 } from '../lease/mounter-protocol.ts'
-import { toOpen } from '../lease/mounter-protocol.ts'
 import { lockOrFindOther } from './mounter-lock.ts'
 import { MounterStateFile } from './mounter-state.ts'
 import { MountUse } from './mount-use.ts'

@@ -6,7 +6,7 @@ import { formatKey } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
 import type { ImageRole } from '../../rpc/protocol.ts'
 import * as v from 'valibot'
-import { count, decodeRecord, type RecordFormat } from '../../core/record-format.ts'
+import { count, decodeRecord, hex256, type RecordFormat } from '../../core/record-format.ts'
 
 /** What the daemon remembers of one image, so that it serves it again after a restart. */
 export interface CatalogEntry {
@@ -46,8 +46,6 @@ interface CatalogDocument {
 
 const FORMAT = 1
 
-const hexKey = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/))
-
 const CATALOG: RecordFormat<CatalogDocument> = {
   field: 'format',
   version: FORMAT,
@@ -55,8 +53,8 @@ const CATALOG: RecordFormat<CatalogDocument> = {
     format: v.literal(FORMAT),
     images: v.array(
       v.looseObject({
-        key: hexKey,
-        secret: v.nullable(hexKey),
+        key: hex256,
+        secret: v.nullable(hex256),
         role: v.picklist(['owner', 'reader', 'mirror']),
         name: v.string(),
         follow: v.boolean(),
@@ -73,8 +71,8 @@ const CATALOG: RecordFormat<CatalogDocument> = {
     givenUp: v.exactOptional(
       v.array(
         v.looseObject({
-          key: hexKey,
-          secret: v.nullable(hexKey),
+          key: hex256,
+          secret: v.nullable(hex256),
           namespace: v.nullable(v.string()),
           name: v.string()
         })

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
 import * as v from 'valibot'
-import { decodeRecord, type RecordFormat } from '../../core/record-format.ts'
+import { decodeRecord, hex256, type RecordFormat } from '../../core/record-format.ts'
 
 const FORMAT = 1
 
@@ -22,7 +22,7 @@ const STORE_RECORD: RecordFormat<StoreDocument> = {
   version: FORMAT,
   shape: v.looseObject({
     format: v.literal(FORMAT),
-    seed: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+    seed: hex256,
     directory: v.string(),
     closed: v.boolean()
   })

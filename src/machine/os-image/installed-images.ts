@@ -6,7 +6,13 @@ import { ContainerError, systemErrorCode } from '../../core/errors.ts'
 import type { MachineHome } from '../state/machine-paths.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
 import * as v from 'valibot'
-import { count, decodeRecord, type RecordFormat, type Shape } from '../../core/record-format.ts'
+import {
+  count,
+  decodeRecord,
+  hex256,
+  type RecordFormat,
+  type Shape
+} from '../../core/record-format.ts'
 
 const FORMAT_VERSION = 1
 const RECORD = 'installed.json'
@@ -44,7 +50,7 @@ export interface InstalledImages {
 }
 
 const installedImage: Shape<InstalledImage> = v.looseObject({
-  digest: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+  digest: hex256,
   version: v.nullable(v.string()),
   released: v.nullable(v.string()),
   architecture: v.nullable(v.string()),

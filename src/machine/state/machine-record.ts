@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { readJsonFile } from '../../core/json-file.ts'
 import { isAlive, type ProcessIdentity, processIdentity } from '../../core/host/process-table.ts'
@@ -218,7 +217,7 @@ export async function readConfig(paths: MachinePaths): Promise<MachineConfig | u
 
 /** @throws ContainerError `NOT_FOUND`, and as {@link readConfig} */
 export async function requireConfig(paths: MachinePaths): Promise<MachineConfig> {
-  const config = existsSync(paths.directory) ? await readConfig(paths) : undefined
+  const config = await readConfig(paths)
   if (config !== undefined) return config
   throw new ContainerError('NOT_FOUND', `there is no machine ${paths.name}`, {
     hint: `make it: dat-container machine start ${paths.name}; machine ls lists them`

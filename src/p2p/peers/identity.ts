@@ -3,7 +3,7 @@ import { readFile, stat } from 'node:fs/promises'
 import DHT, { type KeyPair } from 'hyperdht'
 import { AtomicFile } from '../../core/atomic-file.ts'
 import * as v from 'valibot'
-import { decodeRecord, type RecordFormat } from '../../core/record-format.ts'
+import { decodeRecord, hex256, port, type RecordFormat } from '../../core/record-format.ts'
 
 const FORMAT = 1
 const MACHINE_ID = '/etc/machine-id'
@@ -28,19 +28,16 @@ interface Document {
 }
 
 /** A port that cannot be used is none. */
-const port = v.fallback(
-  v.optional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))),
-  undefined
-)
+const keptPort = v.fallback(v.optional(port), undefined)
 
 const IDENTITY: RecordFormat<Document> = {
   field: 'format',
   version: FORMAT,
   shape: v.looseObject({
     format: v.literal(FORMAT),
-    seed: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
-    tcpPort: port,
-    udpPort: port,
+    seed: hex256,
+    tcpPort: keptPort,
+    udpPort: keptPort,
     inode: v.string(),
     machine: v.string()
   })

@@ -4,7 +4,7 @@ import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { formatKey } from '../link.ts'
 import type { PeerAddress } from '../peer-address.ts'
 import * as v from 'valibot'
-import { decodeRecord, type RecordFormat } from '../../core/record-format.ts'
+import { decodeRecord, hex256, port, type RecordFormat } from '../../core/record-format.ts'
 
 const FORMAT = 1
 /** How many peers are kept for one image: those that were connected last. */
@@ -23,9 +23,9 @@ const PEERS: RecordFormat<{ readonly peers: readonly KnownPeer[] }> = {
   shape: v.looseObject({
     peers: v.array(
       v.looseObject({
-        publicKey: v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/)),
+        publicKey: hex256,
         host: v.pipe(v.string(), v.ip()),
-        port: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(65_535))
+        port
       })
     )
   })

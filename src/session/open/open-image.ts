@@ -172,24 +172,19 @@ class RemoteOpening implements OpeningImage<InspectedImage> {
 async function readProfile(
   reader: VersionReader
 ): Promise<((tree: Tree) => BootProfile | undefined) | undefined> {
-  const decode = await orUndefined(() => reader.packedProfile())
-  return decode && ((tree) => unlessDamaged(() => decode(tree.chunks.length)))
+  const decode = await reader.packedProfile().catch(noneIfRefused)
+  return (
+    decode &&
+    ((tree) => {
+      try {
+        return decode(tree.chunks.length)
+      } catch (error) {
+        return noneIfRefused(error)
+      }
+    })
+  )
 }
 
-async function orUndefined<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read()
-  } catch (error) {
-    if (isContainerError(error)) return undefined
-    throw error
-  }
-}
-
-function unlessDamaged<T>(decode: () => T): T | undefined {
-  try {
-    return decode()
-  } catch (error) {
-    if (isContainerError(error)) return undefined
-    throw error
-  }
+function noneIfRefused(error: unknown): undefined {
+  if (!isContainerError(error)) throw error
 }
