@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { hostname, uptime } from 'node:os'
 import { join } from 'node:path'
+import { ImageReference } from '../p2p/link.ts'
 import { openHome } from '../home/home.ts'
 import { ImageConnection } from '../session/connection/image-connection.ts'
 import { ContainerError, isContainerError, systemErrorCode } from '../core/errors.ts'
@@ -68,7 +69,12 @@ export async function makeSignedRecord(home: string, nonce: string): Promise<Sig
 async function indexDigests(home: string, link: string): Promise<string[]> {
   try {
     using connection = await ImageConnection.open({
-      ...{ paths: openHome(home), image: link, peerTimeoutMs: INDEX_WAIT_MS, offline: true }
+      ...{
+        paths: openHome(home),
+        image: ImageReference.parse(link),
+        peerTimeoutMs: INDEX_WAIT_MS,
+        offline: true
+      }
     })
     const { digest, base } = connection.manifest.index
     return base === undefined ? [digest] : [digest, base.digest]

@@ -61,14 +61,16 @@ function notUnderstood(what: string, cause?: unknown): ContainerError {
 }
 
 /**
- * A type, with `never` for what JSON does not carry as it is: functions, objects with methods, bigints. A message whose
- * fields are of it does not compile where a part of it could not reach the other process.
+ * A type as it comes out of JSON: what `toJSON` gives, and `never` for functions, objects with other methods and
+ * bigints. A message whose fields are of it does not compile where a part of it could not reach the other process.
  */
 export type Json<T> = T extends string | number | boolean | null | undefined
   ? T
-  : T extends bigint | symbol | ((...args: never[]) => unknown)
-    ? never
-    : { readonly [Key in keyof T]: Json<T[Key]> }
+  : T extends { toJSON(): infer Value }
+    ? Json<Value>
+    : T extends bigint | symbol | ((...args: never[]) => unknown)
+      ? never
+      : { readonly [Key in keyof T]: Json<T[Key]> }
 
 /** Writes one value as one line; a stream that has closed swallows it. */
 export function writeJsonLine(stream: Writable, value: unknown): void {

@@ -54,13 +54,77 @@ export function parseLink(text: string): Link {
 
 /** Like {@link parseLink}, but a link that can read: one with its secret. */
 export function parseFullLink(text: string): FullLink {
-  const link = parseLink(text)
-  if (link.secret === undefined) {
-    throw new ContainerError('BAD_LINK', 'this is a mirror link: it has no secret after a #', {
-      hint: 'to read or boot the image, ask for its full link; to re-serve it, use `mirror`'
-    })
+  return requireSecret(parseLink(text))
+}
+
+/** Checks that a link can read. @throws ContainerError `BAD_LINK` for a mirror link */
+export function requireSecret(link: Link): FullLink {
+  if (link.secret !== undefined) return { ...link, secret: link.secret }
+  throw new ContainerError('BAD_LINK', 'this is a mirror link: it has no secret after a #', {
+    hint: 'to read or boot the image, ask for its full link; to re-serve it, use `mirror`'
+  })
+}
+
+/**
+ * The image that somebody means: by a link, or by a name or a key that a home knows it by. Its text, which JSON has
+ * too, is read again by {@link ImageReference.parse}.
+ */
+export class ImageReference {
+  /** Undefined where it is a name. */
+  readonly link: Link | undefined
+  readonly #name: string
+
+  private constructor(link: Link | undefined, name: string) {
+    this.link = link
+    this.#name = name
   }
-  return { ...link, secret: link.secret }
+
+  /** Refers to the image of a link. */
+  static to(link: Link): ImageReference {
+    return new ImageReference(link, '')
+  }
+
+  /**
+   * Reads a link, or takes the text for a name.
+   *
+   * @throws ContainerError `BAD_LINK` for what looks like a link and is none
+   */
+  static parse(text: string): ImageReference {
+    return looksLikeLink(text)
+      ? new ImageReference(parseLink(text), '')
+      : new ImageReference(undefined, text)
+  }
+
+  /** The link, which can read; undefined where this is a name. @throws ContainerError `BAD_LINK` for a mirror link */
+  get fullLink(): FullLink | undefined {
+    return this.link && requireSecret(this.link)
+  }
+
+  /** A name without the version after it, if there is one: `debian` of `debian@2`. Empty for a link. */
+  get name(): string {
+    return splitVersion(this.#name).name
+  }
+
+  /** @returns undefined for the newest @throws ContainerError `BAD_LINK` for a number that no version has */
+  get version(): number | undefined {
+    if (this.link) return this.link.version
+    const { version } = splitVersion(this.#name)
+    return version === undefined ? undefined : decodeVersion(version)
+  }
+
+  /** The canonical form of a link; a name as it was given. */
+  toString(): string {
+    return this.link ? formatLink(this.link) : this.#name
+  }
+
+  toJSON(): string {
+    return this.toString()
+  }
+}
+
+function splitVersion(text: string): { name: string; version: string | undefined } {
+  const [, name = text, version] = /^(.*)@(\d+)$/s.exec(text) ?? []
+  return { name, version }
 }
 
 /**

@@ -2,6 +2,7 @@ import c, { type Encoding } from 'compact-encoding'
 import type { ExchangeLayout } from '../image/chunk/block-sink.ts'
 import type { Manifest } from '../image/format/manifest.ts'
 import type { JsonFields } from '../core/json-fields.ts'
+import { ImageReference } from '../p2p/link.ts'
 import { paddedBlocks } from './block-batch.ts'
 import {
   badRequest,
@@ -43,8 +44,7 @@ export interface DaemonStatus {
 }
 
 export interface OpenRequest {
-  /** A link, or the name of an image that this daemon has. */
-  readonly image: string
+  readonly image: ImageReference
   readonly peerTimeoutMs: number
   readonly offline: boolean
 }
@@ -52,8 +52,8 @@ export interface OpenRequest {
 export interface OpenResponse {
   /** Names the image in later requests on this connection. */
   readonly handle: number
-  /** Canonical, with version and secret. */
-  readonly link: string
+  /** With version and secret. */
+  readonly link: ImageReference
   readonly key: string
   readonly manifest: Manifest
   /** The newest version was asked for, and nobody was there who could tell of a newer one. */
@@ -112,8 +112,8 @@ export interface HoldingRequest {
 }
 
 export interface PublishBeginRequest {
-  /** Publish a new version of this image (link or name); undefined makes a new drive. */
-  readonly update?: string
+  /** Publish a new version of this image; undefined makes a new drive. */
+  readonly update?: ImageReference
   /** What the image will be called; of an update, only where that changes. Nobody else takes it meanwhile. */
   readonly name?: string
   /** An image of this machine alone: nobody is told of it, and it goes with the connection. */
@@ -165,9 +165,16 @@ export interface ImageListing {
   readonly filesListed: boolean
 }
 
+export interface MirrorRequest {
+  /** A link; its secret, if it has one, is not needed. */
+  readonly link: ImageReference
+  /** @default made from the key */
+  readonly name?: string
+  readonly peerTimeoutMs: number
+}
+
 export interface GcRequest {
-  /** A link or name. */
-  readonly image: string
+  readonly image: ImageReference
   /** How many versions to keep, the newest included. */
   readonly keep: number
   /** Versions of any image that are in use; `key` is z32. */
@@ -198,15 +205,37 @@ export interface Method<Request, Response> {
   readonly response: Encoding<Response>
   /** @default any request that decodes is taken */
   readonly check?: RequestCheck
+  /** Fields of its two messages that refer to an image. On the socket, they are text. */
+  readonly references?: {
+    readonly request: 'image' | 'update' | 'link'
+    readonly response?: 'link'
+  }
 }
 
-function json<Request, Response>(name: string, check?: RequestCheck): Method<Request, Response> {
+function json<Request, Response>(
+  name: string,
+  check?: RequestCheck,
+  references?: Method<Request, Response>['references']
+): Method<Request, Response> {
   return {
     name,
     request: c.json as Encoding<Request>,
     response: c.json as Encoding<Response>,
-    ...(check && { check })
+    ...(check && { check }),
+    ...(references && { references })
   }
+}
+
+/**
+ * Reads the reference to an image in a message of the socket. Writing needs no counterpart: the JSON of a reference is its text.
+ *
+ * @param field where it is; undefined for a message without one
+ * @throws ContainerError `BAD_LINK`
+ */
+export function readReference<Message>(message: Message, field: string | undefined): Message {
+  if (field === undefined) return message
+  const text: unknown = (message as Record<string, unknown> | null)?.[field]
+  return typeof text === 'string' ? { ...message, [field]: ImageReference.parse(text) } : message
 }
 
 const withHandle: RequestCheck = (fields) => void fields.count('handle')
@@ -215,11 +244,15 @@ const withImage: RequestCheck = (fields) => void fields.text('image', MAX_IMAGE_
 export const METHODS = {
   status: json<null, DaemonStatus>('status'),
   shutdown: json<null, null>('shutdown'),
-  open: json<OpenRequest, OpenResponse>('open', (fields) => {
-    withImage(fields)
-    fields.amount('peerTimeoutMs')
-    fields.flag('offline')
-  }),
+  open: json<OpenRequest, OpenResponse>(
+    'open',
+    (fields) => {
+      withImage(fields)
+      fields.amount('peerTimeoutMs')
+      fields.flag('offline')
+    },
+    { request: 'image', response: 'link' }
+  ),
   close: json<{ handle: number }, null>('close', withHandle),
   fill: json<FillRequest, null>('fill', (fields) => {
     withHandle(fields)
@@ -252,12 +285,18 @@ export const METHODS = {
     }
   },
   /** Looks for versions of this machine's own image that peers have and it has lost. */
-  prepareUpdate: json<{ image: string }, null>('publish.prepare', withImage),
-  publishBegin: json<PublishBeginRequest, PublishBeginResponse>('publish.begin', (fields) => {
-    if (fields.has('update')) fields.text('update', MAX_IMAGE_TEXT)
-    if (fields.has('name')) fields.text('name', MAX_IMAGE_TEXT)
-    if (fields.has('temporary')) fields.flag('temporary')
+  prepareUpdate: json<{ image: ImageReference }, null>('publish.prepare', withImage, {
+    request: 'image'
   }),
+  publishBegin: json<PublishBeginRequest, PublishBeginResponse>(
+    'publish.begin',
+    (fields) => {
+      if (fields.has('update')) fields.text('update', MAX_IMAGE_TEXT)
+      if (fields.has('name')) fields.text('name', MAX_IMAGE_TEXT)
+      if (fields.has('temporary')) fields.flag('temporary')
+    },
+    { request: 'update' }
+  ),
   /** Answers with the index of the first block appended. */
   publishAppend: {
     name: 'publish.append',
@@ -276,24 +315,33 @@ export const METHODS = {
   },
   publishCommit: json<Manifest, PublishCommitResponse>('publish.commit', () => {}),
   images: json<null, ImageListing[]>('images'),
-  mirror: json<{ link: string; name?: string; peerTimeoutMs: number }, ImageListing>(
+  mirror: json<MirrorRequest, ImageListing>(
     'mirror',
     (fields) => {
       fields.text('link', MAX_IMAGE_TEXT)
       if (fields.has('name')) fields.text('name', MAX_IMAGE_TEXT)
       fields.amount('peerTimeoutMs')
-    }
+    },
+    { request: 'link' }
   ),
-  gc: json<GcRequest, GcResponse>('gc', (fields) => {
-    withImage(fields)
-    fields.count('keep')
-    checkPinned(fields)
-    fields.flag('dryRun')
-  }),
+  gc: json<GcRequest, GcResponse>(
+    'gc',
+    (fields) => {
+      withImage(fields)
+      fields.count('keep')
+      checkPinned(fields)
+      fields.flag('dryRun')
+    },
+    { request: 'image' }
+  ),
   listenForGuests: json<null, { readonly port: number }>('listen-for-guests'),
   /** `force`: also one that this machine has published. */
-  forget: json<{ image: string; force?: boolean }, ImageListing>('forget', (fields) => {
-    withImage(fields)
-    if (fields.has('force')) fields.flag('force')
-  })
+  forget: json<{ image: ImageReference; force?: boolean }, ImageListing>(
+    'forget',
+    (fields) => {
+      withImage(fields)
+      if (fields.has('force')) fields.flag('force')
+    },
+    { request: 'image' }
+  )
 } as const

@@ -7,7 +7,7 @@ import { fromRecord, toRecord } from '../core/error-record.ts'
 import { ContainerError } from '../core/errors.ts'
 import { isDamage, storeDamaged } from '../p2p/store-error.ts'
 import { requireMethod } from '../p2p/library-seams.ts'
-import { PROTOCOL, type Method } from './protocol.ts'
+import { PROTOCOL, readReference, type Method } from './protocol.ts'
 import { badRequest, checkRequest } from './request-checks.ts'
 
 /** Frames whose length nobody can have memory for end their connection and nothing else. */
@@ -89,7 +89,7 @@ export class RpcChannel {
     try {
       const message = encoded(method.request, request)
       const answer = await this.#rpc.request(method.name, message, UNDECODED)
-      return c.decode(method.response, answer)
+      return readReference(c.decode(method.response, answer), method.references?.response)
     } catch (error) {
       throw localError(error, method.name)
     }
@@ -108,7 +108,7 @@ function readRequest<Request>(method: Method<Request, unknown>, message: Buffer)
     throw badRequest(method.name, 'it is damaged', cause)
   }
   if (method.check) checkRequest(method.name, request, method.check)
-  return request
+  return readReference(request, method.references?.request)
 }
 
 /** `c.raw` passes bytes on as they are. */

@@ -7,7 +7,7 @@ import type { ContainerOptions } from '../../src/boot/state/boot-options.ts'
 import { bootPaths } from '../../src/boot/state/paths.ts'
 import { listContainers, removeContainer } from '../../src/boot/containers/containers.ts'
 import { sweep } from '../../src/boot/containers/sweep.ts'
-import { formatLink } from '../../src/p2p/link.ts'
+import { formatLink, ImageReference } from '../../src/p2p/link.ts'
 import { debianRootfs } from '../e2e/rootfs.ts'
 import { leftAfter, snapshot } from './leftovers.ts'
 
@@ -57,6 +57,6 @@ export function bootFixture(t: TestInstance, suffix = '', rootfs = DEBIAN): Boot
   return {
     home,
     link,
-    base: { home, link, mounterScript: MOUNTER, stopTimeoutMs: 15_000 }
+    base: { home, link: ImageReference.parse(link), mounterScript: MOUNTER, stopTimeoutMs: 15_000 }
   }
 }

@@ -16,7 +16,7 @@ import { MOUNT_FLAG } from '../../src/fuse/linux/mount-syscall.ts'
 import type { MountedImage, MountImageOptions } from '../../src/fuse/content/mounted-image.ts'
 import { unmountStale } from '../../src/fuse/linux/stale-mounts.ts'
 import { ContainerError } from '../../src/core/errors.ts'
-import { formatKey, formatLink, parseFullLink } from '../../src/p2p/link.ts'
+import { formatKey, ImageReference } from '../../src/p2p/link.ts'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const environment = process.env
@@ -27,11 +27,12 @@ async function openImage({ link, signal }: OpenImageOptions): Promise<ImageSessi
   }
   const delayMs = Number(environment['DAT_CONTAINER_TEST_OPEN_MS'] ?? 0)
   await sleep(delayMs, undefined, signal === undefined ? {} : { signal })
-  const parsed = parseFullLink(link)
+  const parsed = link.fullLink
+  if (parsed === undefined) throw new TypeError('a name')
   const version = parsed.version ?? 1
   const start = JSON.parse(environment['DAT_CONTAINER_TEST_START'] ?? '{"mode":"boot"}')
   return {
-    link: formatLink({ ...parsed, version }),
+    link: ImageReference.to({ ...parsed, version }),
     key: formatKey(parsed.key),
     version,
     manifest: {

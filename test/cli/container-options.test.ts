@@ -1,4 +1,5 @@
 import test from 'brittle'
+import { ImageReference } from '../../src/p2p/link.ts'
 import type { ContainerOptions } from '../../src/boot/state/boot-options.ts'
 import { isContainerError } from '../../src/core/errors.ts'
 import {
@@ -22,8 +23,11 @@ const ALWAYS = {
   peerTimeoutMs: 30_000
 }
 
-function options(flags: Partial<BootFlags>, argv: string[] = []): Partial<ContainerOptions> {
-  const { commandMs, ...rest } = containerOptions('image', argv, { ...DEFAULTS, ...flags }, '/home')
+const IMAGE = ImageReference.parse('image')
+
+function options(flags: Partial<BootFlags>, argv: string[] = []): object {
+  const given = containerOptions(IMAGE, argv, { ...DEFAULTS, ...flags }, '/home')
+  const { commandMs, ...rest } = { ...given, link: given.link.toString() }
   return typeof commandMs === 'number' ? rest : {}
 }
 
@@ -78,9 +82,9 @@ void test('each flag of boot is the option that it is for, and no other', (t) =>
 
 void test('options that are left out are absent, and JSON carries the others', (t) => {
   const flags = { volume: ['/a:/b'], device: ['/dev/null'], user: undefined! }
-  const given = containerOptions('image', ['true'], { ...DEFAULTS, ...flags }, '/home')
+  const given = containerOptions(IMAGE, ['true'], { ...DEFAULTS, ...flags }, '/home')
   t.absent(Object.values(given).includes(undefined!), 'none is undefined')
-  t.alike(JSON.parse(JSON.stringify(given)), given)
+  t.alike(JSON.parse(JSON.stringify(given)), { ...given, link: 'image' })
 })
 
 void test('what is no volume or no device is refused', (t) => {

@@ -10,7 +10,7 @@ import { StoredVersion } from '../../src/session/open/stored-version.ts'
 import { scanDirectory } from '../../src/image/source/directory-source.ts'
 import type { Manifest, PartPointer } from '../../src/image/format/manifest.ts'
 import { writeVersion } from '../../src/image/publish/write-version.ts'
-import { formatKey, parseFullLink } from '../../src/p2p/link.ts'
+import { formatKey, ImageReference, parseFullLink } from '../../src/p2p/link.ts'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import type { Container, Listed, Shared, SharedProfiled, Stats } from './results.ts'
 import { debianRootfs } from './rootfs.ts'
@@ -133,7 +133,7 @@ interface Explained {
 async function profileIn(machine: Machine, link: string): Promise<ProfileFacts> {
   const client = await DaemonClient.connect(openHome(machine.home))
   try {
-    await using stored = await StoredVersion.open(client, link)
+    await using stored = await StoredVersion.open(client, ImageReference.parse(link))
     const tree = await stored.reader.tree()
     const profile = await stored.reader.profile(tree.chunks.length)
     if (profile === undefined) throw new Error('it has no profile')

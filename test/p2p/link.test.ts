@@ -1,6 +1,12 @@
 import test from 'brittle'
 import { isContainerError } from '../../src/core/errors.ts'
-import { formatLink, looksLikeLink, parseFullLink, parseLink } from '../../src/p2p/link.ts'
+import {
+  formatLink,
+  ImageReference,
+  looksLikeLink,
+  parseFullLink,
+  parseLink
+} from '../../src/p2p/link.ts'
 
 const key = Buffer.alloc(32, 7)
 const secret = Buffer.alloc(32, 200)
@@ -91,6 +97,52 @@ test('names are told from links', (t) => {
   t.ok(looksLikeLink(formatLink({ key, secret, version: 2 }).slice(6)))
   t.absent(looksLikeLink('debian'))
   t.absent(looksLikeLink('debian@2'))
+})
+
+test('a reference to an image is a link or a name, and its text says the same', (t) => {
+  const peers = [{ host: '192.0.2.7', port: 7777 }]
+  for (const link of [
+    { key, secret, version: 2, peers },
+    { key, secret: undefined, version: undefined }
+  ]) {
+    const text = formatLink(link)
+    const image = ImageReference.parse(text)
+    t.alike(image.link, link)
+    t.is(image.version, link.version)
+    t.is(image.name, '')
+    t.is(image.toString(), text)
+    t.is(JSON.stringify({ image }), JSON.stringify({ image: text }), 'as on a socket')
+    t.alike(ImageReference.to(link), image)
+  }
+  const names: [string, string, number | undefined][] = [
+    ['debian', 'debian', undefined],
+    ['debian@2', 'debian', 2],
+    ['a@b@3', 'a@b', 3],
+    ['debian@x', 'debian@x', undefined],
+    ['ybndrfg8', 'ybndrfg8', undefined],
+    ['', '', undefined]
+  ]
+  for (const [text, name, version] of names) {
+    const image = ImageReference.parse(text)
+    t.is(image.link, undefined, text)
+    t.is(image.name, name, text)
+    t.is(image.version, version, text)
+    t.is(image.toString(), text)
+  }
+  t.is(
+    code(() => ImageReference.parse('debian@0').version),
+    'BAD_LINK'
+  )
+  t.is(
+    code(() => ImageReference.parse('dat://debian')),
+    'BAD_LINK'
+  )
+  const mirror = ImageReference.to({ key, secret: undefined, version: undefined })
+  t.is(
+    code(() => mirror.fullLink),
+    'BAD_LINK',
+    'a mirror link reads nothing'
+  )
 })
 
 function code(work: () => unknown): string {

@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs'
-import { looksLikeLink, parseFullLink } from '../../p2p/link.ts'
 import type { ContainerOptions } from '../state/boot-options.ts'
 import { bootPaths, containerPaths } from '../state/paths.ts'
 import { StartingMounter, type StartMounterOptions } from './starting-mounter.ts'
@@ -35,9 +34,9 @@ export function mounterOptions(
  */
 export function startMounterAhead(options: ContainerOptions): StartingMounter | undefined {
   const { home, link, name } = options
-  if (process.getuid?.() !== 0 || !looksLikeLink(link)) return undefined
+  if (process.getuid?.() !== 0) return undefined
   try {
-    parseFullLink(link)
+    if (link.fullLink === undefined) return undefined
     const paths = bootPaths(home)
     if (name !== undefined && existsSync(containerPaths(paths, name).directory)) return undefined
   } catch {

@@ -7,7 +7,7 @@ import type { BootProfile } from '../../image/format/boot-profile.ts'
 import { openHome } from '../../home/home.ts'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
 import { lackHint } from '../../doctor/lack-hint.ts'
-import { looksLikeLink, parseFullLink } from '../../p2p/link.ts'
+import { requireSecret } from '../../p2p/link.ts'
 import { fromRecord } from '../../core/error-record.ts'
 import { readJsonLines, writeJsonLine } from '../../core/json-lines.ts'
 import type { Interval } from '../state/intervals.ts'
@@ -204,8 +204,8 @@ async function connectTo(socketPath: string): Promise<Socket | undefined> {
  */
 export async function acquireMount(options: AcquireMountOptions): Promise<MountLease> {
   const { signal, started, onNews, ...start } = options
-  // Refused before a process is started for it. What is no link is the name of an image.
-  if (looksLikeLink(options.link)) parseFullLink(options.link)
+  // A mirror link is refused before a process is started for it.
+  if (options.link.link) requireSecret(options.link.link)
   bootPaths(options.home)
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     if (signal?.aborted === true) throw cancelled()

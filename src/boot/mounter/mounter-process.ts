@@ -1,6 +1,7 @@
 import { ContainerError } from '../../core/errors.ts'
 import { toRecord } from '../../core/error-record.ts'
-import { readJsonLines, writeJsonLine } from '../../core/json-lines.ts'
+import { readJsonLines, writeJsonLine, type Json } from '../../core/json-lines.ts'
+import { ImageReference } from '../../p2p/link.ts'
 import type { MounterGreeting, MounterRequest } from '../lease/mounter-protocol.ts'
 import { runMounter, type MounterParts } from './mounter.ts'
 
@@ -32,18 +33,14 @@ export async function serveMounter(parts: MounterParts): Promise<void> {
   try {
     const first = await lines.next()
     if (first.done === true) return
+    const request = readRequest(first.value as Json<MounterRequest>)
     // Nobody has started a successor who could give it up.
-    if ((first.value as MounterRequest).takeOver !== undefined) greeted = true
+    if (request.takeOver !== undefined) greeted = true
     void (async () => {
       await lines.next()
       if (!greeted) end()
     })()
-    await runMounter(
-      first.value as MounterRequest,
-      parts,
-      (socket, news) => greet({ socket, news }),
-      ending.signal
-    )
+    await runMounter(request, parts, (socket, news) => greet({ socket, news }), ending.signal)
   } catch (error) {
     if (!greeted) greet({ error: toRecord(error) })
     process.exitCode = 1
@@ -51,4 +48,9 @@ export async function serveMounter(parts: MounterParts): Promise<void> {
   // Sockets of a session that failed halfway must not keep a process that is done.
   await new Promise((resolve) => process.stdout.write('', resolve))
   process.exit()
+}
+
+/** @throws ContainerError `BAD_LINK` */
+function readRequest(request: Json<MounterRequest>): MounterRequest {
+  return { ...request, link: ImageReference.parse(request.link) }
 }

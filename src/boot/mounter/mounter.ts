@@ -264,7 +264,7 @@ class Mounter {
   async #describe(mounted: MountedImage): Promise<MountFacts> {
     const { manifest, link, key, version } = this.#opening
     const facts: MountFacts = {
-      link,
+      link: link.toString(),
       key,
       version,
       rootfs: mounted.rootfs,

@@ -5,6 +5,7 @@ import { ProcessExit } from '../../core/host/process-exit.ts'
 import type { KernelLock } from '../../core/host/kernel-lock.ts'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { isContainerError } from '../../core/errors.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import type { MounterRequest } from '../lease/mounter-protocol.ts'
 import type { MounterPaths } from '../state/paths.ts'
 import { Standby, STANDBY_VARIABLE } from './standby.ts'
@@ -19,7 +20,7 @@ export class Succession {
   readonly #paths: MounterPaths
   readonly #lock: KernelLock
   readonly #request: MounterRequest
-  readonly #link: string
+  readonly #link: ImageReference
   /** The standby that has started this process, and waits for its end. */
   readonly #parent: number | undefined
   #heirloom: Heirloom | undefined
@@ -28,7 +29,12 @@ export class Succession {
   #parentExit: ProcessExit | undefined
 
   /** @param link pinned to the version that is mounted */
-  constructor(paths: MounterPaths, lock: KernelLock, request: MounterRequest, link: string) {
+  constructor(
+    paths: MounterPaths,
+    lock: KernelLock,
+    request: MounterRequest,
+    link: ImageReference
+  ) {
     this.#paths = paths
     this.#lock = lock
     this.#request = request

@@ -84,7 +84,10 @@ async function runDetached(
     const { stdin } = child
     if (stdin === null) throw new TypeError('no pipe')
     stdin.on('error', () => {})
-    const request: DetachedRequest = { container, hasMounter: mounter !== undefined }
+    const request: DetachedRequest = {
+      container: { ...container, link: container.link.toString() },
+      hasMounter: mounter !== undefined
+    }
     writeJsonLine(stdin, request)
     if (mounter) void tellOfMounter(stdin, mounter)
     const told = waitFor(

@@ -4,7 +4,7 @@ import { syncDirectory } from '../../core/atomic-file.ts'
 import { existsSync } from 'node:fs'
 import { ContainerError } from '../../core/errors.ts'
 import { isKeyPrefix } from '../../p2p/key-prefix.ts'
-import { formatLink, looksLikeLink, parseFullLink } from '../../p2p/link.ts'
+import { ImageReference, parseFullLink } from '../../p2p/link.ts'
 import type { ContainerOptions } from '../state/boot-options.ts'
 import { readLiveState, type ContainerConfig } from '../state/container-record.ts'
 import { takeLock, type KernelLock } from '../../core/host/kernel-lock.ts'
@@ -77,9 +77,9 @@ export async function claimNewName(paths: BootPaths, imageName: string): Promise
  * @throws ContainerError `NAME_IN_USE` when the container is of another image or version, `IO` when
  *   nothing tells which its files go with
  */
-export function linkFor(claim: ContainerClaim, options: ContainerOptions): string {
+export function linkFor(claim: ContainerClaim, options: ContainerOptions): ImageReference {
   const { config, files, orphaned } = claim
-  if (orphaned && (options.ephemeral === true || !isPinned(options.link))) throw orphaned
+  if (orphaned && (options.ephemeral === true || options.link.version === undefined)) throw orphaned
   if (config === undefined) return options.link
   const hint = hintFor(files)
   if (options.ephemeral === true) {
@@ -88,10 +88,11 @@ export function linkFor(claim: ContainerClaim, options: ContainerOptions): strin
     })
   }
   // The name of an image; that it is this one shows when it is open.
-  if (!looksLikeLink(options.link))
-    return isNameOf(options.link, config) ? config.link : options.link
-  const asked = parseFullLink(options.link)
   const kept = parseFullLink(config.link)
+  const asked = options.link.fullLink
+  if (asked === undefined) {
+    return isNameOf(options.link.toString(), config) ? ImageReference.to(kept) : options.link
+  }
   if (!asked.key.equals(kept.key)) {
     throw new ContainerError('NAME_IN_USE', `container ${files.name} is of another image`, {
       hint
@@ -104,16 +105,11 @@ export function linkFor(claim: ContainerClaim, options: ContainerOptions): strin
       { hint }
     )
   }
-  return formatLink({ ...asked, version: kept.version })
+  return ImageReference.to({ ...asked, version: kept.version })
 }
 
 function isNameOf(text: string, { image, key }: ContainerConfig): boolean {
   return text === image || (isKeyPrefix(text) && key.startsWith(text))
-}
-
-function isPinned(link: string): boolean {
-  if (!looksLikeLink(link)) return /@\d+$/.test(link)
-  return parseFullLink(link).version !== undefined
 }
 
 /** @throws ContainerError `NAME_IN_USE` when what was opened is not what the container is of */

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { BootProfile } from '../../image/format/boot-profile.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { missingTool } from '../../core/host/host-command.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import { MountLease } from '../lease/mount-lease.ts'
 import { isOnHost } from '../../core/host/package-manager.ts'
 import { requireRoot } from '../../core/host/require-root.ts'
@@ -11,8 +12,8 @@ import type { ContainerState } from '../state/container-record.ts'
 
 export interface RecordImageOptions {
   readonly home: string
-  /** The link of an image that is wholly on this machine. */
-  readonly link: string
+  /** An image that is wholly on this machine. */
+  readonly link: ImageReference
   /** @default the image's own command, or its init */
   readonly command?: readonly string[]
   /**

@@ -12,6 +12,7 @@ import type {
 } from './detached-protocol.ts'
 import { toRecord } from '../../core/error-record.ts'
 import { readJsonLines, writeJsonLine } from '../../core/json-lines.ts'
+import { ImageReference } from '../../p2p/link.ts'
 import type { MounterGreeting } from '../lease/mounter-protocol.ts'
 import { RelayedMounter } from '../lease/relayed-mounter.ts'
 
@@ -39,7 +40,7 @@ async function run(): Promise<void> {
   try {
     const { runContainer } = await loading
     const { exitCode } = await runContainer({
-      container,
+      container: { ...container, link: ImageReference.parse(container.link) },
       ...(hasMounter ? { mounter: new RelayedMounter(greeting) } : {}),
       console: 'log',
       signal: abandoned.signal,

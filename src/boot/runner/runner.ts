@@ -19,6 +19,7 @@ import { missingTool } from '../../core/host/host-command.ts'
 import { readJsonFile, writeDurableJson } from '../../core/json-file.ts'
 import { launchContainer } from '../nspawn/launch.ts'
 import { removeUnmounted, unmountAllUnder } from '../../fuse/linux/mount-cleanup.ts'
+import { ImageReference } from '../../p2p/link.ts'
 import { acquireMount, type MountLease } from '../lease/mount-lease.ts'
 import { mounterOptions } from '../lease/mount-ahead.ts'
 import type { MounterRequest } from '../lease/mounter-protocol.ts'
@@ -180,7 +181,7 @@ export class Runner {
     await lease[Symbol.asyncDispose]()
     const options = this.#options
     const acquire = options.record === undefined ? acquireMount : acquireRecordedMount
-    const mounter = mounterOptions(options, lease.facts.link, served)
+    const mounter = mounterOptions(options, ImageReference.parse(lease.facts.link), served)
     const other = await acquire({ ...mounter, signal: this.#starting.signal })
     cleanup.defer(() => other[Symbol.asyncDispose]())
     return other

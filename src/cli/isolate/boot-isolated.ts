@@ -3,14 +3,14 @@ import { ContainerError, isContainerError } from '../../core/errors.ts'
 import type { ContainerVerb } from '../../machine/guest/container-verb.ts'
 import type { MachineOptions } from '../../machine/lifecycle/machine-options.ts'
 import { machineHome, type MachineHome } from '../../machine/state/machine-paths.ts'
-import { looksLikeLink } from '../../p2p/link.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Globals } from '../parse/globals.ts'
 
 /** A `boot --isolate`. */
 export interface IsolatedBoot {
   /** All of it but the machine, which has the container's name. */
   readonly verb: Omit<ContainerVerb, 'machine' | 'home' | 'start' | 'signal'>
-  readonly image: string
+  readonly image: ImageReference
   /** @default made up from the image's */
   readonly name: string | undefined
   /** Whether the container goes when it ends. */
@@ -59,8 +59,8 @@ async function bootNamed(
   const isNew = (await isolatedIn(home, name)) === undefined
   // A new machine knows no names; a start in software is long, and would be for nothing.
   const link = await guestLink(globals.home, boot.image)
-  if (isNew && !looksLikeLink(link)) {
-    throw new ContainerError('NOT_FOUND', `there is no image ${boot.image} here`, {
+  if (isNew && link.link === undefined) {
+    throw new ContainerError('NOT_FOUND', `there is no image ${boot.image.toString()} here`, {
       hint: 'dat-container images lists those that are; or give a link'
     })
   }

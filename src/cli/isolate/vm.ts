@@ -5,6 +5,7 @@ import type { ContainerVerb } from '../../machine/guest/container-verb.ts'
 import type { MachineOptions } from '../../machine/lifecycle/machine-options.ts'
 import { DEFAULT_NAME } from '../../machine/state/machine-paths.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import { guestWords } from './guest-words.ts'
 import { endIsolatedContainers, isolatedAmong } from './isolated-verbs.ts'
 import { listEverywhere, type ListFlags } from './list-containers.ts'
@@ -150,7 +151,7 @@ async function isolate(command: Command, flags: VmFlags, globals: Globals): Prom
   const verb = verbOf(command, flags)
   const boot = {
     verb,
-    image: verb.image ?? '',
+    image: imageOf(command),
     name: flags.name,
     remove: (flags.rm ?? false) || (flags.ephemeral ?? false),
     machine: await machineOptions(flags)
@@ -167,8 +168,12 @@ function verbOf(command: Command, flags: VmFlags): Omit<ContainerVerb, 'home' | 
     detached: flags.detach ?? false
   }
   if (command.name() !== 'boot') return { ...words, rest: command.args }
-  const [image, ...rest] = command.args
-  return { ...words, image, rest }
+  return { ...words, image: imageOf(command), rest: command.args.slice(1) }
+}
+
+/** The image of `boot`, which `hookLinks` has parsed. */
+function imageOf(boot: Command): ImageReference {
+  return boot.processedArgs[0] as ImageReference
 }
 
 /** Options of a machine that `boot` starts. */

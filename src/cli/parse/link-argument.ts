@@ -1,6 +1,7 @@
 import { readFileSync, readSync } from 'node:fs'
 import type { Command } from 'commander'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { ImageReference, parseLink } from '../../p2p/link.ts'
 import { linkOfEnvironment } from './link-variable.ts'
 import { writeAll } from '../print/output.ts'
 
@@ -43,22 +44,31 @@ export function withLinkPlace(program: Command, args: readonly string[]): string
   return [...args.slice(0, position), ELSEWHERE, ...args.slice(position)]
 }
 
-/** Reads the links for which `-` stands, before any verb is carried out. */
+/**
+ * Parses the images that a verb is given, before it is carried out: its action gets an {@link ImageReference} for each.
+ * Links for which `-` stands are read first.
+ */
 export function hookLinks(program: Command): void {
   program.hook('preAction', (_program, command) => {
     const { linkFile, update } = command.opts<{ linkFile?: string; update?: string }>()
     command.registeredArguments.forEach((argument, n) => {
       if (!LINK_ARGUMENTS.has(argument.name())) return
-      const given: unknown = command.processedArgs[n]
-      if (given === ELSEWHERE) command.processedArgs[n] = command.args[n] = readLink(linkFile)
-      else if (Array.isArray(given)) {
-        const links = given.map((each: unknown) => (each === ELSEWHERE ? readLink(linkFile) : each))
-        command.processedArgs[n] = links
-        command.args.splice(n, links.length, ...(links as string[]))
-      }
+      const given = command.processedArgs[n] as string | string[] | undefined
+      if (given === undefined) return
+      const parse = (text: string): ImageReference => parseArgument(argument.name(), text, linkFile)
+      command.processedArgs[n] = Array.isArray(given) ? given.map(parse) : parse(given)
     })
-    if (update === ELSEWHERE) command.setOptionValue('update', readLink(undefined))
+    if (update !== undefined) {
+      command.setOptionValue('update', parseArgument('update', update, undefined))
+    }
   })
+}
+
+/** @throws ContainerError `BAD_LINK`, `USAGE`, `NOT_FOUND` */
+function parseArgument(name: string, given: string, linkFile: string | undefined): ImageReference {
+  const text = given === ELSEWHERE ? readLink(linkFile) : given
+  // A mirror has no name yet, and a key alone is a link.
+  return name === 'mirror-link' ? ImageReference.to(parseLink(text)) : ImageReference.parse(text)
 }
 
 /** @throws ContainerError `USAGE`, `NOT_FOUND` */

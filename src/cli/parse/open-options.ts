@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
 import type { InspectedImage, OpenImageOptions } from '../../session/connection/image-session.ts'
 import type { Globals } from './globals.ts'
@@ -29,7 +30,7 @@ export function addOpenOptions(command: Command): Command {
  * not asked for.
  */
 export async function openToLook(
-  link: string,
+  link: ImageReference,
   flags: OpenFlags,
   globals: Globals,
   signal: AbortSignal

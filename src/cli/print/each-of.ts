@@ -8,10 +8,10 @@ import { printError, type Output } from './output.ts'
  *
  * @throws what fails for the only one
  */
-export async function eachOf<T>(
-  names: readonly string[],
+export async function eachOf<Name, T>(
+  names: readonly Name[],
   output: Output,
-  work: (name: string) => Promise<T>
+  work: (name: Name) => Promise<T>
 ): Promise<T[]> {
   const done: T[] = []
   let status = 0

@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
 import { ContainerError } from '../../core/errors.ts'
 import { argumentBytes } from '../parse/argument-bytes.ts'
@@ -18,12 +19,17 @@ export function addCat(program: Command): void {
       .argument('<path>', 'a file in the image')
   )
     .addHelpText('after', "\nExample:\n  dat-container cat 'dat://KEY#SECRET' /etc/os-release")
-    .action(async (link: string, path: string, flags: OpenFlags, command: Command) => {
+    .action(async (link: ImageReference, path: string, flags: OpenFlags, command: Command) => {
       await cat(link, path, flags, readGlobals(command))
     })
 }
 
-async function cat(link: string, path: string, flags: OpenFlags, globals: Globals): Promise<void> {
+async function cat(
+  link: ImageReference,
+  path: string,
+  flags: OpenFlags,
+  globals: Globals
+): Promise<void> {
   const { readFileRange, resolvePath } = await import('../../image/chunk/read-file.ts')
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)

@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
 import type { InspectedImage } from '../../session/connection/image-session.ts'
 import type { ComparedTree } from '../../image/tree/diff-trees.ts'
@@ -19,12 +20,19 @@ export function addDiff(program: Command): void {
       .argument('<to>', 'likewise')
   )
     .addHelpText('after', '\nExample:\n  dat-container diff debian@1 debian@2')
-    .action(async (from: string, to: string, flags: OpenFlags, command: Command) => {
-      await diff(from, to, flags, readGlobals(command))
-    })
+    .action(
+      async (from: ImageReference, to: ImageReference, flags: OpenFlags, command: Command) => {
+        await diff(from, to, flags, readGlobals(command))
+      }
+    )
 }
 
-async function diff(from: string, to: string, flags: OpenFlags, globals: Globals): Promise<void> {
+async function diff(
+  from: ImageReference,
+  to: ImageReference,
+  flags: OpenFlags,
+  globals: Globals
+): Promise<void> {
   const { diffTrees } = await import('../../image/tree/diff-trees.ts')
   await interruptible(async (signal) => {
     await using old = await openToLook(from, flags, globals, signal)

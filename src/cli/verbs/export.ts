@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import { createReadStream } from 'node:fs'
 import { lstat } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
@@ -41,7 +42,13 @@ export function addExport(program: Command): void {
   )
     .addHelpText('after', EXAMPLES)
     .action(
-      async (link: string, format: Format, file: string, flags: ExportFlags, command: Command) => {
+      async (
+        link: ImageReference,
+        format: Format,
+        file: string,
+        flags: ExportFlags,
+        command: Command
+      ) => {
         await exportImage(link, format, file, flags, readGlobals(command))
       }
     )
@@ -54,7 +61,7 @@ Examples:
   dat-container export debian oci - | podman load`
 
 async function exportImage(
-  link: string,
+  link: ImageReference,
   format: Format,
   file: string,
   flags: ExportFlags,

@@ -1,3 +1,4 @@
+import { ImageReference } from '../../p2p/link.ts'
 import { InvalidArgumentError, type Command } from 'commander'
 import type { GcResponse } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
@@ -20,7 +21,7 @@ export function addGc(program: Command): void {
     .option('--keep <n>', 'keep this many versions, including the newest', positive, 1)
     .option('--dry-run', 'only show what would be freed')
     .addHelpText('after', '\nExample:\n  dat-container gc --old-versions debian --keep 2')
-    .action(async (images: string[], flags: GcFlags, command: Command) => {
+    .action(async (images: ImageReference[], flags: GcFlags, command: Command) => {
       await gc(images, flags, readGlobals(command))
     })
 }
@@ -31,7 +32,11 @@ function positive(text: string): number {
   throw new InvalidArgumentError('it is not a whole number above 0')
 }
 
-async function gc(images: readonly string[], flags: GcFlags, globals: Globals): Promise<void> {
+async function gc(
+  images: readonly ImageReference[],
+  flags: GcFlags,
+  globals: Globals
+): Promise<void> {
   if (flags.oldVersions !== true) {
     throw new ContainerError('USAGE', 'say what to free', {
       hint: 'dat-container gc --old-versions'
@@ -66,8 +71,10 @@ async function gc(images: readonly string[], flags: GcFlags, globals: Globals): 
   ])
 
   /** Mirrors cannot tell versions apart. */
-  async function readable(): Promise<string[]> {
+  async function readable(): Promise<ImageReference[]> {
     const list = await client.request(METHODS.images, null)
-    return list.flatMap(({ role, link }) => (role === 'mirror' || link === null ? [] : [link]))
+    return list.flatMap(({ role, link }) =>
+      role === 'mirror' || link === null ? [] : [ImageReference.parse(link)]
+    )
   }
 }

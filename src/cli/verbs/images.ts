@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
 import type { ImageListing } from '../../rpc/protocol.ts'
 import { checkImageName } from '../../image/format/image-name.ts'
@@ -33,7 +34,7 @@ export function addImages(program: Command): void {
         'again. If no peer has the image, it is lost. Containers and mounts of a removed image wait for peers.\n' +
         '\nExample:\n  dat-container unseed debian'
     )
-    .action(async (names: string[], flags: { force?: boolean }, command: Command) => {
+    .action(async (names: ImageReference[], flags: { force?: boolean }, command: Command) => {
       await unseed(names, flags.force ?? false, readGlobals(command))
     })
   program
@@ -46,7 +47,7 @@ export function addImages(program: Command): void {
     .addHelpText('after', "\nExample:\n  dat-container mirror 'dat://KEY'")
     .action(
       async (
-        link: string,
+        link: ImageReference,
         flags: { name?: string; wait?: boolean; peerTimeout: number },
         command: Command
       ) => {
@@ -83,7 +84,11 @@ async function images(
   )
 }
 
-async function unseed(names: readonly string[], force: boolean, globals: Globals): Promise<void> {
+async function unseed(
+  names: readonly ImageReference[],
+  force: boolean,
+  globals: Globals
+): Promise<void> {
   const { METHODS } = await import('../../rpc/protocol.ts')
   using client = await connect(globals)
   if (!force) {
@@ -107,19 +112,18 @@ async function unseed(names: readonly string[], force: boolean, globals: Globals
 
 /** @throws ContainerError `BUSY` when containers or mounts of this home stand on it */
 async function requireUnused(
-  image: string,
+  image: ImageReference,
   images: readonly ImageListing[],
   { home }: Globals
 ): Promise<void> {
   const { describeUsers, imageUsers } = await import('../../boot/containers/image-users.ts')
-  const { formatKey, looksLikeLink, parseLink } = await import('../../p2p/link.ts')
+  const { formatKey } = await import('../../p2p/link.ts')
   const { imagesMeant } = await import('../../p2p/key-prefix.ts')
   const { ContainerError } = await import('../../core/errors.ts')
-  const isLink = looksLikeLink(image)
-  const key = isLink ? formatKey(parseLink(image).key) : undefined
-  const [found] = isLink
+  const key = image.link && formatKey(image.link.key)
+  const [found] = key
     ? images.filter((one) => one.key === key)
-    : imagesMeant(images, image, (one) => one)
+    : imagesMeant(images, image.toString(), (one) => one)
   // What there is not, the daemon says.
   if (!found) return
   const used = describeUsers(await imageUsers(home, found.key))
@@ -130,7 +134,7 @@ async function requireUnused(
 }
 
 async function mirror(
-  link: string,
+  link: ImageReference,
   flags: { name?: string; wait?: boolean; peerTimeout: number },
   globals: Globals
 ): Promise<void> {

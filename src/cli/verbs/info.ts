@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { interruptible } from '../print/interrupt.ts'
@@ -13,12 +14,12 @@ export function addInfo(program: Command): void {
       .argument('<image>', 'a link, or the name of an image that is on this machine')
   )
     .addHelpText('after', "\nExample:\n  dat-container info 'dat://KEY#SECRET'")
-    .action(async (link: string, flags: OpenFlags, command: Command) => {
+    .action(async (link: ImageReference, flags: OpenFlags, command: Command) => {
       await info(link, flags, readGlobals(command))
     })
 }
 
-async function info(link: string, flags: OpenFlags, globals: Globals): Promise<void> {
+async function info(link: ImageReference, flags: OpenFlags, globals: Globals): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)

@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
 import { ContainerError } from '../../core/errors.ts'
 import type { Tree } from '../../image/tree/tree.ts'
@@ -32,12 +33,17 @@ export function addLs(program: Command): void {
       .option('-l, --long', 'with mode, owner, size and time')
   )
     .addHelpText('after', "\nExample:\n  dat-container ls -l 'dat://KEY#SECRET' /etc")
-    .action(async (link: string, path: string, flags: LsFlags, command: Command) => {
+    .action(async (link: ImageReference, path: string, flags: LsFlags, command: Command) => {
       await ls(link, path, flags, readGlobals(command))
     })
 }
 
-async function ls(link: string, path: string, flags: LsFlags, globals: Globals): Promise<void> {
+async function ls(
+  link: ImageReference,
+  path: string,
+  flags: LsFlags,
+  globals: Globals
+): Promise<void> {
   const { resolvePath } = await import('../../image/chunk/read-file.ts')
   await interruptible(async (signal) => {
     await using image = await openToLook(link, flags, globals, signal)

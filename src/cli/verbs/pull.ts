@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { PullSilence } from '../print/pull-silence.ts'
@@ -15,12 +16,12 @@ export function addPull(program: Command): void {
       .option(...REUSE_OPTION)
   )
     .addHelpText('after', "\nExample:\n  dat-container pull 'dat://KEY#SECRET'")
-    .action(async (link: string, flags: OpenFlags, command: Command) => {
+    .action(async (link: ImageReference, flags: OpenFlags, command: Command) => {
       await pull(link, flags, readGlobals(command))
     })
 }
 
-async function pull(link: string, flags: OpenFlags, globals: Globals): Promise<void> {
+async function pull(link: ImageReference, flags: OpenFlags, globals: Globals): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
   const { prepareMetadata } = await import('../../home/metadata-cache.ts')
   const { progressBar } = await import('../print/progress.ts')

@@ -1,3 +1,4 @@
+import { ImageReference } from '../../p2p/link.ts'
 import { formatBootstrap } from '../../rpc/bootstrap.ts'
 import { DaemonClient } from '../../session/connection/client.ts'
 import { openHome } from '../../home/home.ts'
@@ -22,13 +23,15 @@ type Shared = Published &
  */
 export async function tellShared(
   published: Shared,
-  { update, quiet = false }: { readonly update?: string; readonly quiet?: boolean },
+  { update, quiet = false }: { readonly update?: ImageReference; readonly quiet?: boolean },
   { home, output }: Globals
 ): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
   const bootstrap = await privateNodes(home)
   const similar = async (): Promise<SimilarImage | undefined> =>
-    update === undefined && !quiet ? findSimilarImage(home, published.link) : undefined
+    update === undefined && !quiet
+      ? findSimilarImage(home, ImageReference.parse(published.link))
+      : undefined
   const document = { ...published, profile: published.profile ?? null, bootstrap }
   if (output.json) {
     return output.result({ ...document, similar: (await similar()) ?? null }, () => [])

@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import { basename, resolve } from 'node:path'
 import { Option, type Command } from 'commander'
 import { ContainerError } from '../../core/errors.ts'
@@ -10,7 +11,7 @@ import { publishPlain, publishRecorded } from './share-steps.ts'
 
 interface ShareFlags {
   readonly name?: string
-  readonly update?: string
+  readonly update?: ImageReference
   readonly description?: string
   readonly message?: string
   readonly exclude?: string[]

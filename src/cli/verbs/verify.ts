@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
 import type { CheckedImage, InspectedImage } from '../../session/connection/image-session.ts'
 import { isContainerError } from '../../core/errors.ts'
@@ -17,12 +18,12 @@ export function addVerify(program: Command): void {
       .argument('<image>', 'a link, or the name of an image that is on this machine')
   )
     .addHelpText('after', "\nExample:\n  dat-container verify 'dat://KEY#SECRET' --offline")
-    .action(async (link: string, flags: OpenFlags, command: Command) => {
+    .action(async (link: ImageReference, flags: OpenFlags, command: Command) => {
       await verify(link, flags, readGlobals(command))
     })
 }
 
-async function verify(link: string, flags: OpenFlags, globals: Globals): Promise<void> {
+async function verify(link: ImageReference, flags: OpenFlags, globals: Globals): Promise<void> {
   const { progressBar } = await import('../print/progress.ts')
   const { output } = globals
   await interruptible(async (signal) => {

@@ -53,7 +53,7 @@ export class ClientConnection {
   #nextHandle = 1
   #publish: UploadSession | undefined
   /** Links of what this client published for itself alone. */
-  readonly #temporary: string[] = []
+  readonly #temporary: Buffer[] = []
 
   constructor(options: ClientConnectionOptions) {
     this.#options = options
@@ -179,7 +179,7 @@ export class ClientConnection {
   async #commitPublish(manifest: Manifest): Promise<PublishCommitResponse> {
     const publish = this.#publishing()
     const committed = await publish.commit(manifest)
-    if (publish.isTemporary) this.#temporary.push(committed.link)
+    if (publish.isTemporary) this.#temporary.push(publish.driveKey)
     this.#publish = undefined
     return committed
   }
@@ -213,7 +213,7 @@ export class ClientConnection {
     try {
       await publish?.abandon()
       for (const { drive } of this.#handles.values()) await service.close(drive)
-      for (const link of this.#temporary) await service.forgetTemporary(link)
+      for (const key of this.#temporary) await service.forgetTemporary(key)
     } catch (err) {
       log.warn({ err }, 'could not clean up after a client')
     }

@@ -3,14 +3,7 @@ import type { Manifest } from '../../image/format/manifest.ts'
 import { BlindMirror } from '../../p2p/drive/blind-mirror.ts'
 import { notHere } from '../../p2p/transfer/fetch-errors.ts'
 import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
-import {
-  formatKey,
-  formatLink,
-  looksLikeLink,
-  parseFullLink,
-  parseLink,
-  type FullLink
-} from '../../p2p/link.ts'
+import { formatKey, ImageReference, requireSecret, type FullLink } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
 import { deleteDrive, purgeDrive } from '../../p2p/store/purge.ts'
 import { peerDeadline } from '../../core/abort.ts'
@@ -22,7 +15,13 @@ import { ImageWriter, type ImageWriterOptions } from '../publish/image-writer.ts
 import { LostVersions } from '../catalog/lost-versions.ts'
 import { dropMetadata } from '../../home/metadata-cache.ts'
 import { freeOldVersions } from '../catalog/old-versions.ts'
-import type { GcRequest, GcResponse, ImageListing, OpenRequest } from '../../rpc/protocol.ts'
+import type {
+  GcRequest,
+  GcResponse,
+  ImageListing,
+  MirrorRequest,
+  OpenRequest
+} from '../../rpc/protocol.ts'
 
 /** Local data answers in milliseconds; with `offline` nothing else is waited for. */
 const OFFLINE_WAIT_MS = 1_500
@@ -41,7 +40,7 @@ export interface ImageServiceOptions extends ImageWriterOptions {
 export interface OpenedImage {
   readonly drive: DriveSession
   readonly manifest: Manifest
-  readonly link: string
+  readonly link: ImageReference
   /** The newest version was asked for, and nobody was there who could tell of a newer one. */
   readonly mayBeOld: boolean
   /** Two histories of it are signed; as what this machine has one of them. */
@@ -114,7 +113,7 @@ export class ImageService implements AsyncDisposable {
         link.version === undefined &&
         roleOf(known) === 'reader' &&
         (offline || !drive.opened?.cores.blobs.peers.length)
-      const pinned = formatLink({ ...link, version: manifest.version })
+      const pinned = ImageReference.to({ ...link, version: manifest.version })
       return { drive, manifest, link: pinned, mayBeOld, forked: forkOf(known), fetchedBefore }
     } catch (error) {
       await pool.release(drive)
@@ -130,7 +129,7 @@ export class ImageService implements AsyncDisposable {
    *
    * @throws ContainerError `NOT_FOUND` where it is not this home's, `FORKED` where that has happened
    */
-  async prepareUpdate(image: string, signal: AbortSignal): Promise<void> {
+  async prepareUpdate(image: ImageReference, signal: AbortSignal): Promise<void> {
     const entry = this.publisher.owned(this.#options.catalog.find(this.keyOf(image)))
     await this.#recovery.take(entry, this.#seed(entry), signal)
   }
@@ -149,11 +148,10 @@ export class ImageService implements AsyncDisposable {
   }
 
   /** Mirrors an image without its secret, from now on and after every restart. */
-  async mirror(
-    request: { link: string; name?: string; peerTimeoutMs: number },
-    signal: AbortSignal
-  ): Promise<ImageListing> {
-    const { key, peers = [] } = parseLink(request.link)
+  async mirror(request: MirrorRequest, signal: AbortSignal): Promise<ImageListing> {
+    const { link } = request.link
+    if (link === undefined) throw new ContainerError('BAD_LINK', 'only a link can be mirrored')
+    const { key, peers = [] } = link
     const { catalog } = this.#options
     const known = catalog.find(key.toString('hex'))
     const entry: CatalogEntry = {
@@ -218,7 +216,7 @@ export class ImageService implements AsyncDisposable {
    * @param options.force also one that this machine has published
    * @throws ContainerError `NOT_FOUND`; `BUSY` where what is lost has to be wanted
    */
-  async forget(image: string, options: { readonly force: boolean }): Promise<ImageListing> {
+  async forget(image: ImageReference, options: { readonly force: boolean }): Promise<ImageListing> {
     const { catalog, node, pool } = this.#options
     const entry = this.#entry(image)
     const listing = this.#listing(entry)
@@ -241,10 +239,12 @@ export class ImageService implements AsyncDisposable {
     return listing
   }
 
-  /** Frees a temporary image, unless that was done before. */
-  async forgetTemporary(link: string): Promise<void> {
-    const entry = this.#options.catalog.find(parseLink(link).key.toString('hex'))
-    if (entry?.temporary) await this.forget(link, { force: true })
+  /** Frees a temporary image, unless that was done before. @param key of its drive */
+  async forgetTemporary(key: Buffer): Promise<void> {
+    const entry = this.#options.catalog.find(key.toString('hex'))
+    if (!entry?.temporary) return
+    const link = { key, secret: undefined, version: undefined }
+    await this.forget(ImageReference.to(link), { force: true })
   }
 
   list(): ImageListing[] {
@@ -278,27 +278,26 @@ export class ImageService implements AsyncDisposable {
   }
 
   /** Drive key, hex. @throws ContainerError `BAD_LINK`, `NOT_FOUND`, `USAGE` */
-  keyOf(image: string): string {
+  keyOf(image: ImageReference): string {
     return this.#resolve(image).key.toString('hex')
   }
 
-  #resolve(image: string): FullLink {
-    if (looksLikeLink(image)) return parseFullLink(image)
-    const { name, version } = versionBehind(image)
-    const entry = this.#options.catalog.named(name)
-    const text = formatLink({
+  #resolve(image: ImageReference): FullLink {
+    const { fullLink } = image
+    if (fullLink) return fullLink
+    const entry = this.#options.catalog.named(image.name)
+    return requireSecret({
       key: Buffer.from(entry.key, 'hex'),
       secret: entry.secret ? Buffer.from(entry.secret, 'hex') : undefined,
-      version: undefined,
+      version: image.version,
       peers: entry.peers ?? []
     })
-    return parseFullLink(version === undefined ? text : text.replace('#', `@${version}#`))
   }
 
-  #entry(image: string): CatalogEntry {
+  #entry(image: ImageReference): CatalogEntry {
     const { catalog } = this.#options
-    if (!looksLikeLink(image)) return catalog.named(image)
-    const found = catalog.find(parseLink(image).key.toString('hex'))
+    if (!image.link) return catalog.named(image.toString())
+    const found = catalog.find(image.link.key.toString('hex'))
     if (found) return found
     throw new ContainerError('NOT_FOUND', 'this machine does not have that image', {
       hint: '`dat-container images` lists what it has'
@@ -376,12 +375,6 @@ function knownPeers(
 ): Pick<CatalogEntry, 'peers'> {
   const kept = peers.length > 0 ? peers : known?.peers
   return kept === undefined ? {} : { peers: kept }
-}
-
-/** `debian@2` as a name and a version. */
-function versionBehind(text: string): { name: string; version: string | undefined } {
-  const [, name = text, version] = /^(.*)@(\d+)$/s.exec(text) ?? []
-  return { name, version }
 }
 
 function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {

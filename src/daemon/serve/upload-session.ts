@@ -69,6 +69,10 @@ export class UploadSession {
     return { key: formatKey(this.#target.writer.key), exchange: this.#exchange.layout }
   }
 
+  get driveKey(): Buffer {
+    return this.#target.writer.key
+  }
+
   get isTemporary(): boolean {
     return this.#target.entry.temporary === true
   }

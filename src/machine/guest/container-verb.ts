@@ -3,6 +3,7 @@ import { parseBind } from '../../boot/state/bind-option.ts'
 import type { Bind } from '../../boot/state/bind-option.ts'
 import { throwIfCancelled } from '../../core/cancel.ts'
 import { ContainerError } from '../../core/errors.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import { giveLink } from './give-link.ts'
 import { guestLink } from './guest-link.ts'
 import { closePorts, openPorts } from './guest-ports.ts'
@@ -19,7 +20,7 @@ export interface ContainerVerb {
   /** What follows `dat-container`, options first: `['boot', '--detach']`. */
   readonly words: readonly string[]
   /** For `boot`: the image. */
-  readonly image?: string | undefined
+  readonly image?: ImageReference | undefined
   /** For `boot`: volumes, as `SRC:DST[:ro]`. */
   readonly volumes?: readonly string[]
   /** For `boot`: published ports, as `[ip:]host:guest[/udp]`. */
@@ -61,7 +62,7 @@ export async function runContainerVerb(verb: ContainerVerb): Promise<number> {
   })
   const options = [...verb.words, ...shown, ...(shown.length > 0 ? sharedIds(verb.words) : [])]
   const target = sshTarget(home, paths, state.sshPort)
-  const image = link === undefined ? [] : [await giveLink(target, link, verb.signal)]
+  const image = link === undefined ? [] : [await giveLink(target, link.toString(), verb.signal)]
   const command = [
     quoteCommand(['dat-container', ...options, '--']),
     ...image,

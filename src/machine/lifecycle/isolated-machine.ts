@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { checkName, generateName } from '../../boot/state/paths.ts'
 import { isAlive } from '../../core/host/process-table.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
-import { formatKey, looksLikeLink, parseFullLink } from '../../p2p/link.ts'
+import { formatKey, type ImageReference } from '../../p2p/link.ts'
 import { askGuest, ASK_TIMEOUT_MS, containersIn } from '../guest/guest-containers.ts'
 import { guardPlace, removeGuard } from '../qemu/loopback-guard.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
@@ -60,18 +60,17 @@ export async function checkIsolatedName(home: MachineHome, name: string): Promis
 }
 
 /** A name that no machine and no container has, after the image's. */
-export function newIsolatedName(home: MachineHome, image: string): string {
-  const base = looksLikeLink(image) ? '' : (image.split('@')[0] ?? '')
+export function newIsolatedName(home: MachineHome, image: ImageReference): string {
   for (let ordinal = 1; ; ordinal++) {
-    const name = generateName(base, ordinal)
+    const name = generateName(image.name, ordinal)
     const paths = [join(home.machines, name), join(home.home, 'containers', name)]
     if (!paths.some((place) => existsSync(place))) return name
   }
 }
 
 /** An image as a record may name it: of a link, without what opens it. */
-export function imageWithoutSecret(image: string): string {
-  return looksLikeLink(image) ? `dat://${formatKey(parseFullLink(image).key)}` : image
+export function imageWithoutSecret(image: ImageReference): string {
+  return image.link ? `dat://${formatKey(image.link.key)}` : image.toString()
 }
 
 /**

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DaemonClient } from '../../session/connection/client.ts'
 import { openHome } from '../../home/home.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import type { InspectedImage } from '../../session/connection/image-session.ts'
 import { openImage } from '../../session/open/open-image.ts'
 import { METHODS } from '../../rpc/protocol.ts'
@@ -47,18 +48,19 @@ const PEER_POLL_MS = 50
 /**
  * Opens the newest version of a shared image that peers know, or the one that the link names.
  *
- * @param link a link, or the name of an image of this home
  * @throws ContainerError `PEERS_UNREACHABLE` when nobody can say what is newest, unless this home is
  *   its publisher; `BAD_LINK` and what else opening can say
  */
-export async function openNewest(link: string, options: PeerOptions): Promise<InspectedImage> {
+export async function openNewest(
+  link: ImageReference,
+  options: PeerOptions
+): Promise<InspectedImage> {
   const { peerTimeoutMs, offline, signal } = options
   const open = (): Promise<InspectedImage> =>
     openImage({ ...options, link, lazyOnly: true, onPeerLoss: 'fail' })
   const first = await open()
   try {
-    const isPinned = link.split('?')[0]?.includes('@') === true
-    if (isPinned || offline || (await isOwner(first, options.home))) return first
+    if (link.version !== undefined || offline || (await isOwner(first, options.home))) return first
     const deadline = performance.now() + peerTimeoutMs
     // What an earlier look left here opens without a peer, and is as old as that look.
     while ((await first.stats()).peers === 0) {

@@ -2,7 +2,7 @@ import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
-import { formatLink, parseFullLink } from '../../p2p/link.ts'
+import { formatLink, ImageReference } from '../../p2p/link.ts'
 import {
   changeInstalled,
   readInstalled,
@@ -25,8 +25,8 @@ import { givenPublicKey, INITRD, KERNEL, MANIFEST, refusedImage, SIGNATURE } fro
 import { compareReleases } from './release-order.ts'
 
 export interface UpgradeRequest extends PeerOptions {
-  /** Link or name of a shared HyperOS; undefined for the one of the last upgrade. */
-  readonly link?: string | undefined
+  /** A shared HyperOS; undefined for the one of the last upgrade. */
+  readonly link?: ImageReference | undefined
   /** A minisign key, or the path of one. Undefined for the key that this home trusts. */
   readonly publicKey?: string | undefined
   /** Trust `publicKey` from now on where this home trusts another key. */
@@ -128,7 +128,8 @@ async function withOffer(
   known: InstalledImages,
   use: UseOffer
 ): Promise<Upgraded> {
-  const link = request.link ?? known.link
+  const link =
+    request.link ?? (known.link === undefined ? undefined : ImageReference.parse(known.link))
   if (link === undefined) {
     throw new ContainerError('USAGE', 'this home does not know where its HyperOS comes from', {
       hint: 'give the link once: dat-container machine upgrade LINK --public-key KEY'
@@ -244,8 +245,9 @@ async function keepSignature(
 }
 
 /** Without a version: the next upgrade takes the newest. */
-function rememberedLink(link: string): string {
-  return formatLink({ ...parseFullLink(link), version: undefined })
+function rememberedLink({ link }: ImageReference): string {
+  if (link === undefined) throw new TypeError('an image that is open has a link')
+  return formatLink({ ...link, version: undefined })
 }
 
 async function runningMachines(home: string): Promise<string[]> {

@@ -1,4 +1,5 @@
 import { ContainerError, isContainerError } from '../../core/errors.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
 import { cancelled, pause, sharedController, untilAborted } from '../../core/abort.ts'
@@ -13,7 +14,7 @@ const RECONNECT_PAUSES_MS = [20, 50, 100, 250, 500, 1_000]
 
 export interface ImageConnectionOptions {
   readonly paths: HomePaths
-  readonly image: string
+  readonly image: ImageReference
   readonly peerTimeoutMs: number
   readonly offline: boolean
   readonly signal?: AbortSignal
@@ -29,7 +30,10 @@ interface Attached {
  * asked again. Once opened, the version is pinned.
  */
 export class ImageConnection implements Disposable {
-  readonly link: string
+  /** With version and secret. */
+  readonly link: ImageReference
+  /** Drive key in z-base-32. */
+  readonly key: string
   readonly manifest: Manifest
   readonly news: ImageNews
   /** How opening went: in the daemon, and when that was reached. */
@@ -45,10 +49,11 @@ export class ImageConnection implements Disposable {
   private constructor(
     options: ImageConnectionOptions,
     opened: Attached &
-      Pick<ImageConnection, 'link' | 'manifest' | 'news' | 'timing' | 'fetchedBefore'>
+      Pick<ImageConnection, 'link' | 'key' | 'manifest' | 'news' | 'timing' | 'fetchedBefore'>
   ) {
     this.#options = options
     this.link = opened.link
+    this.key = opened.key
     this.manifest = opened.manifest
     this.news = opened.news
     this.timing = opened.timing

@@ -2,6 +2,7 @@ import type { BootProfile } from '../../image/format/boot-profile.ts'
 import type { ChunkReader } from '../../image/chunk/chunk-reader.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import type { Tree } from '../../image/tree/tree.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import type { OpenTiming, StatsResponse } from '../../rpc/protocol.ts'
 import type { WaitingBlock } from './waiting-reads.ts'
 
@@ -38,8 +39,8 @@ export interface OpeningTiming extends OpenTiming {
 
 export interface OpenImageOptions {
   readonly home: string
-  /** Any accepted form of link. */
-  readonly link: string
+  /** The image: its link, or a name that the home knows it by. */
+  readonly link: ImageReference
   /** How long to look for peers before `PEERS_UNREACHABLE`. @default 30000 */
   readonly peerTimeoutMs?: number
   /**
@@ -69,8 +70,8 @@ export interface OpenImageOptions {
  * the daemon's socket. Survives the daemon: reads wait until it is back.
  */
 export interface ImageSession extends AsyncDisposable {
-  /** Canonical full link with version, key and secret. */
-  readonly link: string
+  /** With version, key and secret. */
+  readonly link: ImageReference
   /** z32 drive key. */
   readonly key: string
   readonly version: number
@@ -142,7 +143,7 @@ export interface InspectedImage extends ImageSession {
 /** An image whose manifest is here, and whose index is on its way. Disposing ends the session, too. */
 export interface OpeningImage<Session extends ImageSession = ImageSession> extends AsyncDisposable {
   /** As those of {@link ImageSession}. */
-  readonly link: string
+  readonly link: ImageReference
   readonly key: string
   readonly version: number
   readonly manifest: Manifest

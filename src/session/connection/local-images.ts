@@ -2,11 +2,12 @@ import { asBuffer } from '../../core/as-buffer.ts'
 import { CHUNK_HASH_BYTES } from '../../image/tree/content-batch.ts'
 import { DaemonClient } from './client.ts'
 import { openHome } from '../../home/home.ts'
+import { ImageReference } from '../../p2p/link.ts'
 import { METHODS, type ImageRole } from '../../rpc/protocol.ts'
 
 export interface LocalImage {
   readonly key: string
-  readonly link: string
+  readonly link: ImageReference
 }
 
 /** How to open an image as far as it is here, without looking for peers. */
@@ -25,7 +26,7 @@ export async function localImages(
   return images
     .toSorted((a, b) => b.createdAt.localeCompare(a.createdAt))
     .flatMap(({ role, key, link }) =>
-      link !== null && roles.includes(role) ? [{ key, link }] : []
+      link !== null && roles.includes(role) ? [{ key, link: ImageReference.parse(link) }] : []
     )
     .slice(0, MOST_IMAGES)
 }

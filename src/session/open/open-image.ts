@@ -5,7 +5,7 @@ import { type StoredIndex } from '../../image/format/index-part.ts'
 import type { Manifest, StartCommand } from '../../image/format/manifest.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
 import type { Tree } from '../../image/tree/tree.ts'
-import { formatKey, parseFullLink } from '../../p2p/link.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import { pause } from '../../core/abort.ts'
 import { LocalChunkReuse } from '../read/local-chunk-reuse.ts'
 import { openHome } from '../../home/home.ts'
@@ -71,7 +71,7 @@ function timeoutOf({ peerTimeoutMs = DEFAULT_PEER_TIMEOUT_MS }: OpenImageOptions
 }
 
 class RemoteOpening implements OpeningImage<InspectedImage> {
-  readonly link: string
+  readonly link: ImageReference
   readonly key: string
   readonly version: number
   readonly manifest: Manifest
@@ -89,12 +89,12 @@ class RemoteOpening implements OpeningImage<InspectedImage> {
   #session: Promise<RemoteImageSession> | undefined
 
   constructor(connection: ImageConnection, options: OpenImageOptions, beganMs: number) {
-    const { manifest, link } = connection
+    const { manifest, link, key } = connection
     this.#connection = connection
     this.#options = options
     this.#beganMs = beganMs
     this.link = link
-    this.key = formatKey(parseFullLink(link).key)
+    this.key = key
     this.manifest = manifest
     this.news = connection.news
     this.version = manifest.version

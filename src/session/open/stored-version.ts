@@ -1,6 +1,7 @@
 import type { Manifest } from '../../image/format/manifest.ts'
 import { VersionReader } from '../../image/format/version-reader.ts'
 import { METHODS, type OpenResponse } from '../../rpc/protocol.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import type { DaemonClient } from '../connection/client.ts'
 
 /** How long peers may take to give what was lost here. */
@@ -24,10 +25,9 @@ export class StoredVersion implements AsyncDisposable {
   }
 
   /**
-   * @param image link or name
    * @throws ContainerError `NOT_FOUND`, `PEERS_UNREACHABLE` where it is not here, what is wrong with it
    */
-  static async open(client: DaemonClient, image: string): Promise<StoredVersion> {
+  static async open(client: DaemonClient, image: ImageReference): Promise<StoredVersion> {
     // It is here, unless this home has lost it and peers have it.
     const request = { image, peerTimeoutMs: LOST_MS, offline: false }
     return new StoredVersion(client, await client.request(METHODS.open, request))

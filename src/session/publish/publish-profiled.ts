@@ -10,6 +10,7 @@ import { cachedBlocks } from '../read/block-cache.ts'
 import { DaemonClient } from '../connection/client.ts'
 import { openHome } from '../../home/home.ts'
 import { openSource } from './open-source.ts'
+import { ImageReference } from '../../p2p/link.ts'
 import { METHODS } from '../../rpc/protocol.ts'
 import { writePublishCache } from './publish-cache-file.ts'
 import { Upload } from './upload.ts'
@@ -32,7 +33,7 @@ export interface PublishProfiledOptions extends Omit<PublishSourceOptions, 'onPr
    *
    * @throws to publish nothing
    */
-  readonly record: (link: string) => Promise<BootProfile>
+  readonly record: (link: ImageReference) => Promise<BootProfile>
   readonly onProgress?: (step: ProfiledStep, progress: PublishProgress | undefined) => void
 }
 
@@ -115,7 +116,7 @@ function storeSource(
   client: DaemonClient,
   options: PublishProfiledOptions,
   named: { readonly name: string; readonly signal: AbortSignal }
-): Promise<{ link: string; scan: DirectoryScan | undefined }> {
+): Promise<{ link: ImageReference; scan: DirectoryScan | undefined }> {
   return withCleanup(async (cleanup) => {
     const source = await openSource(options, cleanup)
     const { update } = options
@@ -126,6 +127,9 @@ function storeSource(
       onProgress: (progress) => options.onProgress?.('storing', progress)
     })
     const { link } = await untilAborted(publish.commit(manifest), named.signal)
-    return { link, scan: source instanceof DirectorySource ? source.scan : undefined }
+    return {
+      link: ImageReference.parse(link),
+      scan: source instanceof DirectorySource ? source.scan : undefined
+    }
   })
 }

@@ -17,6 +17,7 @@ import { DaemonClient } from '../connection/client.ts'
 import { openHome, type HomePaths } from '../../home/home.ts'
 import { openSource, type OpenSourceOptions } from './open-source.ts'
 import { isOf, readPublishCache, writePublishCache } from './publish-cache-file.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import { METHODS, type PublishCommitResponse } from '../../rpc/protocol.ts'
 import { Upload } from './upload.ts'
 import { StoredVersion } from '../open/stored-version.ts'
@@ -28,8 +29,8 @@ export interface PublishSourceOptions extends OpenSourceOptions {
   /** @default the name of the image that is updated */
   readonly name?: string
   readonly description?: string
-  /** Link or name of the image to add a version to. */
-  readonly update?: string
+  /** The image to add a version to. */
+  readonly update?: ImageReference
   readonly message?: string
   /** Read files of a directory that have not changed since the last publish, too. @default false */
   readonly checksum?: boolean
@@ -202,7 +203,7 @@ export function publishedFacts(
 export async function readPrevious(
   client: DaemonClient,
   paths: HomePaths,
-  image: string
+  image: ImageReference
 ): Promise<PreviousVersions> {
   await client.request(METHODS.prepareUpdate, { image })
   await using stored = await StoredVersion.open(client, image)

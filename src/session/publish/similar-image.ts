@@ -2,6 +2,7 @@ import { isContainerError } from '../../core/errors.ts'
 import { untilAborted } from '../../core/abort.ts'
 import type { InspectedImage } from '../connection/image-session.ts'
 import { hashTexts, LOCAL_ONLY, localImages } from '../connection/local-images.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import { openImage } from '../open/open-image.ts'
 
 /** Another image of this home that an image has most in common with. */
@@ -33,7 +34,7 @@ const LIMIT_MS = 3_000
  */
 export async function findSimilarImage(
   home: string,
-  link: string
+  link: ImageReference
 ): Promise<SimilarImage | undefined> {
   const signal = AbortSignal.timeout(LIMIT_MS)
   const found: SimilarImage[] = []
@@ -48,7 +49,7 @@ export async function findSimilarImage(
 /** @param found is added to */
 async function compareAll(
   home: string,
-  link: string,
+  link: ImageReference,
   signal: AbortSignal,
   found: SimilarImage[]
 ): Promise<void> {
@@ -71,7 +72,7 @@ async function compareAll(
 async function compare(
   image: InspectedImage,
   hashes: readonly string[],
-  options: { readonly home: string; readonly link: string; readonly signal: AbortSignal }
+  options: { readonly home: string; readonly link: ImageReference; readonly signal: AbortSignal }
 ): Promise<SimilarImage | undefined> {
   await using other = await openImage({ ...options, ...LOCAL_ONLY })
   const known = new Set(hashTexts(await other.chunkHashes(options.signal)))

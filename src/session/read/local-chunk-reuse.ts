@@ -2,6 +2,7 @@ import { isContainerError } from '../../core/errors.ts'
 import type { ChunkReader } from '../../image/chunk/chunk-reader.ts'
 import { chunkHash } from '../../image/tree/content-batch.ts'
 import type { InspectedImage, OpenImageOptions } from '../connection/image-session.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import { hashTexts, LOCAL_ONLY, localImages } from '../connection/local-images.ts'
 
 type Open = (options: OpenImageOptions) => Promise<InspectedImage>
@@ -97,7 +98,7 @@ export class LocalChunkReuse implements AsyncDisposable {
 async function openDonor(
   open: Open,
   home: string,
-  link: string
+  link: ImageReference
 ): Promise<InspectedImage | undefined> {
   try {
     return await open({ home, link, ...LOCAL_ONLY })

@@ -3,7 +3,7 @@ import { type BootProfile } from '../../image/format/boot-profile.ts'
 import type { ChunkReader } from '../../image/chunk/chunk-reader.ts'
 import { manifestParts, type Manifest } from '../../image/format/manifest.ts'
 import type { Tree } from '../../image/tree/tree.ts'
-import { formatKey, parseFullLink } from '../../p2p/link.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import { pause } from '../../core/abort.ts'
 import { cachedBlocks } from './block-cache.ts'
 import { BlockPrefetch, REPLAY_WINDOW } from './block-prefetch.ts'
@@ -30,7 +30,7 @@ const ON_ITS_WAY_MS = 250
 
 /** An image whose index is decoded. Disposing ends the connection. */
 export class RemoteImageSession implements InspectedImage {
-  readonly link: string
+  readonly link: ImageReference
   readonly key: string
   readonly version: number
   readonly manifest: Manifest
@@ -57,7 +57,7 @@ export class RemoteImageSession implements InspectedImage {
       this.#timeoutMs
     )
     this.link = connection.link
-    this.key = formatKey(parseFullLink(connection.link).key)
+    this.key = connection.key
     this.manifest = connection.manifest
     this.version = connection.manifest.version
     this.tree = tree

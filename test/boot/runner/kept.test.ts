@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSyn
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { bootDetached } from '../../../src/boot/runner/boot-detached.ts'
+import { ImageReference } from '../../../src/p2p/link.ts'
 import type { ContainerState } from '../../../src/boot/state/container-record.ts'
 import {
   inspectContainer,
@@ -155,7 +156,10 @@ void test('a record that cannot be read is not an absent one', LONG, async (t) =
     t.ok(/dat-container boot .*-n web.*dat-container rm web/s.test(listed?.problem ?? ''))
     t.is((await inspectContainer(home, 'web')).state, 'damaged')
     await t.exception(pinnedVersions(home), /the image of container web is unknown/)
-    const asked = what === 'absent' ? { ...container, link: link.replace('@1', '') } : container
+    const asked =
+      what === 'absent'
+        ? { ...container, link: ImageReference.parse(link.replace('@1', '')) }
+        : container
     await t.exception(bootDetached({ container: asked }), /cannot read the record of container web/)
     const scratch = { ...container, ephemeral: true }
     await t.exception(bootDetached({ container: scratch }), /cannot read the record/)

@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../../p2p/link.ts'
 import { Option, type Command } from 'commander'
 import type { ContainerOptions } from '../../../boot/state/boot-options.ts'
 import { CONSOLE_KEYS_TEXT } from '../../../boot/console/console-keys.ts'
@@ -124,13 +125,13 @@ export function addBoot(program: Command): void {
         '--privileged nothing confines the container: it can read and write every disk. Use both only for images\n' +
         'that you trust as much as this machine’s root. They apply for the whole life of a container.'
     )
-    .action(async (image: string, argv: string[], flags: BootFlags, command: Command) => {
+    .action(async (image: ImageReference, argv: string[], flags: BootFlags, command: Command) => {
       await boot(image, argv, flags, readGlobals(command))
     })
 }
 
 async function boot(
-  image: string,
+  image: ImageReference,
   argv: readonly string[],
   flags: BootFlags,
   globals: Globals

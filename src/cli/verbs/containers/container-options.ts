@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../../p2p/link.ts'
 import { parseBind } from '../../../boot/state/bind-option.ts'
 import type { ContainerOptions } from '../../../boot/state/boot-options.ts'
 import { parseDevice } from '../../../boot/state/device-grant.ts'
@@ -44,7 +45,7 @@ export interface BootFlags {
  * @throws ContainerError `USAGE` for a volume or device that is none
  */
 export function containerOptions(
-  image: string,
+  image: ImageReference,
   argv: readonly string[],
   flags: BootFlags,
   home: string

@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../../p2p/link.ts'
 import { resolve } from 'node:path'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import type { BindPowers } from '../../../boot/lease/mounter-protocol.ts'
@@ -53,9 +54,11 @@ export function addMount(program: Command): void {
       '\nThe default is ro,nosuid,nodev. Use -o suid,dev only for images that you trust as much as packages\n' +
         "that you install.\n\nExample:\n  dat-container mount 'dat://KEY#SECRET' /mnt"
     )
-    .action(async (link: string, directory: string, flags: MountFlags, command: Command) => {
-      await mount(link, directory, flags, readGlobals(command))
-    })
+    .action(
+      async (link: ImageReference, directory: string, flags: MountFlags, command: Command) => {
+        await mount(link, directory, flags, readGlobals(command))
+      }
+    )
   program
     .command('umount')
     .description('unmount an image')
@@ -70,7 +73,7 @@ export function addMount(program: Command): void {
 }
 
 async function mount(
-  link: string,
+  link: ImageReference,
   directory: string,
   flags: MountFlags,
   { home, output }: Globals

@@ -1,3 +1,4 @@
+import type { ImageReference } from '../../../p2p/link.ts'
 import type { Command } from 'commander'
 import type { Upgraded } from '../../../machine/os-image/upgrade.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
@@ -39,7 +40,7 @@ export function addMachineImages(machine: Command): void {
         "\nExamples:\n  dat-container machine upgrade 'dat://KEY#SECRET' --public-key hyperos.pub\n" +
         '  dat-container machine upgrade --check'
     )
-    .action(async (link: string | undefined, flags: UpgradeFlags, command: Command) =>
+    .action(async (link: ImageReference | undefined, flags: UpgradeFlags, command: Command) =>
       upgrade(link, flags, readGlobals(command))
     )
   machine
@@ -55,7 +56,7 @@ export function addMachineImages(machine: Command): void {
 }
 
 async function upgrade(
-  link: string | undefined,
+  link: ImageReference | undefined,
   flags: UpgradeFlags,
   { home, output }: Globals
 ): Promise<void> {
