@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { ImageSession } from '../../session/connection/image-session.ts'
-import type { WaitingBlock } from '../../session/connection/waiting-reads.ts'
+import type { WaitingBlock } from '../../session/connection/image-session.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
 import { findHolders, pathsOf } from '../../image/format/profile-places.ts'
 

@@ -6,7 +6,6 @@ import { cancelled, pause, sharedController, untilAborted } from '../../core/abo
 import { DaemonClient } from './client.ts'
 import type { HomePaths } from '../../home/home.ts'
 import type { ImageNews } from './image-session.ts'
-import type { AskOptions } from './waiting-reads.ts'
 import { METHODS, type Method, type OpenTiming } from '../../rpc/protocol.ts'
 
 /** How often a daemon that is gone is looked for. */
@@ -125,7 +124,18 @@ export class ImageConnection implements Disposable {
    * As {@link readBlock}, of a read that shares its time-out with all others: it runs from when peers, or the
    * daemon, were lost.
    */
-  readMounted(block: number, { sinceMs, timeoutMs }: AskOptions): Promise<Buffer> {
+  readMounted(
+    block: number,
+    {
+      sinceMs,
+      timeoutMs
+    }: {
+      /** When the block was first requested, by `monotonicMs`. */
+      readonly sinceMs: number
+      /** Undefined waits for ever. */
+      readonly timeoutMs: number | undefined
+    }
+  ): Promise<Buffer> {
     const request = { block, sinceMs, ...(timeoutMs === undefined ? {} : { timeoutMs }) }
     return this.request(METHODS.block, request, undefined, timeoutMs)
   }

@@ -4,7 +4,15 @@ import type { Manifest } from '../../image/format/manifest.ts'
 import type { Tree } from '../../image/tree/tree.ts'
 import type { ImageReference } from '../../p2p/link.ts'
 import type { OpenTiming, StatsResponse } from '../../rpc/protocol.ts'
-import type { WaitingBlock } from './waiting-reads.ts'
+
+/** A block that is waited for: by a read, or only to learn when peers are back. */
+export interface WaitingBlock {
+  readonly block: number
+  /** When it was first requested, by `monotonicMs`. */
+  readonly sinceMs: number
+  /** Whether a read of it was told that it cannot be had. */
+  readonly hasFailed: boolean
+}
 
 /** What a start is about to read, and how that is known. */
 export interface StartOrder {

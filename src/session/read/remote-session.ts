@@ -15,12 +15,13 @@ import type {
   ImageStats,
   InspectedImage,
   OpeningTiming,
-  StartOrder
+  StartOrder,
+  WaitingBlock
 } from '../connection/image-session.ts'
 import { METHODS } from '../../rpc/protocol.ts'
 import { VersionReader } from '../../image/format/version-reader.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
-import { WaitingReads, type WaitingBlock } from '../connection/waiting-reads.ts'
+import { WaitingReads } from './block-reads.ts'
 
 /**
  * A block that is on its way is waited for so long before the daemon is told that somebody waits: told

@@ -1,24 +1,12 @@
 import { isContainerError } from '../../core/errors.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
+import type { ImageConnection } from '../connection/image-connection.ts'
+import type { WaitingBlock } from '../connection/image-session.ts'
 
 /** Blocks that could not be had and are asked for on: they tell when peers are back. */
 const MOST_LOST = 16
 
-export interface AskOptions {
-  /** When the block was first asked for, by `monotonicMs`. */
-  readonly sinceMs: number
-  /** Undefined waits for ever. */
-  readonly timeoutMs: number | undefined
-}
-
-/** A block that is waited for, by whoever reads or only to learn when peers are back. */
-export interface WaitingBlock {
-  readonly block: number
-  /** When it was first asked for, by `monotonicMs`. */
-  readonly sinceMs: number
-  /** Whether whoever read it was told that it cannot be had. */
-  readonly hasFailed: boolean
-}
+type AskOptions = Parameters<ImageConnection['readMounted']>[1]
 
 /**
  * Reads of blocks, and which of them wait. A block that nobody gave in time is asked for on: as long
