@@ -4,9 +4,9 @@ import type { ChunkReader } from '../../image/chunk/chunk-reader.ts'
 import { manifestParts, type Manifest } from '../../image/format/manifest.ts'
 import type { Tree } from '../../image/tree/tree.ts'
 import type { ImageReference } from '../../p2p/link.ts'
-import { pause } from '../../core/abort.ts'
 import { cachedBlocks } from './block-cache.ts'
-import { BlockPrefetch, REPLAY_WINDOW } from './block-prefetch.ts'
+import { REPLAY_WINDOW } from './block-prefetch.ts'
+import { BlockReads } from './block-reads.ts'
 import type { LocalChunkReuse } from './local-chunk-reuse.ts'
 import type { ImageConnection } from '../connection/image-connection.ts'
 import type {
@@ -21,13 +21,6 @@ import type {
 import { METHODS } from '../../rpc/protocol.ts'
 import { VersionReader } from '../../image/format/version-reader.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
-import { WaitingReads } from './block-reads.ts'
-
-/**
- * A block that is on its way is waited for so long before the daemon is told that somebody waits: told
- * at once, it would send most blocks twice.
- */
-const ON_ITS_WAY_MS = 250
 
 /** An image whose index is decoded. Disposing ends the connection. */
 export class RemoteImageSession implements InspectedImage {
@@ -39,11 +32,9 @@ export class RemoteImageSession implements InspectedImage {
   chunks: ChunkReader
   readonly #connection: ImageConnection
   readonly #timeoutMs: number | undefined
-  readonly #reads: WaitingReads
+  readonly #reads: BlockReads
   startOrder: StartOrder | undefined
   opening: OpeningTiming | undefined
-  readonly #cameAhead = new Set<number>()
-  #prefetch: BlockPrefetch | undefined
   #donors: LocalChunkReuse | undefined
 
   constructor(
@@ -53,16 +44,13 @@ export class RemoteImageSession implements InspectedImage {
   ) {
     this.#connection = connection
     this.#timeoutMs = policy.timeoutMs
-    this.#reads = new WaitingReads(
-      (block, ask) => connection.readMounted(block, ask),
-      this.#timeoutMs
-    )
+    this.#reads = new BlockReads(connection, this.#timeoutMs)
     this.link = connection.link
     this.key = connection.key
     this.manifest = connection.manifest
     this.version = connection.manifest.version
     this.tree = tree
-    const readBlock = cachedBlocks((block) => this.#readBlock(block))
+    const readBlock = cachedBlocks((block) => this.#reads.read(block))
     this.chunks = new StoredChunkReader(tree, readBlock, (block) => this.#readChecked(block))
   }
 
@@ -92,11 +80,11 @@ export class RemoteImageSession implements InspectedImage {
       .filter((chunk) => !this.#isReused(chunk))
       .map((chunk) => block[chunk] ?? 0)
     const window = order.source === 'guess' ? undefined : REPLAY_WINDOW
-    this.#prefetch = new BlockPrefetch((next) => this.#connection.readAhead(next), blocks, window)
+    this.#reads.fetchAhead(blocks, window)
   }
 
   get waiting(): Iterable<WaitingBlock> {
-    return this.#reads.blocks
+    return this.#reads.waiting
   }
 
   onWait(listener: () => void): void {
@@ -108,7 +96,7 @@ export class RemoteImageSession implements InspectedImage {
   }
 
   cameAhead(chunk: number): boolean {
-    return this.#cameAhead.has(this.tree.chunks.block[chunk] ?? -1)
+    return this.#reads.cameAhead(this.tree.chunks.block[chunk] ?? -1)
   }
 
   /** Asks the daemon to fetch in the background what is missing. */
@@ -189,23 +177,9 @@ export class RemoteImageSession implements InspectedImage {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#prefetch?.[Symbol.dispose]()
+    this.#reads[Symbol.dispose]()
     await this.#donors?.[Symbol.asyncDispose]()
     this.#connection[Symbol.dispose]()
-  }
-
-  async #readBlock(block: number): Promise<Buffer> {
-    const ahead = this.#prefetch?.take(block)
-    if (ahead !== undefined) this.#cameAhead.add(block)
-    if (ahead !== undefined && !(ahead instanceof Promise)) return ahead
-    if (ahead !== undefined) {
-      const soon = await Promise.race([ahead.catch(() => {}), pause(ON_ITS_WAY_MS)])
-      if (soon !== undefined) return soon
-    }
-    // Asked again where it is still on its way: the daemon then knows that somebody waits, and how
-    // long that may take. One request to the peers serves both.
-    const read = this.#reads.read(block)
-    return ahead === undefined ? read : Promise.race([read, ahead.catch(() => read)])
   }
 
   #readChecked(block: number): Promise<Buffer> {
