@@ -6,6 +6,7 @@ import { machinePaths, type MachineHome, type MachinePaths } from '../state/mach
 import {
   readLiveState,
   requireConfig,
+  type MachineConfig,
   type MachineState,
   type MachineSummary
 } from '../state/machine-record.ts'
@@ -30,33 +31,8 @@ async function summarizeAny(paths: MachinePaths): Promise<MachineSummary | undef
     return await summarize(paths)
   } catch (error) {
     if (!isContainerError(error)) throw error
-    return error.code === 'NOT_FOUND' ? undefined : damaged(paths, error.message)
-  }
-}
-
-function damaged({ name, directory, consoleLog }: MachinePaths, problem: string): MachineSummary {
-  return {
-    name,
-    state: 'damaged',
-    problem,
-    pid: null,
-    arch: null,
-    accel: null,
-    type: null,
-    ip: null,
-    sshPort: null,
-    guestIp: null,
-    memoryMib: 0,
-    cpus: 0,
-    diskBytes: 0,
-    encrypted: false,
-    isolated: false,
-    forwards: [],
-    shares: [],
-    startedAt: null,
-    readyMs: null,
-    directory,
-    consoleLog
+    if (error.code === 'NOT_FOUND') return undefined
+    return describe(paths, { state: 'damaged', problem: error.message })
   }
 }
 
@@ -64,10 +40,27 @@ function damaged({ name, directory, consoleLog }: MachinePaths, problem: string)
 export async function summarize(paths: MachinePaths): Promise<MachineSummary> {
   const config = await requireConfig(paths)
   const live = await readLiveState(paths)
+  const state = live === undefined ? 'stopped' : await guestState(live)
+  return describe(paths, { state, config, live, problem: null })
+}
+
+/** Puts together what is known of a machine. Sizes of one whose record cannot be read are 0. */
+function describe(
+  { name, directory, consoleLog }: MachinePaths,
+  {
+    state,
+    config,
+    live,
+    problem
+  }: Pick<MachineSummary, 'state' | 'problem'> & {
+    readonly config?: MachineConfig
+    readonly live?: MachineState | undefined
+  }
+): MachineSummary {
   return {
-    name: paths.name,
-    state: live === undefined ? 'stopped' : await guestState(live),
-    problem: null,
+    name,
+    state,
+    problem,
     pid: live?.qemu.pid ?? null,
     arch: live?.architecture === undefined ? null : archName(live.architecture),
     accel: live?.accelerator ?? null,
@@ -75,17 +68,17 @@ export async function summarize(paths: MachinePaths): Promise<MachineSummary> {
     ip: live === undefined ? null : LOOPBACK,
     sshPort: live?.sshPort ?? null,
     guestIp: live === undefined ? null : GUEST_ADDRESS,
-    memoryMib: config.memoryMib,
-    cpus: config.cpus,
-    diskBytes: config.diskBytes,
-    encrypted: config.keyFile !== undefined,
-    isolated: config.isolates !== undefined,
-    forwards: config.forwards,
-    shares: config.shares,
+    memoryMib: config?.memoryMib ?? 0,
+    cpus: config?.cpus ?? 0,
+    diskBytes: config?.diskBytes ?? 0,
+    encrypted: config?.keyFile !== undefined,
+    isolated: config?.isolates !== undefined,
+    forwards: config?.forwards ?? [],
+    shares: config?.shares ?? [],
     startedAt: live?.startedAt ?? null,
     readyMs: live?.readyMs ?? null,
-    directory: paths.directory,
-    consoleLog: paths.consoleLog
+    directory,
+    consoleLog
   }
 }
 
