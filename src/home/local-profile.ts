@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, open } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { writeFileAtomically } from '../core/atomic-file.ts'
 import { MAX_PROFILE_CHUNKS } from '../image/format/boot-profile.ts'
@@ -8,7 +8,8 @@ import type { StartCommand } from '../image/format/manifest.ts'
 import type { PlacedProfile } from '../image/format/profile-places.ts'
 import type { HomePaths } from './home.ts'
 import * as v from 'valibot'
-import { count, decodeRecord, type RecordFormat } from '../core/record-format.ts'
+import { readRecord } from '../core/json-file.ts'
+import { count, type RecordFormat } from '../core/record-format.ts'
 
 /** A profile that this home recorded of its own runs. */
 export interface LocalProfile extends PlacedProfile {
@@ -55,17 +56,17 @@ export async function readLocalProfile(
   key: string,
   start: StartCommand
 ): Promise<LocalProfile | undefined> {
-  try {
-    const file = await open(profilePath(paths, key, start), 'r')
-    try {
-      const { size } = await file.stat()
-      return size <= MAX_FILE_BYTES ? parse(await file.readFile('utf8')) : undefined
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    if (systemErrorCode(error) === undefined) throw error
-    return undefined
+  const found = await readRecord(profilePath(paths, key, start), PROFILE, MAX_FILE_BYTES)
+  if (found.kind !== 'record') return undefined
+  const { version, ready, places } = found.record
+  return {
+    version,
+    ready,
+    places: places.map(([path, position, count]) => ({
+      path: Buffer.from(path, 'latin1'),
+      position,
+      count
+    }))
   }
 }
 
@@ -110,19 +111,4 @@ function profilePath(paths: HomePaths, key: string, { mode, argv = [] }: StartCo
   const run = mode === 'boot' ? [mode] : [mode, ...argv]
   const id = createHash('sha256').update(JSON.stringify(run)).digest('hex').slice(0, 16)
   return join(localProfiles(paths, key), `${id}.json`)
-}
-
-function parse(text: string): LocalProfile | undefined {
-  const decoded = decodeRecord(text, PROFILE)
-  if (decoded.kind !== 'record') return undefined
-  const { version, ready, places } = decoded.record
-  return {
-    version,
-    ready,
-    places: places.map(([path, position, count]) => ({
-      path: Buffer.from(path, 'latin1'),
-      position,
-      count
-    }))
-  }
 }

@@ -1,14 +1,15 @@
 import { existsSync, statSync } from 'node:fs'
-import { mkdir, readFile } from 'node:fs/promises'
+import { mkdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { mountPointOf, readMountTable } from '../../fuse/linux/mount-table.ts'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
-import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { readRecord } from '../../core/json-file.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
 import { findTaken, overlaps, type TakenIds } from './taken-ids.ts'
 import type { IdRange } from './user-namespace.ts'
 import * as v from 'valibot'
-import { count, decodeRecord, type RecordFormat } from '../../core/record-format.ts'
+import { count, type RecordFormat } from '../../core/record-format.ts'
 
 /** Shared by all homes of this machine. */
 const REGISTRY = '/var/lib/dat-container/id-ranges.json'
@@ -181,16 +182,10 @@ function isInUse({ home, name, mountPoint }: RangeEntry, mountPoints: readonly s
 }
 
 async function readRegistry(path: string): Promise<Registry> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error
-    return { formatVersion: FORMAT_VERSION, next: FIRST, ranges: [] }
-  }
-  const decoded = decodeRecord(text, REGISTRY_FORMAT)
-  if (decoded.kind === 'record') return decoded.record
-  const why = decoded.kind === 'later' ? 'is of a later release' : `is damaged: it ${decoded.why}`
+  const found = await readRecord(path, REGISTRY_FORMAT)
+  if (found.kind === 'record') return found.record
+  if (found.kind === 'absent') return { formatVersion: FORMAT_VERSION, next: FIRST, ranges: [] }
+  const why = found.kind === 'later' ? 'is of a later release' : `is damaged: it ${found.why}`
   throw new ContainerError('IO', `${path} ${why}`, {
     hint: `it assigns user ids to containers; without it, two homes may use the same ids: mv ${path} ${path}.damaged`
   })

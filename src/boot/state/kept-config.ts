@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
-import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { ContainerError } from '../../core/errors.ts'
 import { CONTAINER_CONFIG, type ContainerConfig } from './container-record.ts'
 import type { ContainerPaths } from './paths.ts'
-import { decodeRecord } from '../../core/record-format.ts'
+import { readRecord } from '../../core/json-file.ts'
 
 /** The paths that are looked at. */
 type KeptPaths = Pick<ContainerPaths, 'name' | 'config' | 'upper'>
@@ -20,17 +19,12 @@ export type KeptContainer =
  * container wrote stands beside it.
  */
 export async function readKept(paths: KeptPaths): Promise<KeptContainer> {
-  let text: string
-  try {
-    text = await readFile(paths.config, 'utf8')
-  } catch (error) {
-    const code = systemErrorCode(error)
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') return damaged(paths, `${code}`, error)
+  const found = await readRecord(paths.config, CONTAINER_CONFIG)
+  if (found.kind === 'record') return { kind: 'config', config: found.record }
+  if (found.kind === 'absent') {
     return existsSync(paths.upper) ? damaged(paths, 'it is absent') : { kind: 'none' }
   }
-  const decoded = decodeRecord(text, CONTAINER_CONFIG)
-  if (decoded.kind === 'record') return { kind: 'config', config: decoded.record }
-  if (decoded.kind === 'damaged') return damaged(paths, `it ${decoded.why}`, decoded.cause)
+  if (found.kind === 'damaged') return damaged(paths, `it ${found.why}`, found.cause)
   return damaged(paths, 'a later release of dat-container wrote it')
 }
 

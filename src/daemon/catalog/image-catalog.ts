@@ -1,12 +1,12 @@
-import { readFile } from 'node:fs/promises'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
-import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { readRecord } from '../../core/json-file.ts'
 import { imagesMeant, isKeyPrefix } from '../../p2p/key-prefix.ts'
 import { formatKey } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
 import type { ImageRole } from '../../rpc/protocol.ts'
 import * as v from 'valibot'
-import { count, decodeRecord, hex256, type RecordFormat } from '../../core/record-format.ts'
+import { count, hex256, type RecordFormat } from '../../core/record-format.ts'
 
 /** What the daemon remembers of one image, so that it serves it again after a restart. */
 export interface CatalogEntry {
@@ -99,17 +99,10 @@ export class ImageCatalog {
   }
 
   static async load(path: string): Promise<ImageCatalog> {
-    let text: string
-    try {
-      text = await readFile(path, 'utf8')
-    } catch (cause) {
-      const code = systemErrorCode(cause)
-      if (code === 'ENOENT') return new ImageCatalog(path, { images: [] })
-      throw unreadable(path, String(code), cause)
-    }
-    const decoded = decodeRecord(text, CATALOG)
-    if (decoded.kind === 'record') return new ImageCatalog(path, decoded.record)
-    if (decoded.kind === 'damaged') throw unreadable(path, `it ${decoded.why}`, decoded.cause)
+    const found = await readRecord(path, CATALOG)
+    if (found.kind === 'record') return new ImageCatalog(path, found.record)
+    if (found.kind === 'absent') return new ImageCatalog(path, { images: [] })
+    if (found.kind === 'damaged') throw unreadable(path, `it ${found.why}`, found.cause)
     throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of a later release`, {
       hint: 'use that release, or another --home'
     })

@@ -1,9 +1,9 @@
 import { statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { readRecord } from '../../core/json-file.ts'
 import * as v from 'valibot'
-import { decodeRecord, hex256, type RecordFormat } from '../../core/record-format.ts'
+import { hex256, type RecordFormat } from '../../core/record-format.ts'
 
 const FORMAT = 1
 
@@ -80,17 +80,13 @@ export class StoreRecord {
 }
 
 async function readDocument(path: string): Promise<StoreDocument | undefined> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined
-    throw new ContainerError('IO', `cannot read ${path}`, { cause: error })
+  const found = await readRecord(path, STORE_RECORD)
+  if (found.kind === 'record') return found.record
+  if (found.kind === 'damaged' && systemErrorCode(found.cause) !== undefined) {
+    throw new ContainerError('IO', `cannot read ${path}`, { cause: found.cause })
   }
-  const decoded = decodeRecord(text, STORE_RECORD)
-  if (decoded.kind === 'record') return decoded.record
   // A damaged one says no less than none at all: the store is asked, and it is written anew.
-  if (decoded.kind === 'damaged') return undefined
+  if (found.kind !== 'later') return undefined
   throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of a later release`, {
     hint: 'use that release, or another --home'
   })

@@ -1,18 +1,12 @@
-import { readFileSync } from 'node:fs'
 import { mkdir, open, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFileAtomically } from '../../core/atomic-file.ts'
-import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { readRecordSync } from '../../core/json-file.ts'
 import type { MachineHome } from '../state/machine-paths.ts'
 import { takeLock } from '../../core/host/kernel-lock.ts'
 import * as v from 'valibot'
-import {
-  count,
-  decodeRecord,
-  hex256,
-  type RecordFormat,
-  type Shape
-} from '../../core/record-format.ts'
+import { count, hex256, type RecordFormat, type Shape } from '../../core/record-format.ts'
 
 const FORMAT_VERSION = 1
 const RECORD = 'installed.json'
@@ -78,17 +72,10 @@ const INSTALLED: RecordFormat<InstalledImages> = {
  */
 export function readInstalled(homeImage: string): InstalledImages {
   const path = join(homeImage, RECORD)
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (cause) {
-    const code = systemErrorCode(cause)
-    if (code === 'ENOENT' || code === 'ENOTDIR') return { formatVersion: FORMAT_VERSION }
-    throw unreadable(path, String(code), cause)
-  }
-  const decoded = decodeRecord(text, INSTALLED)
-  if (decoded.kind === 'record') return decoded.record
-  if (decoded.kind === 'damaged') throw unreadable(path, `it ${decoded.why}`, decoded.cause)
+  const found = readRecordSync(path, INSTALLED)
+  if (found.kind === 'record') return found.record
+  if (found.kind === 'absent') return { formatVersion: FORMAT_VERSION }
+  if (found.kind === 'damaged') throw unreadable(path, `it ${found.why}`, found.cause)
   throw new ContainerError('UNSUPPORTED_VERSION', `${path} was written by a later release`, {
     hint: 'use that release, or move the file away and install HyperOS again'
   })

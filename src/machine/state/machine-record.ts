@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises'
-import { readJsonFile } from '../../core/json-file.ts'
+import { readJsonFile, readRecord } from '../../core/json-file.ts'
 import { isAlive, type ProcessIdentity, processIdentity } from '../../core/host/process-table.ts'
-import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { ContainerError } from '../../core/errors.ts'
 import type { MachinePaths } from './machine-paths.ts'
 import {
   accelerator,
@@ -14,7 +13,7 @@ import {
   type MachineType
 } from './machine-types.ts'
 import * as v from 'valibot'
-import { count, decodeRecord, type RecordFormat, type Shape } from '../../core/record-format.ts'
+import { count, type RecordFormat, type Shape } from '../../core/record-format.ts'
 
 export const CONFIG_FORMAT_VERSION = 1
 
@@ -191,27 +190,20 @@ export async function readLiveState(paths: MachinePaths): Promise<MachineState |
  * @throws ContainerError `IO` for a record that is damaged, `UNSUPPORTED_VERSION` for one of a later release
  */
 export async function readConfig(paths: MachinePaths): Promise<MachineConfig | undefined> {
-  let text: string
-  try {
-    text = await readFile(paths.config, 'utf8')
-  } catch (error) {
-    const code = systemErrorCode(error)
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    throw error
-  }
-  const decoded = decodeRecord(text, MACHINE_CONFIG)
-  if (decoded.kind === 'record') return decoded.record
+  const found = await readRecord(paths.config, MACHINE_CONFIG)
+  if (found.kind === 'record') return found.record
+  if (found.kind === 'absent') return undefined
   const hint = `its disk is kept in ${paths.directory}; to delete both: dat-container machine rm ${paths.name}`
-  if (decoded.kind === 'later') {
+  if (found.kind === 'later') {
     throw new ContainerError(
       'UNSUPPORTED_VERSION',
       `a later release of dat-container made machine ${paths.name}`,
       { hint: `use that release; ${hint}` }
     )
   }
-  throw new ContainerError('IO', `cannot read ${paths.config}: it ${decoded.why}`, {
+  throw new ContainerError('IO', `cannot read ${paths.config}: it ${found.why}`, {
     hint,
-    cause: decoded.cause
+    cause: found.cause
   })
 }
 
