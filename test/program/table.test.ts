@@ -55,6 +55,24 @@ void test('what a terminal draws wider, or not at all, is counted so', (t) => {
     'e\u0301te\u0301        lost',
     '𠮷野家🚀   stopped'
   ])
+  const widths: [text: string, columns: number][] = [
+    ['ｱ', 1],
+    ['Ａ', 2],
+    ['한', 2],
+    ['Ω', 1],
+    ['—', 1],
+    ['🦀', 2],
+    ['⌚', 2],
+    ['\u200d', 0],
+    ['\u0007', 1]
+  ]
+  for (const [text, columns] of widths) {
+    const [, line] = table([
+      ['HEAD', '|'],
+      [text, '|']
+    ])
+    t.is(line, `${text}${' '.repeat(4 - columns)}  |`, JSON.stringify(text))
+  }
   t.is(shortened('𠮷野家🚀', 4), '𠮷…', 'no character is cut in two')
   t.is(shortened('e\u0301te\u0301s', 3), 'e\u0301t…')
 })
