@@ -29,6 +29,7 @@ import {
   SEEK_DATA,
   SEEK_HOLE
 } from './system-calls.ts'
+import type { ServedImage } from './served-image.ts'
 
 type TestInstance = ReturnType<typeof test>
 
@@ -54,6 +55,20 @@ export async function filesystemContract(
   await checkRefusedWrites(t, mounted)
   await checkPermissions(t, mounted)
   await checkConcurrentReads(t, mounted, expected)
+}
+
+/** Checks that a read whose content does not come is EIO, and works once the content comes. */
+export async function checkFailingRead(
+  t: TestInstance,
+  image: ServedImage,
+  expected: string
+): Promise<void> {
+  const path = join(image.rootfs, 'files/size-1000003')
+  await image.command('failing')
+  await t.exception(fs.readFile(path), /EIO/)
+  await image.command('working')
+  const content = await fs.readFile(join(expected, 'files/size-1000003'))
+  t.ok((await fs.readFile(path)).equals(content))
 }
 
 const SLASH = Buffer.from('/')

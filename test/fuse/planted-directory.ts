@@ -5,13 +5,16 @@ import {
   link,
   lutimes,
   mkdir,
+  mkdtemp,
   open,
   rename,
+  rm,
   symlink,
   truncate,
   utimes,
   writeFile
 } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mknod, setXattr } from './system-calls.ts'
 
@@ -29,6 +32,25 @@ export function noise(bytes: number, seed: number): Buffer {
     content[index] = state >>> 24
   }
   return content
+}
+
+/** What is used here of the `t` of a test; brittle's types do not name it. */
+interface TestInstance {
+  teardown(work: () => Promise<void>): void
+}
+
+/** Makes a directory of its own for a test, which goes with it. @param purpose a word for its name */
+export async function ownDirectory(t: TestInstance, purpose: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), `dat-container-${purpose}-`))
+  t.teardown(async () => rm(directory, { recursive: true, force: true }))
+  return directory
+}
+
+/** Makes a directory for a test with one of everything, as {@link plantDirectory} does. Needs root. */
+export async function plantedDirectory(t: TestInstance, bigEntries: number): Promise<string> {
+  const directory = await ownDirectory(t, 'planted')
+  await plantDirectory(directory, bigEntries)
+  return directory
 }
 
 /** Fills an existing directory with one of everything a root filesystem can hold. Needs root. */

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import test from 'brittle'
@@ -9,6 +8,7 @@ import { deviceRanges } from '../../../src/fuse/content/device-ranges.ts'
 import { unmountStale } from '../../../src/fuse/linux/stale-mounts.ts'
 import { CHUNK_BYTES } from '../../../src/image/tree/tree.ts'
 import { leftovers } from '../leftovers.ts'
+import { ownDirectory } from '../planted-directory.ts'
 import { scanDirectory } from '../scanned-image.ts'
 import { ServedImage } from '../served-image.ts'
 
@@ -18,8 +18,7 @@ interface Source {
 }
 
 async function plantSource(t: { teardown(work: () => Promise<void>): void }): Promise<Source> {
-  const path = await mkdtemp(join(tmpdir(), 'dat-container-preload-'))
-  t.teardown(async () => rm(path, { recursive: true, force: true }))
+  const path = await ownDirectory(t, 'preload')
   const contents = new Map<string, Buffer>()
   for (const [n, bytes] of [1, 4096, 5000, CHUNK_BYTES, 9 * CHUNK_BYTES + 17].entries()) {
     contents.set(`file-${n}`, randomBytes(bytes))

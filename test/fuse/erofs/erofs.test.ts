@@ -1,29 +1,18 @@
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test from 'brittle'
 import { listLoopDevices } from '../../../src/fuse/linux/loop-device.ts'
 import { unmountStale } from '../../../src/fuse/linux/stale-mounts.ts'
-import { filesystemContract, hashEverything } from '../filesystem-contract.ts'
+import { checkFailingRead, filesystemContract, hashEverything } from '../filesystem-contract.ts'
 import { leftovers } from '../leftovers.ts'
-import { BIG_DIRECTORY_ENTRIES, plantDirectory } from '../planted-directory.ts'
+import { BIG_DIRECTORY_ENTRIES, plantedDirectory } from '../planted-directory.ts'
 import { ServedImage } from '../served-image.ts'
 
-async function planted(
-  t: { teardown(work: () => Promise<void>): void },
-  bigEntries: number
-): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'dat-container-planted-'))
-  t.teardown(async () => rm(directory, { recursive: true, force: true }))
-  await plantDirectory(directory, bigEntries)
-  return directory
-}
-
 void test('EROFS holds the filesystem contract', { timeout: 240_000 }, async (t) => {
-  const source = await planted(t, BIG_DIRECTORY_ENTRIES)
+  const source = await plantedDirectory(t, BIG_DIRECTORY_ENTRIES)
   for (const backing of ['file', 'loop'] as const) {
     const image = await ServedImage.start(source, 'auto', backing)
     t.is(image.mode, 'erofs', `over ${backing}s`)
@@ -48,7 +37,7 @@ async function checkFormat(
 }
 
 void test('what was read once is not read again', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   await using image = await ServedImage.start(source, 'erofs')
   const first = hashEverything(image.rootfs)
   const { reads, chunks } = await image.command('forget')
@@ -59,14 +48,14 @@ void test('what was read once is not read again', async (t) => {
 })
 
 void test('a metadata image on tmpfs is mounted through a loop device', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   await using image = await ServedImage.start(source, 'erofs', 'auto', '/dev/shm')
   t.is(image.mode, 'erofs')
   t.is(hashEverything(image.rootfs), hashEverything(source))
 })
 
 void test('a mount and a walk read no content', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   await using image = await ServedImage.start(source, 'erofs')
   readdirSync(image.rootfs, { recursive: true })
   t.is((await image.command('reads')).reads, 0)
@@ -75,17 +64,13 @@ void test('a mount and a walk read no content', async (t) => {
 })
 
 void test('a read that fails is EIO, and works when tried again', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   await using image = await ServedImage.start(source, 'erofs')
-  const path = join(image.rootfs, 'files/size-1000003')
-  await image.command('failing')
-  await t.exception(readFile(path), /EIO/)
-  await image.command('working')
-  t.ok((await readFile(path)).equals(await readFile(join(source, 'files/size-1000003'))))
+  await checkFailingRead(t, image, source)
 })
 
 void test('taking down a mount fails the reads that wait', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   const image = await ServedImage.start(source, 'erofs')
   await image.command('silent')
   const read = promisify(execFile)('cat', [join(image.rootfs, 'files/size-4097')])
@@ -99,7 +84,7 @@ void test('taking down a mount fails the reads that wait', async (t) => {
 })
 
 void test('what a killed server leaves is swept, more than once', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   for (const backing of ['file', 'loop'] as const) {
     const image = await ServedImage.start(source, 'erofs', backing)
     hashEverything(image.rootfs)

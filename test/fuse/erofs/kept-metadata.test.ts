@@ -1,5 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createHash } from 'node:crypto'
 import test from 'brittle'
@@ -8,6 +7,7 @@ import { planDataLayout } from '../../../src/fuse/content/data-layout.ts'
 import { writeErofsImage } from '../../../src/fuse/erofs/erofs-image.ts'
 import { METADATA_FORMAT, takeKeptMetadata } from '../../../src/fuse/erofs/kept-metadata.ts'
 import type { Manifest } from '../../../src/image/format/manifest.ts'
+import { ownDirectory } from '../planted-directory.ts'
 import { everyKindOfTree } from '../../image/trees.ts'
 
 const PIECES = 3 * 1024 * 1024 + 4096
@@ -17,8 +17,7 @@ function manifest(version: number, digest: string): Pick<Manifest, 'version' | '
 }
 
 void test('a metadata image is kept whole, for its version, and goes with its image', async (t) => {
-  const home = await mkdtemp(join(tmpdir(), 'dat-container-kept-'))
-  t.teardown(async () => rm(home, { recursive: true, force: true }))
+  const home = await ownDirectory(t, 'kept')
   const made = join(home, 'made')
   const taken = join(home, 'taken')
   const content = Buffer.alloc(PIECES, 'metadata')
@@ -60,8 +59,7 @@ void test('a metadata image is kept whole, for its version, and goes with its im
 })
 
 void test('what METADATA_FORMAT stands for is written', async (t) => {
-  const home = await mkdtemp(join(tmpdir(), 'dat-container-kept-'))
-  t.teardown(async () => rm(home, { recursive: true, force: true }))
+  const home = await ownDirectory(t, 'kept')
   const tree = everyKindOfTree()
   const meta = join(home, 'meta')
   await writeErofsImage(tree, planDataLayout(tree), meta)

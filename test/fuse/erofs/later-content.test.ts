@@ -1,13 +1,4 @@
-import {
-  mkdtemp,
-  readdir,
-  readFile,
-  readlink,
-  rm,
-  stat,
-  symlink,
-  writeFile
-} from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,6 +7,7 @@ import { planDataLayout } from '../../../src/fuse/content/data-layout.ts'
 import { writeErofsImage } from '../../../src/fuse/erofs/erofs-image.ts'
 import { keepMetadata } from '../../../src/fuse/erofs/kept-metadata.ts'
 import { leftovers } from '../leftovers.ts'
+import { ownDirectory } from '../planted-directory.ts'
 import { scanDirectory } from '../scanned-image.ts'
 import { ServedImage } from '../served-image.ts'
 
@@ -28,8 +20,7 @@ interface Kept {
 
 /** A directory, and its metadata image as a mount before would have left it. */
 async function keptImage(t: { teardown(work: () => Promise<void>): void }): Promise<Kept> {
-  const parent = await mkdtemp(join(tmpdir(), 'dat-container-later-'))
-  t.teardown(async () => rm(parent, { recursive: true, force: true }))
+  const parent = await ownDirectory(t, 'later')
   const source = await mkdtemp(join(parent, 'source-'))
   await writeFile(join(source, 'letter'), LETTER)
   await symlink('letter', join(source, 'link'))

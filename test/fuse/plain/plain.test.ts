@@ -1,30 +1,19 @@
 import { execFile } from 'node:child_process'
 import { closeSync, openSync, readSync, statSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import test from 'brittle'
 import { execa } from 'execa'
 import { unmountStale } from '../../../src/fuse/linux/stale-mounts.ts'
-import { filesystemContract, hashEverything } from '../filesystem-contract.ts'
+import { checkFailingRead, filesystemContract, hashEverything } from '../filesystem-contract.ts'
 import { leftovers } from '../leftovers.ts'
-import { BIG_DIRECTORY_ENTRIES, CHUNK, plantDirectory } from '../planted-directory.ts'
+import { BIG_DIRECTORY_ENTRIES, CHUNK, plantedDirectory } from '../planted-directory.ts'
 import { ServedImage } from '../served-image.ts'
 
-async function planted(
-  t: { teardown(work: () => Promise<void>): void },
-  bigEntries: number
-): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'dat-container-planted-'))
-  t.teardown(async () => rm(directory, { recursive: true, force: true }))
-  await plantDirectory(directory, bigEntries)
-  return directory
-}
-
 void test('a plain FUSE tree holds the filesystem contract', { timeout: 180_000 }, async (t) => {
-  const source = await planted(t, BIG_DIRECTORY_ENTRIES)
+  const source = await plantedDirectory(t, BIG_DIRECTORY_ENTRIES)
   const image = await ServedImage.start(source, 'fuse')
   t.is(image.mode, 'fuse')
   await filesystemContract(t, image.rootfs, source)
@@ -36,17 +25,13 @@ void test('a plain FUSE tree holds the filesystem contract', { timeout: 180_000 
 })
 
 void test('a plain tree: a read that fails is EIO, and works when tried again', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   await using image = await ServedImage.start(source, 'fuse')
-  const path = join(image.rootfs, 'files/size-1000003')
-  await image.command('failing')
-  await t.exception(readFile(path), /EIO/)
-  await image.command('working')
-  t.ok((await readFile(path)).equals(await readFile(join(source, 'files/size-1000003'))))
+  await checkFailingRead(t, image, source)
 })
 
 void test('a plain tree: what was read or listed once is not asked for again', async (t) => {
-  const source = await planted(t, 1000)
+  const source = await plantedDirectory(t, 1000)
   await using image = await ServedImage.start(source, 'fuse')
   const first = hashEverything(image.rootfs)
   await image.command('forget')
@@ -55,7 +40,7 @@ void test('a plain tree: what was read or listed once is not asked for again', a
 })
 
 void test('a plain tree: taking it down fails the reads that wait', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   const image = await ServedImage.start(source, 'fuse')
   const read = await waitingRead(image, `files/size-${CHUNK}`, 'cat')
   const { directory } = image
@@ -65,7 +50,7 @@ void test('a plain tree: taking it down fails the reads that wait', async (t) =>
 })
 
 void test('a plain tree: a read that waits for content can be killed', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   await using image = await ServedImage.start(source, 'fuse')
   // Each reads another file: what was asked for before is on its way.
   const table = [
@@ -82,7 +67,7 @@ void test('a plain tree: a read that waits for content can be killed', async (t)
 })
 
 void test('a plain tree: a signal that is handled does not end a read', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   await using image = await ServedImage.start(source, 'fuse')
   const read = await waitingRead(image, `files/size-${CHUNK}`, 'handling')
   read.kill('SIGUSR2')
@@ -116,7 +101,7 @@ async function waitingRead(image: ServedImage, name: string, program: keyof type
 }
 
 void test('a plain tree does not keep its server from ending', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   const image = await ServedImage.start(source, 'fuse')
   await image.exit()
   t.exception(() => statSync(join(image.rootfs, 'files')), /ENOTCONN/, 'what is left is dead')
@@ -126,7 +111,7 @@ void test('a plain tree does not keep its server from ending', async (t) => {
 })
 
 void test('a plain tree that is unmounted by hand is none to its server', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   const image = await ServedImage.start(source, 'fuse')
   await promisify(execFile)('umount', [image.rootfs])
   const { directory } = image
@@ -135,7 +120,7 @@ void test('a plain tree that is unmounted by hand is none to its server', async 
 })
 
 void test('a plain tree in use goes with its server', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   const image = await ServedImage.start(source, 'fuse')
   const file = openSync(join(image.rootfs, 'files/size-1'), 'r')
   const { directory } = image
@@ -146,7 +131,7 @@ void test('a plain tree in use goes with its server', async (t) => {
 })
 
 void test('a plain tree of a killed server is swept', async (t) => {
-  const source = await planted(t, 10)
+  const source = await plantedDirectory(t, 10)
   const image = await ServedImage.start(source, 'fuse')
   await image.kill()
   t.not((await leftovers(image.directory)).length, 0)
