@@ -1,7 +1,7 @@
 import pino, { type DestinationStream, type Logger } from 'pino'
 import { printableJson, withoutSecrets } from '../core/safe-text.ts'
 
-/** The log of a daemon: JSON, a line each, in which no link can be read and nothing drives a terminal. */
+/** Opens the log of a daemon: one JSON object per line, without secrets of links and without control characters. */
 export function daemonLog(destination: DestinationStream): Logger {
   return pino(
     {

@@ -29,7 +29,7 @@ export interface DaemonOptions {
   readonly log: Logger
 }
 
-/** Owner of one home's store and swarm. Serves the socket until it is disposed. */
+/** The owner of one home's store and swarm. It serves the socket until it is disposed of. */
 export class Daemon implements AsyncDisposable {
   /** Resolves when a client has asked the daemon to stop. */
   readonly stopRequested: Promise<void>

@@ -37,10 +37,10 @@ export interface StoreRepair {
 }
 
 /**
- * Makes a home's store anew: of what can be read of the damaged one, which is renamed and stays. What is missing then
- * comes from peers. The caller holds the daemon's lock, unless this only looks.
+ * Makes a new store from what can be read of a damaged one, which is renamed and kept. Peers provide what is
+ * missing. Unless this is a dry run, the caller holds the daemon's lock.
  *
- * @param options.dryRun only tells what would be
+ * @param options.dryRun only report what would be done
  * @throws ContainerError `IO`, `DISK_FULL`
  */
 export async function repairStore(

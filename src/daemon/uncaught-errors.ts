@@ -9,12 +9,12 @@ const STORE_CODES =
 const STORE_MESSAGES = /corrupt|checksum|IO error|rocksdb/i
 
 /**
- * Keeps a daemon running after an error that nobody caught: it serves others, whom what one client or peer sent shall
- * not concern. One that casts doubt on the store ends it, as does one too many: whoever needs it starts it again, from
- * what is on disk.
+ * Keeps a daemon running after an uncaught error, because input of one client or peer must not affect others. An
+ * error that casts doubt on the store ends the daemon, and so do too many errors; the next command starts it again
+ * from what is on disk.
  *
  * @param end ends the process with a failure
- * @returns takes it back
+ * @returns stops watching
  */
 export function watchUncaughtErrors(log: Logger, end: () => void): Disposable {
   const times: number[] = []

@@ -11,7 +11,7 @@ export type ConsoleRequest = 'stop' | 'end'
 export const CONSOLE_KEYS_TEXT =
   'your input goes to the container; Ctrl-C stops it, Ctrl-] three times within a second kills it'
 
-/** Looks through what is typed for the keys that are ours. */
+/** Finds the keys in typed input that this program handles itself. */
 export class ConsoleKeys {
   /** When the last escapes in a row were typed. */
   #escapes: number[] = []

@@ -3,13 +3,17 @@ import { systemErrorCode } from '../../core/errors.ts'
 
 const TAIL_READ_BYTES = 64 * 1024
 
-/** The last lines of a log, as far as 64 KiB go, without trailing blank ones; '' when none. */
+/**
+ * Reads the last lines of a log, at most 64 KiB, without blank lines at the end.
+ *
+ * @returns '' for an empty log or none
+ */
 export async function readLogTail(path: string, lines: number): Promise<string> {
   const text = (await readEnd(path, TAIL_READ_BYTES)).toString('utf8')
   return text.trimEnd().split(/\r?\n/).slice(-lines).join('\n')
 }
 
-/** The last `bytes` of a file; empty when it is not there. */
+/** Reads the last `bytes` bytes of a file. @returns an empty buffer when there is no file */
 export async function readEnd(path: string, bytes: number): Promise<Buffer> {
   let file: FileHandle
   try {

@@ -13,15 +13,24 @@ interface SegmentTime {
   readonly offset: number
 }
 
-/** @param age 0 is the one that is written */
+/**
+ * Names a file of a console log.
+ *
+ * @param age 0 for the file that is written, 1 for the one before it, and so on
+ */
 export function segmentPath(log: string, age: number): string {
   return age === 0 ? log : `${log}.${age}`
 }
 
+/** Names the file that holds the times of a log file's parts. */
 export function timesPath(segment: string): string {
   return `${segment}.times`
 }
 
+/**
+ * Encodes when a part of a log was written: two little-endian doubles, milliseconds since 1970 and the offset in
+ * bytes.
+ */
 export function encodeTime({ timeMs, offset }: SegmentTime): Buffer {
   const bytes = Buffer.alloc(TIME_BYTES)
   bytes.writeDoubleLE(timeMs, 0)
@@ -53,7 +62,7 @@ export async function openSegments(log: string): Promise<Segment[]> {
   return segments
 }
 
-/** Whether the file that is written is still the one that was opened last, and holds nothing from `position` on. */
+/** Tells whether the current file is still the one that was opened last, with nothing in it from `position` on. */
 export async function isUnchanged(
   log: string,
   { inode }: Segment,

@@ -28,8 +28,9 @@ export interface Typing {
 }
 
 /**
- * The console of a booted container: output alone, to the streams of this process. It is a terminal of systemd-nspawn's,
- * which copies, so that the container has none of these.
+ * Makes the console of a booted container that has output only. The container writes to a terminal that
+ * systemd-nspawn provides and copies to the streams of this process, so the container never has these streams
+ * themselves.
  */
 export function bootStdio(): ConsoleStdio {
   return {
@@ -40,14 +41,18 @@ export function bootStdio(): ConsoleStdio {
   }
 }
 
-/** {@link bootStdio} into a log, for which systemd-nspawn, root here, has a pipe. */
+/**
+ * Makes the streams of {@link bootStdio}, but writes the output to a log. systemd-nspawn, which runs as root, gets
+ * a pipe instead of the log file.
+ */
 export function bootLogStdio(log: StreamTaker): ConsoleStdio {
   return { ...pipes(['ignore', log, log], { uid: 0, gid: 0 }), console: 'read-only' }
 }
 
 /**
- * The console of a booted container for who types on the terminal of this process: a terminal of systemd-nspawn's again,
- * whose input we copy, as Ctrl-C is to stop the container as it does without.
+ * Makes the console of a booted container for a user who types on the terminal of this process. The container gets
+ * a terminal of systemd-nspawn. This process copies the input, so that Ctrl-C stops the container as it does
+ * without input.
  */
 export function typedStdio({ onTyping, onRequest }: Typing): ConsoleStdio {
   let [stopTyping, stopResizing] = [(): void => {}, (): void => {}]

@@ -7,8 +7,8 @@ import { readProcFile } from '../../core/host/process-table.ts'
 const [GROUP, TERMINAL_GROUP] = [2, 5]
 
 /**
- * Whether somebody types to this process: it has a terminal at both ends, and is no job in a shell's background,
- * which the kernel would stop for touching the terminal.
+ * Tells whether a user can type to this process: input and output are terminals, and the process is not a
+ * background job of a shell, which the kernel would stop for using the terminal.
  */
 export function hasTypist(): boolean {
   if (!isatty(0) || !isatty(1)) return false

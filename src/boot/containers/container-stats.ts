@@ -31,7 +31,7 @@ export interface ContainerStats extends MountStats, ProcessStats {
 const MS_PER_TICK = 10
 
 /**
- * Figures of a running container and of its image.
+ * Measures a running container and its image.
  *
  * @throws ContainerError `NOT_FOUND`, `NOT_RUNNING`, `MOUNT_FAILED` when its mounter has died
  */

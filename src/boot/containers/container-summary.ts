@@ -80,7 +80,7 @@ export const containerSummary: Shape<ContainerSummary> = v.looseObject({
   mounterRestartedAt: text
 })
 
-/** What is known of one container, or undefined when nothing is. */
+/** Collects what is known of one container. @returns undefined when nothing is known */
 export async function summarize(
   paths: BootPaths,
   name: string

@@ -33,9 +33,9 @@ const CLEANUP_TIMEOUT_MS = 30_000
 const LOCK_WAIT_MS = 2000
 
 /**
- * Containers of a home, by name. Clears away what dead ones left first (as root).
+ * Lists the containers of a home, sorted by name. As root, it first cleans up after containers that died.
  *
- * @param options.all the stopped ones too
+ * @param options.all include stopped containers
  */
 export async function listContainers(
   home: string,
@@ -53,7 +53,7 @@ export async function listContainers(
   return found
 }
 
-/** @throws ContainerError `NOT_FOUND` */
+/** Describes one container, running or stopped. @throws ContainerError `NOT_FOUND` */
 export async function inspectContainer(home: string, name: string): Promise<ContainerDetails> {
   const paths = bootPaths(home)
   const files = containerPaths(paths, name)
@@ -80,9 +80,9 @@ export interface StopOptions {
 }
 
 /**
- * Stops a container and waits until its runner has cleaned up. One that is stopped already stays so.
+ * Stops a container and waits until its runner has cleaned up. Does nothing to a stopped container.
  *
- * @returns whether it ended in order (and was not killed), and whether it ran
+ * @returns whether it ended by itself, without being killed, and whether it ran before
  * @throws ContainerError `NOT_FOUND`, `NEEDS_ROOT`, `TIMEOUT` when the runner does not finish cleaning up
  */
 export async function stopContainer(
@@ -124,7 +124,11 @@ async function tellRunner(files: ContainerPaths, request: StopRequest): Promise<
   }
 }
 
-/** @throws ContainerError `NOT_RUNNING`, `NOT_FOUND`; what {@link stopContainer} throws */
+/**
+ * Kills a running container and waits until its runner has cleaned up.
+ *
+ * @throws ContainerError `NOT_RUNNING`, `NOT_FOUND`, and what {@link stopContainer} throws
+ */
 export async function killContainerNamed(
   options: Omit<StopOptions, 'timeoutMs'>
 ): Promise<{ orderly: boolean }> {
@@ -146,9 +150,9 @@ async function waitForRunner(files: ContainerPaths, state: ContainerState): Prom
 }
 
 /**
- * Forgets a container and its files.
+ * Deletes a container and its files.
  *
- * @param options.force stop it first when it runs
+ * @param options.force stop it first if it runs
  * @throws ContainerError `NOT_FOUND`, `BUSY` when it runs, `NEEDS_ROOT`
  */
 export async function removeContainer(options: {

@@ -35,7 +35,7 @@ export interface StartExplanation {
   readonly cpu: MountTrace['cpu']
 }
 
-/** Divides the time until ready; pure. Undefined before the container is ready. */
+/** Divides the time of a start among its causes; pure. @returns undefined before the container is ready */
 export function explainStart(marks: StartMarks, trace: MountTrace): StartExplanation | undefined {
   const { commandMs, startedMs, readyMs } = marks
   if (startedMs === undefined || readyMs === undefined) return undefined

@@ -25,11 +25,12 @@ export interface ImageMount {
 }
 
 /**
- * Shows the image read-only at `directory` (made when absent) until {@link unmountImageAt} or until
- * somebody unmounts it by hand. Its setuid programs and device nodes mean nothing there, unless `powers` say so.
+ * Mounts the image read-only at `directory`, which is created if missing. The mount lasts until {@link
+ * unmountImageAt} or until somebody unmounts it by hand. Without `powers`, setuid bits and device nodes in it have
+ * no effect.
  *
- * @throws ContainerError `BUSY` when the directory is a mount point or not empty, `NEEDS_ROOT`, and
- *   whatever acquiring the mount throws
+ * @throws ContainerError `BUSY` when the directory is a mount point or not empty, `NEEDS_ROOT`, and what acquiring
+ *   the mount throws
  */
 export async function mountImageAt(
   options: AcquireMountOptions & { readonly directory: string; readonly powers?: BindPowers }
@@ -49,10 +50,10 @@ export async function mountImageAt(
 }
 
 /**
- * Takes back what {@link mountImageAt} did.
+ * Unmounts what {@link mountImageAt} mounted.
  *
- * @throws ContainerError `NOT_FOUND` when no image of this home is mounted there, `BUSY` when it is
- *   in use, `NEEDS_ROOT`
+ * @throws ContainerError `NOT_FOUND` when no image of this home is mounted there, `BUSY` when it is in use,
+ *   `NEEDS_ROOT`
  */
 export async function unmountImageAt(home: string, given: string): Promise<void> {
   requireRoot('unmounting an image')
@@ -76,7 +77,7 @@ export async function unmountImageAt(home: string, given: string): Promise<void>
   })
 }
 
-/** The images of a home that are shown at directories. */
+/** Lists the directories at which images of a home are mounted. */
 export async function listImageMounts(home: string): Promise<ImageMount[]> {
   const mounted = new Set((await readMountTable()).map(({ mountPoint }) => mountPoint))
   return (await mounters(home)).flatMap(({ state: { link, key, version, image, mode, binds } }) =>

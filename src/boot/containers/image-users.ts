@@ -11,9 +11,9 @@ export interface ImageUsers {
 }
 
 /**
- * The containers and mounts that use an image.
+ * Lists the containers and mounts that use an image.
  *
- * @param key z32 drive key; undefined for those of any image
+ * @param key z32 drive key; undefined for all images
  */
 export async function imageUsers(home: string, key?: string): Promise<ImageUsers> {
   const paths = bootPaths(home)
@@ -30,7 +30,11 @@ export async function imageUsers(home: string, key?: string): Promise<ImageUsers
   }
 }
 
-/** `container web (stopped), the mount at /mnt`; empty where there are none. */
+/**
+ * Formats users of an image as text, such as `container web (stopped), the mount at /mnt`.
+ *
+ * @returns '' when there are none
+ */
 export function describeUsers({ containers, mounts }: ImageUsers): string {
   return [
     ...containers.map(({ name, isRunning }) => `container ${name}${isRunning ? '' : ' (stopped)'}`),

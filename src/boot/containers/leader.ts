@@ -12,7 +12,7 @@ const STUB_NAME = '(sd-stubinit)'
 /** nspawn takes milliseconds to set a container up once its PID 1 is there. */
 const SETUP_TIMEOUT_MS = 10_000
 
-/** PID 1 of a running container now: after a reboot inside it is another than the state says. */
+/** Finds PID 1 of a running container. The recorded one is out of date after the container has rebooted. */
 export function currentLeader(
   state: ContainerState & { readonly leader: ProcessIdentity }
 ): ProcessIdentity {
@@ -21,7 +21,8 @@ export function currentLeader(
 }
 
 /**
- * PID 1 once nspawn has set it up: before, it has neither the container's root nor its filter.
+ * Finds PID 1 of a container, and waits until systemd-nspawn has set it up. Until then, it has neither the
+ * container's root nor its seccomp filter.
  *
  * @throws ContainerError `NOT_RUNNING`
  */

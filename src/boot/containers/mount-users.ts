@@ -9,8 +9,8 @@ export interface MountUser {
 }
 
 /**
- * Processes that have their working directory, their root, their program or an open file at or below a directory, as
- * far as this process may see that.
+ * Finds the processes that use a directory or something below it as working directory, root, program or open file,
+ * as far as this process may see that.
  *
  * @param directory its real path
  */

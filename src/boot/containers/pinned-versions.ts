@@ -15,9 +15,9 @@ export interface PinnedVersion {
 }
 
 /**
- * The versions that containers of a home, running or not, and its mounts use.
+ * Lists the image versions that a home's containers, running or stopped, and its mounts use.
  *
- * @throws ContainerError `IO` when that cannot be told of a container
+ * @throws ContainerError `IO` when the version of a container cannot be determined
  */
 export async function pinnedVersions(home: string): Promise<PinnedVersion[]> {
   const paths = bootPaths(home)

@@ -32,9 +32,9 @@ const ATTEMPTS = 3
 const DEAD_LOCK_WAIT_MS = 3000
 
 /**
- * Clears away what runners and mounters that died left in one home: processes, mounts, loop devices,
- * cgroups, runtime directories. Whoever lives holds a lock and is left alone; doing it again does
- * nothing. Cheap when there is nothing to do: two directory listings.
+ * Cleans up after runners and mounters of a home that died: processes, mounts, loop devices, cgroups, runtime
+ * directories. Those that live hold a lock and are left alone. A second call does nothing. If there is nothing to
+ * clean up, it costs two directory listings.
  */
 export async function sweep({ home }: { home: string }): Promise<SweepResult> {
   const paths = bootPaths(home)

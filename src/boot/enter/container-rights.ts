@@ -60,8 +60,8 @@ export interface RightsOptions {
 }
 
 /**
- * Reads what PID 1 of a container may. Whoever calls holds a pidfd of it, and sees afterwards
- * whether that is still there.
+ * Reads the rights of a container's PID 1. The caller holds a pidfd of it, and afterwards checks that the process
+ * still exists.
  *
  * @throws ContainerError `MISSING_TOOL`, `BUSY`, `NOT_RUNNING`
  */

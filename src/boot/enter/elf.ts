@@ -14,11 +14,11 @@ const CODE_ADDRESS = 0x40_0000n
 export const DATA_ADDRESS = 0x1000_0000n
 
 /**
- * A static executable of code that cannot be written to and data that cannot be executed. It has no
- * interpreter and no section headers.
+ * Makes a static executable without interpreter and section headers (elf(5)). Its code is not writable and its
+ * data is not executable.
  *
- * @param code begins with what runs first
- * @param data is at {@link DATA_ADDRESS}
+ * @param code starts with the first instruction to run
+ * @param data is loaded at {@link DATA_ADDRESS}
  */
 export function makeElf(machine: number, code: Buffer, data: Buffer): Buffer {
   const codeOffset = HEADER_BYTES + SEGMENTS * SEGMENT_BYTES

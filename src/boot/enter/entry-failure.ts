@@ -3,7 +3,7 @@ import { errnoName } from '../../fuse/linux/errno.ts'
 import type { EntryCommand } from './enter-container.ts'
 import type { EntryReport } from './entry-plan.ts'
 
-/** What a report says, for people; pure. */
+/** Turns the report of an entry program into an error message; pure. */
 export function entryFailure(
   { step, errno }: EntryReport,
   { cwd }: Pick<EntryCommand, 'cwd'>

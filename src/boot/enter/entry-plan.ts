@@ -97,7 +97,12 @@ export type EntryStep = (typeof ENTRY_STEPS)[number]
 /** Bytes of an {@link EntryReport}: the step's number counted from 1, and a negative errno. */
 export const REPORT_BYTES = 16
 
-/** @returns undefined when nothing failed, or what came is no report */
+/**
+ * Decodes the report of an entry program: the number of the failed step and the result of its system call, 64 bits
+ * each, little-endian.
+ *
+ * @returns undefined when nothing failed or the bytes are not a report
+ */
 export function readReport(bytes: Buffer): EntryReport | undefined {
   if (bytes.length < REPORT_BYTES) return undefined
   const step = ENTRY_STEPS[Number(bytes.readBigUInt64LE(0)) - 1]

@@ -14,7 +14,8 @@ const OTHER_FAILURE = { errno: 0, status: 126, why: 'the kernel refused it' } as
 const STANDARD_ERROR = 2
 
 /**
- * Becomes a command, or says why not on standard error and ends as a shell would.
+ * Generates code that replaces the process by a command. If that fails, it writes why to standard error and exits
+ * as a shell would.
  *
  * @param argv addresses of the arguments
  * @param env addresses of the variables
@@ -31,7 +32,7 @@ export function execute(builder: ProgramBuilder, path: string, argv: Operand, en
   }
 }
 
-/** Writes a line to standard error. */
+/** Generates code that writes a line to standard error. */
 export function say(builder: ProgramBuilder, text: string): void {
   const line = `dat-container: ${text}\n`
   builder.try('write', STANDARD_ERROR, builder.data.text(line), Buffer.byteLength(line))

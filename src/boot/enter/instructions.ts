@@ -32,7 +32,11 @@ export type Encode = (
   distance: (label: string) => number
 ) => Buffer
 
-/** @throws Error on a label that is not there: a mistake of whoever made the program */
+/**
+ * Encodes instructions as machine code and resolves their labels.
+ *
+ * @throws Error for a label that does not exist, which is a mistake in the caller
+ */
 export function assemble(instructions: readonly Instruction[], encode: Encode): Buffer {
   const labels = new Map<string, number>()
   let length = 0

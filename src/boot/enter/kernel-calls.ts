@@ -32,14 +32,19 @@ export const kernelCalls = fromLibC<KernelCalls>({
   ioctl: 'int ioctl(int, unsigned long, ...)'
 })
 
-/** The last call's error, as Node.js tells of its own. */
+/** Makes an error from the errno of the last system call, in the form that Node.js uses. */
 export function callError(what: string): Error & { code: string } {
   const number = errno()
   const code = number === 0 ? 'UNKNOWN' : getSystemErrorName(-number)
   return Object.assign(new Error(`${code}: ${what}`), { code, errno: -number })
 }
 
-/** @returns the result @throws Error with a `code` when it is negative */
+/**
+ * Checks the result of a system call.
+ *
+ * @returns the result
+ * @throws Error with the system's `code` when it is negative
+ */
 export function checked(what: string, result: number): number {
   if (result < 0) throw callError(what)
   return result
@@ -47,7 +52,11 @@ export function checked(what: string, result: number): number {
 
 const PIDFD_OPEN = 434
 
-/** A descriptor that stands for one process for ever. */
+/**
+ * Opens a descriptor that refers to one process even if its number is reused (pidfd_open(2)).
+ *
+ * @throws Error with the system's `code`
+ */
 export function openPidfd(pid: number): number {
   return checked('pidfd_open', kernelCalls().syscall(PIDFD_OPEN, 'int', pid, 'unsigned int', 0))
 }

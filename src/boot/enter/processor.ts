@@ -1,7 +1,11 @@
 import { ContainerError } from '../../core/errors.ts'
 import { SYSTEM_CALLS, type Processor } from './system-calls.ts'
 
-/** @throws ContainerError `MISSING_TOOL` on a processor that no programs are made for */
+/**
+ * Names the processor architecture for which entry programs are made on this machine.
+ *
+ * @throws ContainerError `MISSING_TOOL` for an architecture without support
+ */
 export function thisProcessor(): Processor {
   const { arch } = process
   if (arch in SYSTEM_CALLS) return arch as Processor

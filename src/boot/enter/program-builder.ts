@@ -14,7 +14,7 @@ import { encodeX86 } from './x86-64.ts'
 
 const ENCODERS = { x64: encodeX86, arm64: encodeAarch64 } as const
 
-/** Puts a program together: system calls one after another, and what is done when one fails. */
+/** Assembles a program from system calls, and from what happens when one of them fails. */
 export class ProgramBuilder {
   readonly data = new ProgramData()
   readonly #processor: Processor

@@ -2,7 +2,7 @@ import { DATA_ADDRESS } from './elf.ts'
 
 const WORD_BYTES = 8
 
-/** The data of a generated program: what it reads, and the words that it writes. */
+/** The data of a generated program: constants that it reads, and words that it writes. */
 export class ProgramData {
   readonly #parts: Buffer[] = []
   #length = 0

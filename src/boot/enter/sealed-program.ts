@@ -9,9 +9,10 @@ const F_ADD_SEALS = 1033
 const ALL_SEALS = 1 | 2 | 4 | 8
 
 /**
- * Puts a program into a file in memory that nobody can change any more, root included.
+ * Writes a program to a file in memory (memfd_create(2)) and seals it, so that nobody, root included, can change
+ * it.
  *
- * @returns its descriptor, closed on exec
+ * @returns its descriptor, which is closed on exec
  */
 export function sealProgram(program: Buffer): number {
   const fd = createMemoryFile()

@@ -22,7 +22,7 @@ export interface TakenIds {
   hasAccount(id: number): Promise<boolean>
 }
 
-/** Looks at users, groups, and what /etc/subuid and /etc/subgid give away. */
+/** Finds the ids that users and groups have, and those that /etc/subuid and /etc/subgid assign. */
 export async function findTaken(): Promise<TakenIds> {
   const [users, groups, subUsers, subGroups, services] = await Promise.all(
     ['passwd', 'group', 'subuid', 'subgid', 'nsswitch.conf'].map(readEtc)
@@ -41,14 +41,15 @@ export async function findTaken(): Promise<TakenIds> {
   }
 }
 
-/** Whether two have an id in common. */
+/** Tells whether two ranges have an id in common. */
 export function overlaps({ base, count }: IdRange, others: readonly IdRange[]): boolean {
   return others.some((other) => base < other.base + other.count && other.base < base + count)
 }
 
 /**
- * @param kind `id`: of `name:password:id`, as in passwd and group; `range`: of `name:first:count`
- * @returns lines that say something else are left out
+ * Parses a file of user or group ids; lines in another form are skipped.
+ *
+ * @param kind `id` for `name:password:id`, as in passwd and group; `range` for `name:first:count`, as in subuid
  */
 export function parseRanges(text: string, kind: 'id' | 'range'): IdRange[] {
   return text.split('\n').flatMap((line) => {

@@ -1,10 +1,10 @@
 import { readProcFile } from '../../core/host/process-table.ts'
 
 /**
- * The id on this machine of an id that a process has in its user namespace.
+ * Converts an id in a process's user namespace to the id on this machine.
  *
- * @param map `uid_map` or `gid_map`
- * @returns -1, which fchown(2) leaves alone, for one that the namespace does not have
+ * @param map text of `uid_map` or `gid_map` (user_namespaces(7))
+ * @returns -1, which fchown(2) ignores, for an id that the namespace lacks
  */
 export function hostId(pid: number, map: 'uid_map' | 'gid_map', id: number): number {
   for (const line of (readProcFile(`/proc/${pid}/${map}`) ?? '').trim().split('\n')) {

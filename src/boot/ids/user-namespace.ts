@@ -17,7 +17,7 @@ export interface IdRange {
 /** The shape of an {@link IdRange} in a file. */
 export const idRange: Shape<IdRange> = v.looseObject({ base: count, count })
 
-/** What an id of the container is on the host. */
+/** Converts an id in a container to the id on the host. */
 export function hostId(id: number, range: IdRange | undefined): number {
   return (range?.base ?? 0) + id
 }

@@ -17,8 +17,8 @@ export interface ImageHealth {
 }
 
 /**
- * Read from what its mounter has written: who only looks must not wait for a mounter. What a dead one without a
- * successor has written is gone after a sweep.
+ * Reads how the mounter of an image is doing from the file that the mounter writes. It never asks the mounter,
+ * which may not respond.
  */
 export async function readImageHealth(mounterSocket: string): Promise<ImageHealth> {
   const state = await readJsonFile(join(dirname(mounterSocket), 'state.json'), mounterState)

@@ -3,7 +3,7 @@ import type { ContainerOptions } from '../state/boot-options.ts'
 import { bootPaths, containerPaths } from '../state/paths.ts'
 import { StartingMounter, type StartMounterOptions } from './starting-mounter.ts'
 
-/** What of a container's options is its mounter's business. */
+/** Selects the options of a container that its mounter needs. */
 export function mounterOptions(
   options: ContainerOptions,
   link = options.link,
@@ -28,9 +28,9 @@ export function mounterOptions(
 }
 
 /**
- * Starts the mounter of a container before anything else is done for it, so that it loads and finds
- * peers while the runner loads. Not where that could be for nothing: without a good link, or for a
- * container that exists and may be of another version.
+ * Starts the mounter of a container before everything else, so that it loads and finds peers while the runner
+ * loads. Does nothing where the mounter might not be needed: without a valid link, or for an existing container,
+ * which may be of another version.
  */
 export function startMounterAhead(options: ContainerOptions): StartingMounter | undefined {
   const { home, link, name } = options

@@ -10,7 +10,7 @@ const PATIENCE_MS = 1000
 /** One that is there and has not answered for so long hangs. */
 const HUNG_MS = 10_000
 
-/** Figures of a mounted image, without waiting for a daemon that is gone. */
+/** Collects the figures of a mounted image. It does not wait for a daemon that is gone. */
 export async function mountFigures(
   session: Pick<ImageSession, 'stats' | 'manifest' | 'startOrder'>
 ): Promise<FiguresOrNull> {

@@ -36,8 +36,9 @@ const RETRY_MS = 60
 const REJOIN_MS = 200
 
 /**
- * Keeps an image mounted as long as it is open: disposing, or dying, gives the mount up. Where its mounter dies
- * and another goes on, it holds the mount of that; requests that were under way fail.
+ * A lease on a mounted image. The image stays mounted until the lease is disposed of or its process ends. If the
+ * mounter dies and a successor takes over, the lease moves to the successor; requests under way at that moment
+ * fail.
  */
 export class MountLease implements AsyncDisposable {
   readonly #waiting = new Map<number, (response: WireResponse) => void>()
@@ -196,11 +197,10 @@ async function connectTo(socketPath: string): Promise<Socket | undefined> {
 }
 
 /**
- * Mounts the image of `link`, or joins those who have it mounted: one mounter process serves all who
- * want the same version in the same mode. The policies of the first one (`onPeerLoss`, `lazyOnly`,
- * `offline`) are the mounter's.
+ * Mounts the image of `link`, or joins an existing mount: one mounter process serves all users of the same version
+ * and mode. The options `onPeerLoss`, `lazyOnly` and `offline` of the first user apply to all.
  *
- * @throws ContainerError whatever opening and mounting throw, `CANCELLED`
+ * @throws ContainerError what opening and mounting throw, `CANCELLED`
  */
 export async function acquireMount(options: AcquireMountOptions): Promise<MountLease> {
   const { signal, started, onNews, ...start } = options

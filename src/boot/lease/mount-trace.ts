@@ -34,7 +34,10 @@ export interface MountTrace extends MountMarks {
 
 const WORST = 10
 
-/** Tells what happened between two times; goes through the tree for the names of files. */
+/**
+ * Reports what a mounter did, and which reads waited, between two times. It searches the tree for the names of
+ * files.
+ */
 export function traceMount(
   session: ImageSession,
   waits: readonly ReadWait[],

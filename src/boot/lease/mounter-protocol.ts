@@ -20,7 +20,7 @@ export type MounterRequest = Omit<OpenImageOptions, 'signal'> &
     readonly takeOver?: TakeOver
   }
 
-/** What of a request is the image's business. */
+/** Selects the fields of a mounter's request that concern opening the image. */
 export function toOpen(request: MounterRequest): Omit<OpenImageOptions, 'signal'> {
   const { mode: _mode, record: _record, idBase: _idBase, ...rest } = request
   const { escaped: _escaped, takeOver: _takeOver, ...open } = rest

@@ -5,7 +5,7 @@ import { fromRecord } from '../../core/error-record.ts'
 import type { MounterGreeting } from './mounter-protocol.ts'
 import type { MounterAhead } from './starting-mounter.ts'
 
-/** The mounter that the starter of a detached runner has started, and will end if nobody leases from it. */
+/** The mounter that the parent process of a detached runner started. The parent ends it if nobody takes a lease. */
 export class RelayedMounter implements MounterAhead {
   readonly #greeting: Promise<MounterGreeting | undefined>
   news: ImageNews | undefined

@@ -23,7 +23,7 @@ const LOOK_MS = 100
 
 type Watched = Pick<ImageSession, 'tree' | 'manifest' | 'waiting' | 'onWait' | 'isDaemonGone'>
 
-/** Tells and logs when reads of an image wait for longer than a moment. While none waits, it does nothing. */
+/** Reports and logs reads of an image that wait longer than a moment. It does nothing while no read waits. */
 export class StallWatch implements Disposable {
   readonly #session: Watched
   readonly #reading: ReadonlySet<number>

@@ -14,8 +14,8 @@ const MAX_WAITS = 20_000
 const LEAST_WAIT_MS = 0.2
 
 /**
- * Notes which chunks a container touches first, in order, and which reads waited. A set of numbers and
- * a short list: so little that every mount keeps them.
+ * Records which chunks a container reads first, in order, and which reads waited. It stores a set of numbers and a
+ * short list, so little that every mount records.
  */
 export class StartRecorder implements ReadObserver {
   /** In order of insertion. */

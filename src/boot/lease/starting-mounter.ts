@@ -32,8 +32,8 @@ export interface MounterAhead extends AsyncDisposable {
 }
 
 /**
- * A mounter process that was just started; it knows by itself whether it is needed. Disposing before
- * its greeting was taken ends it, with all it has done undone.
+ * A mounter process that has just been started; it finds out itself whether it is needed. Disposing of it before
+ * its greeting was read ends it and undoes what it did.
  */
 export class StartingMounter implements MounterAhead {
   readonly #greeting: Promise<MounterGreeting | undefined>

@@ -12,8 +12,8 @@ const FIRST_LEASE_MS = 15_000
 const PAUSE_MS = 100
 
 /**
- * Who uses a mounted image: leases, and directories where it is shown. Nothing is done while that stays as it is:
- * leases tell when they end, and the kernel when somebody unmounts by hand.
+ * The users of a mounted image: leases, and directories at which it is bound. It needs no timer: leases report
+ * their end, and the kernel reports unmounting by hand.
  */
 export class MountUse implements Disposable {
   readonly #state: MounterStateFile

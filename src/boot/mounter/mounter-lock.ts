@@ -8,7 +8,7 @@ import type { MounterPaths } from '../state/paths.ts'
 const TAKEOVER_MS = 30_000
 const RETRY_MS = 50
 
-/** The lock, or undefined when a mounter that answers has it. */
+/** Takes the lock of a mount. @returns undefined when another mounter holds it and responds */
 export async function lockOrFindOther(
   paths: MounterPaths,
   signal: AbortSignal

@@ -1,7 +1,10 @@
 import type { Logger } from 'pino'
 import type { HomePaths } from '../../home/home.ts'
 
-/** Where a mounter logs: the daemon's log, whose every line is one write. Loaded when it is needed. */
+/**
+ * Opens the log that mounters write to: the daemon's log. Each line is one write, so lines of several processes do
+ * not mix. Loaded when first needed.
+ */
 export async function openMounterLog(
   { daemonLog }: HomePaths,
   image: { readonly name: string; readonly version: number }

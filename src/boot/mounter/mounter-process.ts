@@ -9,9 +9,8 @@ import { runMounter, type MounterParts } from './mounter.ts'
 const LAST_RESORT_MS = 20_000
 
 /**
- * Runs this process as a mounter: reads the request from standard input, greets on standard output,
- * serves, exits. Its starter giving up before the greeting (end of input), SIGTERM and SIGINT end it
- * in order, with everything unmounted.
+ * Runs this process as a mounter: reads the request from standard input, greets on standard output, serves, and
+ * exits. End of input before the greeting, SIGTERM and SIGINT end it; it then unmounts everything.
  */
 export async function serveMounter(parts: MounterParts): Promise<void> {
   const ending = new AbortController()

@@ -15,7 +15,7 @@ export type ImageHandlers = {
 /** The number of what is no request; those of requests are above. */
 const NO_REQUEST = -1
 
-/** The socket of a mounter (0600). Counts its connections: each is a lease. */
+/** The socket of a mounter (mode 0600). Each connection to it is a lease. */
 export class MounterServer implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()

@@ -1,7 +1,7 @@
 import { writeJsonFile } from '../../core/json-file.ts'
 import type { MounterState } from '../lease/mounter-protocol.ts'
 
-/** The file in which a mounter says what it has mounted; writes come one after another. */
+/** The file that describes what a mounter has mounted. Writes to it are queued. */
 export class MounterStateFile {
   readonly #path: string
   #state: MounterState | undefined

@@ -39,8 +39,8 @@ export interface StandbyOptions {
 }
 
 /**
- * A process that keeps a mount's descriptors open, so that the mount outlives its mounter, and that starts
- * a mounter which goes on when this process dies.
+ * A process that holds the descriptors of a mount, so that the mount survives its mounter. If this process dies,
+ * it starts a mounter that takes over.
  */
 export class Standby implements AsyncDisposable {
   readonly #child: ChildProcess

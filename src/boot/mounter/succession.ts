@@ -15,7 +15,7 @@ const RESTART_MS = 1_000
 /** How often a successor tries to open the image while its daemon is not there. */
 const OPEN_AGAIN_MS = 500
 
-/** Sees to it that somebody goes on with a mount when this process dies. */
+/** Keeps a standby process running, so that a successor takes over the mount if this process dies. */
 export class Succession {
   readonly #paths: MounterPaths
   readonly #lock: KernelLock
@@ -89,7 +89,11 @@ export class Succession {
   }
 }
 
-/** Opens an image that is on this machine as far as it was; who has it must only be there. */
+/**
+ * Opens an image for a successor, and retries while peers or the daemon are absent.
+ *
+ * @throws the signal's reason, and any other error of `begin`
+ */
 export async function openPatiently<T>(begin: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {

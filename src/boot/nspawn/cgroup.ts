@@ -17,7 +17,7 @@ const ROOT_NAME = 'dat-container'
  */
 const DEVICES_LEAF = 'devices'
 
-/** Directories of a container's own cgroup, one a hierarchy, for hosts without systemd. */
+/** Names the directories of a container's own cgroup, one per hierarchy, for hosts without systemd. */
 export function ownCgroups(
   homeId: string,
   name: string,
@@ -30,7 +30,7 @@ export function ownCgroups(
 
 const DEVICES_LINE = /^\d+:(?:[^:]*,)?devices(?:,[^:]*)?:(.*)$/m
 
-/** The cgroup directories that a process is in, without nspawn's `supervisor` part. */
+/** Finds the cgroup directories of a process, without nspawn's `supervisor` part. */
 export function cgroupsOf(pid: number, hierarchies = readHierarchies()): string[] {
   const text = readProcFile(`/proc/${pid}/cgroup`) ?? ''
   return hierarchies.flatMap(({ mountPoint, version, devices }) => {
@@ -42,8 +42,8 @@ export function cgroupsOf(pid: number, hierarchies = readHierarchies()): string[
 }
 
 /**
- * A command that puts itself into `directories` and then is `command`. It ends with 125 where it cannot join one
- * that says which devices it may use.
+ * Wraps `command` so that it first joins the cgroups in `directories`. It exits with 125 if it cannot join one
+ * that restricts devices.
  */
 export function inCgroups(directories: readonly string[], command: readonly string[]): string[] {
   if (directories.length === 0) return [...command]
@@ -55,10 +55,10 @@ export function inCgroups(directories: readonly string[], command: readonly stri
 }
 
 /**
- * Makes cgroups; a hierarchy that does not let us is left out.
+ * Makes cgroups, and skips hierarchies that do not permit it.
  *
- * @param devices what may be used in them, where version 1 of cgroups says that; all when absent
- * @returns those there are
+ * @param devices what may be used in them, where version 1 of cgroups restricts that; @default all
+ * @returns those that exist now
  */
 export async function makeCgroups(
   directories: readonly string[],
@@ -89,7 +89,7 @@ async function restrictDevices(directory: string, rules: readonly DeviceRule[]):
   }
 }
 
-/** Ids of all processes in the cgroups and those below. */
+/** Lists the ids of all processes in cgroups and below. */
 export function cgroupPids(directories: readonly string[]): number[] {
   const pids = new Set<number>()
   for (const directory of directories.flatMap(withDescendants)) {
@@ -111,7 +111,7 @@ function processLines(directory: string): string[] {
   }
 }
 
-/** Kills whatever is in the cgroups, and waits until they are empty. */
+/** Kills all processes in the cgroups, and waits until they are gone. */
 export async function killCgroups(directories: readonly string[]): Promise<void> {
   for (let attempt = 0; attempt < REMOVE_ATTEMPTS; attempt++) {
     const pids = cgroupPids(directories).filter((pid) => pid !== process.pid)

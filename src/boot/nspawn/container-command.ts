@@ -9,7 +9,7 @@ const INIT_PATHS = ['/sbin/init', '/usr/lib/systemd/systemd', '/lib/systemd/syst
 const ANY_EXECUTE_BIT = 0o111
 
 /**
- * Looks a command up in the tree at `root` as execvp(3) will.
+ * Finds a command in the tree at `root` as execvp(3) does.
  *
  * @param path the value of PATH in the container
  * @param cwd the working directory in the container
@@ -49,7 +49,7 @@ export async function findCommand(
   })
 }
 
-/** @throws ContainerError `BOOT_FAILED` when the tree has nothing to boot */
+/** Checks that the tree has an init to boot. @throws ContainerError `BOOT_FAILED` */
 export async function requireInit(root: string): Promise<void> {
   for (const path of INIT_PATHS) {
     if ((await statInRoot(root, path)) !== undefined) return

@@ -21,8 +21,8 @@ const execDefaults: Shape<ExecDefaults> = v.looseObject({
 })
 
 /**
- * Notes how a container is started, for as long as it runs. A file of its own: variables are often
- * secrets, and the state is shown to whoever asks for it.
+ * Records variables, directory and user of a container's start for later `exec` calls. They have a file of their
+ * own: variables are often secrets, while the state is shown to everybody who asks for it.
  */
 export async function writeExecDefaults(
   paths: ContainerPaths,
@@ -40,7 +40,11 @@ export async function writeExecDefaults(
   await writeJsonFile(paths.execDefaults, defaults)
 }
 
-/** Nothing of a container that an earlier release started. */
+/**
+ * Reads what {@link writeExecDefaults} wrote.
+ *
+ * @returns an empty object for a container that an earlier release started
+ */
 export async function readExecDefaults(paths: ContainerPaths): Promise<ExecDefaults> {
   return (await readJsonFile(paths.execDefaults, execDefaults)) ?? {}
 }

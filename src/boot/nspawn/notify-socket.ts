@@ -47,8 +47,8 @@ const loadLibC = fromLibC<LibC>({
 })
 
 /**
- * The receiving end of sd_notify(3): a unix datagram socket, which Node.js has none of. {@link arrival} waits in the
- * kernel, {@link receive} takes what there is.
+ * The receiving end of sd_notify(3): a unix datagram socket, which Node.js does not support. {@link arrival} waits
+ * in the kernel; {@link receive} reads the waiting messages.
  */
 export class NotifySocket implements Disposable {
   readonly path: string

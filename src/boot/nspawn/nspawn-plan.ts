@@ -62,9 +62,9 @@ const MAKE_NODES = 'CAP_MKNOD'
 export const POWEROFF_SIGNAL = 'SIGRTMIN+3'
 
 /**
- * The command line of systemd-nspawn for one container; pure. The caller puts it in a cgroup of its
- * own (`--keep-unit` stays in it) and does not tell systemd-machined (`--register=no`): both work
- * the same whether systemd is the host's PID 1 or not.
+ * Plans the command line of systemd-nspawn for one container; pure. The caller puts it in a cgroup of its own
+ * (`--keep-unit` stays in it) and does not register it with systemd-machined (`--register=no`), so it works the
+ * same with and without systemd as the host's PID 1.
  */
 export function planNspawn(options: NspawnOptions): string[] {
   const { payload, network = 'host', extraArgs = [], capAdd } = options
@@ -102,13 +102,12 @@ const OWN_VARIABLE =
 const IDENTIFIER = /^[A-Za-z_]\w*$/
 
 /**
- * The variables that go to the container through nspawn's own environment: an argument list is read
- * by every user of the machine. For these the list has the name alone. Only what whoever starts the
- * container gave goes this way: what an image says must not be in the environment of a program that
- * runs as root.
+ * Selects the variables that reach the container through nspawn's own environment, because every user of the
+ * machine can read an argument list. The argument list has their names only. Only variables given with the command
+ * go this way: those of an image must not be in the environment of a program that runs as root.
  *
- * @param env all variables of the container, `NAME=value`, the stronger ones later
- * @param given those that were given with the command, as `NAME=value` or `NAME`
+ * @param env all variables of the container, `NAME=value`; later ones win
+ * @param given those given with the command, as `NAME=value` or `NAME`
  */
 export function passedEnvironment(
   env: readonly string[],
@@ -190,12 +189,12 @@ export const PRIVILEGED_ENVIRONMENT: Readonly<Record<string, string>> = {
   SYSTEMD_NSPAWN_API_VFS_WRITABLE: '1'
 }
 
-/** Whether arguments for nspawn itself say something of user ids: then that is the caller's affair. */
+/** Tells whether the user's own arguments for nspawn set user ids. This program then leaves them alone. */
 export function hasOwnUserArguments(nspawnArgs: readonly string[]): boolean {
   return nspawnArgs.some((argument) => /^(--private-users|-U)/.test(argument))
 }
 
-/** A machine name that no other home's container has, within the length systemd allows. */
+/** Makes a machine name that is unique among all homes and short enough for systemd. */
 export function machineName(name: string, homeId: string): string {
   const full = `${name}-${homeId}`
   if (full.length <= HIGHEST_MACHINE_LENGTH) return full

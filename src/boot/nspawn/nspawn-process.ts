@@ -80,13 +80,17 @@ function nspawnEnvironment(): NodeJS.ProcessEnv {
   }
 }
 
-/** PID 1 of the container that `nspawnPid` runs, or undefined while (or when no longer) there. */
+/**
+ * Finds PID 1 of the container that `nspawnPid` runs.
+ *
+ * @returns undefined before it starts and after it ended
+ */
 export function findLeader(nspawnPid: number): ProcessIdentity | undefined {
   const leader = childrenOf(nspawnPid).find((pid) => innermostPid(pid) === 1)
   return leader === undefined ? undefined : identify(leader)
 }
 
-/** Waits for the container's PID 1; undefined when nspawn ended without. */
+/** Waits for the container's PID 1. @returns undefined when nspawn ended without one */
 export async function waitForLeader(nspawn: NspawnProcess): Promise<ProcessIdentity | undefined> {
   let ended = false
   void nspawn.exited.then(() => (ended = true))
@@ -97,15 +101,19 @@ export async function waitForLeader(nspawn: NspawnProcess): Promise<ProcessIdent
   }
 }
 
-/** The command that nspawn's little init of process mode runs, once it does. */
+/**
+ * Finds the command that nspawn's stub init runs in process mode.
+ *
+ * @returns undefined while it has not started
+ */
 export function findCommandProcess(leader: ProcessIdentity): ProcessIdentity | undefined {
   const [first] = childrenOf(leader.pid)
   return first === undefined ? undefined : identify(first)
 }
 
 /**
- * nspawn keeps a directory per machine under /run, and complains when it can't remove it because
- * /run is on a disk. Gives it a tmpfs there, where that is so.
+ * Mounts a tmpfs on the directory below /run that nspawn keeps for a machine, if /run is on a disk. nspawn would
+ * complain there that it cannot remove the directory.
  *
  * @returns undoes it
  */
@@ -118,7 +126,7 @@ export async function preparePropagation(machine: string): Promise<() => Promise
   return () => removePropagation(machine)
 }
 
-/** Idempotent. */
+/** Unmounts and removes nspawn's directory of a machine. A second call does nothing. */
 export async function removePropagation(machine: string): Promise<void> {
   const target = propagationDirectory(machine)
   await unmount(target, { lazy: 'if-busy' })

@@ -18,13 +18,13 @@ export interface PayloadPlan {
   readonly owner?: Pick<ContainerUser, 'uid' | 'gid'>
 }
 
-/** Whether the container boots an init or runs one command; pure. */
+/** Decides whether a container boots an init or runs one command; pure. */
 export function startMode(start: StartCommand, options: ContainerOptions): 'boot' | 'process' {
   if (options.command !== undefined) return 'process'
   return options.forceBoot === true ? 'boot' : start.mode
 }
 
-/** `NAME=value` of what a container starts with: the image's, then the user's. */
+/** Puts the variables of a container's start together, `NAME=value`: those of the image, then those of the user. */
 export function startEnvironment(start: StartCommand, options: ContainerOptions): string[] {
   return [...(start.env ?? []), ...(options.env ?? [])].map(fromOwnEnvironment)
 }
@@ -32,9 +32,9 @@ export function startEnvironment(start: StartCommand, options: ContainerOptions)
 /**
  * Resolves what to run in the tree at `root`, before anything is started.
  *
- * @param directory of the container, for what it needs besides its tree
- * @throws ContainerError `COMMAND_NOT_FOUND`, `COMMAND_NOT_EXECUTABLE`, `BOOT_FAILED`, `NOT_FOUND`
- *   (the user), `BAD_MANIFEST`
+ * @param directory of the container, for files that it needs outside its tree
+ * @throws ContainerError `COMMAND_NOT_FOUND`, `COMMAND_NOT_EXECUTABLE`, `BOOT_FAILED`, `NOT_FOUND` for the user,
+ *   `BAD_MANIFEST`
  */
 export async function planPayload(
   root: string,
@@ -110,7 +110,11 @@ function fromOwnEnvironment(variable: string): string {
   return variable.includes('=') ? variable : `${variable}=${process.env[variable] ?? ''}`
 }
 
-/** @throws ContainerError `NOT_FOUND`, `USAGE` */
+/**
+ * Checks that both paths of each volume are absolute and that the source exists.
+ *
+ * @throws ContainerError `NOT_FOUND`, `USAGE`
+ */
 export async function checkBinds(binds: readonly Bind[]): Promise<void> {
   for (const { source, target } of binds) {
     if (!source.startsWith('/') || !target.startsWith('/')) {

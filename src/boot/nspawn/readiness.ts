@@ -10,8 +10,8 @@ const LEAST_PAUSE_MS = 50
 export const READY = 'running'
 
 /**
- * What systemd-nspawn tells of its container by sd_notify(3). No program of the image is run for it:
- * its init tells nspawn, and nspawn passes on that it is ready.
+ * The messages that systemd-nspawn sends about its container by sd_notify(3). The container's init reports
+ * readiness to nspawn, which passes it on; no program of the image runs outside for that.
  */
 export class NspawnNotices {
   readonly #socket: NotifySocket

@@ -44,8 +44,8 @@ export interface StopTarget {
 }
 
 /**
- * Asks the container to end, as its init or its command understands it. systemd that has just been
- * started may not listen yet, so it is asked again once it does.
+ * Asks the container to end by the signal that its init or command understands. A systemd that has just started
+ * may not listen yet, so the request is repeated when it does.
  */
 export async function requestStop({ mode, leader, stopSignal }: StopTarget): Promise<void> {
   const deadline = performance.now() + LISTEN_TIMEOUT_MS
@@ -69,8 +69,8 @@ function listens(leader: ProcessIdentity): boolean {
 }
 
 /**
- * Gives the command of a process-mode container a signal. nspawn's little init would lose it, so it
- * waits until that has started the command.
+ * Sends a signal to the command of a process-mode container. nspawn's stub init would lose the signal, so this
+ * waits until the command has started.
  */
 export async function forwardSignal(
   leader: ProcessIdentity,
@@ -84,7 +84,7 @@ export async function forwardSignal(
   signalProcess(findCommandProcess(leader) ?? leader, signal)
 }
 
-/** Ends a container at once. Its PID 1 takes all its processes along. */
+/** Kills a container. The kernel ends all its processes with its PID 1. */
 export async function killContainer({ leader, cgroups }: StopTarget): Promise<void> {
   signalProcess(leader, 'SIGKILL')
   await waitForExit(leader, 2000)

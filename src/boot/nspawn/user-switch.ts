@@ -18,8 +18,8 @@ const PLACE = '/run/dat-container/start'
 const FILE = 'start'
 
 /**
- * Makes a program in the container's directory that becomes a user by the numbers alone: an image may
- * have no program but its own, and one of this machine in it could be overwritten.
+ * Makes a program in the container's directory that switches to a numeric user. An image may have no program for
+ * that, and one of this machine could be overwritten by the container.
  *
  * @param path of the command in the container
  * @throws ContainerError `MISSING_TOOL`

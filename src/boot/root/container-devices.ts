@@ -62,7 +62,7 @@ async function makeNode(path: string, node: DeviceNode, range: IdRange | undefin
   await chmod(path, node.mode)
 }
 
-/** Properties of a scope unit of systemd by which it lets its processes use these devices alone. */
+/** Lists the properties of a systemd scope that restrict its processes to these devices. */
 export function devicePolicy(rules: readonly DeviceRule[] | undefined): string[] {
   if (rules === undefined) return []
   return [

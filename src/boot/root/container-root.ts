@@ -31,7 +31,7 @@ export async function mountLower(
 }
 
 /**
- * Mounts the container's root at `paths.merged`; what {@link mountLower} left is gone when it is there.
+ * Mounts the container's root at `paths.merged`, and removes what {@link mountLower} left once that is done.
  *
  * @returns undoes it
  * @throws ContainerError as {@link mountOverlay}

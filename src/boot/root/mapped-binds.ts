@@ -8,13 +8,13 @@ import type { ContainerPaths } from '../state/paths.ts'
 import { openUserNamespace, type IdRange } from '../ids/user-namespace.ts'
 
 /**
- * Prepares files and directories of this machine for a container with ids of its own: they show it the owners
- * that they have here, and what its root makes in them belongs to this machine's. Device nodes in
- * them open nothing.
+ * Prepares files and directories of this machine for a container with ids of its own. The container sees the
+ * owners that they have here, and what its root creates in them belongs to root here. Device nodes in them do not
+ * work.
  *
- * @param undo gets what undoes it
- * @returns the same binds, of where they are prepared
- * @throws ContainerError `MOUNT_FAILED` for one whose file system cannot
+ * @param undo collects what undoes it
+ * @returns the same binds, with the prepared sources
+ * @throws ContainerError `MOUNT_FAILED` for a file system that does not support mapped ids
  */
 export async function mapBinds(
   paths: ContainerPaths,

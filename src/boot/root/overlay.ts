@@ -31,7 +31,7 @@ export interface OverlayPlan {
   readonly data: readonly [preferred: string, plain: string]
 }
 
-/** Where writes of a container go, and the options of its overlay mount; pure. */
+/** Plans where the writes of a container go and the options of its overlay mount; pure. */
 export function planOverlay({
   lower,
   paths,

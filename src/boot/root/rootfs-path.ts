@@ -14,8 +14,8 @@ const OPEN_HOW_BYTES = 24
 const MOVED_TRIES = 1000
 
 /**
- * What `path` leads to inside the tree at `root`, as for a process with that root: absolute symlinks and `..` stay
- * within, whatever changes the tree meanwhile, as the kernel follows them.
+ * Resolves `path` inside the tree at `root`, as for a process with that root: absolute symlinks and `..` stay
+ * inside. The kernel resolves it (openat2(2)), so this holds while the tree changes.
  *
  * @returns undefined when there is nothing
  */
@@ -24,8 +24,9 @@ export async function statInRoot(root: string, path: string): Promise<Stats | un
 }
 
 /**
- * The text of a small regular file inside the tree, or undefined when there is none. Never waits on
- * a fifo or a device that the tree's owner put in its place.
+ * Reads a small regular file inside the tree. It never blocks on a fifo or device that the tree's owner put there.
+ *
+ * @returns undefined when there is none
  */
 export async function readTextInRoot(
   root: string,
@@ -45,7 +46,7 @@ export async function readTextInRoot(
   })
 }
 
-/** Names in a directory inside the tree; none where there is no such directory. */
+/** Lists the names in a directory inside the tree. @returns an empty list when there is no such directory */
 export async function namesInRoot(root: string, path: string): Promise<string[]> {
   const names = await withFileInRoot(root, path, (descriptor) =>
     fstatSync(descriptor).isDirectory() ? readdir(`/proc/self/fd/${descriptor}`) : []

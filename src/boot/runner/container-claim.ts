@@ -32,10 +32,10 @@ export interface ContainerClaim {
 }
 
 /**
- * Takes the container's name for this process.
+ * Takes the lock on a container's name for this process.
  *
- * @throws ContainerError `NAME_IN_USE` when it runs, `USAGE` for a name that is none, `IO` when the
- *   record of what it is cannot be read
+ * @throws ContainerError `NAME_IN_USE` when it runs, `USAGE` for an invalid name, `IO` when its record cannot be
+ *   read
  */
 export async function claimName(paths: BootPaths, name: string): Promise<ContainerClaim> {
   const files = containerPaths(paths, name)
@@ -57,7 +57,7 @@ export async function claimName(paths: BootPaths, name: string): Promise<Contain
   throw kept.error
 }
 
-/** Takes the first made-up name that nobody has. */
+/** Takes the lock on the first generated name that is free. */
 export async function claimNewName(paths: BootPaths, imageName: string): Promise<ContainerClaim> {
   for (let ordinal = 1; ; ordinal++) {
     const files = containerPaths(paths, generateName(imageName, ordinal))
@@ -71,11 +71,11 @@ export async function claimNewName(paths: BootPaths, imageName: string): Promise
 }
 
 /**
- * The link to boot a claimed container from: a container that has files of its own stays with the
- * version they were written over.
+ * Chooses the link to boot a claimed container from. A container with files of its own stays on the version that
+ * they were written over.
  *
- * @throws ContainerError `NAME_IN_USE` when the container is of another image or version, `IO` when
- *   nothing tells which its files go with
+ * @throws ContainerError `NAME_IN_USE` when the container is of another image or version, `IO` when its version is
+ *   not known
  */
 export function linkFor(claim: ContainerClaim, options: ContainerOptions): ImageReference {
   const { config, files, orphaned } = claim
@@ -112,7 +112,11 @@ function isNameOf(text: string, { image, key }: ContainerConfig): boolean {
   return text === image || (isKeyPrefix(text) && key.startsWith(text))
 }
 
-/** @throws ContainerError `NAME_IN_USE` when what was opened is not what the container is of */
+/**
+ * Checks that the opened image is the one that the container was made from.
+ *
+ * @throws ContainerError `NAME_IN_USE`
+ */
 export function checkImage({ config, files }: ContainerClaim, opened: MountFacts): void {
   if (config === undefined) return
   if (config.key === opened.key && config.version === opened.version) return
@@ -127,8 +131,8 @@ function hintFor({ name }: ContainerPaths): string {
 }
 
 /**
- * Makes the container's directories, persistent and runtime. The runtime one is there for as long as
- * anything may be half made: by it a sweep finds what somebody who was killed has left.
+ * Makes the persistent and the runtime directory of a container. The runtime directory exists as long as there may
+ * be something to clean up: it is how a sweep finds a start that was killed.
  */
 export async function makeDirectories(files: ContainerPaths): Promise<void> {
   await mkdir(files.runtime, { recursive: true, mode: 0o700 })

@@ -14,11 +14,12 @@ import type { IdRange } from '../ids/user-namespace.ts'
 const RAW_BIND = /^--(bind|overlay)/
 
 /**
- * Which ids of this machine are the container's; undefined for this machine's own. One that exists keeps
- * what its files belong to. Its directory must exist.
+ * Assigns a range of this machine's user ids to a container. An existing container keeps the range that its files
+ * belong to. The container's directory must exist.
  *
- * @throws ContainerError `NAME_IN_USE` when it exists and the options want it otherwise; what
- *   {@link claimIdRange} throws
+ * @returns undefined for a container that uses this machine's own ids
+ * @throws ContainerError `NAME_IN_USE` when it exists and the options contradict that; what {@link claimIdRange}
+ *   throws
  */
 export async function claimIds(
   paths: BootPaths,

@@ -15,7 +15,7 @@ import { startMode } from '../nspawn/payload.ts'
 import { identify } from '../../core/host/process-table.ts'
 import type { IdRange } from '../ids/user-namespace.ts'
 
-/** What is kept of a container: as it is on disk, or as it begins; pure. */
+/** Makes the record that is kept of a container: the one on disk, or a new one; pure. */
 export function configOf(
   claim: ContainerClaim,
   { facts: { link, key, version, image, start } }: MountLease,
@@ -42,7 +42,7 @@ function commandOf(start: StartCommand, options: ContainerOptions): readonly str
   return startMode(start, options) === 'boot' ? [] : (options.command ?? start.argv ?? [])
 }
 
-/** The state of a container whose image is mounted and of which nothing runs yet. */
+/** Makes the state of a container whose image is mounted and of which nothing runs yet. */
 export function initialState(
   paths: BootPaths,
   { files }: ContainerClaim,

@@ -30,7 +30,7 @@ const COMMAND_MS = 10_000
 /** An init that has not said that it is ready by then is none that says so. */
 const READY_LIMIT_MS = 120_000
 
-/** @throws ContainerError `NEEDS_ROOT`, `MISSING_TOOL` */
+/** Checks that this machine can record a boot profile. @throws ContainerError `NEEDS_ROOT`, `MISSING_TOOL` */
 export async function requireRecording(): Promise<void> {
   requireRoot('recording a boot profile')
   for (const tool of ['systemd-nspawn', 'setpriv']) {
@@ -39,10 +39,10 @@ export async function requireRecording(): Promise<void> {
 }
 
 /**
- * Starts an image once, with its writes in memory and a network of its own, and tells what it read.
+ * Starts an image once, with its writes in memory and a private network, and reports what it read. It leaves
+ * nothing behind.
  *
- * @throws ContainerError whatever kept it from running, `BOOT_FAILED` also for a command that failed,
- *   `CANCELLED`; nothing is left of it in any case
+ * @throws ContainerError what kept it from running, `BOOT_FAILED` also for a command that failed, `CANCELLED`
  */
 export async function recordImage(options: RecordImageOptions): Promise<BootProfile> {
   const { home, link, command, signal } = options

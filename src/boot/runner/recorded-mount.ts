@@ -9,8 +9,8 @@ const PATIENCE_MS = 12_000
 const RETRY_MS = 2_500
 
 /**
- * Mounts an image whose start is to be recorded. What somebody else has mounted is in the kernel's
- * page cache already, so that a start would not touch it all: that mount must be gone first.
+ * Mounts an image whose start is to be recorded. A start reads nothing that is in the kernel's page cache, so an
+ * existing mount of the image must end first.
  *
  * @throws ContainerError `BUSY` while somebody else uses the image; what {@link acquireMount} throws
  */

@@ -52,7 +52,7 @@ const KILLED_STATUS = SIGNAL_EXIT_BASE + constants.signals.SIGKILL
 const KILLED = [255, KILLED_STATUS]
 const HARD_INTERRUPTS = 3
 
-/** One container from its mount to its end. Use {@link runContainer}. */
+/** A container from its mount to its end. Use {@link runContainer}. */
 export class Runner {
   readonly #options: ContainerOptions
   readonly #console: 'inherit' | 'log'

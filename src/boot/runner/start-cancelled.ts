@@ -1,10 +1,10 @@
 import { ContainerError } from '../../core/errors.ts'
 
 /**
- * The error of a start that was called off.
+ * Makes the error of a start that was cancelled.
  *
- * @param ran name for the container, when its PID 1 had been started
- * @param isKept whether it keeps what it wrote
+ * @param ran name of the container, if its PID 1 was started
+ * @param isKept whether it keeps its files
  */
 export function startCancelled(ran?: string, isKept = false): ContainerError {
   if (ran === undefined) {

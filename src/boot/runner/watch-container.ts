@@ -3,9 +3,9 @@ import type { RunState } from '../state/run-state.ts'
 import type { RunnerEvents } from './runner-options.ts'
 
 /**
- * Keeps the state up to date while the container runs: its start-up has ended, it has rebooted.
+ * Keeps the state of a running container up to date: end of its start-up, reboots.
  *
- * @param ending aborted when nobody need wait for the end of start-up any longer; done at the end
+ * @param ending aborted when nobody needs to wait for the end of start-up; aborted at the end in any case
  * @returns nspawn's exit code
  */
 export async function watchContainer(

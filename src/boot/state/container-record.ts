@@ -144,13 +144,17 @@ export const containerState: Shape<ContainerState> = v.looseObject({
   cgroups: v.array(v.string())
 })
 
-/** The state of a container whose runner lives, or undefined. */
+/** Reads the state of a container whose runner is alive. @returns undefined for any other */
 export async function readLiveState(files: ContainerPaths): Promise<ContainerState | undefined> {
   const state = await readJsonFile(files.state, containerState)
   return isAlive(state?.runner) ? state : undefined
 }
 
-/** @throws ContainerError `NOT_FOUND`, `NOT_RUNNING` */
+/**
+ * Reads the state of a container, and checks that it runs.
+ *
+ * @throws ContainerError `NOT_FOUND`, `NOT_RUNNING`
+ */
 export async function requireRunning(
   files: ContainerPaths
 ): Promise<ContainerState & { leader: ProcessIdentity }> {
@@ -182,7 +186,7 @@ async function stopped({ name, config }: ContainerPaths): Promise<ContainerError
   })
 }
 
-/** @throws ContainerError `NOT_FOUND` */
+/** Checks that a container exists, running or stopped. @throws ContainerError `NOT_FOUND` */
 export function requireKnown(files: ContainerPaths): void {
   if ([files.config, files.state, files.upper].some((path) => existsSync(path))) return
   throw new ContainerError('NOT_FOUND', `there is no container ${files.name}`, {
@@ -190,7 +194,7 @@ export function requireKnown(files: ContainerPaths): void {
   })
 }
 
-/** Names of all containers of a home, running or not, sorted. */
+/** Lists the names of all containers of a home, running or stopped, sorted. */
 export async function containerNames(paths: BootPaths): Promise<string[]> {
   const [kept, running] = await Promise.all([readdir(paths.containers), readdir(paths.running)])
   return [...new Set([...kept, ...running])].sort()

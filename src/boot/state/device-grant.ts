@@ -67,9 +67,9 @@ export function parseDevice(text: string): DeviceGrant {
 }
 
 /**
- * The nodes that grants come to: of a directory all that are below.
+ * Finds the device nodes that grants name; a directory stands for all nodes below it.
  *
- * @throws ContainerError `NOT_FOUND`, `USAGE` for what is no device
+ * @throws ContainerError `NOT_FOUND`, `USAGE` for something that is not a device
  */
 export async function findDevices(grants: readonly DeviceGrant[]): Promise<DeviceNode[]> {
   const found: DeviceNode[] = []
@@ -125,7 +125,7 @@ function nodeOf(status: Stats, target: string, access: string): DeviceNode {
 const OWN_NAMES =
   /^(null|zero|full|random|urandom|tty\d*|console|ptmx|pts|shm|mqueue|hugepages|fd|std(in|out|err)|core|log|net|char|block|disk|mapper|initctl|vcs.*|\.udev)$/
 
-/** All devices of this machine but its virtual consoles. */
+/** Lists all devices of this machine except its virtual consoles. */
 export async function allDevices(): Promise<DeviceNode[]> {
   const names = (await readdir('/dev')).filter((name) => !OWN_NAMES.test(name))
   const found: DeviceNode[] = []

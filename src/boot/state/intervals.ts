@@ -8,8 +8,8 @@ export interface Layer<T extends string> {
 }
 
 /**
- * Divides a stretch of time among layers: each instant goes to the first layer that covers it, so that
- * what the layers get never adds up to more than there was. What none covers goes to nobody.
+ * Divides a stretch of time among layers. Each instant goes to the first layer that covers it, so the layers never
+ * add up to more than the whole. Time that no layer covers is left out.
  *
  * @returns milliseconds of each layer, in their order
  */
@@ -25,7 +25,7 @@ export function divideTime<T extends string>(
   })
 }
 
-/** The same time in intervals that do not overlap, in order. */
+/** Merges intervals into ones that cover the same time without overlap, in order. */
 export function union(intervals: readonly Interval[]): Interval[] {
   const merged: [number, number][] = []
   for (const [since, until] of [...intervals].sort(([one], [other]) => one - other)) {

@@ -15,8 +15,8 @@ export type KeptContainer =
   | { readonly kind: 'damaged'; readonly error: ContainerError }
 
 /**
- * Reads what is kept of a container. A record that cannot be read is not an absent one: what the
- * container wrote stands beside it.
+ * Reads the record of a container. A record that cannot be read is damaged, not absent, because the files of the
+ * container lie beside it.
  */
 export async function readKept(paths: KeptPaths): Promise<KeptContainer> {
   const found = await readRecord(paths.config, CONTAINER_CONFIG)

@@ -84,7 +84,7 @@ const SOCKET_PATH_BYTES = 107
 const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/
 
 /**
- * The state layout of a home; makes what is missing.
+ * Lays out the container state of a home, and makes missing directories.
  *
  * @throws ContainerError `IO`, `USAGE` when the runtime directory cannot be used in a mount option
  */
@@ -119,7 +119,7 @@ export function bootPaths(home: string): BootPaths {
   return paths
 }
 
-/** @throws ContainerError `USAGE` for a name that is none */
+/** Names the files of a container. @throws ContainerError `USAGE` for an invalid name */
 export function containerPaths(paths: BootPaths, name: string): ContainerPaths {
   checkName(name)
   const directory = join(paths.containers, name)
@@ -147,7 +147,9 @@ export function containerPaths(paths: BootPaths, name: string): ContainerPaths {
 }
 
 /**
- * @throws ContainerError `USAGE` when the runtime directory is too deep for a unix socket
+ * Names the files of the mounter for an image version and a way to serve it.
+ *
+ * @throws ContainerError `USAGE` when the runtime directory is too long for a unix socket
  */
 export function mounterPaths(
   paths: BootPaths,
@@ -162,7 +164,7 @@ export function mounterPaths(
   return mounterPathsOf(paths, parts.join('-'))
 }
 
-/** Like {@link mounterPaths}, from the name of the directory. */
+/** Names the files of a mounter by the name of its directory. See {@link mounterPaths}. */
 export function mounterPathsOf(paths: BootPaths, directoryName: string): MounterPaths {
   const directory = join(paths.mounts, directoryName)
   const socket = join(directory, 'socket')
@@ -189,7 +191,7 @@ function shortName(name: string): string {
   return createHash('sha256').update(name).digest('hex').slice(0, KEY_CHARACTERS)
 }
 
-/** @throws ContainerError `USAGE` */
+/** Checks the name of a container. @throws ContainerError `USAGE` */
 export function checkName(name: string): void {
   if (NAME_PATTERN.test(name)) return
   throw new ContainerError('USAGE', `${JSON.stringify(name)} cannot be a container's name`, {
@@ -198,8 +200,7 @@ export function checkName(name: string): void {
 }
 
 /**
- * A name for a container of the image `imageName` that nobody chose one for: the image's, from the
- * second on with a number.
+ * Generates a name for a container from the name of its image, with a number from the second on.
  *
  * @param ordinal from 1
  */

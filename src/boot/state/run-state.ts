@@ -8,7 +8,7 @@ export type StateChange = Partial<Omit<ContainerState, 'timings' | 'marks'>> & {
   reached?: keyof BootTimings
 }
 
-/** The state of a running container as its runner knows it: on disk, and told to a listener. */
+/** The state of a running container in its runner: written to disk, and passed to a listener. */
 export class RunState {
   readonly #began = performance.now()
   readonly #onState: (state: ContainerState) => void

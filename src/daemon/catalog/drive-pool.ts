@@ -7,8 +7,8 @@ interface Hold {
 }
 
 /**
- * The drives that are open in this daemon, one instance a key and secret. A drive stays open while
- * anybody uses it: the seed list counts as one user, every client session as another.
+ * The drives that are open in this daemon, one instance per key and secret. A drive stays open while somebody uses
+ * it: the seed list counts as one user, each client session as another.
  */
 export class DrivePool implements AsyncDisposable {
   readonly #node: PeerNode

@@ -5,10 +5,10 @@ import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
 import { VersionReader } from '../../image/format/version-reader.ts'
 
 /**
- * Looks for an old version that was asked for by its number, which may have been freed here and
- * everywhere: its index, and one block that is not here, must be had.
+ * Checks that an old version can be read, because its blocks may have been freed everywhere: its index must be
+ * available, and one block that is not here.
  *
- * @throws ContainerError `PEERS_UNREACHABLE`, saying that it is this version that is not to be had
+ * @throws ContainerError `PEERS_UNREACHABLE`, which names the version
  */
 export async function findVersion(
   drive: DriveSession,

@@ -7,10 +7,10 @@ import type { OpenDrive } from '../../p2p/transfer/drive-session.ts'
 const MANIFEST_MS = 2_000
 
 /**
- * Versions of a manifest's list whose index nobody has any more, neither this machine nor a peer that is connected.
+ * Finds versions in a manifest's list whose index neither this machine nor a connected peer has any more.
  *
- * @param options.isOwner nobody else is asked: what the owner has freed, it has freed for good
- * @param options.localOnly manifests that are not here are not fetched
+ * @param options.isOwner ask nobody else: what the owner has freed is gone for good
+ * @param options.localOnly do not fetch missing manifests
  */
 export async function freedVersions(
   { cores, fetcher }: OpenDrive,

@@ -6,7 +6,7 @@ import type { CatalogEntry } from './image-catalog.ts'
 import type { ImageListing } from '../../rpc/protocol.ts'
 
 /**
- * What is told of an image of this machine.
+ * Describes an image of this machine to clients.
  *
  * @param open its logs, where something of them is known
  * @param peers for its links

@@ -86,7 +86,7 @@ export class LostVersions {
   }
 }
 
-/** What is told to whoever would add a version to an image with two histories. */
+/** Makes the error for adding a version to an image with two histories. */
 export function forkedError(name: string): ContainerError {
   return new ContainerError(
     'FORKED',

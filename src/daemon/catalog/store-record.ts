@@ -34,8 +34,8 @@ export interface RecordPaths {
 }
 
 /**
- * What the home notes of its store, outside of it: the seed, without which nobody could ever publish a version of its
- * images again if the store were lost, and whether the store may have lost the end of what was written.
+ * A record about the store that lies outside of it. It has the seed, without which nobody could add a version to
+ * this home's images if the store were lost, and whether the end of what was written may be missing.
  */
 export class StoreRecord {
   /** The seed that the store had; undefined where none is noted. */

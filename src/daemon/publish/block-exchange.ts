@@ -12,8 +12,8 @@ const PREFIX = 'publish-'
 const SLOTS = 12
 
 /**
- * A file in which a publisher leaves blocks for the daemon: what goes through a socket is cut into
- * pieces and copied several times on either end, which costs more than storing it.
+ * A file through which a publisher hands blocks to the daemon. A socket would cut them into pieces and copy them
+ * several times at both ends, which costs more than storing them.
  */
 export class BlockExchangeFile implements AsyncDisposable {
   readonly layout: ExchangeLayout

@@ -40,7 +40,7 @@ export interface PublishTarget {
   readonly announcing?: PeerDiscovery
 }
 
-/** The writers of this machine's own images, from the begin of a publish until the drive lists its files. */
+/** The writers of this machine's own images, from the start of a publish until the drive lists its files. */
 export class ImageWriter implements AsyncDisposable {
   readonly #options: ImageWriterOptions
   readonly #seed: (entry: CatalogEntry) => DriveSession

@@ -9,8 +9,8 @@ interface Running {
 }
 
 /**
- * Has the drives of this machine's images list the files of a version that was committed, beside all else: nobody
- * who boots an image waits for that. The catalog knows of which images it is still to be done.
+ * Lists the files of committed versions in the drives of this machine's images, in the background, because booting
+ * does not need the list. The catalog records which images are not listed yet.
  */
 export class ListingQueue implements AsyncDisposable {
   readonly #catalog: ImageCatalog

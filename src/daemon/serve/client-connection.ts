@@ -42,8 +42,8 @@ interface OpenHandle {
 }
 
 /**
- * One client of the socket. What it opened is closed and what it began is abandoned when it goes
- * away, so a client that dies leaves nothing behind.
+ * A client's connection to the socket. When it closes, the images that it opened are closed and a publish that it
+ * began is discarded.
  */
 export class ClientConnection {
   readonly ended: Promise<void>

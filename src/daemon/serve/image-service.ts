@@ -49,7 +49,7 @@ export interface OpenedImage {
   readonly fetchedBefore: number
 }
 
-/** What the daemon does with images: remembers, opens, publishes, mirrors and forgets them. */
+/** The operations on images: remembering, opening, publishing, mirroring and forgetting them. */
 export class ImageService implements AsyncDisposable {
   readonly publisher: ImageWriter
   readonly #options: ImageServiceOptions

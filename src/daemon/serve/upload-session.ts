@@ -19,7 +19,7 @@ import type {
   SlotRequest
 } from '../../rpc/protocol.ts'
 
-/** One publish of one client, from its begin to its commit or its end without one. */
+/** A publish by one client, from its start to its commit or its end without one. */
 export class UploadSession {
   readonly #service: ImageService
   readonly #target: PublishTarget

@@ -108,7 +108,11 @@ export async function checkRecord(document: string, expected: Expected): Promise
   return { signed, record }
 }
 
-/** What a record says otherwise than expected; pure. What is not expected may be anything. */
+/**
+ * Compares a record with what is expected; pure. Facts without an expectation are not compared.
+ *
+ * @returns a sentence for each difference
+ */
 export function differences(record: AttestRecord, expected: Expected): string[] {
   const { kernelTold, initrdTold, initrdMeasured } = record
   const pairs: [unknown, unknown, string][] = [

@@ -60,10 +60,10 @@ export async function askGuest<T>(
 }
 
 /**
- * Containers of all machines that run, by machine.
+ * Lists the containers of all running machines, by machine.
  *
- * @param options.all the stopped ones too
- * @param options.onFailure told of machines that do not answer: they are left out
+ * @param options.all include stopped containers
+ * @param options.onFailure gets machines that do not answer; they are left out
  */
 export async function listGuestContainers(
   home: MachineHome,
@@ -83,7 +83,7 @@ export async function listGuestContainers(
   return lists.flat()
 }
 
-/** @throws ContainerError `NOT_RUNNING`, `IO` */
+/** Lists the containers of one machine. @throws ContainerError `NOT_RUNNING`, `IO` */
 export async function containersIn(
   home: MachineHome,
   machine: string,

@@ -8,7 +8,8 @@ const ASK =
   "{ journalctl -u hyperos-data -o cat | sed -n 's/^data disk: //p' | tail -n 1; exit 1; }"
 
 /**
- * Makes sure that a guest opened its encrypted data disk. It starts without, so that one can look.
+ * Checks that a guest has opened its encrypted data disk. A guest starts without the disk too, so that one can
+ * find out why.
  *
  * @throws ContainerError `MOUNT_FAILED`
  */

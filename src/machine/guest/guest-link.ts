@@ -6,10 +6,10 @@ import { formatKey, ImageReference, parseFullLink, type Link } from '../../p2p/l
 import { HOST_AS_GUEST_SEES_IT } from '../state/command-line.ts'
 
 /**
- * The link by which a guest opens an image. Where this machine's daemon has it, that is one of the
- * guest's peers: what is here crosses no other network.
+ * Makes the link by which a guest opens an image. If this machine's daemon has the image, the link names the
+ * daemon as a peer, so local blocks cross no other network.
  *
- * @param image a name that is not of this home is the guest's to know
+ * @param image a name that this home does not know is left for the guest to resolve
  * @throws ContainerError `BAD_LINK`, what kept the daemon from starting
  */
 export async function guestLink(home: string, image: ImageReference): Promise<ImageReference> {
@@ -30,7 +30,11 @@ export async function guestLink(home: string, image: ImageReference): Promise<Im
   return ImageReference.to({ ...link, version: image.version, peers })
 }
 
-/** The port of this machine's loopback that a guest's link leads to; undefined where it leads to none. */
+/**
+ * Finds the port of this machine's loopback that a guest's link leads to.
+ *
+ * @returns undefined when it leads to none
+ */
 export function daemonPortOf({ link }: ImageReference): number | undefined {
   return link?.peers?.find(({ host }) => host === HOST_AS_GUEST_SEES_IT)?.port
 }

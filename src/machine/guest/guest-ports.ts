@@ -7,9 +7,9 @@ import { Qmp } from '../qemu/qmp.ts'
 const NETWORK = 'net'
 
 /**
- * Forwards ports of this machine to a guest that runs, until that ends.
+ * Forwards ports of this machine to a running guest until the guest ends.
  *
- * @throws ContainerError `IO` when a port is taken; those before it are taken back
+ * @throws ContainerError `IO` when a port is taken; the ports before it are closed again
  */
 export async function openPorts(
   { control }: MachineState,
@@ -33,7 +33,7 @@ export async function openPorts(
   }
 }
 
-/** Takes back what {@link openPorts} opened. */
+/** Closes the ports that {@link openPorts} opened. */
 export async function closePorts(
   { control }: MachineState,
   forwards: readonly PortForward[]

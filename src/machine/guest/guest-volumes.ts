@@ -3,9 +3,9 @@ import type { Bind } from '../../boot/state/bind-option.ts'
 import type { MachineShare } from '../state/machine-record.ts'
 
 /**
- * Where a guest sees a directory of this machine, by what is shared with it.
+ * Finds the path at which a guest sees a directory of this machine.
  *
- * @returns undefined where nothing that is shared holds it
+ * @returns undefined when no shared directory contains it
  */
 export function pathInGuest(source: string, shares: readonly MachineShare[]): string | undefined {
   for (const share of shares) {
@@ -17,10 +17,10 @@ export function pathInGuest(source: string, shares: readonly MachineShare[]): st
 }
 
 /**
- * What a machine that is about to start must share, so that volumes can be shown there.
+ * Determines what a machine must share at its start so that it can show volumes.
  *
  * @param shares what it shared the last time
- * @returns `DIR:TARGET[:ro]`, each for `machine start --share`; undefined where nothing is missing
+ * @returns `DIR:TARGET[:ro]` for each `machine start --share`; undefined when nothing is missing
  */
 export function sharesFor(
   volumes: readonly Bind[],
@@ -41,7 +41,11 @@ function guestPlace(source: string): string {
   return posix.join('/mnt/host', ...source.replaceAll(':', '').split(sep))
 }
 
-/** A volume as the guest's `boot -v` reads it, its source being where the guest sees that. */
+/**
+ * Formats a volume for the guest's `boot -v`.
+ *
+ * @param path of its source in the guest
+ */
 export function guestVolume(path: string, { target, readOnly }: Bind): string {
   return `${path}:${target}${readOnly ? ':ro' : ''}`
 }

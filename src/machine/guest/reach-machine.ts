@@ -31,9 +31,9 @@ export async function runInMachine(request: {
 }
 
 /**
- * What the guest wrote to its serial port, since its last start.
+ * Reads what the guest wrote to its serial port since its last start.
  *
- * @param request.follow keep printing until the machine ends
+ * @param request.follow continue until the machine ends
  * @param request.tail start with this many last lines
  * @throws ContainerError `NOT_FOUND`
  */

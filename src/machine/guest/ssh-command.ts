@@ -17,7 +17,11 @@ export interface SshTarget {
   readonly knownHosts: string
 }
 
-/** How a machine of a home is reached while `port` of this machine leads to its ssh. */
+/**
+ * Describes how ssh reaches a machine of a home.
+ *
+ * @param port of this machine that leads to the guest's ssh
+ */
 export function sshTarget(home: MachineHome, paths: MachinePaths, port: number): SshTarget {
   return { name: paths.name, port, key: home.sshKey, knownHosts: paths.knownHosts }
 }
@@ -35,8 +39,8 @@ export interface SshPlan extends SshTarget {
 }
 
 /**
- * The arguments of ssh(1): nothing of the user's own configuration, keys or known hosts. The name of
- * the machine stands for its host key, as ports come and go; the first key seen is kept.
+ * Plans the arguments of ssh(1). Nothing of the user's own configuration, keys or known hosts is used. The host
+ * key is stored under the machine's name, because ports change; the first key seen is kept.
  */
 export function planSsh(plan: SshPlan): string[] {
   const { tty = 'auto', connectTimeoutSeconds = 10 } = plan
@@ -66,7 +70,7 @@ export function planSsh(plan: SshPlan): string[] {
   ]
 }
 
-/** A command's arguments as one line for the guest's shell, each taken literally. */
+/** Quotes the arguments of a command as one line for the guest's shell. */
 export function quoteCommand(argv: readonly string[]): string {
   return argv.map(quoteForShell).join(' ')
 }

@@ -7,12 +7,12 @@ import { findImage } from '../os-image/os-image.ts'
 import { qemuProgram } from '../qemu/qemu-plan.ts'
 import type { Architecture, Platform } from '../state/machine-types.ts'
 
-/** Whether this machine can run containers itself: Linux, with systemd-nspawn, as root. */
+/** Tells whether this machine can run containers itself: Linux, with systemd-nspawn, as root. */
 export function canRunContainers(): boolean {
   return process.platform === 'linux' && geteuid?.() === 0 && isOnHost('systemd-nspawn')
 }
 
-/** Whether there is what a virtual machine takes: QEMU, and an image of HyperOS. */
+/** Tells whether this machine can run virtual machines: it has QEMU and an image of HyperOS. */
 export function canRunMachines(home: string): boolean {
   const program = qemuProgram(process.arch as Architecture)
   if (findProgram(process.platform as Platform, program) === undefined) return false

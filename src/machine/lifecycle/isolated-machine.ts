@@ -27,7 +27,11 @@ const WATCH_UNIT = 'dat-isolated'
 /** What the guest's `stop` and `kill` answer. */
 const STOPPED = v.array(v.looseObject({ orderly: v.boolean() }))
 
-/** What a machine was made for, when that is one container, which has its name. */
+/**
+ * Reads what a machine was made for, if that is one container of the same name.
+ *
+ * @returns undefined for any other machine, or none
+ */
 export async function isolatedIn(
   home: MachineHome,
   name: string
@@ -38,7 +42,7 @@ export async function isolatedIn(
 }
 
 /**
- * Makes sure that a container with a machine to itself can have this name.
+ * Checks that a container with its own machine can have this name.
  *
  * @throws ContainerError `USAGE`, `NAME_IN_USE`
  */
@@ -59,7 +63,7 @@ export async function checkIsolatedName(home: MachineHome, name: string): Promis
   )
 }
 
-/** A name that no machine and no container has, after the image's. */
+/** Generates a name that no machine and no container has from the name of an image. */
 export function newIsolatedName(home: MachineHome, image: ImageReference): string {
   for (let ordinal = 1; ; ordinal++) {
     const name = generateName(image.name, ordinal)
@@ -68,7 +72,7 @@ export function newIsolatedName(home: MachineHome, image: ImageReference): strin
   }
 }
 
-/** An image as a record may name it: of a link, without what opens it. */
+/** Formats an image for a record: the key of a link without its secret, or a name. */
 export function imageWithoutSecret(image: ImageReference): string {
   return image.link ? `dat://${formatKey(image.link.key)}` : image.toString()
 }
@@ -101,7 +105,7 @@ export async function watchIsolated(home: MachineHome, name: string): Promise<bo
   return true
 }
 
-/** Whether a container is in its machine; undefined where that cannot be found out. */
+/** Tells whether a container exists in its machine. @returns undefined when that cannot be determined */
 export async function isInMachine(home: MachineHome, name: string): Promise<boolean | undefined> {
   try {
     const containers = await containersIn(home, name, true)
@@ -113,9 +117,9 @@ export async function isInMachine(home: MachineHome, name: string): Promise<bool
 }
 
 /**
- * Ends the machine of a container that has ended, or is to end with it.
+ * Ends the machine of one container.
  *
- * @param keep leave the disk, with what the container wrote; else nothing is left
+ * @param keep keep the disk with the container's files; else delete everything
  */
 export async function endIsolated(home: MachineHome, name: string, keep: boolean): Promise<void> {
   try {
@@ -130,10 +134,10 @@ export async function endIsolated(home: MachineHome, name: string, keep: boolean
 }
 
 /**
- * Stops a container that has a machine to itself, and the machine.
+ * Stops a container that has its own machine, and the machine.
  *
- * @param timeoutMs for an orderly end; then it is killed
- * @returns whether it ended in order
+ * @param timeoutMs how long it may take to end by itself before it is killed
+ * @returns whether it ended by itself
  * @throws ContainerError `NOT_RUNNING`, `IO`
  */
 export async function stopIsolated(
@@ -164,7 +168,7 @@ export async function stopIsolated(
 }
 
 /**
- * Removes a container that has a machine to itself, with the machine and its disk.
+ * Removes a container that has its own machine, with the machine and its disk.
  *
  * @throws ContainerError `BUSY` when it runs and `force` is not given
  */
@@ -182,8 +186,8 @@ export async function removeIsolated(
 }
 
 /**
- * Clears away what containers with a machine to themselves left: machines whose start was cut off,
- * and what there is of those that were to go when they ended.
+ * Cleans up after containers with their own machines: machines whose start was interrupted, and remains of those
+ * that were to be removed at their end.
  */
 export async function sweepIsolated(home: MachineHome): Promise<void> {
   for (const { name, isolated } of await listMachines(home)) {
@@ -208,7 +212,7 @@ export async function sweepIsolated(home: MachineHome): Promise<void> {
   }
 }
 
-/** Machines that are off and kept for their container, which is stopped. */
+/** Lists the machines that are off and kept for a stopped container. */
 export async function stoppedIsolated(
   home: MachineHome
 ): Promise<{ name: string; image: string; createdAt: string }[]> {

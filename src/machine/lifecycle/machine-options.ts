@@ -41,10 +41,10 @@ const DEFAULT_DISK_BYTES = 16 * 1024 ** 3
 const MOST_CPUS = 255
 
 /**
- * The configuration of a machine's next start; pure but for the size of this machine.
+ * Combines options with the configuration of a machine's last start; pure except for the size of this machine.
  *
- * @param before of its last one; undefined for a new machine
- * @param limits of a new machine, where its options leave them out
+ * @param before configuration of the last start; undefined for a new machine
+ * @param limits defaults for a new machine
  * @throws ContainerError `USAGE`
  */
 export function mergeOptions(

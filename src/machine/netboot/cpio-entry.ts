@@ -18,10 +18,10 @@ const ALIGNMENT = 4
 const NO_DEVICE = { major: 0, minor: 0 }
 
 /**
- * A file as it lies in a cpio archive of the kind "new ASCII" without checksums, which the kernel unpacks
+ * Encodes a file for a cpio archive in the format "new ASCII" without checksums, which the kernel unpacks
  * (Documentation/driver-api/early-userspace/buffer-format.rst).
  *
- * @returns parts that follow each other; their length together is a multiple of four bytes
+ * @returns consecutive parts; their total length is a multiple of four bytes
  */
 export function cpioEntry(facts: CpioFacts, content: Buffer): Buffer[] {
   const { path, inode, mode, uid, gid, links, mtime, device } = facts
@@ -44,7 +44,7 @@ export const CPIO_TRAILER = Buffer.concat(
 )
 
 /**
- * An archive of plain files of root, in one folder. Equal files give equal bytes.
+ * Makes an archive of plain files of root in one folder. Equal files give equal bytes.
  *
  * @param files by name
  */

@@ -11,9 +11,9 @@ export interface CodeSigner {
 }
 
 /**
- * A signature that iPXE's `imgverify` reads (https://ipxe.org/cmd/imgverify): CMS, detached, in DER.
+ * Makes a signature for iPXE's `imgverify` (https://ipxe.org/cmd/imgverify): CMS (RFC 5652), detached, in DER.
  *
- * @throws ContainerError `MISSING_TOOL`, `USAGE` for what is no key or certificate
+ * @throws ContainerError `MISSING_TOOL`, `USAGE` for something that is not a key or certificate
  */
 export async function signCms(content: Buffer, signer: CodeSigner): Promise<Buffer> {
   const { execa } = await import('execa')

@@ -53,7 +53,7 @@ const EFI = [
 const LEASED = /^dnsmasq-dhcp\[\d+\]: DHCPACK\(\S+\) (\S+) (\S+)(?: (\S+))?/
 const SENT = /^dnsmasq-tftp\[\d+\]: sent (\S+) to (\S+)/
 
-/** Arguments of dnsmasq: DHCP, or what belongs to another server's DHCP, and TFTP. */
+/** Plans the arguments of dnsmasq(8) as DHCP and TFTP server, or as proxy that adds to another DHCP server. */
 export function planDnsmasq(plan: DhcpPlan): string[] {
   const { range, loaders, scriptUrl } = plan
   return [
@@ -95,7 +95,7 @@ function boots(tag: string, numbers: readonly number[], file: string | undefined
   ]
 }
 
-/** What a line that dnsmasq logs says of a client, or undefined. */
+/** Parses a line of dnsmasq's log that concerns a client. @returns undefined for other lines */
 export function parseDnsmasqLine(line: string): DhcpEvent | undefined {
   const [, client, mac, host] = LEASED.exec(line) ?? []
   if (client !== undefined && mac !== undefined) {

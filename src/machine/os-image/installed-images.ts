@@ -65,11 +65,7 @@ const INSTALLED: RecordFormat<InstalledImages> = {
   })
 }
 
-/**
- * What is installed in a home's place of images.
- *
- * @throws ContainerError `IO`, `UNSUPPORTED_VERSION`
- */
+/** Reads which HyperOS images are installed in a home. @throws ContainerError `IO`, `UNSUPPORTED_VERSION` */
 export function readInstalled(homeImage: string): InstalledImages {
   const path = join(homeImage, RECORD)
   const found = readRecordSync(path, INSTALLED)
@@ -88,18 +84,24 @@ function unreadable(path: string, why: string, cause: unknown): ContainerError {
   })
 }
 
-/** The folder of what is installed, or undefined. @throws ContainerError `IO` */
+/**
+ * Finds the folder of the current HyperOS.
+ *
+ * @returns undefined when none is installed
+ * @throws ContainerError `IO`
+ */
 export function currentFolder(homeImage: string): string | undefined {
   const { current } = readInstalled(homeImage)
   return current === undefined ? undefined : installedFolder(homeImage, current.digest)
 }
 
+/** Names the folder of an installed image by its digest. */
 export function installedFolder(homeImage: string, digest: string): string {
   return join(homeImage, digest)
 }
 
 /**
- * What may be changed of a home's installed images, by one process at a time.
+ * Runs `change` with an editor of a home's installed images; one process at a time may do so.
  *
  * @throws ContainerError `BUSY`
  */

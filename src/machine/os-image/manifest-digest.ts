@@ -12,7 +12,7 @@ export function sealManifest(text: string): string {
   return text.replace(UNSET_DIGEST, sha256(text))
 }
 
-/** Whether `digest` stands once in `text` and is what {@link sealManifest} put there. */
+/** Tells whether `digest` occurs once in `text` and is what {@link sealManifest} put there. */
 export function isSealed(text: string, digest: string): boolean {
   const parts = text.split(digest)
   return parts.length === 2 && sha256(parts.join(UNSET_DIGEST)) === digest

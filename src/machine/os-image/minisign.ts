@@ -28,7 +28,8 @@ const TRUSTED_COMMENT = 'trusted comment: '
 const UNTRUSTED_COMMENT = 'untrusted comment:'
 
 /**
- * Reads a public key: the base64 line alone, or the file that has it below a comment.
+ * Reads a minisign public key (https://jedisct1.github.io/minisign): the base64 line alone, or a file with a
+ * comment above it.
  *
  * @throws ContainerError `USAGE`
  */
@@ -82,13 +83,13 @@ export function verifyMinisign(
   return trustedComment
 }
 
-/** The base64 line of a public key, as {@link parsePublicKey} reads it. */
+/** Formats a public key as the base64 line that {@link parsePublicKey} reads. */
 export function formatPublicKey({ keyId, key }: MinisignPublicKey): string {
   const raw = key.export({ format: 'der', type: 'spki' }).subarray(-PUBLIC_KEY_BYTES)
   return Buffer.concat([Buffer.from(LEGACY), keyId, raw]).toString('base64')
 }
 
-/** A key's number as minisign prints it. */
+/** Formats the id of a key as minisign prints it. */
 export function formatKeyId(keyId: Uint8Array): string {
   return Buffer.from(keyId.toReversed()).toString('hex').toUpperCase()
 }

@@ -38,13 +38,13 @@ export interface ImagePlace {
 }
 
 /**
- * Where the operating system's image lies: what the environment names and nothing else, else what
- * `machine upgrade` installed, else what was built beside this program, else the home's own. One for arm64 that
- * was built or put there has `-arm64` behind its folder's name.
+ * Finds the image of HyperOS to start: the one that the environment names, else the installed one, else the one
+ * built beside this program, else the home's own. A built image for arm64 is in a folder whose name ends with
+ * `-arm64`.
  *
- * @param homeImage the home's own place
- * @param asked the architecture that the image must be for; else this machine's own is the first
- * @throws ContainerError `NOT_FOUND`, `IO` when what is installed cannot be read
+ * @param homeImage the home's own folder
+ * @param asked the architecture that the image must be for; without it, this machine's own is preferred
+ * @throws ContainerError `NOT_FOUND`, `IO` when the record of installed images cannot be read
  */
 export function findImage(homeImage: string, asked?: Architecture): string {
   const places = imagePlaces(homeImage, asked)
@@ -59,7 +59,7 @@ export function findImage(homeImage: string, asked?: Architecture): string {
   )
 }
 
-/** Where {@link findImage} looks, in its order. @throws ContainerError `IO` */
+/** Lists the places where {@link findImage} looks, in its order. @throws ContainerError `IO` */
 export function imagePlaces(homeImage: string, asked?: Architecture): ImagePlace[] {
   const named = process.env['DAT_CONTAINER_OS_IMAGE']
   if (named) return [{ kind: 'environment', path: resolve(named) }]
@@ -82,7 +82,7 @@ export function imagePlaces(homeImage: string, asked?: Architecture): ImagePlace
   ]
 }
 
-/** Whether there is an image at all, whole or not. */
+/** Tells whether there is an image at a place, complete or not. */
 export function hasImage({ kind, path }: ImagePlace): boolean {
   // One that was installed and is gone is an error to tell, not a reason to start another.
   return kind === 'installed' || existsSync(join(path, MANIFEST))
@@ -132,7 +132,7 @@ export async function openImage(
   }
 }
 
-/** A kernel and an initrd that the user names; nothing is known of them but what they are. */
+/** Makes an image of a kernel and an initrd that the user names. Nothing else is known of them. */
 export async function givenImage(kernel: string, initrd: string): Promise<OsImage> {
   for (const path of [kernel, initrd]) {
     const found = await stat(path).catch(() => undefined)

@@ -124,7 +124,11 @@ function readRelease(manifest: JsonFields): Pick<OsManifest, 'version' | 'releas
   }
 }
 
-/** What a manifest lists under a name. @throws ContainerError `BAD_MANIFEST` when it does not, once */
+/**
+ * Finds a file in a manifest by its name.
+ *
+ * @throws ContainerError `BAD_MANIFEST` unless it is listed exactly once
+ */
 export function listedFile(files: readonly ListedFile[], name: string): ListedFile {
   const [file, ...more] = files.filter((each) => each.name === name)
   if (file === undefined || more.length > 0)
@@ -145,7 +149,7 @@ async function readManifest(path: string): Promise<string> {
   return manifestText(await readFile(path))
 }
 
-/** @throws ContainerError `BAD_MANIFEST` */
+/** Decodes the text of a manifest. @throws ContainerError `BAD_MANIFEST` for bytes that are not UTF-8 */
 export function manifestText(bytes: Buffer): string {
   const text = bytes.toString('utf8')
   // Bytes that are no UTF-8 would be checked as something else than they are.
@@ -166,7 +170,7 @@ async function checkSignature(
   return { text: signature, comment: verifyMinisign(Buffer.from(manifest), signature, key) }
 }
 
-/** What a file holds, or the text itself where it names none: keys are given either way. */
+/** Reads a key that is given as text or as the path of a file. */
 export async function textOrFile(text: string): Promise<string> {
   return existsSync(text) ? readFile(text, 'utf8') : text
 }

@@ -7,10 +7,9 @@ export interface Release {
 }
 
 /**
- * Orders releases: by version, then by the time of their release. What does not tell its version or
- * time is older than what does.
+ * Orders releases by version, then by release time. A release without version or time counts as older.
  *
- * @returns below 0 when `a` is older than `b`, 0 when nothing tells which is
+ * @returns below 0 when `a` is older than `b`, 0 when nothing tells which is older
  */
 export function compareReleases(a: Release, b: Release): number {
   const [ofA, ofB] = [numbersOf(a), numbersOf(b)]

@@ -255,7 +255,7 @@ async function runningMachines(home: string): Promise<string[]> {
   return machines.filter(({ state }) => state !== 'stopped').map(({ name }) => name)
 }
 
-/** One release for people, as `HyperOS 0.1.0 of 2026-11-20 (4f2a…)`. */
+/** Formats a release, such as `HyperOS 0.1.0 of 2026-11-20 (4f2a…)`. */
 export function describeRelease({
   digest,
   version,

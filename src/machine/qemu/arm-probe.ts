@@ -16,8 +16,8 @@ const CODE = [
 ]
 
 /**
- * A kernel for QEMU's arm64 machine that waits until the processor's clock has run for an eighth of
- * a second and then switches the machine off.
+ * Makes a kernel for QEMU's arm64 machine that waits until the processor's clock has run for 1/8 s and then
+ * switches the machine off.
  */
 export function switchingOffKernel(): Uint8Array {
   const image = Buffer.alloc(CODE.length * 4)
@@ -25,7 +25,7 @@ export function switchingOffKernel(): Uint8Array {
   return image
 }
 
-/** {@link switchingOffKernel} on QEMU. */
+/** Plans the QEMU that runs {@link switchingOffKernel}. */
 export function armGuest(processor: readonly string[], program = qemuProgram('arm64')): ProbeGuest {
   const argv = [
     ...processor,

@@ -37,7 +37,7 @@ export const result = (value: number): Instruction[] => [
   { code: 0x95 }
 ]
 
-/** The program as the kernel takes it, on a little-endian machine; pure. */
+/** Encodes a BPF program as bpf(2) takes it, on a little-endian machine; pure. */
 export function assemble(program: readonly Instruction[]): Uint8Array {
   const places = new Map<string, number>()
   const steps: Exclude<Instruction, { label: string }>[] = []

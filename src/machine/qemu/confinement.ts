@@ -19,10 +19,9 @@ import {
 import { Qmp } from './qmp.ts'
 
 /**
- * Whether a QEMU gives up the system calls that it does not need: all do that can. That one cannot
- * matters to whoever wants a guest isolated.
+ * Tells whether a QEMU runs with a filter of system calls: every QEMU does that was built with one.
  *
- * @param notice told of that
+ * @param notice gets a warning, for an isolated guest, if it cannot
  */
 export async function sandboxOf(
   qemu: Qemu,

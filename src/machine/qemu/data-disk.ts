@@ -12,8 +12,8 @@ const QCOW2_SIZE_OFFSET = 24
 const HEADER_BYTES = 32
 
 /**
- * The data disk at `path`: made when absent, made larger when it is smaller than asked. Takes no
- * room for what is not written: qcow2 where qemu-img is, else a sparse file.
+ * Makes the data disk at `path` if it is absent, and enlarges it if it is smaller than asked. Unwritten parts take
+ * no space: the disk is qcow2 if qemu-img is available, else a sparse file.
  *
  * @throws ContainerError `USAGE` when it is larger than asked, `IO`
  */
@@ -34,7 +34,11 @@ export async function prepareDisk(
   return { path, format: found.format }
 }
 
-/** Format and size of a disk, as the guest has it, or undefined when there is none. */
+/**
+ * Reads the format, and the size in bytes as the guest sees it, of a disk.
+ *
+ * @returns undefined when there is none
+ */
 export async function readDisk(
   path: string
 ): Promise<{ format: DataDisk['format']; bytes: number } | undefined> {

@@ -23,7 +23,7 @@ const FURTHER_PLACES: Readonly<Record<Platform, readonly string[]>> = {
   win32: ['C:\\Program Files\\qemu']
 }
 
-/** The command that installs QEMU on a platform. */
+/** Names the command that installs QEMU on a platform. */
 export function installQemu(
   platform: Platform,
   architecture: Architecture,
@@ -66,18 +66,22 @@ export async function findQemu(platform: Platform, architecture: Architecture): 
   return { program, version }
 }
 
-/** Whether a QEMU has its filter of system calls: not where it was built without. */
+/** Tells whether a QEMU was built with its filter of system calls. */
 export async function hasSandbox({ program }: Qemu): Promise<boolean> {
   const asked = await runCommand(program, [...SANDBOX, '-machine', 'help'], { timeoutMs: 10_000 })
   return asked.exitCode === 0
 }
 
-/** What `qemu-system-… --version` says, as `7.2.22`. */
+/** Parses the version, such as `7.2.22`, in the output of `qemu-system-… --version`. */
 export function parseQemuVersion(text: string): string | undefined {
   return /QEMU emulator version (\d+\.\d+(?:\.\d+)*)/.exec(text)?.[1]
 }
 
-/** Full path of a program, on PATH or where installers put it; undefined when it is not there. */
+/**
+ * Finds the full path of a program, on PATH or where installers put it.
+ *
+ * @returns undefined when it is absent
+ */
 export function findProgram(platform: Platform, name: string): string | undefined {
   const file = platform === 'win32' ? `${name}.exe` : name
   const onPath = (process.env['PATH'] ?? '').split(delimiter).filter(Boolean)

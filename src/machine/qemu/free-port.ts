@@ -2,9 +2,9 @@ import { createServer } from 'node:net'
 import { LOOPBACK } from '../state/port-forward.ts'
 
 /**
- * A TCP port of this machine's loopback that nobody listened on a moment ago.
+ * Finds a TCP port of this machine's loopback that is free at the moment.
  *
- * @param preferred taken when it is free
+ * @param preferred taken if it is free
  */
 export async function freePort(preferred?: number): Promise<number> {
   const port = preferred === undefined ? undefined : await tryPort(preferred)

@@ -39,8 +39,8 @@ export interface LoopbackRule {
 }
 
 /**
- * A program that the kernel asks about each connection and datagram of a cgroup; pure. It refuses
- * 127.0.0.0/8, 0.0.0.0/8, ::1, :: and the IPv4 addresses that are written in IPv6.
+ * Plans a BPF program that decides about each connection and datagram of a cgroup; pure. It refuses 127.0.0.0/8,
+ * 0.0.0.0/8, ::1, ::, and IPv4 addresses written as IPv6.
  */
 export function planGuard(hook: Hook, rule: LoopbackRule): Uint8Array {
   const isDatagram = hook.startsWith('send')
@@ -109,6 +109,7 @@ export interface GuardPlace {
   readonly name: string
 }
 
+/** Names the cgroup of a machine's QEMU for {@link guardLoopback}. */
 export function guardPlace(
   { running }: Pick<MachineHome, 'running'>,
   { name }: Pick<MachinePaths, 'name'>
@@ -145,7 +146,7 @@ export async function guardLoopback(
   }
 }
 
-/** Takes away the cgroup of a process that has ended, where it was given one. */
+/** Removes the cgroup of a process that has ended, if {@link guardLoopback} made one. */
 export async function removeGuard({ homeId, name }: GuardPlace): Promise<void> {
   if (process.platform !== 'linux') return
   const made = ownCgroups(homeId, name).filter((directory) => existsSync(directory))

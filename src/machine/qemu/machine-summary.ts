@@ -16,7 +16,7 @@ import { Qmp } from './qmp.ts'
 
 const STATUS_TIMEOUT_MS = 2000
 
-/** Every machine of the home, sorted by name. */
+/** Lists the machines of a home, sorted by name. */
 export async function listMachines(home: MachineHome): Promise<MachineSummary[]> {
   const names = (await readdir(home.machines)).filter((name) => /^[a-z0-9][a-z0-9-]*$/.test(name))
   const found = await Promise.all(
@@ -36,7 +36,11 @@ async function summarizeAny(paths: MachinePaths): Promise<MachineSummary | undef
   }
 }
 
-/** @throws ContainerError `NOT_FOUND`, and `IO` or `UNSUPPORTED_VERSION` for a record that cannot be read */
+/**
+ * Collects what is known of one machine.
+ *
+ * @throws ContainerError `NOT_FOUND`, and `IO` or `UNSUPPORTED_VERSION` for a record that cannot be read
+ */
 export async function summarize(paths: MachinePaths): Promise<MachineSummary> {
   const config = await requireConfig(paths)
   const live = await readLiveState(paths)

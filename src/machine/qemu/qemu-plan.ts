@@ -61,12 +61,12 @@ export const SANDBOX = [
   'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'
 ] as const
 
-/** The QEMU program for guests of an architecture, without `.exe`. */
+/** Names the QEMU program for guests of an architecture, without `.exe`. */
 export function qemuProgram(architecture: Architecture): string {
   return architecture === 'x64' ? 'qemu-system-x86_64' : 'qemu-system-aarch64'
 }
 
-/** The accelerators worth trying for a guest on a host, best first; `tcg` always works. */
+/** Lists the accelerators to try for a guest on a host, best first; `tcg` always works. */
 export function candidates(
   host: { platform: Platform; architecture: Architecture },
   guest: Architecture
@@ -78,7 +78,7 @@ export function candidates(
   return [native[host.platform], 'tcg']
 }
 
-/** The arguments of `-accel` and `-cpu` for guests of an architecture. */
+/** Plans the arguments `-accel` and `-cpu` for guests of an architecture. */
 export function processorArguments(
   accelerator: Accelerator,
   guest: Architecture
@@ -101,7 +101,7 @@ const PROCESSORS: Readonly<Record<Accelerator, readonly string[]>> = {
  */
 const SOFTWARE_ARM = ['-accel', 'tcg,thread=multi', '-cpu', 'max,pauth-impdef=on']
 
-/** QEMU's argument list, without the program; pure. */
+/** Plans QEMU's argument list, without the program; pure. */
 export function planQemu(plan: MachinePlan): string[] {
   const device = (kind: string, properties: string): string[] => [
     '-device',

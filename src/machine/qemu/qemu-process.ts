@@ -107,7 +107,7 @@ async function answers(control: ControlPlace): Promise<void> {
   using _qmp = await Qmp.open(control)
 }
 
-/** The error for a QEMU that ended by itself, with the last of what it said. */
+/** Makes the error for a QEMU that ended by itself, with the end of its output. */
 export async function qemuEnded(log: string, cause?: unknown): Promise<ContainerError> {
   const said = await lastLines(log, SHOWN_LINES)
   const message = said.length === 0 ? 'QEMU ended' : `QEMU ended: ${said.join('; ')}`

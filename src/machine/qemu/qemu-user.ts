@@ -16,8 +16,8 @@ const RANGES = 2 ** 9
 const CAPABILITY = '-all,+net_bind_service'
 
 /**
- * A user id for the QEMU of one machine: no account's, and no running process's. `nobody` is shared with
- * whatever else runs so.
+ * Chooses a user id for the QEMU of one machine that no account and no running process has. `nobody` would be
+ * shared with other programs.
  */
 export function qemuUid({ homeId, name }: GuardPlace): number {
   const used = usedUids()
@@ -28,8 +28,8 @@ export function qemuUid({ homeId, name }: GuardPlace): number {
 }
 
 /**
- * User ids for the QEMU of one machine that serves files of many owners, none of them a running
- * process's. They are never written to a disk: the mounts that it serves map them.
+ * Chooses user ids for the QEMU of one machine that serves files of many owners. No running process has them. They
+ * never reach a disk, because the mounts map them.
  */
 export function qemuRange({ homeId, name }: GuardPlace): IdRange {
   const used = new Set([...usedUids()].map((uid) => Math.floor((uid - FIRST_RANGE) / RANGE_IDS)))
@@ -46,12 +46,12 @@ function usedUids(): Set<number> {
   return new Set(uids)
 }
 
-/** Whether a QEMU can be another user than we are. */
+/** Tells whether a QEMU can run as another user. */
 export function canSwitchUser(): boolean {
   return process.platform === 'linux' && process.getuid?.() === 0 && isOnHost('setpriv')
 }
 
-/** What goes before a command so that it runs as a user with next to no privilege, for good. */
+/** Makes the prefix of a command that runs it as a user without privileges, which it cannot regain. */
 export function asUser(uid: number, accelerator: Accelerator): string[] {
   const group = acceleratorGroup(accelerator)
   return [
@@ -70,17 +70,17 @@ export function asUser(uid: number, accelerator: Accelerator): string[] {
 /** What the root of a user namespace keeps, to serve files of all its ids in a guest's name. */
 const FILE_CAPABILITIES = '-all,+chown,+dac_override,+dac_read_search,+fowner,+fsetid,+setfcap'
 
-/** Whether {@link asNamespaceRoot} can be had. */
+/** Tells whether {@link asNamespaceRoot} works here. */
 export function canEnterNamespace(): boolean {
   return canSwitchUser() && isOnHost('nsenter')
 }
 
 /**
- * What goes before a command so that it runs as the root of a user namespace, for good: it changes
- * owners of files whose mount is mapped to that namespace, and is nobody to all other.
+ * Makes the prefix of a command that runs it as root of a user namespace, which it cannot leave. It can change
+ * owners of files whose mount is mapped to that namespace, and is `nobody` to all others.
  *
  * @param descriptor of the user namespace, in the started process
- * @param group of the namespace that it is in, besides 0
+ * @param group of the namespace that it joins, besides 0
  */
 export function asNamespaceRoot(descriptor: number, group: number | undefined): string[] {
   return [
@@ -98,7 +98,7 @@ export function asNamespaceRoot(descriptor: number, group: number | undefined): 
   ]
 }
 
-/** The group that may use KVM; undefined for another accelerator. */
+/** Finds the group that may use KVM. @returns undefined for another accelerator */
 export function acceleratorGroup(accelerator: Accelerator): number | undefined {
   if (accelerator !== 'kvm') return undefined
   return statSync('/dev/kvm', { throwIfNoEntry: false })?.gid

@@ -19,8 +19,8 @@ interface Pending {
 }
 
 /**
- * A connection to the control socket of a running QEMU. QEMU serves one at a time: others wait for
- * its greeting, so nobody keeps one for long.
+ * A connection to the control socket of a running QEMU (QMP). QEMU serves one connection at a time and lets others
+ * wait for its greeting, so keep it short.
  */
 export class Qmp implements Disposable {
   readonly #socket: Socket

@@ -14,8 +14,8 @@ export const FIXED_ADDRESSES = 'norandmaps'
 const LONGEST_COMMAND_LINE = 2047
 
 /**
- * The kernel's command line: what HyperOS reads of it is its host name, the keys that may log in
- * as root (base64 of the lines of an authorized_keys file) and a private DHT.
+ * Plans the kernel's command line. HyperOS reads from it its host name, the keys that may log in as root (base64
+ * of an authorized_keys file), and a private DHT.
  *
  * @throws ContainerError `USAGE` when it is too long for the kernel
  */

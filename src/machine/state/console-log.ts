@@ -12,7 +12,11 @@ const CONTROL =
   // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
   /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|.)|[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g
 
-/** The last lines of a log, at most `count`, without control characters; none of one that is absent. */
+/**
+ * Reads the last lines of a log, at most `count`, without control characters.
+ *
+ * @returns an empty list when there is no log
+ */
 export async function lastLines(path: string, count: number): Promise<string[]> {
   const text = await tailOf(path)
   return text
@@ -23,13 +27,17 @@ export async function lastLines(path: string, count: number): Promise<string[]> 
     .slice(-count)
 }
 
-/** The line in which a kernel says that it gives up, or undefined. */
+/** Finds the line in which a kernel reports a panic. @returns undefined when there is none */
 export async function findPanic(path: string): Promise<string | undefined> {
   const text = (await tailOf(path)).replace(CONTROL, '')
   return /Kernel panic - not syncing: [^\n]*/.exec(text)?.[0].trim()
 }
 
-/** The key that HyperOS told at its last boot for its records, as `ssh-ed25519 BASE64`, or undefined. */
+/**
+ * Finds the key, as `ssh-ed25519 BASE64`, that HyperOS printed at its last boot for signing attest records.
+ *
+ * @returns undefined when there is none
+ */
 export async function findAttestKey(path: string): Promise<string | undefined> {
   let text = ''
   for await (const part of readConsole(path)) text += part.toString('latin1')
@@ -37,10 +45,10 @@ export async function findAttestKey(path: string): Promise<string | undefined> {
 }
 
 /**
- * The bytes of a log as they were written.
+ * Reads a log as the bytes that were written.
  *
  * @param options.tail start with this many last lines @default all
- * @param options.lives asked before each look: whether more may come; without it the log ends where it is
+ * @param options.lives asked before each look whether more may come; without it, reading stops at the end
  */
 export async function* readConsole(
   path: string,

@@ -14,7 +14,7 @@ export type MachineLimits = { readonly [K in keyof typeof VARIABLES]?: number | 
 /** Says that machines have no data disk. */
 const NO_DISK = 'none'
 
-/** Reads them of the environment. @throws ContainerError `USAGE` */
+/** Reads the default limits of new machines from the environment. @throws ContainerError `USAGE` */
 export function limitsOf(environment: NodeJS.ProcessEnv): MachineLimits {
   const { [VARIABLES.memoryBytes]: memory, [VARIABLES.diskBytes]: disk } = environment
   return {

@@ -46,11 +46,7 @@ export const DEFAULT_NAME = 'default'
 const NAME_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/
 const SOCKET_PATH_BYTES = 107
 
-/**
- * The state layout of a home; makes what is missing.
- *
- * @throws ContainerError `IO`
- */
+/** Lays out the machine state of a home, and makes missing directories. @throws ContainerError `IO` */
 export function machineHome(home: string): MachineHome {
   const { home: real, runtime } = openHome(home)
   const paths = {
@@ -68,7 +64,11 @@ export function machineHome(home: string): MachineHome {
   return paths
 }
 
-/** @throws ContainerError `USAGE` for a name that is none, or that leaves no room for a socket */
+/**
+ * Names the files of a machine.
+ *
+ * @throws ContainerError `USAGE` for an invalid name, or one that is too long for a socket's path
+ */
 export function machinePaths(home: MachineHome, name: string): MachinePaths {
   if (!NAME_PATTERN.test(name)) {
     throw new ContainerError('USAGE', `${JSON.stringify(name)} cannot be a machine's name`, {

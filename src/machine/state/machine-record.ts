@@ -178,16 +178,21 @@ export interface MachineSummary {
   readonly consoleLog: string
 }
 
-/** The state of a machine whose QEMU is there, by its process and that one's start time. */
+/**
+ * Reads the state of a machine whose QEMU runs; the process is identified by its id and start time.
+ *
+ * @returns undefined for any other
+ */
 export async function readLiveState(paths: MachinePaths): Promise<MachineState | undefined> {
   const state = await readJsonFile(paths.state, machineState)
   return state !== undefined && isAlive(state.qemu) ? state : undefined
 }
 
 /**
- * What is kept of a machine, or undefined where nothing is.
+ * Reads the record of a machine.
  *
- * @throws ContainerError `IO` for a record that is damaged, `UNSUPPORTED_VERSION` for one of a later release
+ * @returns undefined when there is none
+ * @throws ContainerError `IO` for a damaged record, `UNSUPPORTED_VERSION` for one of a later release
  */
 export async function readConfig(paths: MachinePaths): Promise<MachineConfig | undefined> {
   const found = await readRecord(paths.config, MACHINE_CONFIG)
@@ -207,7 +212,11 @@ export async function readConfig(paths: MachinePaths): Promise<MachineConfig | u
   })
 }
 
-/** @throws ContainerError `NOT_FOUND`, and as {@link readConfig} */
+/**
+ * Reads the record of a machine that must exist.
+ *
+ * @throws ContainerError `NOT_FOUND`, and as {@link readConfig}
+ */
 export async function requireConfig(paths: MachinePaths): Promise<MachineConfig> {
   const config = await readConfig(paths)
   if (config !== undefined) return config
@@ -216,7 +225,11 @@ export async function requireConfig(paths: MachinePaths): Promise<MachineConfig>
   })
 }
 
-/** @throws ContainerError `NOT_FOUND`, `NOT_RUNNING` */
+/**
+ * Reads the state of a machine, and checks that it runs.
+ *
+ * @throws ContainerError `NOT_FOUND`, `NOT_RUNNING`
+ */
 export async function requireRunning(paths: MachinePaths): Promise<MachineState> {
   await requireConfig(paths)
   const state = await readLiveState(paths)

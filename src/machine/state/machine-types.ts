@@ -32,12 +32,12 @@ export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   aarch64: 'arm64'
 }
 
-/** Debian's name of an architecture, which commands and manifests use. */
+/** Names an architecture as Debian does, which commands and manifests use. */
 export function archName(architecture: Architecture): 'amd64' | 'arm64' {
   return architecture === 'x64' ? 'amd64' : 'arm64'
 }
 
-/** The kernel's name of the serial port that `planQemu` logs. */
+/** Names the serial port that `planQemu` logs, as the kernel does. */
 export function serialConsole(architecture: Architecture): string {
   return architecture === 'x64' ? 'ttyS0' : 'ttyAMA0'
 }

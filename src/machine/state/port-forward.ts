@@ -36,7 +36,7 @@ export function parseForward(text: string): PortForward {
   }
 }
 
-/** The text that {@link parseForward} reads. */
+/** Formats a forwarded port as {@link parseForward} reads it. */
 export function formatForward({ protocol, address, hostPort, guestPort }: PortForward): string {
   return `${address}:${hostPort}:${guestPort}${protocol === 'udp' ? '/udp' : ''}`
 }

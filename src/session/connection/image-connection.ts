@@ -25,8 +25,8 @@ interface Attached {
 }
 
 /**
- * One image, opened through a daemon that may die and return: requests wait for the daemon and are
- * asked again. Once opened, the version is pinned.
+ * An image that was opened through a daemon. If the daemon dies, requests wait for the next one and are repeated.
+ * The version is fixed once the image is open.
  */
 export class ImageConnection implements Disposable {
   /** With version and secret. */

@@ -16,7 +16,7 @@ export const LOCAL_ONLY = { offline: true, lazyOnly: true, peerTimeoutMs: 1000 }
 /** So many images, the latest, are compared with one. */
 const MOST_IMAGES = 16
 
-/** Images of this home that it can read, in a role among `roles`, the latest first, at most 16. */
+/** Lists the images of this home that it can read and whose role is among `roles`, the latest first, at most 16. */
 export async function localImages(
   home: string,
   roles: readonly ImageRole[]
@@ -31,7 +31,7 @@ export async function localImages(
     .slice(0, MOST_IMAGES)
 }
 
-/** The content hash of each chunk, as a text that compares and is a key. */
+/** Converts packed content hashes to one text per chunk, for comparing and as map keys. */
 export function hashTexts(packed: Uint8Array): string[] {
   const bytes = asBuffer(packed)
   return Array.from({ length: bytes.length / CHUNK_HASH_BYTES }, (_, n) =>

@@ -10,8 +10,8 @@ import { refusedFlags, serviceFlags } from '../../core/host/service-flags.ts'
 import { serviceEnvironment } from '../../core/host/service-memory.ts'
 
 /**
- * Starts a daemon for a home in a session of its own and waits until its socket answers. When
- * another process started one at the same moment, that one is as good.
+ * Starts a daemon for a home in a session of its own and waits until its socket answers. A daemon that another
+ * process started at the same moment will do.
  *
  * @throws ContainerError what kept the daemon from starting
  */

@@ -72,9 +72,9 @@ const INIT_STEPS: readonly Step[] = [
 ]
 
 /**
- * The chunks that starting an image most likely reads, without a recorded profile: for an init its
- * libraries, units and helpers, for a command its program, loader and C library. A guess from names;
- * what it leaves out is read when touched.
+ * Guesses the chunks that a start reads, for an image without a recorded profile: for an init its libraries, units
+ * and helpers, for a command its program, loader and C library. It goes by file names. Chunks that it misses are
+ * read on demand.
  *
  * @returns chunk numbers, each once, in the order in which they should be fetched
  */

@@ -43,9 +43,9 @@ export async function openImage(options: OpenImageOptions): Promise<InspectedIma
 }
 
 /**
- * The first half of {@link openImage}: returns once the manifest is here.
+ * Begins {@link openImage}: returns once the manifest has arrived.
  *
- * @throws ContainerError as that
+ * @throws ContainerError as {@link openImage}
  */
 export async function beginOpening(
   options: OpenImageOptions

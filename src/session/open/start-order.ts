@@ -6,7 +6,7 @@ import type { Tree } from '../../image/tree/tree.ts'
 import type { OpenImageOptions, StartOrder } from '../connection/image-session.ts'
 import type { LocalProfile } from '../../home/local-profile.ts'
 
-/** What is run of an image, as its manifest would say it. */
+/** Describes what is to be run of an image in the terms of its manifest. */
 export function startOf(
   { start }: Manifest,
   run: NonNullable<OpenImageOptions['run']>
@@ -16,8 +16,8 @@ export function startOf(
 }
 
 /**
- * The best there is: what this home recorded of the very same start of the same version; what the
- * publisher recorded; what this home recorded of another version; a guess.
+ * Chooses the best known order of a start: recorded by this home for the same version; recorded by the publisher;
+ * recorded by this home for another version; guessed.
  */
 export function chooseStartOrder(
   { tree, manifest }: { readonly tree: Tree; readonly manifest: Manifest },

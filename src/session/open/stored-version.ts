@@ -7,7 +7,7 @@ import type { DaemonClient } from '../connection/client.ts'
 /** How long peers may take to give what was lost here. */
 const LOST_MS = 10_000
 
-/** The newest version of an image that is wholly on this machine, as its publisher reads it. */
+/** The newest version of an image that is entirely on this machine, as its publisher reads it. */
 export class StoredVersion implements AsyncDisposable {
   readonly manifest: Manifest
   readonly reader: VersionReader

@@ -42,7 +42,7 @@ export interface OpenSourceOptions {
 }
 
 /**
- * Opens a source according to its type; the only place that decides this.
+ * Opens a source according to its type. No other function chooses the type.
  *
  * @param cleanup closes it
  */

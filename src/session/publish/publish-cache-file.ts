@@ -18,10 +18,10 @@ import {
 import type { HomePaths } from '../../home/home.ts'
 
 /**
- * What was kept of `manifest`'s version when it was published.
+ * Reads what was kept when the version of `manifest` was published.
  *
  * @param key of the drive
- * @returns undefined where nothing usable is kept
+ * @returns undefined when there is nothing usable
  */
 export async function readPublishCache(
   paths: HomePaths,
@@ -34,12 +34,12 @@ export async function readPublishCache(
   return fits ? cache : undefined
 }
 
-/** Whether a version was published from this directory. */
+/** Tells whether a version was published from this directory. */
 export function isOf({ root, device }: PublishCache, directory: ScannedDirectory): boolean {
   return device === directory.device && Buffer.compare(root, directory.root) === 0
 }
 
-/** Keeps what the next publish can use. Where that fails, it reads every file. */
+/** Writes what the next publish can use. If that fails, the next publish reads every file. */
 export async function writePublishCache(
   paths: HomePaths,
   key: string,

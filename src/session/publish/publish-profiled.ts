@@ -48,9 +48,9 @@ export interface PublishedWithProfile extends Published {
 }
 
 /**
- * Publishes with a boot profile: stores the source as an image that nobody is told of, has that
- * started, and publishes what was stored with the recorded chunks first. The first image is gone
- * afterwards, also when this process dies: it goes with its connection to the daemon.
+ * Publishes with a boot profile. It stores the source as a temporary image, has that started, and publishes the
+ * stored content with the recorded chunks first. The temporary image belongs to the connection to the daemon, so
+ * it is removed even if this process dies.
  *
  * @throws ContainerError what publishing and recording throw; nothing is left then
  */

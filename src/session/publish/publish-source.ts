@@ -111,7 +111,7 @@ interface Opened extends Connected {
   readonly paths: HomePaths
 }
 
-/** @throws ContainerError `USAGE` */
+/** Checks the name, description and message of a publish. @throws ContainerError `USAGE` */
 export function checkNames({
   name,
   description,
@@ -177,7 +177,7 @@ async function publishOpened(
   }
 }
 
-/** What `share` tells of a version. */
+/** Collects what `share` prints about a version. */
 export function publishedFacts(
   { name, version, files, bytes, storedBytes, versions }: Manifest,
   unchangedFiles: number
@@ -196,7 +196,7 @@ export function publishedFacts(
 }
 
 /**
- * The newest version of an image of this machine, whose chunks can be used again.
+ * Reads the newest version of an image of this machine, whose chunks an update can use.
  *
  * @throws ContainerError `NOT_FOUND`, `BAD_INDEX`
  */

@@ -49,12 +49,12 @@ const FAILURES: readonly (readonly [message: RegExp, code: ErrorCode, hint: stri
 ]
 
 /**
- * Fetches an image of a registry into a temporary OCI layout, as it is compressed there. Who may log
- * in and which mirrors are asked is skopeo's configuration.
+ * Fetches an image from a registry into a temporary OCI layout, compressed as it is there. skopeo's configuration
+ * decides about logins and mirrors.
  *
  * @param cleanup removes the layout
- * @throws ContainerError `MISSING_TOOL`, `NOT_FOUND` for an image or a platform that is not there,
- *   `BAD_SOURCE`, `IO`, `DISK_FULL`, `CANCELLED`
+ * @throws ContainerError `MISSING_TOOL`, `NOT_FOUND` for an image or a platform that does not exist, `BAD_SOURCE`,
+ *   `IO`, `DISK_FULL`, `CANCELLED`
  */
 export async function fetchRegistryImage(
   name: string,

@@ -6,8 +6,8 @@ import type { ReadBlock } from './stored-chunk-reader.ts'
 const CAPACITY_BYTES = 8 * 1024 * 1024
 
 /**
- * Keeps the blocks read last: several chunks share one, and whoever reads one of them often reads the
- * next. A read that is under way serves all who ask meanwhile, and goes on when one of them gives up.
+ * Adds a cache of recent blocks to a reader: several chunks share a block, and neighbouring chunks are often read
+ * in a row. Concurrent reads of a block share one request, which continues if one of them is cancelled.
  */
 export function cachedBlocks(read: (block: number) => Promise<Uint8Array>): ReadBlock {
   const blocks = new ReadCache({ read: (block) => read(block) }, CAPACITY_BYTES)

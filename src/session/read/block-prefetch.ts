@@ -11,8 +11,8 @@ const CAPACITY_BYTES = 32 * 1024 * 1024
 export type FetchBlock = (block: number) => Promise<Buffer>
 
 /**
- * Fetches blocks before they are asked for, in a given order, and keeps each until it is taken once:
- * what is decoded and in the kernel's page cache then is not read again.
+ * Fetches blocks before they are needed, in a given order. It hands out each block once and then drops it, because
+ * its content is decoded and in the kernel's page cache by then.
  */
 export class BlockPrefetch implements Disposable {
   readonly #fetch: FetchBlock

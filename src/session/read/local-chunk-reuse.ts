@@ -13,11 +13,8 @@ interface Donation {
 }
 
 /**
- * Chunks of an image that are not here while other images of this home hold the same content: read
- * from those, and checked against the image's own content hash.
- *
- * Peers of the image can tell from what is not asked of them which content this machine had already,
- * so this is for readers who agree to that.
+ * Reads chunks that are missing here from other images of this home with the same content, and checks them against
+ * the image's own hashes. Peers can tell from the missing requests what this machine had, so users must opt in.
  */
 export class LocalChunkReuse implements AsyncDisposable {
   readonly #donors: readonly InspectedImage[]

@@ -22,7 +22,7 @@ import { METHODS } from '../../rpc/protocol.ts'
 import { VersionReader } from '../../image/format/version-reader.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
 
-/** An image whose index is decoded. Disposing ends the connection. */
+/** An open image with a decoded index. Disposing of it closes the connection. */
 export class RemoteImageSession implements InspectedImage {
   readonly link: ImageReference
   readonly key: string

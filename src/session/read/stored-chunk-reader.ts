@@ -6,7 +6,7 @@ import type { Tree } from '../../image/tree/tree.ts'
 /** Reads one stored block; the index says which chunks it holds. */
 export type ReadBlock = (block: number, signal?: AbortSignal) => Promise<Uint8Array>
 
-/** Decodes chunks in this process, so that the daemon only passes stored blocks on. */
+/** Decodes chunks in this process, so that the daemon only passes on stored blocks. */
 export class StoredChunkReader implements ChunkReader {
   readonly #tree: Tree
   readonly #readBlock: ReadBlock
