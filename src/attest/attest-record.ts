@@ -4,7 +4,7 @@ import { JsonFields } from '../core/json-fields.ts'
 export const RECORD_FORMAT = 1
 /** What signatures of records are for; `ssh-keygen -Y verify -n` takes it. */
 export const RECORD_NAMESPACE = 'attest@dat-container'
-/** Below fw_cfg's `opt/`: how whoever starts a machine tells it the SHA-256 of its kernel and initrd. */
+/** Below fw_cfg's `opt/`: how the host tells a machine the SHA-256 of its kernel and initrd. */
 export const TOLD_KERNEL = 'opt/org.dat-container/kernel.sha256'
 export const TOLD_INITRD = 'opt/org.dat-container/initrd.sha256'
 
@@ -13,7 +13,7 @@ export interface AttestRecord {
   readonly format: typeof RECORD_FORMAT
   /** The machine's name for itself. */
   readonly machine: string
-  /** What whoever asked gave, so that this is no older answer: hexadecimal. */
+  /** The nonce of the request, hexadecimal: proves that this is not an older answer. */
   readonly nonce: string
   /** The kernel's random name of this boot. */
   readonly bootId: string
@@ -22,7 +22,7 @@ export interface AttestRecord {
   readonly signedAt: string
   /** As the kernel shows it. */
   readonly commandLine: string
-  /** SHA-256 of the kernel, as whoever started the machine told it; a guest cannot measure that. */
+  /** SHA-256 of the kernel as the host told it; a guest cannot measure its kernel. */
   readonly kernelTold: string | null
   readonly initrdTold: string | null
   /** SHA-256 of the initrd as the kernel has it, where its command line has `retain_initrd`. */

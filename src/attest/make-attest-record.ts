@@ -25,7 +25,7 @@ const INDEX_WAIT_MS = 5000
 /**
  * What this boot of HyperOS was and which containers run, signed by the key that was made at the boot.
  *
- * @param nonce of whoever asks
+ * @param nonce from the requester
  * @throws ContainerError `NOT_FOUND` where this is no HyperOS, `MISSING_TOOL`, `IO`
  */
 export async function makeSignedRecord(home: string, nonce: string): Promise<SignedRecord> {

@@ -35,7 +35,7 @@ async function* readLines(stream: Readable): AsyncGenerator<string> {
   yield Buffer.concat(parts).toString()
 }
 
-/** A broken stream is an ended one. Whoever stops to read leaves it open. */
+/** Treats a broken stream as ended. A caller that stops reading leaves the stream open. */
 async function* readChunks(stream: Readable): AsyncGenerator<Buffer> {
   const chunks = stream.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>
   for (;;) {

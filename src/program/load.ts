@@ -47,7 +47,7 @@ interface LoadedScript {
  * @param program what the compiled code is kept for; undefined keeps none
  */
 export function run(folder: string, entry: string, program: string | undefined): void {
-  // Before all else: until then, whoever is on this machine can read them.
+  // Before all else: until then, every user of this machine can read them.
   if (program === 'main') hideArguments()
   new Loader(folder, program && keptAt(folder, program)).load(`./${entry}`)
 }

@@ -170,7 +170,7 @@ function openPipe(): [readEnd: number, writeEnd: number] {
   const { pipe2, fcntl } = kernelCalls()
   checked('make a pipe', pipe2(ends, O_CLOEXEC))
   const [readEnd, writeEnd] = [ends.readInt32LE(0), ends.readInt32LE(4)]
-  // Fewer turns for whoever sends much; the kernel may refuse.
+  // A larger pipe takes fewer turns for much output; the kernel may refuse.
   fcntl(writeEnd, F_SETPIPE_SZ, 'int', PIPE_BYTES)
   return [readEnd, writeEnd]
 }

@@ -66,7 +66,7 @@ export function makeEntryProgram(plan: EntryPlan, processor: Processor): Buffer 
   const builder = new ProgramBuilder(processor, SHARED_PAGE)
   const { data } = builder
   const [second, ended, status] = [data.words(0n), data.words(0n), data.words(0n)]
-  // Whoever runs this once more, inside, has no such descriptor.
+  // If the program is run again inside the container, there is no such descriptor.
   builder.try('write', plan.descriptors.report, 0, 0)
   builder.jumpIf('atLeast', LOWEST_ERROR, 'elsewhere')
   builder.failuresTo = 'report'

@@ -81,8 +81,9 @@ export interface ClaimOptions {
 }
 
 /**
- * The ids of one container, of which no other container of this machine has any, nor a user, nor
- * what /etc/subuid and /etc/subgid give away. It is on disk when this returns. The owner's directory must exist: a range whose owner is gone is free.
+ * Claims a range of ids for one container. No other container of this machine has any of them, nor do its users, groups,
+ * /etc/subuid and /etc/subgid. The claim is on disk when this returns. The owner's directory must exist, because a range
+ * whose owner is gone is free.
  *
  * @throws ContainerError `BUSY` when there is none left, or what is known is another container's; `IO`, `DISK_FULL`
  */
@@ -154,7 +155,7 @@ async function findFree(
   })
 }
 
-/** Whether there is a container that is not this one, as in a home of which this one's is a copy. */
+/** Tells whether another container has the range, for example in a home that was copied. */
 function isOther(entry: RangeEntry, owner: RangeOwner): boolean {
   const [theirs, ours] = [entry, owner].map(({ home, name }) =>
     statSync(join(home, 'containers', name), { throwIfNoEntry: false })

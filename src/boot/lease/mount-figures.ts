@@ -5,7 +5,7 @@ import { pause } from '../../core/abort.ts'
 /** {@link ImageStats}; null is what only the daemon knows, while it is gone. */
 export type FiguresOrNull = { readonly [Figure in keyof ImageStats]: ImageStats[Figure] | null }
 
-/** A daemon that is restarted is back within this; whoever asks for figures should not wait for one that is not. */
+/** How long to wait for a daemon that restarts. Callers should not wait longer for figures. */
 const PATIENCE_MS = 1000
 /** One that is there and has not answered for so long hangs. */
 const HUNG_MS = 10_000

@@ -18,7 +18,7 @@ export interface StartMounterOptions
   readonly mounterScript?: string
 }
 
-/** A mounter that starts, seen by whoever will lease from it. */
+/** A starting mounter, as its future user sees it. */
 export interface MounterAhead extends AsyncDisposable {
   /**
    * Waits for its greeting; may be called once.

@@ -169,7 +169,7 @@ class Mounter {
   /** Has the index decoded as soon as it comes, where nothing is mounted without. */
   openAhead(): void {
     if (this.#request.mode !== 'fuse' && this.#kept && existsSync(this.#kept)) return
-    // Whoever waits for it is told of a failure.
+    // Its users get the error.
     this.#opening.open().catch(() => {})
   }
 
@@ -178,7 +178,7 @@ class Mounter {
     this.#succession = new Succession(this.#paths, lock, this.#request, this.#opening.link)
     try {
       const mounting = this.#mount()
-      // Its failure is told to whoever asks for the mount; nobody may have asked yet.
+      // Users that ask for the mount get the error; there may be none yet.
       mounting.catch(() => {})
       const server = await MounterServer.listen(
         socket,
@@ -205,7 +205,7 @@ class Mounter {
       try {
         const { mounted } = await mounting
         await this.#succession.begin(mounted.heirloom)
-        // Whoever asked for the mount is answered before the index is decoded, and goes on meanwhile.
+        // Users that asked for the mount are answered before the index is decoded, and continue meanwhile.
         await sleep(0)
         // Reads are told what is wrong.
         this.#serve(mounted).catch(() => {})
@@ -326,7 +326,7 @@ class Mounter {
   #noteReady(isStarted: boolean): null {
     this.#wasReady = true
     this.#cpu ??= this.#cpuSinceOpening()
-    // Asked for again by whoever wants to know.
+    // It is awaited, with its error, where it is needed.
     this.#cpu.catch(() => {})
     if (isStarted) this.#recorder.markReady()
     return null

@@ -58,7 +58,7 @@ export class NspawnNotices {
   /** Takes what has come, so that nspawn need not wait to say more. */
   look(): void {
     for (const { pid, text } of this.#socket.receive()) {
-      // Nobody else is to speak for it, whoever may reach the socket.
+      // Messages of other processes that can reach the socket are ignored.
       if (pid === this.#nspawn.pid) this.#note(text.split('\n'))
     }
   }

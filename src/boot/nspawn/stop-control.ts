@@ -21,7 +21,7 @@ const HIGHEST_SIGNAL_NUMBER = 64
 const LISTEN_TIMEOUT_MS = 3000
 const POLL_MS = 20
 
-/** What whoever stops a container tells its runner: `stop.json` or the like. */
+/** A request to stop that a command leaves for the runner, in a file such as `stop.json`. */
 export interface StopRequest {
   readonly timeoutMs: number
   /** It did not end in order, or was not given the time. */

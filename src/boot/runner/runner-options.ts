@@ -4,7 +4,7 @@ import type { ContainerOptions } from '../state/boot-options.ts'
 import type { ContainerState } from '../state/container-record.ts'
 import type { MounterAhead } from '../lease/starting-mounter.ts'
 
-/** What the runner tells whoever waits for it. */
+/** Events that the runner reports to its caller. */
 export interface RunnerEvents {
   /** After every change of the state. */
   onState?(state: ContainerState): void

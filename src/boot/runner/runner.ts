@@ -277,7 +277,7 @@ export class Runner {
     await this.#state.update({ leader, cgroups: container.cgroups(), state, reached: 'startedMs' })
     const exitCode = await watchContainer(container, this.#state, this.#readiness, {
       onReady: (state) => {
-        // A mounter that has died is told to whoever reads.
+        // Reads report a mounter that has died.
         lease.ready({ isStarted: state.mode === 'boot' }).catch(() => {})
         this.#events.onReady?.(state)
       }
@@ -291,7 +291,7 @@ export class Runner {
   }
 
   async #exitStatus(exitCode: number): Promise<number> {
-    // Whoever asked for it may have killed it, too.
+    // The process that asked for it may have killed it, too.
     const isKilled =
       this.#isKilled || (this.#stopping && (await this.#stopRequest())?.killed === true)
     if (isKilled && (exitCode !== 0 || this.#state.current?.mode === 'boot')) return KILLED_STATUS

@@ -11,7 +11,7 @@ type KeptPaths = Pick<ContainerPaths, 'name' | 'config' | 'upper'>
 export type KeptContainer =
   | { readonly kind: 'none' }
   | { readonly kind: 'config'; readonly config: ContainerConfig }
-  /** Something was kept, and it cannot be told of which image: never to be taken for nothing. */
+  /** There are files, and it is not known to which image they belong: never treat this as `none`. */
   | { readonly kind: 'damaged'; readonly error: ContainerError }
 
 /**

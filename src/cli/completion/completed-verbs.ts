@@ -24,7 +24,7 @@ export interface CompletedVerb {
   readonly aliases: readonly string[]
   readonly description: string
   readonly flags: readonly Flag[]
-  /** Verbs of this one, and words of which an argument is one. */
+  /** Verbs below this one, and the words that an argument may be. */
   readonly words: readonly Word[]
   /** What the names are of that it takes. */
   readonly names: NameKind | undefined

@@ -8,7 +8,7 @@ export const NAME_KINDS = ['images', 'containers', 'machines'] as const
 
 export type NameKind = (typeof NAME_KINDS)[number]
 
-/** An image has the name that whoever made it chose: nothing that a shell reads another way is completed. */
+/** The publisher chose the name of an image, so names with characters that a shell interprets are not completed. */
 const PLAIN_NAME = /^[A-Za-z0-9][A-Za-z0-9._@+/-]*$/
 
 /**

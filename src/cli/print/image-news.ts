@@ -1,7 +1,7 @@
 import type { ImageNews } from '../../session/connection/image-session.ts'
 import type { Output } from './output.ts'
 
-/** Tells on standard error what whoever uses an image should know of it. @param offline nobody was to be asked */
+/** Prints notices about an image on standard error. @param offline whether `--offline` was given */
 export function tellNews(output: Output, news: ImageNews, offline: boolean | undefined): void {
   const { version, mayBeOld, forked } = news
   if (mayBeOld && offline !== true) {

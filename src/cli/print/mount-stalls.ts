@@ -14,7 +14,7 @@ export class MountStalls implements Disposable {
     this.#output = output
   }
 
-  /** @param mounterSocket of whoever has the image mounted; may change */
+  /** @param mounterSocket of the mounter of the image; may change */
   watch(mounterSocket: string): void {
     if (mounterSocket === this.#socket) return
     this.#socket = mounterSocket

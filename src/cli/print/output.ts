@@ -19,7 +19,7 @@ export interface Output {
 
 /**
  * @param options.links whether links have their secrets; else they are mirror links
- * @param options.dht nodes of a private DHT, which whoever is given a link has to know, too
+ * @param options.dht nodes of a private DHT, which recipients of a link need, too
  */
 export function createOutput(options: {
   readonly json: boolean

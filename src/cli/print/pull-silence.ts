@@ -12,7 +12,7 @@ interface PullState {
   readonly peers: number
 }
 
-/** Tells of a pull to which nothing comes, and ends it when that lasts: whoever is connected does not have the rest. */
+/** Reports a pull that receives nothing, and ends it if that lasts: the connected peers do not have the rest. */
 export class PullSilence {
   readonly #output: Output
   readonly #limitMs: number

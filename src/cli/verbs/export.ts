@@ -20,7 +20,7 @@ interface ExportFlags extends OpenFlags {
 }
 
 const STDOUT = '-'
-/** Who could read the image can read the archive anyway; whoever else is kept out by the umask. */
+/** Mode of the archive, which the umask restricts, as for any other file that a user creates. */
 const FILE_MODE = 0o666
 
 export function addExport(program: Command): void {

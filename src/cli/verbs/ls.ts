@@ -104,7 +104,7 @@ function longLines(listed: readonly Listed[]): string[] {
   )
 }
 
-/** By the clock of whoever reads it (TZ), as ls(1) tells it. @param time ISO 8601, or seconds beyond that */
+/** Formats a time in the time zone of the user (TZ), as ls(1) does. @param time ISO 8601, or seconds beyond that */
 function localTime(time: string): string {
   const date = new Date(time)
   if (Number.isNaN(date.getTime()) || /^-?\d+$/.test(time)) return time

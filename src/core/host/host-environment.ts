@@ -4,7 +4,7 @@ const PASSED =
 
 /**
  * The environment for programs of the host that are started around an image or a guest: of this process's
- * variables those that such a program needs. Whoever takes such a program over reads nothing else.
+ * variables those that such a program needs. An attacker who takes such a program over finds nothing else in them.
  */
 export function hostEnvironment(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => PASSED.test(name)))

@@ -78,7 +78,7 @@ export class LostVersions {
       await catalog.put({ ...known, version })
     } catch (error) {
       signal.throwIfAborted()
-      // Whoever publishes is told what it lacks when it reads the version before.
+      // The publisher learns what is missing when it reads the version before.
       if (!isContainerError(error)) log.debug({ err: error }, 'the newest manifest is not here')
     } finally {
       deadline.clear()

@@ -158,7 +158,7 @@ export class ImageWriter implements AsyncDisposable {
       node.offline().then(() => false),
       pause(ANNOUNCE_WAIT_MS).then(() => false)
     ])
-    // Whoever publishes is answered first.
+    // The publisher is answered first.
     this.#listings.begin(entry.key, list, announced)
     const isAnnounced = await announced
     await announcing?.destroy()

@@ -24,7 +24,7 @@ export class ListingQueue implements AsyncDisposable {
   }
 
   /**
-   * @param key of an image of the catalog that is `unlisted`, of which no listing runs
+   * @param key of an `unlisted` image of the catalog that is not being listed
    * @param list is called whatever happens, and ends soon once the signal is given
    * @param after settles before it is called
    */

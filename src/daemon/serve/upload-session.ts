@@ -101,7 +101,7 @@ export class UploadSession {
   }
 
   async #check(packed: Uint8Array): Promise<CheckedIndex> {
-    // Whoever announced it is answered first.
+    // The client that announced it is answered first.
     await setImmediate()
     const digest = digestOf(packed)
     if (this.#thread === undefined) return { digest, tree: decodeIndex(packed) }
@@ -170,7 +170,7 @@ export class UploadSession {
   /** Leaves nothing of a publish that is not committed. */
   async abandon(): Promise<void> {
     if (this.#isCommitted) return
-    // Clearing it takes a while, and whoever was interrupted may well try again at once.
+    // Clearing it takes a while, and an interrupted client may try again at once.
     this.#service.publisher.giveNameBack(this.#target)
     this.#abandoned.abort()
     await this.#checked?.catch(() => {})

@@ -59,7 +59,7 @@ export class ReadAhead {
     for (let position = Math.max(last, stream.ahead); position < target; position++) {
       const chunk = chunkAt(extents, position)
       if (chunk === undefined || this.#chunks.has(chunk)) continue
-      // Whoever needs the chunk later reads it again and gets the error then.
+      // A later read of the chunk tries again and gets the error then.
       this.#chunks.read(chunk, signal).catch(() => {})
     }
     stream.ahead = Math.max(stream.ahead, target)

@@ -86,7 +86,7 @@ export class DeviceServer extends RequestServer {
   }
 
   #list({ kind, node, offset, size }: ContentRequest & ListBody): number {
-    // Names alone: whoever wants attributes looks them up.
+    // Names only: attributes are looked up separately.
     const plus = kind === 'readdirplus' ? ('none' as const) : undefined
     if (node !== ROOT_NODE) return -ENOTDIR
     const entries = [

@@ -64,7 +64,7 @@ export async function takeKeptMetadata(kept: string, meta: string): Promise<numb
       await rm(kept, { force: true })
       return undefined
     }
-    // No copy where both lie on one file system. Whoever removes either leaves the other.
+    // No copy where both lie on one file system. Removing one leaves the other.
     await link(kept, meta).catch(() => copyFile(kept, meta))
     return await dataBlocksOf(meta)
   } catch (error) {

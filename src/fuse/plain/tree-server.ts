@@ -147,7 +147,7 @@ export class TreeServer extends RequestServer {
     // The kernel asks for none of this mount again.
     if (this.#xattrNames.size === 0) return -ENOSYS
     const text = name.toString('latin1')
-    // For other names, such as capabilities, this would be an error to whoever asks.
+    // For other names, such as capabilities, the caller would take this for an error.
     if (!this.#xattrNames.has(text)) return text === SELINUX ? -EOPNOTSUPP : -ENODATA
     const found = visibleXattrs(this.#tree, inode).find((xattr) => name.equals(xattr.name))
     return found === undefined ? -ENODATA : this.#xattr(found.value, size)

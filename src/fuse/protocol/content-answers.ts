@@ -7,7 +7,7 @@ import { PendingReads } from './pending-reads.ts'
 
 const { EINTR } = constants.errno
 
-/** Answers reads of content when that has come, or with an error when whoever asked is being killed. */
+/** Answers reads of content when it has arrived, or with an error when the reading process is being killed. */
 export class ContentAnswers {
   readonly #pending = new PendingReads()
 
@@ -36,7 +36,7 @@ export class ContentAnswers {
     send(answer)
   }
 
-  /** Whoever waits for the answer to `unique` got a signal. */
+  /** Notes that the process that waits for the answer to `unique` got a signal. */
   interrupt(unique: bigint): void {
     void this.#pending.interrupt(unique)
   }

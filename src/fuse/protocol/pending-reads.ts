@@ -7,7 +7,7 @@ const LOOK_MS = 100
 const SIGKILL_BIT = 1n << 8n
 
 /**
- * Reads that wait for content, so that whoever asked can be killed: the kernel keeps a process until
+ * Reads that wait for content, so that the reading process can be killed: the kernel keeps a process until
  * its request is answered. It tells of any signal, and once; a read of a file does not fail for one
  * that the process lives through, so such a process is watched until it is answered or killed.
  */
@@ -19,7 +19,7 @@ export class PendingReads {
     this.#waiting.set(unique, { pid, giveUp })
   }
 
-  /** @returns whether it was still waiting: whoever gets `true` answers */
+  /** @returns whether it was still waiting: the caller that gets `true` answers it */
   remove(unique: bigint): boolean {
     return this.#waiting.delete(unique)
   }

@@ -13,7 +13,7 @@ export interface BlockSink {
    * @returns when that has begun
    */
   announceIndex?(packed: Uint8Array): Promise<void>
-  /** Where blocks may be put for the sink to take, so that whoever makes them need not pass them on. */
+  /** Where a producer may put blocks for the sink to take, so that it need not pass them on. */
   readonly exchange?: BlockExchange
 }
 
@@ -27,7 +27,7 @@ export interface ExchangeLayout {
   readonly room: number
 }
 
-/** A file whose slots whoever makes blocks fills, one run of blocks each. */
+/** A file whose slots the producer of blocks fills, one run of blocks each. */
 export interface BlockExchange {
   readonly layout: ExchangeLayout
   /**

@@ -46,7 +46,7 @@ export class ChunkHashTable {
     return this.addUnfound(hash)
   }
 
-  /** Gives a hash the next chunk number, by which whoever calls this remembers it: it is not found here. */
+  /** Assigns the next chunk number to a hash. The caller stores the number; the table does not find it. */
   addUnfound(bytes: Uint8Array, start = 0): number {
     this.#hashes.pushRange(bytes, start, start + CHUNK_HASH_BYTES)
     return this.#length++

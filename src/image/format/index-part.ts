@@ -6,7 +6,7 @@ import { badIndex } from '../tree/tree-limits.ts'
 import type { ColumnTree } from '../tree/column-tree.ts'
 import type { DifferencePointer, Manifest, PartPointer } from './manifest.ts'
 
-/** A version's packed index, as whoever adds a version reads it. */
+/** A version's packed index, as the publisher of the next version reads it. */
 export interface StoredIndex {
   readonly packed: Uint8Array
   /** What later versions are stored as a difference to: this, or what this is a difference to. */

@@ -10,7 +10,7 @@ export interface BlobStore {
   /** Bytes of a file, or undefined where there is none. */
   size(name: string): Promise<number | undefined>
   /**
-   * The bytes of a file from `start` on. Whoever stops early closes it.
+   * The bytes of a file from `start` on. Stopping early closes it.
    *
    * @throws ContainerError `IO`; `BAD_SOURCE` where there is no such file
    */

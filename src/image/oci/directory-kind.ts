@@ -26,7 +26,7 @@ async function hasBlobs(path: string): Promise<boolean> {
   ].some((name) => memberKind(name) === 'blob')
 }
 
-/** What cannot be listed has no names here; whoever scans the directory says so. */
+/** A directory that cannot be listed has no names here; the scan reports it. */
 async function namesIn(path: string): Promise<string[]> {
   try {
     return await readdir(path)

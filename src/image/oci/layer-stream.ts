@@ -7,7 +7,7 @@ import type { Layer } from './container-image.ts'
 import { badImage } from './image-error.ts'
 
 /**
- * The tar archive of a layer, decompressed. Whoever reads to its end knows that every byte was what
+ * The tar archive of a layer, decompressed. A reader that reaches its end knows that every byte was what
  * the image says: the blob of its size and digest, the archive of its own.
  *
  * @throws ContainerError `BAD_SOURCE`, `IO`, `MISSING_TOOL`, `CANCELLED`

@@ -33,7 +33,7 @@ export interface PublishOptions {
   readonly previousProfile?: PlacedProfile
   /** Compression threads. @default one a processor, at most 8 */
   readonly threads?: number
-  /** Threads that were started before, instead; whoever started them ends them. */
+  /** Threads that are already running; their owner ends them. */
   readonly compressors?: ChunkCompressors
   readonly onProgress?: (progress: PublishProgress) => void
   readonly signal?: AbortSignal

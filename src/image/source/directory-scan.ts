@@ -16,7 +16,7 @@ import type { FileType, InodeAttributes, Xattr } from '../tree/tree.ts'
 export interface ScanOptions {
   /** Leave the inside of mount points out, keeping the directories. @default false */
   readonly oneFileSystem?: boolean
-  /** Directories inside the source of which only they themselves are taken: paths, not patterns. */
+  /** Directories inside the source whose content is left out, as paths, not patterns. */
   readonly emptied?: readonly string[]
   /**
    * Says of a directory below the source, by the names in it (latin1), that only it itself is taken.
@@ -224,7 +224,7 @@ export class DirectoryTreeScan {
     }
   }
 
-  /** Text with a unit for each byte, in their order: faster than buffers, of which each is memory of its own. */
+  /** Text with one code unit per byte, in the same order: faster than buffers, each of which is an allocation. */
   #names(): string[] {
     return reached(this.#path, () => readdirSync(this.#path.reachable, { encoding: 'latin1' }))
   }

@@ -16,7 +16,7 @@ export interface DirectoryOptions extends ScanOptions {
   readonly exclude?: readonly string[]
   /** Told each of those patterns that left nothing out, once all is scanned. */
   readonly onIdlePattern?: (pattern: string) => void
-  /** Reads the files; whoever started it ends it. @default one that is started when they are read */
+  /** Reads the files; its owner ends it. @default one that is started when they are read */
   readonly reader?: ReadThread
 }
 

@@ -10,7 +10,7 @@ export class FileContents implements ContentSource {
 
   /**
    * @param lists gives the files to read, a list after another as they are found
-   * @param started whoever started it ends it. @default one of its own
+   * @param started its owner ends it. @default one of its own
    */
   constructor(lists: () => AsyncIterable<FileList>, started?: ReadThread) {
     this.#lists = lists

@@ -18,7 +18,7 @@ export class ReadThread implements AsyncDisposable {
   })
 
   constructor() {
-    // Whoever reads is told.
+    // The reads report it.
     this.#worker.on('error', (error) => (this.#failure = error))
   }
 

@@ -9,7 +9,7 @@ const AT_EMPTY_PATH = 0x1000
 const EMPTY_PATH = new Uint8Array(1)
 /** All that stat(2) tells. */
 const STATX_BASIC_STATS = 0x7ff
-/** `struct statx`, of which the first half is used; here in words of 32 bits. @see statx(2) */
+/** `struct statx` as words of 32 bits; only its first half is used. @see statx(2) */
 const STATX_BYTES = 256
 const [NLINK, UID, GID, MODE, INO, SIZE, BLOCKS] = [4, 5, 6, 7, 8, 10, 12]
 const [CTIME, MTIME, RDEV, DEV] = [24, 28, 32, 34]

@@ -92,7 +92,7 @@ export class ArchiveStream {
   }
 
   /**
-   * Plain, gzip, zstd, xz, bzip2 or compress, told apart by the first bytes. Whoever stops early closes it.
+   * Plain, gzip, zstd, xz, bzip2 or compress, told apart by the first bytes. Stopping early closes it.
    *
    * @throws ContainerError `BAD_SOURCE`, `MISSING_TOOL`, `IO`
    */
@@ -182,7 +182,7 @@ async function* joined<T extends Uint8Array>(
     isHeadTaken = true
     yield* rest
   } finally {
-    // Whoever stops at the head has begun the rest all the same: it is suspended where the head ended.
+    // A caller that stops after the head has started the rest too: it is suspended where the head ended.
     if (!isHeadTaken) await rest.return()
   }
 }

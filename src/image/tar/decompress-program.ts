@@ -7,7 +7,7 @@ import { badArchive } from './tar-error.ts'
 const MAX_COMPLAINT_BYTES = 1024
 
 /**
- * Decompresses with a program of this machine. Whoever stops early ends the program.
+ * Decompresses with a program of this machine. Stopping early ends the program.
  *
  * @throws ContainerError `MISSING_TOOL`; `BAD_SOURCE` when the program refuses its input
  */
@@ -31,7 +31,7 @@ export async function* decompressByProgram(
   // Its stdin breaks when it ends early; its exit status tells why.
   child.stdin.on('error', () => {})
   let sourceError: unknown
-  // Not waited for at the end: its source may be silent until whoever opened it closes it.
+  // Not awaited at the end: the source may be silent until its owner closes it.
   void feed(compressed, child.stdin).catch((error: unknown) => {
     sourceError = error
     child.kill()

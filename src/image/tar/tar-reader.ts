@@ -280,7 +280,7 @@ export class TarReader {
     return true
   }
 
-  /** Everything behind the end is read, so that whoever writes to a pipe is not cut off. */
+  /** Everything after the end is read, so that a program that writes to a pipe can finish. */
   async #readEnd(): Promise<void> {
     const second = await this.#stream.read(TAR_RECORD_BYTES)
     if (this.#isVouchedFor && !isZeros(second)) {

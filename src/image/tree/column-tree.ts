@@ -64,7 +64,7 @@ export interface DerivedColumns {
 }
 
 /**
- * The same columns in objects of one shape, whoever made them. V8 compiles what goes through columns for
+ * The same columns in objects of one shape, independent of their origin. V8 compiles what goes through columns for
  * their shape, and gives one that is put together by spreading a new shape now and then, and what was
  * deserialized another: all that was compiled is thrown away then.
  */

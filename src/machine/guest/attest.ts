@@ -15,7 +15,7 @@ import { machineHome, machinePaths } from '../state/machine-paths.ts'
 import { requireRunning } from '../state/machine-record.ts'
 import { captureSsh, sshTarget } from './ssh-command.ts'
 
-/** What a record must say, as far as whoever checks it knows. */
+/** What a record must contain, as far as that is known. */
 export interface Expected {
   /** The machine's key of this boot, as `ssh-ed25519 BASE64`. */
   readonly publicKey: string

@@ -272,7 +272,7 @@ async function planStart(
       name: paths.name,
       authorizedKeys: await homeSshKey(home.sshKey, join(home.locks, 'ssh-key')),
       bootstrap: request.bootstrap,
-      // Whoever asked for walls around an image has them whole.
+      // A user who asked for isolation gets all of it or an error.
       fixedAddresses: emulated && config.isolates === undefined,
       append: config.append
     }),
@@ -291,7 +291,7 @@ async function planStart(
   }
 }
 
-/** What the guest measures of its initrd is to be what the image has. Packed it takes less memory, of a host that lends it too. */
+/** Passes the initrd as it is in the image, so that the guest measures the same bytes; packed, it also takes less memory. */
 function unpacksOutside({ append = '', memoryMib, isolates }: MachineConfig): boolean {
   const isKept = append.includes('retain_initrd')
   return !isKept && isolates === undefined && memoryMib >= UNPACKED_WANTS_MIB

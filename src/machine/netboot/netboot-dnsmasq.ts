@@ -28,7 +28,7 @@ export class Dnsmasq implements AsyncDisposable {
         if (!this.#isEnding) reject(endedError(lastLines))
       })
     })
-    // Whoever does not wait for it is not to end by it.
+    // A caller that does not wait for it must not end because of it.
     this.failed.catch(() => {})
   }
 

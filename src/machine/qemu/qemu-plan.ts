@@ -177,7 +177,7 @@ function drive({ path, format }: DataDisk): string[] {
 }
 
 function sharedDirectory({ source, readOnly }: SharedDirectory, index: number): string {
-  // Files that the guest makes belong to whoever runs QEMU, who needs no privilege for that.
+  // Files that the guest creates belong to the user who runs QEMU, which needs no privilege.
   const model = 'security_model=none,multidevs=remap'
   const access = readOnly ? ',readonly=on' : ''
   return `local,id=share${index},path=${escaped(source)},${model}${access}`

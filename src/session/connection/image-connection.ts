@@ -170,7 +170,7 @@ export class ImageConnection implements Disposable {
     const current = await this.#attached
     if (!current.client.isClosed) return current
     this.#goneMs ??= monotonicMs()
-    // Whoever notices first reattaches; the others wait for the same promise.
+    // The first request that notices reattaches; the others wait for the same promise.
     this.#reattaching ??= this.#reattach().finally(() => (this.#reattaching = undefined))
     const again = untilAborted(this.#reattaching, until)
     if (patienceMs === undefined) return again

@@ -114,7 +114,7 @@ export interface CheckedImage {
   parts(): Promise<void>
 }
 
-/** What whoever opens an image should know of it beside its content. */
+/** Notices about an opened image for the user. */
 export interface ImageNews {
   /** The one that was opened. */
   readonly version: number

@@ -29,7 +29,7 @@ const LIMIT_MS = 3_000
  * what a version of the other one would have saved. It never fails: an image that cannot be read is passed over,
  * and after some seconds what was found until then is the answer.
  *
- * @param link of the image, all of which is on this machine
+ * @param link of an image that is entirely on this machine
  * @returns the one with the most in common
  */
 export async function findSimilarImage(

@@ -39,7 +39,7 @@ export class BlockPrefetch implements Disposable {
 
   /**
    * A block that is here, given once, or on its way. Undefined for one that was not asked for yet,
-   * which is not fetched ahead any more: whoever asks needs it at once.
+   * which is not fetched ahead any more, because the caller needs it at once.
    */
   take(block: number): Buffer | Promise<Buffer> | undefined {
     this.#queued.delete(block)
@@ -84,7 +84,7 @@ export class BlockPrefetch implements Disposable {
         this.#keptBytes += content.length
       }
     } catch {
-      // Whoever needs it asks anew and is told what is wrong then.
+      // A read of the block requests it again and gets the error then.
       this.#coming.delete(block)
     }
     this.#inFlight--

@@ -100,7 +100,7 @@ async function openDonor(
   try {
     return await open({ home, link, ...LOCAL_ONLY })
   } catch (error) {
-    // One of which not even the index is here gives nothing.
+    // An image without its index on this machine has nothing to offer.
     if (isContainerError(error)) return undefined
     throw error
   }

@@ -12,7 +12,7 @@ export class StoredChunkReader implements ChunkReader {
   readonly #readBlock: ReadBlock
   readonly #readChecked: ReadBlock
 
-  /** @param readChecked reads a block again of which a chunk does not decode: it may be damaged in the store */
+  /** @param readChecked reads a block again if one of its chunks does not decode, because the stored block may be damaged */
   constructor(tree: Tree, readBlock: ReadBlock, readChecked: ReadBlock) {
     this.#tree = tree
     this.#readBlock = readBlock
