@@ -291,7 +291,10 @@ async function planStart(
   }
 }
 
-/** Passes the initrd as it is in the image, so that the guest measures the same bytes; packed, it also takes less memory. */
+/**
+ * Decides whether this machine unpacks the initrd for the guest. It stays packed where the guest keeps or measures it, because
+ * those must be the image's bytes, and where memory is short, on this machine too.
+ */
 function unpacksOutside({ append = '', memoryMib, isolates }: MachineConfig): boolean {
   const isKept = append.includes('retain_initrd')
   return !isKept && isolates === undefined && memoryMib >= UNPACKED_WANTS_MIB
