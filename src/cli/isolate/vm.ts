@@ -36,7 +36,7 @@ export function addVmOptions(program: Command, ...names: string[]): void {
     command
       .option(
         '--vm',
-        'use a virtual machine (see `machine`), which boot starts; --no-vm: never use one'
+        'run in a virtual machine (see `machine`); boot starts it. --no-vm: never use one'
       )
       .addOption(new Option('--no-vm').hideHelp())
       .option('--machine <name>', 'use this virtual machine')

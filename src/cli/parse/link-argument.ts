@@ -78,7 +78,7 @@ function readLink(file: string | undefined): string {
   if (link !== '') return link
   const place = file ?? 'standard input'
   throw new ContainerError('USAGE', `there is no link in ${place}`, {
-    hint: 'it is expected in the first line'
+    hint: 'put it in the first line'
   })
 }
 

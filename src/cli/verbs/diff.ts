@@ -17,7 +17,7 @@ export function addDiff(program: Command): void {
       .command('diff')
       .description('show what differs between two images or versions, without reading content')
       .argument('<from>', 'a link or name, with a version if you like: NAME@1')
-      .argument('<to>', 'likewise')
+      .argument('<to>', 'a link or name, as for <from>')
   )
     .addHelpText('after', '\nExample:\n  dat-container diff debian@1 debian@2')
     .action(

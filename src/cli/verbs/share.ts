@@ -83,8 +83,8 @@ export function addShare(program: Command): void {
 const EXAMPLES = `
 A file .containerignore in the directory lists what to leave out, one pattern per line as in .gitignore:
 # starts a comment, /tmp/* matches below the root, *.log matches anywhere, ! reverses a pattern. --exclude
-adds patterns after those of the file. Quote them, so that the shell does not expand them. One
-that leaves nothing out is told of.
+adds patterns after those of the file. Quote them, so that the shell does not expand them. A
+pattern of --exclude that excludes nothing is reported.
 
 Examples:
   dat-container share ./rootfs --name debian
@@ -124,7 +124,7 @@ async function share(
   }
   if (flags.profile !== true && (argv.length > 0 || flags.profileFor !== undefined)) {
     throw new ContainerError('USAGE', 'COMMAND and --profile-for require --profile', {
-      hint: 'what an image runs is told when it is booted'
+      hint: 'to choose what an image runs, give the command to boot'
     })
   }
   const name = flags.name ?? (flags.update === undefined ? nameOf(source) : undefined)

@@ -6,8 +6,8 @@ import { readGlobals } from '../../parse/globals.ts'
 export function addAttestRecord(program: Command): void {
   program
     .command('attest-record', { hidden: true })
-    .description('print what this boot of HyperOS was, signed')
-    .requiredOption('--nonce <hex>', 'of whoever asks', nonce)
+    .description('print a signed record of this boot of HyperOS')
+    .requiredOption('--nonce <hex>', 'number from the requester', nonce)
     .action(async (flags: { nonce: string }, command: Command) => {
       const { makeSignedRecord } = await import('../../../attest/make-attest-record.ts')
       const { home, output } = readGlobals(command)

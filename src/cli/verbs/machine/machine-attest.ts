@@ -79,7 +79,7 @@ async function verifyKept(
 ): Promise<void> {
   if (flags.publicKey === undefined || flags.output !== undefined) {
     throw new ContainerError('USAGE', '--verify requires --public-key and excludes --output', {
-      hint: 'whoever started the machine has its key: machine attest NAME --json'
+      hint: 'the host that started the machine knows its key: machine attest NAME --json'
     })
   }
   const { readFile } = await import('node:fs/promises')

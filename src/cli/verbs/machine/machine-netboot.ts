@@ -124,9 +124,9 @@ function describe(facts: NetbootFacts): string[] {
   const { dhcp, files, image, sha256, signed, url } = facts
   const addresses =
     dhcp === 'proxy'
-      ? 'beside the DHCP server that is there'
+      ? 'in addition to the existing DHCP server'
       : dhcp === 'none'
-        ? 'without DHCP: have the DHCP server there name the script'
+        ? 'without DHCP: have the existing DHCP server name the script'
         : `giving ${dhcp.first} to ${dhcp.last}`
   return [
     `serving ${image} on ${facts.interface}, ${addresses}`,

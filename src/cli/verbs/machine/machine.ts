@@ -46,7 +46,7 @@ export function addMachine(program: Command): void {
     )
   machine
     .command('ip')
-    .description('print the address of its forwarded ports; --json has all addresses')
+    .description('print the address of a machine’s forwarded ports; --json has all addresses')
     .argument('[name]', 'the machine', DEFAULT_NAME)
     .addHelpText('after', '\nExample:\n  dat-container machine ip web')
     .action(async (name: string, _flags: object, command: Command) =>
