@@ -83,14 +83,14 @@ export const ODD_ARCHIVES: Readonly<Record<string, Buffer>> = {
   'no records at the end': Buffer.concat([A, B]),
   'part of a record of zeros at the end': Buffer.concat([A, B, END.subarray(0, 300)]),
   'one record of zeros at the end': Buffer.concat([A, B, END.subarray(RECORD)]),
-  'one record of zeros in the midst': archive(A, END.subarray(RECORD), B),
+  'one record of zeros in the middle': archive(A, END.subarray(RECORD), B),
   'cut in a header': Buffer.concat([A, B.subarray(0, 300)]),
   'cut in a file': Buffer.concat([A, B.subarray(0, RECORD + 4)]),
   'cut after an extended header': Buffer.concat([A, pax('mtime=1')]),
   'no bytes': Buffer.alloc(0),
-  'the end alone': END,
-  'two joined by `cat`': archive(archive(A), B),
-  'two joined, each compressed': Buffer.concat([gzipSync(archive(A)), gzipSync(archive(B))]),
+  'only the end marker': END,
+  'two archives joined by `cat`': archive(archive(A), B),
+  'two compressed archives joined': Buffer.concat([gzipSync(archive(A)), gzipSync(archive(B))]),
   'text after the end': Buffer.concat([archive(A, B), Buffer.from('signed by somebody\n')]),
   'pax mtime of 40 digits after the point': archive(pax(`mtime=1.${'1234567890'.repeat(4)}`), A),
   'pax mtime with zeros before it': archive(pax(`mtime=${'0'.repeat(30)}77.5`), A),
@@ -110,7 +110,7 @@ export const ODD_ARCHIVES: Readonly<Record<string, Buffer>> = {
   'pax size that is a word': archive(pax('size=ten'), A),
   'mtime of 2^80 in a header': archive(withTime(Buffer.from('800000010000000000000000', 'hex')), B),
   'a volume label': archive(label('00000000000'), A),
-  'a volume label of 7 bytes that are not there': archive(label('00000000007'), A),
+  'a volume label of size 7 without data': archive(label('00000000007'), A),
   'a volume label of a negative size': archive(
     label('\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xf9'),
     A
@@ -124,7 +124,7 @@ export const ODD_ARCHIVES: Readonly<Record<string, Buffer>> = {
     sparse('0001\n0000000000000000000000199995\n05\n'),
     A
   ),
-  'a sparse map 1.0 of more than there is': archive(sparse('1\n199990\n10\n'), A),
+  'a sparse map 1.0 for more data than there is': archive(sparse('1\n199990\n10\n'), A),
   'a hardlink with a size and no data': archive(A, withSize(link('b'), '00000000012')),
   'a hardlink with pax, a size and no data': archive(
     A,

@@ -86,7 +86,7 @@ void test(
         judged.splice(column, 0, pinned ? other.verdict : (rows.get(what)?.[column] as Verdict))
         const isSame = JSON.stringify(other.lines) === JSON.stringify(here.lines)
         if (other.verdict !== 'refused' && here.verdict !== 'refused' && !isSame) {
-          judged[column] = `${judged[column]!}, otherwise` as Verdict
+          judged[column] = `${judged[column]!}, differently` as Verdict
         }
       }
       t.alike(rows.get(what), judged, `${what}: ${here.notices.join('; ')}`)
@@ -100,11 +100,11 @@ void test('--ignore-zeros reads what GNU tar reads with it', async (t) => {
   const path = join(place.path, 'archive.tar')
   const into = join(place.path, 'extracted')
   for (const what of [
-    'two joined by `cat`',
-    'two joined, each compressed',
-    'one record of zeros in the midst',
+    'two archives joined by `cat`',
+    'two compressed archives joined',
+    'one record of zeros in the middle',
     'no records at the end',
-    'the end alone',
+    'only the end marker',
     'a hardlink with pax, a size and no data'
   ]) {
     writeFileSync(path, ODD_ARCHIVES[what]!)
@@ -124,12 +124,12 @@ void test('layers that are odd are what umoci makes of them, or refused', async 
   const layers = {
     'no records at the end': 'read',
     'text after the end': 'read',
-    'two joined by `cat`': 'read',
+    'two archives joined by `cat`': 'read',
     'a hardlink with a size and no data': 'read',
     'a hardlink with pax, a size and no data': 'read',
     'the same at the end': 'read',
     'pax mtime of 40 digits after the point': 'read',
-    'one record of zeros in the midst': 'refused',
+    'one record of zeros in the middle': 'refused',
     'cut in a file': 'refused',
     'an unknown type': 'refused'
   }
