@@ -89,7 +89,7 @@ export class Daemon implements AsyncDisposable {
         seed: record.seed,
         bootstrap,
         listen: listening.listen,
-        // One that was not asked for is another each time, so that nothing leads to it from outside.
+        // A default port is a different one each time, so that nothing outside refers to it.
         outsidePort: listening.listen === 'known' ? undefined : listening.advertise?.port,
         onStoreTrouble: (text, details) => log.error(details, text),
         onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')

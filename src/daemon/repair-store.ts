@@ -29,7 +29,7 @@ export interface StoreRepair {
   readonly damaged: boolean
   /** Why the store does not open; null where it does. */
   readonly openError: string | null
-  /** Where the damaged store is now; null where nothing was done. */
+  /** The folder of the damaged store; null if nothing was done. */
   readonly setAside: string | null
   /** Whether this home may go on publishing versions of its own images. */
   readonly ownsKeys: boolean
@@ -81,7 +81,7 @@ export async function repairStore(
   }
 }
 
-/** One that was killed between its two renames is ended, any other begins anew. */
+/** Completes a repair that was killed between its two renames; starts any other again. */
 async function finishInterrupted(store: string, made: string): Promise<void> {
   if (!existsSync(made)) return
   if (existsSync(store)) await rm(made, { recursive: true })
@@ -93,7 +93,7 @@ async function openDamaged(
 ): Promise<{ from: HypercoreStorage | undefined; openError: string | null }> {
   const options = { allowBackup: true, wait: false, readOnly: true }
   let reason: string | null = null
-  // As the daemon opens it; then so that fewer of its files need be whole.
+  // First as the daemon opens it, then in ways that need fewer intact files.
   for (const more of [{}, { maxOpenFiles: FEW_FILES }]) {
     const storage = new HypercoreStorage(store, { ...options, ...more })
     try {

@@ -3,7 +3,7 @@ import { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { checked, kernelCalls } from '../enter/kernel-calls.ts'
 
-/** What a command is to get as one of its standard streams: a copy of our own, nothing, or an open file itself. */
+/** A standard stream for a command: a copy of this process's stream, nothing, or an open file itself. */
 export type CommandStream = 'inherit' | 'ignore' | number
 
 /** Takes what a command writes. */
@@ -11,7 +11,7 @@ export interface StreamTaker {
   readonly write: (data: Buffer) => void
 }
 
-/** Who may open the streams of a command by /dev/stdin and the like; ids of this machine. */
+/** The user and group, as ids of this machine, that may open the streams of a command by /dev/stdin and the like. */
 export interface StreamOwner {
   readonly uid: number
   readonly gid: number
@@ -81,7 +81,7 @@ export function openCommandStreams(
   }
 }
 
-/** Where an output goes: one of our streams, an open file, or nowhere. */
+/** The target of an output: a stream of this process, an open file, or nothing. */
 type OutputTarget = NodeJS.WritableStream | StreamTaker['write'] | undefined
 
 function targetOf(
@@ -106,7 +106,7 @@ function copyInput(descriptor: number): () => void {
   const socket = new Socket({ fd: descriptor, readable: false, writable: true })
   // It need not read all that there is.
   socket.on('error', () => {})
-  // What cannot be read has nothing.
+  // A descriptor that cannot be read counts as empty.
   process.stdin.on('error', () => socket.end())
   process.stdin.pipe(socket)
   return () => {
@@ -118,7 +118,7 @@ function copyInput(descriptor: number): () => void {
 
 /** One of the command's outputs. */
 class Output {
-  /** The same pipe once more: the socket closes its own when it has come to the end. */
+  /** A second descriptor of the pipe, because the socket closes its own at the end. */
   #pipe: number | undefined
   readonly #socket: Socket
 
@@ -137,7 +137,7 @@ class Output {
     socket.once('close', () => this.#closePipe())
   }
 
-  /** What the command started may still have the pipe open, so its end is nothing to wait for. */
+  /** Processes that the command started may keep the pipe open, so its end is not awaited. */
   async finish(): Promise<void> {
     const wanted = this.#socket.bytesRead + this.#waiting()
     while (!this.#socket.destroyed) {

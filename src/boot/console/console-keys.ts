@@ -4,7 +4,7 @@ const ESCAPE = 0x1d
 const ESCAPES = 3
 const ESCAPE_MS = 1_000
 
-/** What keys on a container's console ask of us: to stop it in order, or to end it at once. */
+/** Requests by keys on a container's console: stop it, or kill it. */
 export type ConsoleRequest = 'stop' | 'end'
 
 /** For people, once keys go to a container. */

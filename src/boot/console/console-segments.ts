@@ -9,7 +9,7 @@ export const TIME_BYTES = 16
 /** When a part of a segment was written. */
 interface SegmentTime {
   readonly timeMs: number
-  /** Where the part begins. */
+  /** Offset in bytes at which the part begins. */
   readonly offset: number
 }
 
@@ -55,7 +55,7 @@ export async function openSegments(log: string): Promise<Segment[]> {
     const file = await open(path, 'r').catch(ignoreAbsent)
     if (file === undefined) continue
     const { ino } = await file.stat({ bigint: true })
-    // One that was set aside while we looked is there twice.
+    // A file that was rotated meanwhile occurs twice.
     if (segments.some(({ inode }) => inode === ino)) await file.close()
     else segments.push({ file, inode: ino, times: await readTimes(path) })
   }

@@ -20,7 +20,7 @@ export interface ConsoleStdio {
   readonly finish: () => Promise<void>
 }
 
-/** What is told of somebody who types. */
+/** Events of a user who types. */
 export interface Typing {
   /** Before what is typed goes to the container. */
   readonly onTyping: () => void

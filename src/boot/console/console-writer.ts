@@ -3,9 +3,9 @@ import { systemErrorCode } from '../../core/errors.ts'
 import { LOG_SEGMENTS, segmentPath, timesPath, TIME_BYTES, encodeTime } from './console-segments.ts'
 
 const SEGMENT_BYTES = 10 * 1024 * 1024
-/** As many times as go into this; a console that writes a byte now and then gets no log of times that is larger than itself. */
+/** Largest file of times. Without a limit, a console that writes a byte now and then would get more times than content. */
 const TIMES_BYTES = 1024 * 1024
-/** What is written within so long has one time. */
+/** Writes within this many milliseconds share one time. */
 const TIME_STEP_MS = 50
 
 export interface ConsoleWriterOptions {

@@ -62,7 +62,7 @@ export async function* readLogs(options: ReadLogsOptions): AsyncGenerator<LogPar
       const before = last?.inode
       await close(segments)
       segments = await openSegments(paths.consoleLog)
-      // One that is gone was set aside too often since: what is left begins later.
+      // A missing file was rotated away meanwhile; the rest begins later.
       const now = segments.findIndex(({ inode }) => inode === before)
       if (now < 0) position = 0
       segment = Math.max(now, 0)
@@ -122,7 +122,7 @@ async function sincePlace(segments: readonly Segment[], sinceMs: number): Promis
   return { segment: Math.max(segments.length - 1, 0), position: size }
 }
 
-/** Where the last `lines` lines begin; reads backwards, so a long log costs no more than a short. */
+/** Finds the offset of the last `lines` lines. It reads backwards, so a long log costs no more than a short one. */
 async function tailPlace(segments: readonly Segment[], lines: number): Promise<Place> {
   let wanted = lines
   // The newline that ends the log begins no line.

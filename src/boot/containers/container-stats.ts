@@ -10,7 +10,7 @@ import type { MountStats } from '../lease/mounter-protocol.ts'
 import { bootPaths, containerPaths } from '../state/paths.ts'
 import { readProcess, readProcFile, type ProcessIdentity } from '../../core/host/process-table.ts'
 
-/** What a container's processes use now. */
+/** The resources that a container's processes use now. */
 export interface ProcessStats {
   readonly pids: number
   /** Resident memory, pages shared between processes counted in each. */
@@ -23,7 +23,7 @@ export interface ProcessStats {
 export interface ContainerStats extends MountStats, ProcessStats {
   readonly name: string
   readonly uptimeMs: number
-  /** Where the time until it was ready went, where that was asked for; null before it is. */
+  /** The division of the time until it was ready, if requested; null before it is ready. */
   readonly start?: StartExplanation | null
 }
 

@@ -24,7 +24,7 @@ export interface ContainerSummary extends ImageHealth {
   readonly key: string | null
   readonly version: number | null
   readonly ephemeral: boolean
-  /** What it runs, or ran last; none for its init, null where that is not known. */
+  /** The command that it runs or last ran; empty for its init, null if unknown. */
   readonly command: readonly string[] | null
   readonly createdAt: string
   /** When it last ended (ISO 8601, UTC); null while it runs, and before that. */
@@ -41,7 +41,7 @@ export interface ContainerSummary extends ImageHealth {
   /** Ids of this machine that are the container's; null for one that has the machine's own. */
   readonly idRange: IdRange | null
   readonly timings: BootTimings
-  /** What is wrong with a damaged one, and what to do. */
+  /** What is wrong with a damaged container, and what to do; null for others. */
   readonly problem: string | null
 }
 

@@ -20,7 +20,7 @@ import { requireRoot } from '../../core/host/require-root.ts'
 import type { StopRequest } from '../nspawn/stop-control.ts'
 import { sweep } from './sweep.ts'
 
-/** What `inspect` shows on top of what `ps` does. */
+/** Fields that `inspect` shows in addition to those of `ps`. */
 export interface ContainerDetails extends ContainerSummary {
   readonly config: ContainerConfig | null
   readonly current: ContainerState | null

@@ -40,7 +40,7 @@ export async function runEntry(
   ]
   const child = spawn(file, args, {
     stdio,
-    // What the image says is for the command alone: these are programs of this machine.
+    // Variables of the image are for the command only: these programs belong to this machine.
     env: { PATH: HOST_PATH },
     cwd: '/',
     detached: !options.keepsSession
@@ -72,7 +72,7 @@ function onTerminal(program: string): [file: string, args: string[]] {
 function forwardSignals(child: ChildProcess, signal: AbortSignal | undefined): () => void {
   const ended = new AbortController()
   const forward = async (name: NodeJS.Signals): Promise<void> => {
-    // One that comes early waits for the command.
+    // A signal that arrives early waits for the command.
     for (; !ended.signal.aborted; await sleep(SEARCH_POLL_MS)) {
       const pid = commandBelow(child.pid ?? 0)
       if (pid === undefined) continue

@@ -89,12 +89,12 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
       return exitCode
     })
   } finally {
-    // What the command has started may be there still; then it goes with the container.
+    // Processes that the command started may still run; they end with the container.
     if (cgroupPids(cgroups).length === 0) await removeCgroups(cgroups, { parents: 0 })
   }
 }
 
-/** Who a user of the container is on this machine. */
+/** The ids on this machine of a user of the container. */
 function ownerOf(leaderPid: number, { uid, gid }: ContainerUser): { uid: number; gid: number } {
   return { uid: hostId(leaderPid, 'uid_map', uid), gid: hostId(leaderPid, 'gid_map', gid) }
 }

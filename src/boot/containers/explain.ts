@@ -2,7 +2,7 @@ import type { StartMarks } from '../state/container-record.ts'
 import { divideTime, type Interval, type Layer } from '../state/intervals.ts'
 import type { MountTrace, StalledFile } from '../lease/mount-trace.ts'
 
-/** What time until ready can go to, in the order in which it mostly does. */
+/** The parts of the time until ready, in the order in which they usually come. */
 export const START_PARTS = [
   'programs',
   'discovery',
@@ -16,7 +16,7 @@ export const START_PARTS = [
 ] as const
 export type StartPart = (typeof START_PARTS)[number]
 
-/** Where the time until a container was ready went; all times in milliseconds. */
+/** The division of the time until a container was ready, in milliseconds. */
 export interface StartExplanation {
   /** From the start of the command until ready. */
   readonly totalMs: number
@@ -28,7 +28,7 @@ export interface StartExplanation {
    * its way. `container`: PID 1 is there, and no read waits. Each instant counts once.
    */
   readonly parts: Readonly<Record<StartPart, number>>
-  /** What no part covers. */
+  /** Time that no part covers. */
   readonly notAttributedMs: number
   readonly worst: readonly StalledFile[]
   /** Processor time meanwhile, which is within the parts; null where the image was open before. */

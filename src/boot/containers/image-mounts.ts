@@ -11,7 +11,7 @@ import { bootPaths, mounterPathsOf } from '../state/paths.ts'
 import { requireRoot } from '../../core/host/require-root.ts'
 import { sweep } from './sweep.ts'
 
-/** So many users of a mount are named. */
+/** How many users of a mount an error names. */
 const MOST_USERS = 5
 
 /** An image that is shown at a directory without a container. */

@@ -3,7 +3,7 @@ import { summarize } from './container-summary.ts'
 import { listImageMounts } from './image-mounts.ts'
 import { bootPaths } from '../state/paths.ts'
 
-/** What of a home stands on images. */
+/** The users of images in a home. */
 export interface ImageUsers {
   readonly containers: readonly { readonly name: string; readonly isRunning: boolean }[]
   /** Directories at which images are shown. */

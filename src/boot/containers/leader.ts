@@ -7,7 +7,7 @@ import { hostProgram } from '../../core/host/package-manager.ts'
 import { isAlive, readProcFile, type ProcessIdentity } from '../../core/host/process-table.ts'
 
 const POLL_MS = 5
-/** What nspawn calls itself once it has given its rights away and only reaps. */
+/** The process name of nspawn once it has dropped its rights and only reaps. */
 const STUB_NAME = '(sd-stubinit)'
 /** nspawn takes milliseconds to set a container up once its PID 1 is there. */
 const SETUP_TIMEOUT_MS = 10_000

@@ -18,11 +18,11 @@ import { bootPaths, containerPaths, mounterPathsOf, type BootPaths } from '../st
 import { identify, isAlive, signalProcess, waitForExit } from '../../core/host/process-table.ts'
 import { removeTree } from '../root/remove-tree.ts'
 
-/** What a sweep found dead and removed. */
+/** The result of a sweep: what it found dead and removed. */
 export interface SweepResult {
   readonly containers: readonly string[]
   readonly mounters: readonly string[]
-  /** What could not be cleared away, and why; the next sweep tries again. */
+  /** Remains that could not be removed, and why; the next sweep tries again. */
   readonly failed: readonly { readonly name: string; readonly error: unknown }[]
 }
 
@@ -48,7 +48,7 @@ export async function sweep({ home }: { home: string }): Promise<SweepResult> {
       try {
         if (await sweepOne(paths, name)) swept.push(name)
       } catch (error) {
-        // One that resists must not keep the rest, or the next boot, from going on.
+        // A failure must not prevent the rest, or the next boot.
         failed.push({ name, error })
       }
     }
@@ -74,7 +74,7 @@ async function sweepContainer(paths: BootPaths, name: string): Promise<boolean> 
     signalProcess(identity, 'SIGKILL')
     await waitForExit(identity, EXIT_TIMEOUT_MS)
   }
-  // What a runner had just started when it was killed may join them meanwhile.
+  // Processes that the killed runner had just started may join the cgroups meanwhile.
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     await killCgroups(cgroups)
     await removeCgroups(own, { parents: 'own' })

@@ -2,7 +2,7 @@ import type { Condition, Encode, Operand } from './instructions.ts'
 
 /** A register that no system call takes. */
 const SCRATCH = 9
-/** Where a system call's number goes; its arguments go to x0 and those after. */
+/** The register of a system call's number; its arguments are in x0 and following. */
 const NUMBER = 8
 const CONDITION: Readonly<Record<Condition, number>> = { equal: 0, notEqual: 1, atLeast: 2 }
 const INSTRUCTION_BYTES = 4

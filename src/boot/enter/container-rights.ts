@@ -30,13 +30,13 @@ const NAMESPACES = {
 } as const
 const RESOURCES = 16
 const OPEN_FILES = 7
-/** What systemd gives what it starts; its own limit it raises as far as it can. */
+/** The limit that systemd gives its services. It raises its own limit as far as it can. */
 const SYSTEMD_SOFT_OPEN_FILES = 1024n
 const FILTER_MODE = '2'
 /** Without it no process may raise a hard limit. */
 const CAP_SYS_RESOURCE = 1n << 24n
 
-/** What a process of a container has and may, as its PID 1 tells. */
+/** The rights of a process in a container, as read from its PID 1. */
 export type ContainerRights = Pick<
   EntryPlan,
   | 'namespaces'
@@ -55,7 +55,7 @@ export interface RightsOptions {
   /** All capabilities and no filter. */
   readonly privileged: boolean
   readonly mode: 'boot' | 'process'
-  /** Where the filters are kept, so that PID 1 is asked once. */
+  /** File in which the filters are cached, so that PID 1 is traced only once. */
   readonly filterCache: string
 }
 
@@ -154,7 +154,7 @@ function capabilities(
   const lastBit = BigInt(readFileSync('/proc/sys/kernel/cap_last_cap', 'utf8').trim())
   const all = (1n << (lastBit + 1n)) - 1n
   const own = statusOf('self')
-  // Who enters a user namespace has all capabilities there.
+  // A process that enters a user namespace has all capabilities there.
   const ownBounding = isOtherUserNamespace ? all : capabilitySet(own('CapBnd'))
   const available = isOtherUserNamespace ? all : capabilitySet(own('CapPrm'))
   const bounding = privileged ? ownBounding : capabilitySet(status('CapBnd'))
@@ -163,7 +163,7 @@ function capabilities(
   return (uid) => ({
     dropped: ownBounding & ~bounding,
     permitted: uid === 0 ? bounding & available : ambient,
-    // As nspawn does: a user but root gets nothing by executing a file.
+    // Like nspawn: a user other than root gains no rights by executing a file.
     inheritable: uid === 0 ? inheritable : ambient,
     ambient
   })

@@ -1,4 +1,4 @@
-/** What e_machine says, from elf.h. */
+/** Values of e_machine (elf.h). */
 export const ELF_MACHINE = { x64: 62, arm64: 183 } as const
 
 const HEADER_BYTES = 64
@@ -10,7 +10,7 @@ const PT_GNU_STACK = 0x6474e551
 /** The largest page of any Linux for these processors. */
 const ALIGNMENT = 0x1_0000
 const CODE_ADDRESS = 0x40_0000n
-/** Where the program's data is. */
+/** The address of the program's data. */
 export const DATA_ADDRESS = 0x1000_0000n
 
 /**

@@ -10,14 +10,14 @@ import { openPidfd } from './kernel-calls.ts'
 import { sealProgram } from './sealed-program.ts'
 import { thisProcessor } from './processor.ts'
 
-/** What to start in a container; the rest is as the container has it. */
+/** The command to start in a container. Everything else comes from the container. */
 export type EntryCommand = Pick<EntryPlan, 'user' | 'cwd' | 'terminal' | 'path' | 'argv' | 'env'>
 
 /** A program that starts a command in a container, ready to be run. */
 export interface Entry {
   /** Its path for a process that has {@link descriptors}. */
   readonly program: string
-  /** What its process must have from descriptor 3 on; `report` stands for a pipe to be read. */
+  /** The descriptors that its process must have from 3 on; `report` stands for a pipe that is read here. */
   readonly descriptors: readonly (number | 'report')[]
 }
 

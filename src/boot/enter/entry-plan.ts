@@ -2,7 +2,7 @@
 export interface SeccompFilter {
   /** Flags of seccomp(2) that it was installed with. */
   readonly flags: number
-  /** As the kernel takes it: 8 bytes an instruction. */
+  /** The filter as the kernel takes it: 8 bytes per instruction. */
   readonly instructions: Buffer
 }
 
@@ -18,7 +18,7 @@ export const NO_LIMIT = 2n ** 64n - 1n
 
 /** Open files that the program finds in its descriptor table. */
 export interface EntryDescriptors {
-  /** Where it says what failed: a {@link EntryReport}. */
+  /** The descriptor to which it writes what failed: an {@link EntryReport}. */
   readonly report: number
   /** A pidfd of the container's PID 1. */
   readonly leader: number
@@ -57,7 +57,7 @@ export interface EntryPlan {
 
 /** Sets of capabilities, one bit each. */
 export interface EntryCapabilities {
-  /** Those to take out of the bounding set. */
+  /** Capabilities to remove from the bounding set. */
   readonly dropped: bigint
   readonly permitted: bigint
   /** Includes the ambient ones. */
@@ -65,7 +65,7 @@ export interface EntryCapabilities {
   readonly ambient: bigint
 }
 
-/** What a generated program says in the end when it could not start the command. */
+/** The report of a generated program that could not start the command. */
 export interface EntryReport {
   readonly step: EntryStep
   /** The kernel's error number; 0 where a system call claimed to have worked and had not. */

@@ -45,7 +45,7 @@ const FILTER_TO_THREADS = 1
 const INSTRUCTION_BYTES = 8
 const FIRST_FREE_DESCRIPTOR = 3
 const LAST_DESCRIPTOR = 0xffff_ffff
-/** What programs expect, whatever the user of this machine has. */
+/** The mask that programs expect, independent of the user of this machine. */
 const FILE_MODE_MASK = 0o022
 const MADV_DONTFORK = 10
 const FAILED = 125
@@ -125,7 +125,7 @@ function leaveTerminal(builder: ProgramBuilder): void {
   const [handlerDefault, handlerIgnore] = [0n, 1n].map((handler) =>
     builder.data.words(handler, 0n, 0n, 0n)
   ) as [bigint, bigint]
-  // Who leaves gets SIGHUP.
+  // Leaving the session sends SIGHUP.
   builder.call('leave the terminal', 'rt_sigaction', SIGHUP, handlerIgnore, 0, 8)
   builder.try('ioctl', 0, TIOCNOTTY, 0)
   builder.call('leave the terminal', 'rt_sigaction', SIGHUP, handlerDefault, 0, 8)

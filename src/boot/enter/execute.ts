@@ -24,7 +24,7 @@ export function execute(builder: ProgramBuilder, path: string, argv: Operand, en
   const { data } = builder
   builder.try('execve', data.text(path), argv, env)
   for (const { errno } of FAILURES) builder.jumpIf('equal', -errno, `execute: ${errno}`)
-  // What is none of these falls through to the first.
+  // Any other error falls through to the first.
   for (const { errno, status, why } of [OTHER_FAILURE, ...FAILURES]) {
     builder.label(`execute: ${errno}`)
     say(builder, `cannot execute ${path}: ${why}`)

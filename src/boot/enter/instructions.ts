@@ -9,7 +9,7 @@ export type Instruction =
   | { readonly op: 'call'; readonly number: number; readonly operands: readonly Operand[] }
   | { readonly op: 'set'; readonly value: bigint }
   | { readonly op: 'load' | 'store'; readonly at: bigint }
-  /** Where the stack is: at a program's begin the count of its arguments, then their addresses. */
+  /** The stack pointer: when a program starts, it points to the count of its arguments, followed by their addresses. */
   | { readonly op: 'stack' }
   | { readonly op: 'and' | 'add'; readonly value: bigint }
   | { readonly op: 'shiftRight'; readonly bits: number }
@@ -22,7 +22,7 @@ export type Instruction =
 /** How the result compares with a value; `atLeast` takes both as unsigned. */
 export type Condition = 'equal' | 'notEqual' | 'atLeast'
 
-/** What the kernel's error numbers begin at, as an unsigned number. */
+/** The smallest result, as an unsigned number, that is an error of the kernel. */
 export const LOWEST_ERROR = BigInt.asUintN(64, -4095n)
 
 /** Machine code of one instruction; its length does not depend on where labels are. */

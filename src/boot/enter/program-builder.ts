@@ -23,7 +23,7 @@ export class ProgramBuilder {
   readonly #failures: Instruction[] = []
   readonly #failureOf = new Map<EntryStep, string>()
   readonly #report: bigint
-  /** Where a process goes that has noted what failed. @default its end, with status 1 */
+  /** Label at which a process continues after it noted a failure. @default exit with status 1 */
   failuresTo: string | undefined
 
   /** @param report where two words of an `EntryReport` are written. @default the program's data */

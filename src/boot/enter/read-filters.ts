@@ -47,7 +47,7 @@ async function seize(pid: number, deadline: number): Promise<void> {
     const error = callError('trace PID 1')
     if (error.code === 'ESRCH') throw ended(error)
     const tracer = /^TracerPid:\s+(\d+)$/m.exec(readProcFile(`/proc/${pid}/status`) ?? '')?.[1]
-    // One that was traced a moment ago may be free now.
+    // A process that was traced a moment ago may be free now.
     if (error.code === 'EPERM' && performance.now() < deadline) {
       await sleep(POLL_MS)
       continue

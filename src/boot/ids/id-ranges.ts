@@ -15,7 +15,7 @@ import { count, type RecordFormat } from '../../core/record-format.ts'
 const REGISTRY = '/var/lib/dat-container/id-ranges.json'
 const FORMAT_VERSION = 1
 
-/** As many as a system has that uses 16 bits of ids, nobody's (65534) among them. */
+/** The number of 16-bit ids, including that of `nobody` (65534). */
 export const RANGE_IDS = 65_536
 /**
  * Between the ids that systemd gives to containers (524288 to 1879048191) and those that it keeps for
@@ -27,7 +27,7 @@ const END = 0x7ffe_0000
 const FIRST = 2_000_224_256
 const LOCK_WAIT_MS = 30_000
 
-/** Whose a range is: one container of one home. */
+/** The owner of a range: one container of one home. */
 export interface RangeOwner {
   /** Real path. */
   readonly home: string
@@ -36,7 +36,7 @@ export interface RangeOwner {
 
 interface RangeEntry extends RangeOwner {
   readonly base: number
-  /** Where the file system with the home is mounted: a home that is absent may be on a disk that is. */
+  /** Mount point of the file system with the home: a missing home may be on a disk that is not mounted. */
   readonly mountPoint: string
   /** It may own files outside of its container's directory, and so is never free again. */
   readonly outside?: true
@@ -44,7 +44,7 @@ interface RangeEntry extends RangeOwner {
 
 interface Registry {
   readonly formatVersion: typeof FORMAT_VERSION
-  /** Where to look for the next: a range is given again as late as can be. */
+  /** Where the search for the next range starts, so that ranges are reused as late as possible. */
   readonly next: number
   readonly ranges: readonly RangeEntry[]
 }
@@ -68,7 +68,7 @@ const REGISTRY_FORMAT: RecordFormat<Registry> = {
 }
 
 export interface ClaimOptions {
-  /** What the container has already: its files belong to it. */
+  /** The range that the container already has, because its files belong to it. */
   readonly known?: IdRange | undefined
   /** See {@link RangeEntry}. @default false */
   readonly outside?: boolean
@@ -176,7 +176,7 @@ function sameIds(name: string, holder: RangeOwner): ContainerError {
   )
 }
 
-/** What cannot be looked at is in use. */
+/** Tells whether a range is in use; if that cannot be determined, it is. */
 function isInUse({ home, name, mountPoint }: RangeEntry, mountPoints: readonly string[]): boolean {
   if (existsSync(join(home, 'containers', name))) return true
   return !existsSync(home) && !mountPoints.includes(mountPoint)

@@ -7,7 +7,7 @@ export type { Waiting } from './stall-watch.ts'
 
 /** How the image of a running container is. */
 export interface ImageHealth {
-  /** What reads wait for, for more than a second; null where none does. */
+  /** The cause of reads that have waited for more than a second; null if none has. */
   readonly waiting: Waiting | null
   /** The image's mounter has died and nobody goes on: what is not in the page cache cannot be read. */
   readonly imageLost: boolean

@@ -7,7 +7,7 @@ export type FiguresOrNull = { readonly [Figure in keyof ImageStats]: ImageStats[
 
 /** How long to wait for a daemon that restarts. Callers should not wait longer for figures. */
 const PATIENCE_MS = 1000
-/** One that is there and has not answered for so long hangs. */
+/** A daemon that is connected and has not answered for this long hangs. */
 const HUNG_MS = 10_000
 
 /** Collects the figures of a mounted image. It does not wait for a daemon that is gone. */

@@ -88,7 +88,7 @@ export class MountLease implements AsyncDisposable {
     await this.#request('ready', options)
   }
 
-  /** What the mounter did, and which reads waited, between two times. */
+  /** Reports what the mounter did, and which reads waited, between two times. */
   async trace(within: Interval): Promise<MountTrace> {
     return this.#request('trace', { within })
   }
@@ -132,7 +132,7 @@ export class MountLease implements AsyncDisposable {
         this.#waiting.delete(id)
       }
     } catch {
-      // As when it ends.
+      // Treated like the end of the stream.
     }
     socket.destroy()
     const error = { code: 'MOUNT_FAILED', message: 'the mounter process has ended' } as const

@@ -21,14 +21,14 @@ export interface StalledFile {
   readonly ms: number
 }
 
-/** What a mounter knows of a start. */
+/** The times that a mounter knows of a start. */
 export interface MountTrace extends MountMarks {
   readonly opening: OpeningTiming | null
   /** Times at which at least one read waited for content that nobody had asked for before it. */
   readonly demand: readonly Interval[]
-  /** The same for content that was on its way. */
+  /** Reads that waited for content that was already requested. */
   readonly ahead: readonly Interval[]
-  /** What waited longest for content, of either kind. */
+  /** The longest waits for content of both kinds. */
   readonly worst: readonly StalledFile[]
 }
 

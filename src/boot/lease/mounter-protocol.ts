@@ -11,7 +11,7 @@ import type { Waiting } from './stall-watch.ts'
 import * as v from 'valibot'
 import { count, type Shape } from '../../core/record-format.ts'
 
-/** What a mounter is told on its standard input; the link must appear in no argument list. */
+/** The request that a mounter reads from its standard input, because the link must not appear in an argument list. */
 export type MounterRequest = Omit<OpenImageOptions, 'signal'> &
   WayServed & {
     /** Somebody wants to record the start: the image goes as soon as that one does. */
@@ -27,7 +27,7 @@ export function toOpen(request: MounterRequest): Omit<OpenImageOptions, 'signal'
   return open
 }
 
-/** What is to be known of a mount beside its `MounterState`. */
+/** Facts about a mount that its `MounterState` lacks, for a successor. */
 export interface TakeOver {
   /** Name of the directory of the mount. */
   readonly mount: string
@@ -56,19 +56,19 @@ export interface MountFacts {
 export interface MountStats extends FiguresOrNull {
   /** Reads of content that the kernel passed to the mounter: none for what is in its page cache. */
   readonly kernelReads: number
-  /** What reads have been waiting for, for more than a second; null where none does. */
+  /** The cause of reads that have waited for more than a second; null if none has. */
   readonly waiting: Waiting | null
 }
 
 /**
- * What a mounter says on its standard output, one line: which socket to lease from (its own, or that
+ * The greeting of a mounter on its standard output, one line: which socket to lease from (its own, or that
  * of the mounter which already has this image version), or why there is none.
  */
 export type MounterGreeting =
   | { readonly socket: string; readonly news?: ImageNews | undefined }
   | { readonly error: ErrorRecord }
 
-/** What files of an image may do on this machine, where it is shown at a directory. */
+/** Permissions of an image's files where it is mounted at a directory. */
 export interface BindPowers {
   /** Setuid and setgid programs, and those with file capabilities, run as what they say. @default false */
   readonly suid?: boolean
@@ -86,7 +86,7 @@ export interface MounterMethods {
    * of it. Of a command nobody knows when that is.
    */
   ready: { params: { isStarted: boolean }; result: null }
-  /** What happened between two times of `monotonicMs`. */
+  /** Reports what happened between two times of `monotonicMs`. */
   trace: { params: { within: Interval }; result: MountTrace }
   /** Whether what was touched so far is all the asker's: nobody else has leased this mount yet. */
   claimRecording: { params: null; result: boolean }
@@ -110,7 +110,7 @@ export type WireResponse =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly error: ErrorRecord }
 
-/** What a mounter leaves in its directory for `sweep` and for listing. */
+/** The state file of a mounter, for `sweep` and for listings. */
 export interface MounterState extends MountFacts {
   /** `major:minor` of the mounted filesystem: tells our binds from a stranger's mounts. */
   readonly device: string

@@ -4,12 +4,12 @@ import type { WaitingBlock } from '../../session/connection/image-session.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
 import { findHolders, pathsOf } from '../../image/format/profile-places.ts'
 
-/** What reads of a mounted image wait for. */
+/** The reason why reads of a mounted image wait. */
 export interface Waiting {
   readonly for: 'peers' | 'daemon'
   /** ISO 8601, UTC. */
   readonly since: string
-  /** What reads that need them do: they wait, or fail at once as the time-out is over. */
+  /** Whether reads wait, or fail at once because the time-out is over. */
   readonly reads: 'wait' | 'fail'
 }
 

@@ -52,7 +52,7 @@ export class StartRecorder implements ReadObserver {
     this.#ready ??= this.#chunks.size
   }
 
-  /** What was touched until now, or until this was asked for first. */
+  /** The chunks read until now, or until the first call. */
   end(): BootProfile {
     this.#ended = true
     return { chunks: [...this.#chunks], ready: this.#ready ?? this.#chunks.size }

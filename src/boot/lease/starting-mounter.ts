@@ -27,7 +27,7 @@ export interface MounterAhead extends AsyncDisposable {
    * @throws ContainerError why there is none; `CANCELLED` when `signal` aborts
    */
   socket(signal?: AbortSignal): Promise<string>
-  /** What is to be known of the image, once the socket is. */
+  /** Notices about the image, available together with the socket. */
   readonly news: ImageNews | undefined
 }
 
@@ -82,7 +82,7 @@ export class StartingMounter implements MounterAhead {
     if (this.#done) return
     const { exited, greeting } = this.#process
     this.#process.cancel()
-    // One that greets lives by its leases, and is let go of: nothing would be left to wait by for its end.
+    // A mounter that has greeted lives as long as its leases, and this process has no way to wait for its end.
     const isGreeted = greeting.then(async (found) => found === undefined && exited)
     await Promise.race([exited, isGreeted]).catch(() => {})
     this.#release()

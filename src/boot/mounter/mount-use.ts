@@ -97,7 +97,7 @@ export class MountUse implements Disposable {
     const mounted = new Set((await readMountTable()).map(({ mountPoint }) => mountPoint))
     const left = this.#state.binds.filter((bind) => mounted.has(bind))
     if (left.length === this.#state.binds.length) return
-    // What could not be written is written at the next change.
+    // If writing fails, the next change writes it.
     await this.#bindsAre(left).catch(() => {})
   }
 }

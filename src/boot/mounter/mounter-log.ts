@@ -12,7 +12,7 @@ export async function openMounterLog(
   const { default: pino } = await import('pino')
   const level = process.env['DAT_CONTAINER_LOG_LEVEL'] ?? 'info'
   const destination = pino.destination({ dest: daemonLog, append: true, sync: true, mode: 0o600 })
-  // Who reads the image is not to end for a log that cannot be written.
+  // A log that cannot be written must not end the mount.
   destination.on('error', () => {})
   return pino({ level, name: 'mounter' }, destination).child({
     image: `${image.name}@${image.version}`

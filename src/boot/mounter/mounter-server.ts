@@ -65,7 +65,7 @@ export class MounterServer implements AsyncDisposable {
   }
 }
 
-/** What nobody understands is answered, and ends that one's lease. */
+/** Answers a message that cannot be read with an error, and ends the sender's lease. */
 async function answerAll(socket: Socket, handlers: ImageHandlers): Promise<void> {
   try {
     for await (const request of readJsonLines(socket)) void answer(socket, handlers, request)

@@ -96,7 +96,7 @@ export async function runMounter(
   await mounter.run(lock, greet)
 }
 
-/** What a mounter does whose predecessor has died: the mount is there, and so are those who use it. */
+/** Takes over from a mounter that has died: the mount and its users still exist. */
 async function goOn(
   request: MounterRequest & { readonly takeOver: TakeOver },
   parts: MounterParts,
@@ -118,7 +118,7 @@ interface MounterOptions {
   readonly parts: MounterParts
   readonly request: MounterRequest
   readonly signal: AbortSignal
-  /** What the mounter has left that this one goes on for. */
+  /** The state that the predecessor left, if this mounter takes over. */
   readonly before?: MounterState
 }
 
@@ -129,7 +129,7 @@ class Mounter {
   readonly #request: MounterRequest
   readonly #before: MounterState | undefined
   readonly #home: HomePaths
-  /** Where the metadata image of this version may be kept; undefined for one that is served otherwise. */
+  /** Path for caching the metadata image of this version; undefined for a tree that is changed for a container. */
   readonly #kept: string | undefined
   readonly #recorder = new StartRecorder()
   readonly #signal: AbortSignal
@@ -144,7 +144,7 @@ class Mounter {
   #hasOverlayMarks: boolean
   #isKeepable = true
   readonly #times = { mountingMs: 0, mountedMs: 0 }
-  /** What the start took; of the first container that was ready. */
+  /** Processor times of the start of the first container that was ready. */
   #cpu: Promise<MountMarks['cpu']> | undefined
 
   constructor({ opening, paths, parts, request, signal, before }: MounterOptions) {
@@ -162,7 +162,7 @@ class Mounter {
         ? metadataFile(this.#home, opening.key, opening.manifest)
         : undefined
     this.#signal = signal
-    // What was touched before is not known here.
+    // Reads before the takeover are not known here.
     this.#isKept = before !== undefined
   }
 
@@ -297,7 +297,7 @@ class Mounter {
     )
   }
 
-  /** What a recorded start reads is read before it, where it is here. */
+  /** Serves reads, and first loads what a recorded start reads into the page cache if it is local. */
   async #serve(mounted: MountedImage): Promise<void> {
     await mounted.serve()
     await this.#watchStalls()
@@ -360,7 +360,7 @@ class Mounter {
   }
 
   /**
-   * Where nobody recorded this start before, the next cold one shall profit from it. Written when
+   * If this start was not recorded before, saves its recording for the next cold one. Written when
    * nobody uses the mount any more, and so nobody waits for it.
    */
   async #keepFirstRun(): Promise<void> {
@@ -382,9 +382,9 @@ class Mounter {
     await writeLocalProfile(this.#home, key, start, { version, ...placed })
   }
 
-  /** So that the next mount of this version need not make it. Nobody asked for it, so it may fail. */
+  /** Caches the metadata image for the next mount of this version. A failure is ignored. */
   async #keepMetadata(mounted: MountedImage | undefined): Promise<void> {
-    // What is started to be recorded may be an image that goes at once.
+    // An image that is started to be recorded may be temporary.
     const isKept = this.#request.record !== true && this.#isKeepable
     const kept = isKept ? this.#kept : undefined
     if (mounted?.metadata === undefined || kept === undefined) return
@@ -402,7 +402,7 @@ class Mounter {
       session,
       this.#recorder.reading,
       () => (log ??= openMounterLog(this.#home, session.manifest)),
-      // Who looks reads the file; one that could not be written is written at the next change.
+      // Other processes read the file. If writing fails, the next change writes it.
       (waiting) => void this.#state.write({ waiting }).catch(() => {})
     )
   }
@@ -437,7 +437,7 @@ export async function clearMounterDirectory(
   await removeUnmounted(paths.directory)
 }
 
-/** What a start is known to read; a guess is not known. */
+/** The chunks that a start is known to read; a guess does not count. */
 function recordedChunks({
   startOrder
 }: Pick<ImageSession, 'startOrder'>): readonly number[] | undefined {

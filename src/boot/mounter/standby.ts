@@ -29,7 +29,7 @@ done
 `
 
 export interface StandbyOptions {
-  /** What the successor is told on its standard input. */
+  /** File with the request for the successor, which becomes its standard input. */
   readonly request: string
   /** Descriptors of this process. */
   readonly device: number
@@ -67,7 +67,7 @@ export class Standby implements AsyncDisposable {
     const program = [process.execPath, ...process.execArgv, script]
     const child = spawn('/bin/sh', ['-c', SCRIPT, 'dat-container-standby', request, ...program], {
       stdio: ['ignore', 'ignore', 'ignore', 'pipe', device, lock],
-      // What is sent to this process's group is not meant for it.
+      // Signals to this process's group are not meant for the standby.
       detached: true,
       cwd: '/'
     })

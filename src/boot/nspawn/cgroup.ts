@@ -156,10 +156,10 @@ export async function removeCgroups(
   }
 }
 
-/** What a container has made there too deep, or by a name too odd, for Node.js. */
+/** Removes cgroups that a container nested too deeply, or named too oddly, for Node.js. */
 async function removeOddBelow(directory: string): Promise<void> {
   const args = [directory, '-mindepth', '1', '-depth', '-type', 'd', '-delete']
-  // What is left is tried again, and stays when it cannot be removed.
+  // The rest is tried again, and stays if it cannot be removed.
   await runCommand('find', args).catch(() => {})
 }
 

@@ -2,9 +2,9 @@ import { posix } from 'node:path'
 import { ContainerError } from '../../core/errors.ts'
 import { namesInRoot, statInRoot } from '../root/rootfs-path.ts'
 
-/** What a process in a container gets as PATH when nobody says otherwise. */
+/** The default PATH of a process in a container. */
 export const CONTAINER_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
-/** Where the kernel looks for init, then where systemd is. */
+/** The paths at which the kernel looks for init, then that of systemd. */
 const INIT_PATHS = ['/sbin/init', '/usr/lib/systemd/systemd', '/lib/systemd/systemd', '/init']
 const ANY_EXECUTE_BIT = 0o111
 
@@ -67,7 +67,7 @@ export async function requireInit(root: string): Promise<void> {
   })
 }
 
-/** What of programs there is where they are looked for. */
+/** Which kinds of programs were found in the searched places. */
 async function searched(root: string, path: string): Promise<{ any: boolean; hasShell: boolean }> {
   const found = { any: false, hasShell: false }
   for (const directory of path.split(':')) {

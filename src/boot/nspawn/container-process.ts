@@ -15,7 +15,7 @@ import { killContainer, type StopTarget } from './stop-control.ts'
 
 export interface ContainerProcessOptions {
   readonly nspawn: NspawnProcess
-  /** Where that nspawn tells of the container. */
+  /** The messages of that nspawn about the container. */
   readonly notify: NotifySocket
   readonly mode: StopTarget['mode']
   /** Cgroups that were made for it; empty where a scope unit of systemd has that job. */
@@ -54,13 +54,13 @@ export class ContainerProcess {
     return this.#leader
   }
 
-  /** One that was gone before anybody looked. No process has this start time. */
+  /** Stands for a process that had ended before it was identified. No process has this start time. */
   #endedLeader(): ProcessIdentity | undefined {
     const pid = this.notices.leaderPid()
     return pid === undefined ? undefined : { pid, startTicks: 0 }
   }
 
-  /** What to stop, or undefined while there is no PID 1 yet. */
+  /** The parts to stop; undefined while there is no PID 1. */
   target(): StopTarget | undefined {
     const { mode, stopSignal } = this.#options
     if (this.#leader === undefined) return undefined

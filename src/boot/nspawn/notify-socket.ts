@@ -106,7 +106,7 @@ export class NotifySocket implements Disposable {
     return this.#arrivals.next()
   }
 
-  /** What has come since the last call. A message whose sender is not known has the process id 0. */
+  /** Reads the messages since the last call. A message from an unknown sender has the process id 0. */
   receive(): Notification[] {
     const received: Notification[] = []
     while (this.#isOpen && received.length < HIGHEST_AT_ONCE) {

@@ -26,7 +26,7 @@ export interface NspawnOptions {
   readonly console: ConsoleMode
   /** `NAME=value`. */
   readonly env?: readonly string[]
-  /** What of that nspawn has in its own environment, see {@link passedEnvironment}. */
+  /** The variables that nspawn has in its own environment; see {@link passedEnvironment}. */
   readonly passed?: Readonly<Record<string, string>>
   /** @default 'host' */
   readonly network?: NetworkMode
@@ -58,7 +58,7 @@ const CAPABILITIES = (
   .split(' ')
   .map((name) => `CAP_${name}`)
 const MAKE_NODES = 'CAP_MKNOD'
-/** What systemd as PID 1 takes for an orderly power-off. */
+/** The signal by which systemd as PID 1 powers off in order. */
 export const POWEROFF_SIGNAL = 'SIGRTMIN+3'
 
 /**
@@ -162,7 +162,7 @@ function userNamespace(range: IdRange | undefined): string[] {
   return [`--private-users=${range.base}:${range.count}`, '--private-users-ownership=off']
 }
 
-/** Who makes device nodes reaches the host's disks, so that is given to those who ask for it. */
+/** Creating device nodes would give access to the host's disks, so this capability is granted only on request. */
 function droppedCapabilities({ privileged, capAdd = [], capDrop = [] }: NspawnOptions): string[] {
   const added = capAdd.map(capabilityName)
   const keepsNodes = privileged === true || added.includes('all') || added.includes(MAKE_NODES)

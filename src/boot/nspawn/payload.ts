@@ -9,12 +9,12 @@ import type { Bind } from '../state/bind-option.ts'
 import { statInRoot } from '../root/rootfs-path.ts'
 import { makeUserSwitch } from './user-switch.ts'
 
-/** What a container will run, checked against its tree. */
+/** The program that a container will run, checked against its tree. */
 export interface PayloadPlan {
   readonly payload: Payload
   /** `NAME=value`, the image's first, then the user's. */
   readonly env: readonly string[]
-  /** Who is to own the standard streams, where nspawn does not see to that. */
+  /** The owner of the standard streams, if nspawn does not set it. */
   readonly owner?: Pick<ContainerUser, 'uid' | 'gid'>
 }
 
@@ -99,7 +99,7 @@ async function hasGetent(root: string): Promise<boolean> {
   return false
 }
 
-/** What nspawn says of root otherwise; what the image or the user says is stronger. */
+/** The variables that nspawn sets for root by default; those of the image and the user override them. */
 function userEnvironment({ name, uid, homeDirectory }: ContainerUser): string[] {
   const called = name ?? String(uid)
   return [`HOME=${homeDirectory}`, `USER=${called}`, `LOGNAME=${called}`]

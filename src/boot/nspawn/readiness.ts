@@ -6,7 +6,7 @@ import { isAlive, type ProcessIdentity } from '../../core/host/process-table.ts'
 /** A container that tells without end is listened to no more often than this. */
 const LEAST_PAUSE_MS = 50
 
-/** What a container's init says when it is up. Whether parts of it failed, it does not say. */
+/** The states that a container's init reports. It does not report failed units. */
 export const READY = 'running'
 
 /**
@@ -66,7 +66,7 @@ export class NspawnNotices {
   #note(lines: readonly string[]): void {
     const leader = lines.find((line) => /^X_NSPAWN_LEADER_PID=\d+$/.test(line))
     if (leader !== undefined) this.#leaderPid = Number(leader.split('=')[1])
-    // What wraps nspawn has its process id before it; its container is there only afterwards.
+    // The wrapper of nspawn has the same process id earlier; the container exists only afterwards.
     if (this.#leaderPid !== undefined && lines.includes('READY=1')) this.#isReady = true
   }
 }

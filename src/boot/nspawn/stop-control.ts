@@ -34,7 +34,7 @@ export const stopRequest: Shape<StopRequest> = v.looseObject({
   killed: v.boolean()
 })
 
-/** What of a running container a stop is about. */
+/** The parts of a running container that a stop needs. */
 export interface StopTarget {
   readonly mode: 'boot' | 'process'
   readonly leader: ProcessIdentity

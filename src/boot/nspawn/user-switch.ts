@@ -9,7 +9,7 @@ import type { Bind } from '../state/bind-option.ts'
 export interface UserSwitch {
   /** Goes before the command. */
   readonly argv: readonly string[]
-  /** What it needs in the container. */
+  /** The binds that it needs in the container. */
   readonly binds: readonly Bind[]
 }
 

@@ -11,7 +11,7 @@ import type { Bind } from '../state/bind-option.ts'
 import type { ContainerPaths } from '../state/paths.ts'
 import type { IdRange } from '../ids/user-namespace.ts'
 
-/** What a container may use of this machine's devices. */
+/** The devices of this machine that a container may use. */
 export interface ContainerDevices {
   /** Undefined: anything. */
   readonly rules: readonly DeviceRule[] | undefined

@@ -20,7 +20,7 @@ export async function requireInnerDirectories(root: string): Promise<void> {
   for (const name of WRITTEN_FROM_OUTSIDE) {
     const path = join(root, name)
     if ((await lstat(path).catch(ignoreAbsent)) === undefined) continue
-    // One that leads nowhere might lead somewhere a moment later.
+    // A dangling link could have a target a moment later.
     const target = await realpath(path).catch(ignoreAbsent)
     if (target?.startsWith(own)) continue
     throw new ContainerError('BAD_MANIFEST', `the /${name} of this container leads out of it`, {

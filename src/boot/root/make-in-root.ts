@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { systemErrorCode } from '../../core/errors.ts'
 import { followInRoot } from './place-in-root.ts'
 
-/** Who is to own what is made: the container's root. */
+/** The owner of what is created: the container's root. */
 export interface Owner {
   readonly uid: number
   readonly gid: number

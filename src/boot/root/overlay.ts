@@ -15,7 +15,7 @@ export interface OverlayRequest {
   readonly devices?: boolean
 }
 
-/** What will be mounted and made, in order. */
+/** The mounts and directories to make, in order. */
 export interface OverlayPlan {
   /** Mount point of a tmpfs for upper and work; undefined when they are on disk. */
   readonly scratch: string | undefined

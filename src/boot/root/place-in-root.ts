@@ -2,10 +2,10 @@ import { lstat, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { systemErrorCode } from '../../core/errors.ts'
 
-/** As many as Linux follows before ELOOP. */
+/** How many symlinks Linux follows before ELOOP. */
 const HIGHEST_LINK_COUNT = 40
 
-/** Where a path leads to inside a tree. */
+/** The result of resolving a path inside a tree. */
 export interface PlaceInRoot {
   /** Host path of the last that is there on the way; no symlink. */
   readonly existing: string

@@ -9,7 +9,7 @@ import { followInRoot } from './place-in-root.ts'
 import { statInRoot } from './rootfs-path.ts'
 
 const RESOLV_CONF = '/etc/resolv.conf'
-/** What systemd-nspawn mounts on, and `usr`, without which it takes a tree for none of an operating system. */
+/** The directories on which systemd-nspawn mounts, and `usr`, without which it rejects a tree. */
 const MOUNT_POINTS: readonly (readonly [path: string, mode: number])[] = [
   ['/usr', 0o755],
   ['/proc', 0o755],
@@ -66,7 +66,7 @@ export async function makeWorkingDirectory(
   )
 }
 
-/** What systemd-nspawn is to do about the container's /etc/resolv.conf. */
+/** How systemd-nspawn is to treat the container's /etc/resolv.conf. */
 export interface ResolvConfPlan {
   /** Whether it has to leave the file alone. */
   readonly keep: boolean
@@ -97,7 +97,7 @@ export async function prepareResolvConf(
   if (isBoot && (await hasResolved(root))) return { keep: false }
   if (!isThere && !EPHEMERAL.test(place.path)) await makeFileInRoot(root, RESOLV_CONF, owner)
   if (place.path === RESOLV_CONF) return { keep: false }
-  // What is bound below /run needs directories there, which systemd-nspawn makes this machine's root's:
+  // Binding below /run needs directories there, which systemd-nspawn creates with this machine's root as owner:
   // systemd, with other user ids, could not make its own in them, and ends.
   if (isBoot && owner.uid !== 0 && EPHEMERAL.test(place.path)) {
     await replaceSymlink(root, owner)

@@ -25,9 +25,9 @@ const SHORT_WAIT_MS = 200
 export interface ContainerClaim {
   readonly files: ContainerPaths
   readonly lock: KernelLock
-  /** What is kept of it from earlier, or undefined for a new one. */
+  /** Its record from earlier; undefined for a new container. */
   readonly config: ContainerConfig | undefined
-  /** What it has files of its own for, and no record: which image they go with must be told. */
+  /** The error for a container that has files and no record: the user must give their image and version. */
   readonly orphaned?: ContainerError
 }
 

@@ -42,7 +42,7 @@ export async function claimIds(
   )
 }
 
-/** What the options say of it; undefined where they say nothing. */
+/** The choice in the options; undefined if they leave it open. */
 function wantedIds(options: ContainerOptions): 'auto' | 'no' | undefined {
   const { privateUsers, privileged = false, nspawnArgs = [] } = options
   if (privileged && privateUsers === 'auto') {
@@ -60,7 +60,7 @@ function ofOtherIds(name: string, has: 'auto' | 'no'): ContainerError {
   })
 }
 
-/** What files without a record of their container belong to, where there are some. */
+/** Finds the range that the files of a container without a record belong to. */
 async function rangeOfFiles(upper: string): Promise<IdRange | undefined> {
   const uid = (await stat(upper).catch(() => undefined))?.uid ?? 0
   const base = uid - (uid % RANGE_IDS)

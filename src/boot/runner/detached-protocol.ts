@@ -5,7 +5,7 @@ import type { ErrorRecord } from '../../core/error-record.ts'
 import type { Json } from '../../core/json-lines.ts'
 import type { MounterGreeting } from '../lease/mounter-protocol.ts'
 
-/** What a detached runner is told; links are secrets and must not be in an argument list. */
+/** The request to a detached runner. It is not in its arguments, because links are secrets. */
 export interface DetachedRequest {
   readonly container: Json<ContainerOptions>
   /** The starter has started its mounter, and will tell of it in a {@link DetachedMounter}. */
@@ -25,7 +25,7 @@ export interface DetachedKeep {
   readonly keep: true
 }
 
-/** What a detached runner tells its starter. */
+/** The events that a detached runner reports to its parent. */
 export type DetachedEvent =
   | { readonly event: 'state'; readonly state: ContainerState }
   | { readonly event: 'news'; readonly news: ImageNews }

@@ -100,7 +100,7 @@ export async function recordImage(options: RecordImageOptions): Promise<BootProf
   return recorded
 }
 
-/** What the container touches while it is stopped is no part of its start. */
+/** Ends the recording first: what the container reads while it is being stopped is not part of its start. */
 async function endRecording(
   { mounterSocket }: ContainerState,
   ms: number,

@@ -27,7 +27,7 @@ export async function acquireRecordedMount(options: AcquireMountOptions): Promis
     }
     const { image, key } = lease.facts
     await lease[Symbol.asyncDispose]()
-    // What nobody uses any more is gone in a moment; what somebody does stays.
+    // A mount without users ends in a moment; one with users stays.
     const users = await runningUsers(options.home, key)
     if (users !== '' || performance.now() > deadline) {
       const by = users === '' ? '' : ` by ${users}`

@@ -12,7 +12,7 @@ export interface RunnerEvents {
   onReady?(state: ContainerState): void
   /** The image is there: its peers were found, or are not needed. */
   onMounted?(): void
-  /** What is to be known of the image, before anything of it runs. */
+  /** Notices about the image, before anything of it runs. */
   onNews?(news: ImageNews): void
   /** From now on what is typed on this process's terminal goes to the container's init. */
   onTyping?(): void

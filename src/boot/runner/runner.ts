@@ -47,7 +47,7 @@ import type { IdRange } from '../ids/user-namespace.ts'
 import { watchContainer } from './watch-container.ts'
 
 const SIGNAL_EXIT_BASE = 128
-/** What nspawn gives when a signal ended the command; what there is when we killed nspawn. */
+/** The exit codes of a killed container: that of nspawn when a signal ended the command, and that of a killed nspawn. */
 const KILLED_STATUS = SIGNAL_EXIT_BASE + constants.signals.SIGKILL
 const KILLED = [255, KILLED_STATUS]
 const HARD_INTERRUPTS = 3
@@ -133,7 +133,7 @@ export class Runner {
   async #requested(request: ConsoleRequest): Promise<void> {
     if (request === 'stop') return this.signalled('SIGINT')
     this.#lastSignal ??= 'SIGINT'
-    // One that is being stopped already is killed.
+    // If it is being stopped already, it is killed.
     this.#stopping = true
     await this.stop()
   }
@@ -329,7 +329,7 @@ export class Runner {
     )
   }
 
-  /** What `stopContainer` wants of us, in milliseconds. */
+  /** Reads the time-out, in milliseconds, that `stopContainer` requested. */
   async #requestedTimeout(): Promise<number | undefined> {
     return (await this.#stopRequest())?.timeoutMs
   }

@@ -6,7 +6,7 @@ import type { Bind } from './bind-option.ts'
 /** Networks that a container can have: the machine's, none, or one of its own. */
 export type NetworkMode = 'host' | 'none' | 'private'
 
-/** What to run of an image, and how. All of it fits JSON, so it can go to a detached runner. */
+/** The options of a container. JSON can hold all of them, so they can be sent to a detached runner. */
 export interface ContainerOptions extends Omit<OpenImageOptions, 'signal'> {
   /** Letters, digits, dashes. @default made up from the image's name */
   readonly name?: string

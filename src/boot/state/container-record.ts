@@ -11,7 +11,7 @@ import { count, type RecordFormat, type Shape } from '../../core/record-format.t
 
 export const CONFIG_FORMAT_VERSION = 1
 
-/** What is remembered of a container as long as it exists: `config.json`. */
+/** The record of a container that is kept as long as it exists: `config.json`. */
 export interface ContainerConfig {
   readonly formatVersion: typeof CONFIG_FORMAT_VERSION
   readonly name: string
@@ -23,7 +23,7 @@ export interface ContainerConfig {
   readonly version: number
   readonly image: string
   readonly ephemeral: boolean
-  /** What it last ran; none for its init. Absent in what an earlier release made. */
+  /** The command that it last ran; empty for its init. Absent in records of earlier releases. */
   readonly command?: readonly string[]
   /**
    * Ids of this machine that are the container's, and that its files belong to; null for one that has the machine's
@@ -71,7 +71,7 @@ export interface StartMarks {
   readonly readyMs?: number
 }
 
-/** What is known of a container while it runs: `state.json`. */
+/** The state of a running container: `state.json`. */
 export interface ContainerState {
   readonly name: string
   readonly state: 'starting' | 'running' | 'stopping'
@@ -80,7 +80,7 @@ export interface ContainerState {
   readonly version: number
   readonly image: string
   readonly mode: 'boot' | 'process'
-  /** What it runs; none for its init. */
+  /** The command that it runs; empty for its init. */
   readonly command?: readonly string[]
   readonly ephemeral: boolean
   readonly readOnly: boolean
@@ -175,9 +175,9 @@ export async function requireRunning(
   return { ...state, leader: state.leader }
 }
 
-/** What is said of a container that is there and does not run. */
+/** Makes the error for a container that exists and does not run. */
 async function stopped({ name, config }: ContainerPaths): Promise<ContainerError> {
-  // One that cannot be read tells nothing more.
+  // An unreadable record adds nothing.
   const kept = await readJsonFile(config, CONTAINER_CONFIG.shape).catch(() => undefined)
   const exit = kept?.lastExit
   const ended = exit === undefined ? '' : `: it ended with status ${exit.code} at ${exit.at}`

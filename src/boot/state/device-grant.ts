@@ -7,13 +7,13 @@ import { ContainerError } from '../../core/errors.ts'
 export interface DeviceGrant {
   /** Its node on this machine, absolute. */
   readonly source: string
-  /** Where the container finds it, absolute. */
+  /** Absolute path in the container. */
   readonly target: string
   /** Some of `r`, `w` and `m` (make nodes of it). */
   readonly access: string
 }
 
-/** What may be done with a device, as the kernel's rules say it. */
+/** The permissions on a device, in the kernel's notation. */
 export interface DeviceRule {
   readonly type: 'b' | 'c'
   readonly major: number
@@ -34,7 +34,7 @@ export interface DeviceNode extends DeviceRule {
 const ALL_ACCESS = 'rwm'
 
 /**
- * What every container may use: the nodes that systemd-nspawn makes in /dev, terminals, and tunnels of its
+ * The devices that every container may use: the nodes that systemd-nspawn makes in /dev, terminals, and tunnels of its
  * own network.
  */
 export const USUAL_DEVICES: readonly DeviceRule[] = [

@@ -1,7 +1,7 @@
 /** From one time to a later one, in milliseconds of one clock. */
 export type Interval = readonly [sinceMs: number, untilMs: number]
 
-/** What some time went to. */
+/** The intervals that belong to one cause. */
 export interface Layer<T extends string> {
   readonly what: T
   readonly intervals: readonly Interval[]

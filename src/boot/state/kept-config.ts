@@ -7,7 +7,7 @@ import { readRecord } from '../../core/json-file.ts'
 /** The paths that are looked at. */
 type KeptPaths = Pick<ContainerPaths, 'name' | 'config' | 'upper'>
 
-/** What is on disk of a container that is not there by its runner alone. */
+/** The files that are kept of a container. */
 export type KeptContainer =
   | { readonly kind: 'none' }
   | { readonly kind: 'config'; readonly config: ContainerConfig }

@@ -5,7 +5,7 @@ import type { MountMode } from '../../fuse/content/mounted-image.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { privateDirectory } from '../../core/private-directory.ts'
 
-/** Where containers and mounts of one home keep their state. All directories are 0700. */
+/** The directories in which containers and mounts of one home keep their state. All have mode 0700. */
 export interface BootPaths {
   /** Real path of the home. */
   readonly home: string
@@ -39,7 +39,7 @@ export interface ContainerPaths {
   readonly state: string
   /** How `stopContainer` tells the runner its time-out. */
   readonly stopRequest: string
-  /** What further commands start with. */
+  /** The defaults for later `exec` commands. */
   readonly execDefaults: string
   /** The seccomp filters of its PID 1. */
   readonly filters: string
@@ -53,7 +53,7 @@ export interface ContainerPaths {
   /** Mount point of the tmpfs that holds upper and work of an ephemeral container. */
   readonly scratch: string
   readonly lock: string
-  /** Where nspawn tells the runner of the container. */
+  /** The socket on which nspawn notifies the runner. */
   readonly notifySocket: string
 }
 
@@ -62,9 +62,9 @@ export interface MounterPaths {
   readonly directory: string
   readonly state: string
   readonly socket: string
-  /** What `mountImage` may fill. */
+  /** The directory that `mountImage` may fill. */
   readonly image: string
-  /** What a successor is told. */
+  /** The request for a successor. */
   readonly successor: string
   readonly lock: string
 }
@@ -74,7 +74,7 @@ export interface WayServed {
   readonly mode: MountMode | 'auto'
   /** Added to every user and group id of the image: for a container with ids of its own, where the kernel cannot. */
   readonly idBase?: number
-  /** What an overlay would take for its own is served so that it shows it: for containers of an image that holds some. */
+  /** Escapes devices 0:0 and attributes of overlayfs, so that a container's overlay shows them instead of obeying them. */
   readonly escaped?: boolean
 }
 

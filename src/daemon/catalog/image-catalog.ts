@@ -8,7 +8,7 @@ import type { ImageRole } from '../../rpc/protocol.ts'
 import * as v from 'valibot'
 import { count, hex256, type RecordFormat } from '../../core/record-format.ts'
 
-/** What the daemon remembers of one image, so that it serves it again after a restart. */
+/** The entry of an image in the catalog, by which the daemon serves it again after a restart. */
 export interface CatalogEntry {
   /** Drive key, hex. */
   readonly key: string
@@ -35,7 +35,7 @@ export interface CatalogEntry {
   readonly temporary?: boolean
 }
 
-/** What it takes to publish an image again that this home has published and given up. */
+/** The data for publishing a removed image of this home again. */
 export type GivenUp = Pick<CatalogEntry, 'key' | 'secret' | 'namespace' | 'name'>
 
 interface CatalogDocument {
@@ -188,7 +188,7 @@ export class ImageCatalog {
     return [...this.#givenUp.keys()]
   }
 
-  /** What is kept of an image that this home has published and given up. @param key drive key, hex */
+  /** Finds what is kept of a removed image of this home. @param key drive key, hex */
   givenUp(key: string): GivenUp | undefined {
     return this.#givenUp.get(key)
   }

@@ -9,7 +9,7 @@ const FORMAT = 1
 
 interface StoreDocument {
   readonly format: number
-  /** What the store derives the keys of this home's own images from, hex. */
+  /** The seed of the keys of this home's own images, hex. */
   readonly seed: string
   /** Inode number and time of birth of the store's directory: a copy of it has others. */
   readonly directory: string

@@ -18,7 +18,7 @@ const SLOTS = 12
 export class BlockExchangeFile implements AsyncDisposable {
   readonly layout: ExchangeLayout
   readonly #file: number
-  /** What was read last from each slot; a slot is not filled again before its blocks are stored. */
+  /** The blocks last read from each slot; a slot is not filled again before they are stored. */
   readonly #buffers: Buffer[] = []
 
   private constructor(layout: ExchangeLayout, file: number) {

@@ -34,7 +34,7 @@ export interface PublishTarget {
   readonly entry: CatalogEntry
   /** Length of the blobs log when the publish began. */
   readonly firstBlock: number
-  /** What is nobody else's until the publish has ended. */
+  /** The name that is reserved until the publish has ended. */
   readonly name?: string | undefined
   /** Announces a new drive until the list of images does. */
   readonly announcing?: PeerDiscovery

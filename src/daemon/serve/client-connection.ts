@@ -135,7 +135,7 @@ export class ClientConnection {
     const ended = this.#fetcher(handle).fill(ranges, { eager: wait })
     if (wait) {
       await Promise.race([ended, this.#options.channel.closed])
-      // What was told to be here is to be here after a power cut.
+      // Blocks that are reported as present must survive a power cut.
       await this.#options.service.sync()
     }
     // A disk that is full is told to the reads that meet it.

@@ -33,7 +33,7 @@ export interface ImageServiceOptions extends ImageWriterOptions {
   readonly home: string
   /** Whether peers may have versions of this home's own images that it has lost. */
   readonly mayLackVersions: boolean
-  /** Where peers reach this machine without the DHT. */
+  /** Address at which peers reach this machine without the DHT. */
   readonly advertise?: PeerAddress | undefined
 }
 
@@ -233,7 +233,7 @@ export class ImageService implements AsyncDisposable {
     const key = Buffer.from(entry.key, 'hex')
     await purgeDrive(node.store, key, { keepEntries: keepsKey })
     await node.knownPeers?.forget(key)
-    // What is left of a log tells how far it went and by which history: the other one would not be taken.
+    // The rest of the log records its length and history, and would make this home reject the other history.
     if (entry.forked) await deleteDrive(node.store, key)
     await dropMetadata(this.#options, formatKey(key))
     return listing
@@ -254,7 +254,7 @@ export class ImageService implements AsyncDisposable {
       .map((entry) => this.#listing(entry))
   }
 
-  /** Who is named in links to an image: those that its link named here, and this machine. */
+  /** Lists the peers to name in links to an image: those of its link, and this machine. */
   peersOf({ peers = [] }: Pick<CatalogEntry, 'peers'>): readonly PeerAddress[] {
     const { advertise } = this.#options
     return advertise ? [...peers, advertise] : peers
@@ -345,7 +345,7 @@ export class ImageService implements AsyncDisposable {
     return drive
   }
 
-  /** What goes with an image that this machine has published. */
+  /** Makes the error for removing an image that this machine has published: it says what would be lost. */
   #lossOf(entry: CatalogEntry): ContainerError {
     const copies = this.#seeded.get(entry.key)?.copies ?? 0
     const content =

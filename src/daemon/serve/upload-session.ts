@@ -38,7 +38,7 @@ export class UploadSession {
     this.#exchange = exchange
     this.#thread = target.entry.version === null ? new EntriesThread() : undefined
     this.#before = newestManifest(target.writer)
-    // Who needs it will say so.
+    // The caller that needs it reports the error.
     this.#before.catch(() => {})
   }
 

@@ -17,7 +17,7 @@ import { captureSsh, quoteCommand, runSsh, sshTarget, type SshTarget } from './s
 export interface ContainerVerb {
   readonly home: string
   readonly machine: string
-  /** What follows `dat-container`, options first: `['boot', '--detach']`. */
+  /** The words after `dat-container`: verb and options, such as `['boot', '--detach']`. */
   readonly words: readonly string[]
   /** For `boot`: the image. */
   readonly image?: ImageReference | undefined
@@ -25,7 +25,7 @@ export interface ContainerVerb {
   readonly volumes?: readonly string[]
   /** For `boot`: published ports, as `[ip:]host:guest[/udp]`. */
   readonly forwards?: readonly string[]
-  /** What follows the options, and the image: names, and a command. */
+  /** The words after the options and the image: names, and a command. */
   readonly rest: readonly string[]
   /** Start the machine where it does not run, sharing directories with it. */
   readonly start?: (shares: readonly string[] | undefined) => Promise<unknown>

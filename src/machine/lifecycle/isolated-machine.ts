@@ -24,7 +24,7 @@ import { removeMachine, stopMachine } from './stop-machine.ts'
 /** The guest's unit that switches the machine off when the container has ended. */
 const WATCH_UNIT = 'dat-isolated'
 
-/** What the guest's `stop` and `kill` answer. */
+/** The answer of the guest's `stop` and `kill`. */
 const STOPPED = v.array(v.looseObject({ orderly: v.boolean() }))
 
 /**

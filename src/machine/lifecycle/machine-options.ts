@@ -11,7 +11,7 @@ import {
 import { formatForward, parseForward } from '../state/port-forward.ts'
 import type { Accelerator, Architecture, MachineType } from '../state/machine-types.ts'
 
-/** What a start may ask for; what it leaves out stays as it was the last time. */
+/** The options of a start; those left out keep their last value. */
 export interface MachineOptions {
   readonly memoryBytes?: number | undefined
   readonly cpus?: number | undefined
@@ -20,9 +20,9 @@ export interface MachineOptions {
   readonly diskBytes?: number | undefined
   readonly accelerator?: Accelerator | 'auto' | undefined
   readonly type?: MachineType | 'auto' | undefined
-  /** As {@link parseForward} reads them. */
+  /** In the form that {@link parseForward} reads. */
   readonly forwards?: readonly string[] | undefined
-  /** As {@link parseShare} reads them. */
+  /** In the form that {@link parseShare} reads. */
   readonly shares?: readonly string[] | undefined
   readonly kernel?: string | undefined
   readonly initrd?: string | undefined

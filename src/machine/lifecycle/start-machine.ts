@@ -147,7 +147,7 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
       notice
     )
   }
-  // What did not start is not what the next start is to repeat: a wrong key, for instance.
+  // The next start must not repeat options that failed, such as a wrong key.
   if (before !== undefined) undo.defer(() => writeDurableJson(paths.config, before))
   await writeDurableJson(paths.config, { ...config, sshPort })
   const state: MachineState = {
@@ -195,7 +195,7 @@ async function startLocked(request: StartRequest, start: Start): Promise<Started
   return { ...(await summarize(paths)), notices }
 }
 
-/** What is started, its kernel and initrd known by their digests. */
+/** The image to start, with the digests of its kernel and initrd. */
 type Planned = MachinePlan & BootFacts & { readonly program: string }
 
 /** Everything that QEMU's arguments depend on, the files that it wants made. */

@@ -1,4 +1,4 @@
-/** What the header of a file in a cpio archive says. */
+/** The fields of a file's header in a cpio archive. */
 export interface CpioFacts {
   readonly path: string
   readonly inode: number
@@ -32,7 +32,7 @@ export function cpioEntry(facts: CpioFacts, content: Buffer): Buffer[] {
   return [...padded(Buffer.concat([Buffer.from(text), name])), ...padded(content)]
 }
 
-/** What ends an archive. */
+/** The name of the entry that ends an archive. */
 export const CPIO_TRAILER = Buffer.concat(
   cpioEntry(
     {

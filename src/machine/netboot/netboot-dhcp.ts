@@ -1,4 +1,4 @@
-/** What dnsmasq is told, and what it tells, when it starts machines from a network. */
+/** Arguments and log lines of a dnsmasq that starts machines from a network. */
 import { isIPv4 } from 'node:net'
 import { ContainerError } from '../../core/errors.ts'
 
@@ -30,7 +30,7 @@ export interface Loaders {
   readonly efi?: string | undefined
 }
 
-/** What a client of dnsmasq did. */
+/** An event of a client in dnsmasq's log. */
 export type DhcpEvent =
   | {
       readonly event: 'lease'
@@ -42,7 +42,7 @@ export type DhcpEvent =
   | { readonly event: 'tftp'; readonly client: string; readonly file: string }
 
 const LEASE_TIME = '1h'
-/** What iPXE alone sends: https://ipxe.org/howto/dhcpd. */
+/** The option that only iPXE sends: https://ipxe.org/howto/dhcpd. */
 const IPXE_OPTION = 175
 /** Types of clients, RFC 4578 and IANA's list: PC BIOS; x64 UEFI by two numbers. */
 const BIOS = { number: 0, service: 'x86PC' }

@@ -5,9 +5,9 @@ import { serialConsole, type Architecture } from '../state/machine-types.ts'
 /** Names of two files of an image: the script, and the first stage, which checks the initrd and starts it. */
 export const NETBOOT_SCRIPT = 'boot.ipxe'
 export const NETBOOT_CHECK = 'netboot-check'
-/** What is served for the initrd: an archive of it, its manifest, and the manifest's signature. */
+/** The file that is served as initrd: an archive of the initrd, its manifest, and the manifest's signature. */
 export const NETBOOT_IMAGE = 'netboot-image'
-/** Where the first stage looks for what it checks. */
+/** The folder in which the first stage finds what it checks. */
 export const NETBOOT_FOLDER = 'netboot'
 /** Beside each file that iPXE can verify, its signature. */
 export const CMS_SUFFIX = '.sig'

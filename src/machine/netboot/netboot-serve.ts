@@ -30,7 +30,7 @@ export interface NetbootRequest {
   readonly image?: string | undefined
   readonly interface: string
   /**
-   * Who tells machines what to start: this command, which gives addresses of a range (`FIRST,LAST`); this
+   * Which DHCP server tells machines what to start: this command, which gives addresses of a range (`FIRST,LAST`); this
    * command, beside a DHCP server that gives addresses; or nobody.
    */
   readonly dhcp: { readonly range: string } | 'proxy' | 'none'
@@ -51,10 +51,10 @@ export interface NetbootRequest {
   readonly onEvent: (event: NetbootEvent) => void
 }
 
-/** What a client got. */
+/** An event: something that a client received. */
 export type NetbootEvent = DhcpEvent | HttpEvent
 
-/** What is served, and where. */
+/** Facts about what is served, and where. */
 export interface NetbootFacts {
   readonly interface: string
   readonly address: string
@@ -71,7 +71,7 @@ export interface NetbootFacts {
 }
 
 const HOST_PATTERN = /^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/
-/** Where distributions have iPXE for machines whose firmware is another one. */
+/** Paths of iPXE in distributions, for machines with another firmware. */
 const LOADER_FOLDERS = ['/usr/lib/ipxe', '/usr/share/ipxe', '/usr/share/ipxe/x86_64']
 const LOADER_NAMES = {
   bios: ['undionly.kpxe'],

@@ -31,13 +31,13 @@ export interface InstalledImage {
   readonly from: { readonly key: string; readonly version: number }
 }
 
-/** What a home has installed: `installed.json`, which is replaced in one step. */
+/** The record of installed images: `installed.json`, which is replaced in one step. */
 export interface InstalledImages {
   readonly formatVersion: typeof FORMAT_VERSION
   readonly current?: InstalledImage
-  /** What `current` was before: what a rollback goes to. */
+  /** The image that was current before, to which a rollback returns. */
   readonly previous?: InstalledImage
-  /** Where upgrades come from, with its secret, of no version. */
+  /** The link that upgrades come from, with its secret and without a version. */
   readonly link?: string
   /** The base64 line of the minisign key that this home trusts. */
   readonly publicKey?: string
@@ -140,7 +140,7 @@ export class InstalledEditor {
     return this.#known
   }
 
-  /** Where an image of this digest lies, or is to lie. */
+  /** The folder for the image with this digest. */
   folder(digest: string): string {
     return installedFolder(this.#folder, digest)
   }

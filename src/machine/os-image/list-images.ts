@@ -29,7 +29,7 @@ export interface ListedImage {
   readonly bytes: number
 }
 
-/** What HyperOS there is for a home, and where more comes from. */
+/** The HyperOS images that a home can start, and where upgrades come from. */
 export interface ImageList {
   readonly images: readonly ListedImage[]
   /** Key of the shared image that upgrades come from. */

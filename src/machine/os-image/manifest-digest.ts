@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** What stands for a manifest's own digest while that is computed. */
+/** The placeholder for a manifest's own digest while it is computed. */
 export const UNSET_DIGEST = '0'.repeat(64)
 
 /**

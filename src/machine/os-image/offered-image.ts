@@ -22,7 +22,7 @@ import {
   type OsManifest
 } from './os-manifest.ts'
 
-/** What a shared image says that it is; nothing but its manifest was fetched, and no signature checked. */
+/** A shared image as its manifest describes it. Nothing else was fetched, and no signature was checked. */
 export interface OfferedImage {
   readonly image: InspectedImage
   readonly manifest: OsManifest
@@ -62,7 +62,7 @@ export async function openNewest(
   try {
     if (link.version !== undefined || offline || (await isOwner(first, options.home))) return first
     const deadline = performance.now() + peerTimeoutMs
-    // What an earlier look left here opens without a peer, and is as old as that look.
+    // A version from an earlier look opens without a peer, and may be out of date.
     while ((await first.stats()).peers === 0) {
       throwIfCancelled(signal)
       if (performance.now() > deadline) throw nobodyAnswers(first.version)

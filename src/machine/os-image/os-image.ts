@@ -84,7 +84,7 @@ export function imagePlaces(homeImage: string, asked?: Architecture): ImagePlace
 
 /** Tells whether there is an image at a place, complete or not. */
 export function hasImage({ kind, path }: ImagePlace): boolean {
-  // One that was installed and is gone is an error to tell, not a reason to start another.
+  // An installed image that is missing is an error, not a reason to start another one.
   return kind === 'installed' || existsSync(join(path, MANIFEST))
 }
 

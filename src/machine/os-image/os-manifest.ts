@@ -11,13 +11,13 @@ export const KERNEL = 'vmlinuz'
 export const INITRD = 'initrd'
 export const MANIFEST = 'manifest.json'
 export const SIGNATURE = 'manifest.json.minisig'
-/** What a manifest may list and say: bounds against a hostile one. */
+/** Limits for a manifest, against a hostile one. */
 export const MANIFEST_BYTES = 8 * 1024 ** 2
 const MANIFEST_FILES = 64
 const NAME_LENGTH = 255
 const SHA256_PATTERN = /^[0-9a-f]{64}$/
 
-/** What a manifest says of its image. */
+/** The content of a manifest. */
 export interface OsManifest {
   /** SHA-256 of the manifest, in lower-case hexadecimal: it names the image. */
   readonly digest: string
@@ -37,7 +37,7 @@ export interface ListedFile {
   readonly sha256: string
 }
 
-/** What a manifest that was checked says, and how it was signed. */
+/** A checked manifest, and how it was signed. */
 export interface CheckedManifest {
   readonly text: string
   readonly files: readonly ListedFile[]

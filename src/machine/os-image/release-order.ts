@@ -1,6 +1,6 @@
-/** What tells releases of HyperOS apart; null or undefined where a manifest does not tell. */
+/** The fields that order releases of HyperOS; null or undefined if a manifest lacks them. */
 export interface Release {
-  /** As `0.1.0`; what follows a dash or plus does not count. */
+  /** Such as `0.1.0`; anything after a dash or plus is ignored. */
   readonly version?: string | null | undefined
   /** ISO 8601, UTC. */
   readonly released?: string | null | undefined

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { open, rm } from 'node:fs/promises'
 import { hostEnvironment } from '../../core/host/host-environment.ts'
 
-/** What xz's format begins with. */
+/** The magic bytes of the xz format. */
 const XZ = Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00])
 
 /**

@@ -39,12 +39,12 @@ export interface UpgradeRequest extends PeerOptions {
   readonly onProgress?: (done: number, all: number) => void
 }
 
-/** What an upgrade found, and did. */
+/** The result of an upgrade. */
 export interface Upgraded {
   /** `available`: there is another one, and it was only looked for. */
   readonly state: 'installed' | 'available' | 'current'
   readonly image: InstalledImage
-  /** What was current before it, or is current where nothing was installed. */
+  /** The image that was current before; if nothing was installed, the current one. */
   readonly before: InstalledImage | null
   /** Machines that run and keep what they were started with until their next start. */
   readonly running: readonly string[]
@@ -234,7 +234,7 @@ async function install(
   }
 }
 
-/** What was checked goes beside the manifest, so that `machine start --pubkey` can check it again. */
+/** Stores the checked signature next to the manifest, so that `machine start --pubkey` can check it again. */
 async function keepSignature(
   { signature }: OfferedImage,
   { digest, signedBy }: InstalledImage,

@@ -17,11 +17,11 @@ import type { Shape } from '../../core/record-format.ts'
 
 interface Probe {
   readonly verdict: KvmVerdict
-  /** What was seen, one phrase. */
+  /** A phrase that says what was observed. */
   readonly detail: string
 }
 
-/** What probes found, by accelerator and guest: a file that may be deleted. */
+/** Results of probes, by accelerator and guest; the file may be deleted. */
 const knownProbes: Shape<
   Readonly<Record<string, { readonly key: string; readonly probe: Probe }>>
 > = v.record(
@@ -132,7 +132,7 @@ export async function probeAccelerator(
   return probeGuest(guestOn(accelerator), guestOn('tcg'))
 }
 
-/** What is another after each boot of this machine. */
+/** Identifies this boot of the machine. */
 function bootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()

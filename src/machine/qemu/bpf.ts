@@ -1,7 +1,7 @@
 import { getSystemErrorName } from 'node:util'
 import { fromLibC, systemCalls } from '../../core/host/system-calls.ts'
 
-/** What the kernel asks a program about: a connection that is made, a datagram that is sent. */
+/** The events about which the kernel asks a program: making a connection, sending a datagram. */
 export type Hook = 'connect4' | 'connect6' | 'send4' | 'send6'
 
 /** BPF_CGROUP_INET4_CONNECT and its like, of linux/bpf.h. */

@@ -9,14 +9,14 @@ import type { Architecture, Platform } from '../state/machine-types.ts'
 export interface Qemu {
   /** Full path. */
   readonly program: string
-  /** As `7.2.22`. */
+  /** Such as `7.2.22`. */
   readonly version: string
 }
 
 /** `server=on` in a chardev, and an ACPI power button on microvm, are there since. */
 const OLDEST_MAJOR = 6
 
-/** Where installers put QEMU without telling PATH. */
+/** Folders in which installers put QEMU without adding them to PATH. */
 const FURTHER_PLACES: Readonly<Record<Platform, readonly string[]>> = {
   linux: ['/usr/local/bin', '/usr/bin'],
   darwin: ['/opt/homebrew/bin', '/usr/local/bin', '/opt/local/bin'],

@@ -10,7 +10,7 @@ export const FIRST_DESCRIPTOR = 4
 /** Readable by its owner, who is not root. */
 const LENT_MODE = 0o400
 
-/** What a QEMU that may open nothing of ours gets opened. */
+/** The open files that are passed to a QEMU that may not open them itself. */
 export interface LentFiles extends AsyncDisposable {
   /** The plan, with descriptors in place of paths. */
   readonly plan: MachinePlan

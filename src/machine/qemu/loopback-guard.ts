@@ -28,7 +28,7 @@ const LOOPBACK_OCTET = 127
 const LAST_OF_LOOPBACK_6 = 0x0100_0000
 const MAPPED_PREFIX = 0xffff_0000
 
-/** What a guarded process may reach of this machine's loopback. */
+/** The port of this machine's loopback that a guarded process may reach. */
 export interface LoopbackRule {
   /** The daemon's, where guests have it. */
   readonly tcpPort: number | undefined
@@ -103,7 +103,7 @@ function networkOrder(port: number): number {
   return ((port & 0xff) << 8) | (port >> 8)
 }
 
-/** What the cgroup of a machine is named by. No container's name has a dot. */
+/** The name of a machine's cgroup. It has a dot, which names of containers never have. */
 export interface GuardPlace {
   readonly homeId: string
   readonly name: string

@@ -28,7 +28,7 @@ export interface QemuStart {
   readonly argv: readonly string[]
   /** Name of its scope unit, where systemd runs the host. */
   readonly unit: string
-  /** Where its own messages go. */
+  /** The log of its own messages. */
   readonly log: string
   readonly control: ControlPlace
   /** The locked file of the machine's name, which QEMU inherits and so keeps locked. */

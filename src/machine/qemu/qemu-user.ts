@@ -67,7 +67,7 @@ export function asUser(uid: number, accelerator: Accelerator): string[] {
   ]
 }
 
-/** What the root of a user namespace keeps, to serve files of all its ids in a guest's name. */
+/** The capabilities that root of a user namespace keeps, so that it can serve files of all its ids. */
 const FILE_CAPABILITIES = '-all,+chown,+dac_override,+dac_read_search,+fowner,+fsetid,+setfcap'
 
 /** Tells whether {@link asNamespaceRoot} works here. */

@@ -1,7 +1,7 @@
 import { ContainerError } from '../../core/errors.ts'
 import { serialConsole, type Architecture } from './machine-types.ts'
 
-/** Where a guest of QEMU's user-mode network finds this machine. */
+/** The address of this machine for a guest in QEMU's user-mode network. */
 export const HOST_AS_GUEST_SEES_IT = '10.0.2.2'
 /** The address that QEMU's DHCP server gives to its only guest. */
 export const GUEST_ADDRESS = '10.0.2.15'

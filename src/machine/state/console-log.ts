@@ -80,7 +80,7 @@ export async function* readConsole(
   }
 }
 
-/** Where the last `lines` lines begin, or the last {@link TAIL_BYTES} when those are fewer. */
+/** Finds the offset of the last `lines` lines, within the last {@link TAIL_BYTES}. */
 async function tailPosition(path: string, lines: number): Promise<number> {
   const { bytes, start } = await readTail(path)
   // The newline that ends the log begins no line.

@@ -8,7 +8,7 @@ const VARIABLES = {
   diskBytes: 'DAT_CONTAINER_MACHINE_DISK'
 } as const
 
-/** What a new machine gets. */
+/** Defaults of a new machine. */
 export type MachineLimits = { readonly [K in keyof typeof VARIABLES]?: number | undefined }
 
 /** Says that machines have no data disk. */

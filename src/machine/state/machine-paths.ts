@@ -3,7 +3,7 @@ import { openHome } from '../../home/home.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { privateDirectory } from '../../core/private-directory.ts'
 
-/** Where the machines of one home keep their state. All directories are 0700. */
+/** The directories in which the machines of one home keep their state. All have mode 0700. */
 export interface MachineHome {
   /** Real path of the home. */
   readonly home: string
@@ -15,9 +15,9 @@ export interface MachineHome {
   readonly locks: string
   /** Private key of this home, for ssh; the public one is beside it, `.pub`. */
   readonly sshKey: string
-  /** What probes of accelerators found; safe to delete. */
+  /** Results of probing accelerators; safe to delete. */
   readonly accelerators: string
-  /** Where an image may lie that belongs to this home alone. */
+  /** The folder for an image of this home only. */
   readonly image: string
 }
 
@@ -31,9 +31,9 @@ export interface MachinePaths {
   /** The key of an encrypted disk, where the home keeps it. */
   readonly key: string
   readonly knownHosts: string
-  /** What the guest writes to its serial port. */
+  /** Output of the guest's serial port. */
   readonly consoleLog: string
-  /** What QEMU itself says. */
+  /** Messages of QEMU itself. */
   readonly qemuLog: string
   /** Runtime part. */
   readonly runtime: string

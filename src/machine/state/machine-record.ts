@@ -17,7 +17,7 @@ import { count, type RecordFormat, type Shape } from '../../core/record-format.t
 
 export const CONFIG_FORMAT_VERSION = 1
 
-/** What is asked of a machine, and kept for its next start: `config.json`. */
+/** The options of a machine, kept for its next start: `config.json`. */
 export interface MachineConfig {
   readonly formatVersion: typeof CONFIG_FORMAT_VERSION
   readonly name: string
@@ -25,13 +25,13 @@ export interface MachineConfig {
   readonly createdAt: string
   readonly memoryMib: number
   readonly cpus: number
-  /** What was asked for; else the image tells. */
+  /** The requested architecture; without it, the image decides. */
   readonly architecture?: Architecture
   /** Size of the data disk in bytes; 0 for none. */
   readonly diskBytes: number
   readonly accelerator: Accelerator | 'auto'
   readonly type: MachineType | 'auto'
-  /** As `parseForward` reads them. */
+  /** In the form that `parseForward` reads. */
   readonly forwards: readonly string[]
   readonly shares: readonly MachineShare[]
   /** Both or none; else the image that `findImage` finds. */
@@ -81,7 +81,7 @@ const MACHINE_CONFIG: RecordFormat<MachineConfig> = {
 
 /** A container that has a machine to itself. */
 export interface IsolatedContainer {
-  /** What it was booted from, without the secret of a link. */
+  /** The image that it was booted from, without the secret of a link. */
   readonly image: string
   /** Whether it goes when it ends: so does its machine's disk then. */
   readonly remove: boolean
@@ -96,7 +96,7 @@ export interface MachineShare {
   readonly readOnly: boolean
 }
 
-/** What is known of a machine while it runs: `state.json`. */
+/** The state of a running machine: `state.json`. */
 export interface MachineState {
   readonly name: string
   /** `running`: ssh has answered. */
@@ -135,7 +135,7 @@ const machineState: Shape<MachineState> = v.looseObject({
   readyMs: v.exactOptional(v.number())
 })
 
-/** What a machine was started with. */
+/** The kernel, initrd and command line of a start, for attestation. */
 export interface BootFacts {
   /** SHA-256, lower-case hexadecimal. */
   readonly kernelSha256: string
@@ -152,14 +152,14 @@ export interface MachineSummary {
    */
   readonly state:
     'running' | 'starting' | 'unready' | 'paused' | 'unresponsive' | 'stopped' | 'damaged'
-  /** What is wrong with a damaged one. */
+  /** What is wrong with a damaged machine; null for others. */
   readonly problem: string | null
   readonly pid: number | null
-  /** As Debian names it. */
+  /** The name that Debian uses. */
   readonly arch: 'amd64' | 'arm64' | null
   readonly accel: Accelerator | null
   readonly type: MachineType | null
-  /** Where this machine reaches the guest's ssh; the address is that of every forwarded port. */
+  /** Address at which this machine reaches the guest's ssh and every forwarded port. */
   readonly ip: string | null
   readonly sshPort: number | null
   /** The guest's address on its own network, which nothing else is on. */

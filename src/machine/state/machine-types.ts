@@ -1,4 +1,4 @@
-/** What kinds of machines there are: words that records, plans and images share. */
+/** The kinds of machines, in words that records, plans and images share. */
 
 import * as v from 'valibot'
 import type { Shape } from '../../core/record-format.ts'
@@ -13,7 +13,7 @@ export const architecture = v.picklist(['x64', 'arm64'])
 export const accelerator = v.picklist(['kvm', 'hvf', 'whpx', 'tcg'])
 export const machineType = v.picklist(['q35', 'microvm', 'virt'])
 
-/** Where QEMU listens for its control protocol, QMP. */
+/** The place at which QEMU listens for its control protocol, QMP. */
 export type ControlPlace =
   { readonly kind: 'unix'; readonly path: string } | { readonly kind: 'tcp'; readonly port: number }
 

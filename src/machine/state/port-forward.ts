@@ -10,7 +10,7 @@ export interface PortForward {
   readonly guestPort: number
 }
 
-/** Who is not told where to listen does so for this machine alone. */
+/** The default address: only this machine can connect. */
 export const LOOPBACK = '127.0.0.1'
 export const SSH_GUEST_PORT = 22
 

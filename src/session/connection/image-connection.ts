@@ -121,7 +121,7 @@ export class ImageConnection implements Disposable {
   }
 
   /**
-   * As {@link readBlock}, of a read that shares its time-out with all others: it runs from when peers, or the
+   * Does what {@link readBlock} does, with a time-out that all waiting reads share: it runs from the moment when peers, or the
    * daemon, were lost.
    */
   readMounted(
@@ -141,7 +141,7 @@ export class ImageConnection implements Disposable {
   }
 
   /**
-   * As {@link readBlock}; a block that is here already is checked as when it came, and fetched anew where it is damaged.
+   * Does what {@link readBlock} does, and checks a block that is already local as when it arrived. If it is damaged, fetches it again.
    *
    * @throws ContainerError `BAD_BLOCK` where it is damaged and nobody gives it
    */
@@ -150,7 +150,7 @@ export class ImageConnection implements Disposable {
     return this.request(METHODS.block, { ...request, checked: true }, signal)
   }
 
-  /** As {@link readBlock}, for a block that nobody waits for yet. */
+  /** Does what {@link readBlock} does, for a block that nobody waits for yet. */
   readAhead(block: number): Promise<Buffer> {
     return this.request(METHODS.block, { block, ahead: true })
   }

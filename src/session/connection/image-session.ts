@@ -14,7 +14,7 @@ export interface WaitingBlock {
   readonly hasFailed: boolean
 }
 
-/** What a start is about to read, and how that is known. */
+/** The order in which a start will read chunks, and its origin. */
 export interface StartOrder {
   /** `image`: its publisher recorded it. `home`: this home did. `guess`: by names in the index. */
   readonly source: 'image' | 'home' | 'guess'
@@ -30,7 +30,7 @@ export interface ImageStats extends StatsResponse {
   readonly reusedBytes: number
   /** Stored bytes of it present on this machine, whenever they came; reused ones are not among them. */
   readonly localBytes: number
-  /** What told the order in which a start's content is fetched ahead; null where none is. */
+  /** Origin of the order in which a start's content is fetched ahead; null if none is. */
   readonly startOrder: StartOrder['source'] | null
 }
 
@@ -61,7 +61,7 @@ export interface OpenImageOptions {
   /** Do not fetch the rest of the image in the background. @default false */
   readonly lazyOnly?: boolean
   /**
-   * What is about to be run of the image, whose content is then fetched ahead: `image` stands for
+   * What will be run of the image, so that its content is fetched ahead: `image` stands for
    * what the image itself says, `boot` for its init, an argument list for a command.
    */
   readonly run?: 'image' | 'boot' | readonly string[]
@@ -86,7 +86,7 @@ export interface ImageSession extends AsyncDisposable {
   readonly manifest: Manifest
   readonly tree: Tree
   readonly chunks: ChunkReader
-  /** Where something is about to be run: what is fetched ahead. */
+  /** The order in which content is fetched ahead, if something will be run. */
   readonly startOrder?: StartOrder | undefined
   readonly opening?: OpeningTiming | undefined
   /** Chunks whose reads found them on their way, or here, because they were fetched ahead. */
@@ -127,13 +127,13 @@ export interface ImageNews {
 /** An image that is looked at beyond its files. */
 export interface InspectedImage extends ImageSession {
   /**
-   * What each chunk's content hashes to, as the publisher says.
+   * Reads the hash of each chunk's content, as the publisher states it.
    *
    * @returns `CHUNK_HASH_BYTES` a chunk, in order of number
    */
   chunkHashes(signal?: AbortSignal): Promise<Uint8Array>
   /**
-   * What its publisher recorded of a start; undefined where nothing was.
+   * Reads the profile that its publisher recorded; undefined if there is none.
    *
    * @throws ContainerError `BAD_INDEX` when it is damaged, `PEERS_UNREACHABLE`
    */
@@ -150,7 +150,7 @@ export interface InspectedImage extends ImageSession {
 
 /** An image whose manifest is here, and whose index is on its way. Disposing ends the session, too. */
 export interface OpeningImage<Session extends ImageSession = ImageSession> extends AsyncDisposable {
-  /** As those of {@link ImageSession}. */
+  /** The same as in {@link ImageSession}. */
   readonly link: ImageReference
   readonly key: string
   readonly version: number

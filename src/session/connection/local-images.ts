@@ -13,7 +13,7 @@ export interface LocalImage {
 /** How to open an image as far as it is here, without looking for peers. */
 export const LOCAL_ONLY = { offline: true, lazyOnly: true, peerTimeoutMs: 1000 } as const
 
-/** So many images, the latest, are compared with one. */
+/** How many images, the latest, are compared with one. */
 const MOST_IMAGES = 16
 
 /** Lists the images of this home that it can read and whose role is among `roles`, the latest first, at most 16. */

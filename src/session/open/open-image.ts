@@ -109,7 +109,7 @@ class RemoteOpening implements OpeningImage<InspectedImage> {
     const index = reader.index()
     this.#index = index
     this.#arrived = this.#noteArrival(index)
-    // Who needs them is told.
+    // The code that awaits them gets the error.
     for (const coming of [this.#local, this.#profile, this.#arrived]) coming?.catch(() => {})
   }
 

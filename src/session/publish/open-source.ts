@@ -28,7 +28,7 @@ export interface OpenSourceOptions {
   readonly recognised?: Promise<unknown>
   /** `os/arch[/variant]` of a container image; images only, as are the next. */
   readonly platform?: string
-  /** What to read the source as. @default what it is */
+  /** How to read the source. @default by its type */
   readonly as?: 'tar' | 'files'
   /** Go on behind the end of an archive of files, as where several were joined. */
   readonly ignoreZeros?: boolean
@@ -66,7 +66,7 @@ export async function openSource(
       }
     )
   }
-  // What is not there is a directory that is not there: scanning says so.
+  // A missing path counts as a missing directory; the scan reports it.
   const status = path === STDIN ? undefined : await stat(path).catch(() => undefined)
   if (path !== STDIN && (status === undefined || status.isDirectory())) {
     const asFiles = options.as === 'files'
@@ -120,7 +120,7 @@ async function homeWithin(source: string, home: string | undefined): Promise<str
   return below === '' || below.startsWith('..') || isAbsolute(below) ? [] : [below]
 }
 
-/** What a home has once its daemon ran: the seed of its keys, and the secrets of its images. */
+/** Files of a home after its daemon has run: the seed of its keys, and the secrets of its images. */
 const HOME_NAMES = ['daemon.lock', 'images.json', 'store', 'store.json']
 
 /** Whether a directory with these names in it is another home, whose keys and secrets nobody means to share. */
@@ -135,7 +135,7 @@ function isOtherHome(
   return true
 }
 
-/** Where the kernel's own file systems are below the source: none of their files reads as it is listed. */
+/** Finds the kernel's own file systems below the source. Their files do not read as they are listed. */
 async function kernelMountsWithin({
   path,
   oneFileSystem,

@@ -24,7 +24,7 @@ import {
 } from './publish-source.ts'
 import { StoredVersion } from '../open/stored-version.ts'
 
-/** What of a profiled publish is under way. */
+/** The current step of a profiled publish. */
 export type ProfiledStep = 'storing' | 'recording' | 'ordering'
 
 export interface PublishProfiledOptions extends Omit<PublishSourceOptions, 'onProgress'> {

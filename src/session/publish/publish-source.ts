@@ -43,11 +43,11 @@ type PreviousVersions = Pick<
   PublishOptions,
   'previous' | 'previousManifest' | 'previousProfile'
 > & {
-  /** What was kept when it was published. */
+  /** The cache of the previous publish. */
   readonly cache?: PublishCache
 }
 
-/** What `share` tells of a completed publish. */
+/** The result of a publish, as `share` prints it. */
 export interface Published extends PublishCommitResponse {
   readonly name: string
   readonly version: number

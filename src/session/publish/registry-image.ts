@@ -28,7 +28,7 @@ const TAG = 'image'
 const KILL_DELAY_MS = 2_000
 const MAX_MESSAGE = 400
 
-/** What skopeo complains of, by what its message holds. */
+/** Errors by text in skopeo's messages. */
 const FAILURES: readonly (readonly [message: RegExp, code: ErrorCode, hint: string])[] = [
   [/no space left on device/, 'DISK_FULL', 'free some space, or set TMPDIR to a larger disk'],
   [

@@ -9,7 +9,7 @@ import { asBuffer } from '../../core/as-buffer.ts'
 import type { BlockExchange, BlockSink } from '../../image/chunk/block-sink.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 
-/** So that neither process takes much memory for it: an index of some 400,000 files. */
+/** Largest index to announce, that of some 400,000 files. A larger one would take much memory in both processes. */
 const MOST_ANNOUNCED_BYTES = 24 * 1024 * 1024
 
 /**

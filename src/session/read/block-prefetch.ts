@@ -3,7 +3,7 @@
  * is kept few, as a read that nobody guessed queues behind them.
  */
 const GUESS_WINDOW = 12
-/** What was recorded will be read, in this order: as much as a link of 100 Mbit/s and 200 ms holds. */
+/** Window for a recorded order, which will be read: as much as a link of 100 Mbit/s and 200 ms holds. */
 export const REPLAY_WINDOW = 48
 /** Stored bytes that wait to be claimed at most; more is fetched as these are taken. */
 const CAPACITY_BYTES = 32 * 1024 * 1024
@@ -17,7 +17,7 @@ export type FetchBlock = (block: number) => Promise<Buffer>
 export class BlockPrefetch implements Disposable {
   readonly #fetch: FetchBlock
   readonly #window: number
-  /** What is yet to be fetched, the next one last. */
+  /** Blocks that are not requested yet, the next one last. */
   readonly #queue: number[]
   readonly #queued: Set<number>
   readonly #coming = new Map<number, Promise<Buffer>>()

@@ -186,7 +186,7 @@ export class RemoteImageSession implements InspectedImage {
     return this.#connection.readChecked(block, this.#timeoutMs)
   }
 
-  /** What makes the image whole, what lets other images take content from it, and its profile. */
+  /** The blocks of its chunks, of its chunk hashes (for reuse by other images) and of its profile. */
   #ranges(): [number, number][] {
     const { chunkHashes, profile } = this.manifest
     const parts = [chunkHashes, chunkHashes.base, profile].flatMap((part): [number, number][] =>
