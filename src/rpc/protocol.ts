@@ -227,7 +227,8 @@ function json<Request, Response>(
 }
 
 /**
- * Reads the reference to an image in a message of the socket. Writing needs no counterpart: the JSON of a reference is its text.
+ * Reads the reference to an image in a message of the socket. Writing needs no counterpart, because the JSON of a reference
+ * is its text.
  *
  * @param field where it is; undefined for a message without one
  * @throws ContainerError `BAD_LINK`

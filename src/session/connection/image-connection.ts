@@ -141,7 +141,8 @@ export class ImageConnection implements Disposable {
   }
 
   /**
-   * Does what {@link readBlock} does, and checks a block that is already local as when it arrived. If it is damaged, fetches it again.
+   * Does what {@link readBlock} does, and checks a block that is already local as when it arrived. A damaged one is fetched
+   * again.
    *
    * @throws ContainerError `BAD_BLOCK` where it is damaged and nobody gives it
    */

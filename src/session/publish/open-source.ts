@@ -22,7 +22,7 @@ export interface OpenSourceOptions {
   /** Patterns of what to leave out, as in `.containerignore`; directories only, as is the next. */
   readonly exclude?: string[]
   readonly oneFileSystem?: boolean
-  /** Real path of the home, which has keys and secrets. If the source contains it, it is published as an empty directory. */
+  /** Real path of the home, which has keys and secrets. A source that contains the home shows it as an empty directory. */
   readonly home?: string
   /** Which of a directory's files must be read is known when this has ended; it is scanned until then. */
   readonly recognised?: Promise<unknown>
