@@ -89,6 +89,7 @@ export class Daemon implements AsyncDisposable {
         seed: record.seed,
         bootstrap,
         listen: listening.listen,
+        exchanges: listening.exchanges,
         // A default port is a different one each time, so that nothing outside refers to it.
         outsidePort: listening.listen === 'known' ? undefined : listening.advertise?.port,
         onStoreTrouble: (text, details) => log.error(details, text),

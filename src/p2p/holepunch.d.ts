@@ -16,13 +16,26 @@ declare module 'hypercore' {
     /** Requests that wait for an answer; when each was sent, of `Date.now`, and to whom. */
     readonly inflight: readonly { readonly timestamp: number; readonly peer: CorePeer }[]
   }
+  /** On whose behalf a peer is to tell which blocks it has. */
+  export interface WantHandle {
+    addWant(want: object): void
+    removeWant(want: object): void
+  }
   export interface CorePeer {
     remotePublicKey: Buffer
     /** Length of the log, as the peer has it. */
     readonly remoteLength: number
     /** Whether the peer has said that it has a block. */
     _remoteHasBlock(index: number): boolean
-    readonly stream: { readonly rawStream: object }
+    readonly stream: import('hyperswarm').SwarmConnection
+    /** Requests of ours that it has not answered. */
+    readonly inflight: number
+    /** It has all blocks before this one, as it has said. */
+    readonly _remoteContiguousLength: number
+    /** Asks to be told which blocks the peer has from now on, of the range with this one. */
+    _maybeWant(index: number, handle: WantHandle): void
+    /** False for one that has sent what is wrong, or whose channel is closed. */
+    isActive(): boolean
     /** It has all blocks before this one, and those of the bitfield. */
     readonly remoteContiguousLength: number
     readonly remoteBitfield: { get(index: number): boolean }
@@ -119,11 +132,15 @@ declare module 'protomux' {
       channels: { readonly protocol: string; readonly id?: Buffer | null },
       notify: (id: Buffer) => unknown
     ): void
+    unpair(channels: { readonly protocol: string; readonly id?: Buffer | null }): void
     /** Null where the stream is destroyed, or has such a channel. */
     createChannel(options: {
       protocol: string
       id?: Buffer
       messages: readonly { onmessage: (message: Buffer) => void }[]
+      /** Both sides have opened it. */
+      onopen?: () => void
+      /** Either has closed it, or the other one has rejected it. */
       onclose?: () => void
     }): Channel | null
     [Symbol.iterator](): Iterator<Channel>
@@ -303,6 +320,9 @@ declare module 'hyperswarm' {
     readonly destroying: boolean
     readonly rawStream: {
       readonly remoteHost?: string | null
+      /** The same of TCP. */
+      readonly remoteAddress?: string | null
+      readonly remotePort?: number
       /** On UDX: packets that came, also those that only acknowledge. */
       readonly packetsReceived?: number
     }
@@ -320,6 +340,7 @@ declare module 'hyperswarm' {
   }
   export default class Hyperswarm extends EventEmitter {
     constructor(options: { dht: DHT; keyPair?: KeyPair })
+    readonly keyPair: KeyPair
     readonly connections: Set<SwarmConnection>
     readonly connecting: number
     readonly peers: Map<string, PeerInfo>
@@ -381,6 +402,9 @@ declare module '@hyperswarm/secret-stream' {
     readonly destroying: boolean
     readonly rawStream: {
       readonly remoteHost?: string | null
+      /** The same of TCP. */
+      readonly remoteAddress?: string | null
+      readonly remotePort?: number
       /** On UDX: packets that came, also those that only acknowledge. */
       readonly packetsReceived?: number
     }

@@ -66,10 +66,32 @@ declare module 'hypercore/lib/replicator.js' {
   export interface FulfilledRequest {
     readonly msg: { readonly id: number; readonly block: { readonly index: number } | null }
   }
+  /** A block that is to be requested. */
+  export interface RequestedBlock {
+    readonly index: number
+    /** Requests that wait for an answer; when each was sent, of `Date.now`. */
+    readonly inflight: readonly { readonly timestamp: number }[]
+  }
+  export interface RequestMessage {
+    readonly block: { readonly index: number } | null
+  }
   /** A log's view of the peer at the other end of one connection. */
   export interface ReplicatingPeer {
     readonly stream: object
     readonly core: ReplicatedCore
+    readonly remotePublicKey: Buffer
+    readonly replicator: {
+      /** Blocks that are to be requested, or were. */
+      readonly _blocks: { get(index: number): RequestedBlock | null }
+    }
+    /** Whether the peer has said that it has a block. */
+    _remoteHasBlock(index: number): boolean
+    /** Requests a block. @returns false where the peer does not have it, or cannot be asked now */
+    _requestBlock: (this: ReplicatingPeer, request: RequestedBlock) => boolean
+    /** The same for a block of a range. */
+    _requestRangeBlock: (this: ReplicatingPeer, index: number, length: number) => boolean
+    /** Takes a request of the peer. */
+    onrequest: (this: ReplicatingPeer, message: RequestMessage) => Promise<void>
     /** Whether the peer has proven to know the log's key. */
     readonly remoteOpened: boolean
     /** Requests of the peer, by their number. */

@@ -59,7 +59,7 @@ export const SEAMS = {
     library: 'hypercore',
     module: 'lib/replicator.js',
     parameters: 0,
-    why: 'peers/request-limits: bounds what one connection is asked for at once',
+    why: 'peers/request-limits: bounds what one connection is asked for at once; crowd/request-gate: what one peer is, among several readers',
     relies:
       'it is asked each time before requests are sent; `stream` is the connection; 0 asks for nothing'
   },
@@ -69,6 +69,28 @@ export const SEAMS = {
     parameters: 0,
     why: 'peers/request-limits: the same for blocks that another peer was asked for',
     relies: 'it is asked before `hotswaps.pick`'
+  },
+  'Peer._requestBlock': {
+    library: 'hypercore',
+    module: 'lib/replicator.js',
+    parameters: 1,
+    why: 'crowd/request-gate: decides which of the peers that have a block is asked for it',
+    relies:
+      'each single block is requested by it; false leaves the block in the queue; `inflight` of the block are the requests that wait'
+  },
+  'Peer._requestRangeBlock': {
+    library: 'hypercore',
+    module: 'lib/replicator.js',
+    parameters: 2,
+    why: 'crowd/request-gate: the same for blocks of a range',
+    relies: 'each block of a range is requested by it; false has another one tried'
+  },
+  'Peer.onrequest': {
+    library: 'hypercore',
+    module: 'lib/replicator.js',
+    parameters: 1,
+    why: 'crowd/request-gate: hears which blocks peers request here, to tell the others',
+    relies: 'it is called for each request, before anything is read from the store'
   },
   'Peer._fulfillRequest': {
     library: 'hypercore',

@@ -1,8 +1,11 @@
+import { ContainerError } from '../core/errors.ts'
 import { parsePeerAddress, type PeerAddress } from '../p2p/peer-address.ts'
 
 /** Environment variables of a daemon that peers reach without the DHT. */
 export const LISTEN_VARIABLE = 'DAT_CONTAINER_LISTEN'
 export const ADVERTISE_VARIABLE = 'DAT_CONTAINER_ADVERTISE'
+/** Environment variable that says whether peers are told of each other. */
+const EXCHANGE_VARIABLE = 'DAT_CONTAINER_PEER_EXCHANGE'
 
 /** Says that nobody may connect by TCP. */
 const NOWHERE = 'none'
@@ -15,6 +18,8 @@ export interface Listening {
   readonly listen: PeerAddress | 'known' | undefined
   /** What links say, which is not what is listened at where there is a NAT between. */
   readonly advertise: PeerAddress | undefined
+  /** Whether this machine tells peers of an image where others are, and connects to those that it is told of. */
+  readonly exchanges: boolean
 }
 
 /**
@@ -25,16 +30,30 @@ export interface Listening {
  */
 export function parseListening(
   listen: string | undefined,
-  advertise: string | undefined
+  advertise: string | undefined,
+  exchange?: string
 ): Listening {
+  const exchanges = parseExchange(exchange)
   const outside = advertise ? parsePeerAddress(advertise) : undefined
-  if (!listen) return { listen: 'known', advertise: outside }
-  if (listen === NOWHERE) return { listen: undefined, advertise: outside }
+  if (!listen) return { listen: 'known', advertise: outside, exchanges }
+  if (listen === NOWHERE) return { listen: undefined, advertise: outside, exchanges }
   const at = parsePeerAddress(/^\d+$/.test(listen) ? `0.0.0.0:${listen}` : listen)
-  return { listen: at, advertise: outside ?? (ANY_HOSTS.includes(at.host) ? undefined : at) }
+  const told = outside ?? (ANY_HOSTS.includes(at.host) ? undefined : at)
+  return { listen: at, advertise: told, exchanges }
+}
+
+/** @throws ContainerError `USAGE` */
+function parseExchange(text: string | undefined): boolean {
+  if (!text || text === 'yes') return true
+  if (text === 'no') return false
+  throw new ContainerError('USAGE', `peer-exchange is yes or no, not ${JSON.stringify(text)}`)
 }
 
 /** {@link parseListening} of the environment. */
 export function listeningOf(environment: NodeJS.ProcessEnv): Listening {
-  return parseListening(environment[LISTEN_VARIABLE], environment[ADVERTISE_VARIABLE])
+  return parseListening(
+    environment[LISTEN_VARIABLE],
+    environment[ADVERTISE_VARIABLE],
+    environment[EXCHANGE_VARIABLE]
+  )
 }

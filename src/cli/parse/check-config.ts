@@ -13,6 +13,7 @@ const CHECKS: Readonly<Record<ConfigKey, (value: string) => unknown>> = {
   bootstrap: parseBootstrap,
   listen: (value) => parseListening(value, undefined),
   advertise: (value) => parseListening(undefined, value),
+  'peer-exchange': (value) => parseListening(undefined, undefined, value),
   'peer-timeout': parsePeerTimeout,
   'log-level': oneOf(LOG_LEVELS),
   vm: oneOf(VM_WORDS),

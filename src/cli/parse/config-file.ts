@@ -14,6 +14,7 @@ export const CONFIG_KEYS = {
   bootstrap: 'DAT_CONTAINER_BOOTSTRAP',
   listen: 'DAT_CONTAINER_LISTEN',
   advertise: 'DAT_CONTAINER_ADVERTISE',
+  'peer-exchange': 'DAT_CONTAINER_PEER_EXCHANGE',
   'peer-timeout': 'DAT_CONTAINER_PEER_TIMEOUT',
   'log-level': 'DAT_CONTAINER_LOG_LEVEL',
   vm: 'DAT_CONTAINER_VM',

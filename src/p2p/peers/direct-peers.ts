@@ -126,6 +126,26 @@ export class DirectPeers implements AsyncDisposable {
     }
   }
 
+  /** Whether something listens at an address. Nothing is sent. */
+  async reaches({ host, port }: PeerAddress): Promise<boolean> {
+    if (this.#isClosed) return false
+    const socket = connect({ host, port, timeout: HANDSHAKE_MS })
+    this.#sockets.add(socket)
+    return new Promise((resolve) => {
+      const end = (isThere: boolean): void => {
+        resolve(isThere)
+        socket.destroy()
+      }
+      socket.once('connect', () => end(true))
+      socket.once('timeout', () => end(false))
+      socket.on('error', () => end(false))
+      socket.once('close', () => {
+        this.#sockets.delete(socket)
+        end(false)
+      })
+    })
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
     this.#slots[Symbol.dispose]()

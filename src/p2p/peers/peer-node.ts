@@ -50,6 +50,8 @@ export interface PeerNodeOptions {
   readonly listen?: PeerAddress | 'known' | undefined
   /** The port that peers reach it at, where that is another, as behind a NAT. */
   readonly outsidePort?: number | undefined
+  /** Whether peers of an image are told of each other, and connected to when others tell of them. @default true */
+  readonly exchanges?: boolean
   /** What a store that is made derives its key pairs from; one that is there has its own. @default a new one */
   readonly seed?: Buffer | undefined
   /** Called when blocks in the store are found damaged, or cannot be stored. */
@@ -121,7 +123,7 @@ export class PeerNode implements AsyncDisposable {
     this.#replications = new Replications({
       store,
       strangers: this.#strangers,
-      listeningPort: () => this.#listening && (options.outsidePort ?? this.#listening.port),
+      listeningPort: () => this.tcpPort,
       onPort: (connection, port) => {
         this.#addresses.note(connection, port)
         void invitations.take(connection, port)
@@ -203,6 +205,26 @@ export class PeerNode implements AsyncDisposable {
   /** Where peers may connect by TCP. */
   get listening(): PeerAddress | undefined {
     return this.#listening
+  }
+
+  /** The port at which peers reach this machine by TCP. */
+  get tcpPort(): number | undefined {
+    return this.#listening && (this.#options.outsidePort ?? this.#listening.port)
+  }
+
+  /** Whether peers of an image are told of each other here. */
+  get exchanges(): boolean {
+    return this.#options.exchanges ?? true
+  }
+
+  /** What peers know this machine by. */
+  get publicKey(): Buffer {
+    return this.#swarm.keyPair.publicKey
+  }
+
+  /** Whether something listens at an address. Nothing is sent. */
+  reaches(address: PeerAddress): Promise<boolean> {
+    return this.#direct.reaches(address)
   }
 
   /**

@@ -8,8 +8,11 @@ import { pause } from '../../core/abort.ts'
 const LOOK_UP_PAUSES_MS = [500, 1_000, 2_000, 5_000]
 /** Where peers are connected, and lack blocks: another one that has them is found late rather than never. */
 const SHORT_PAUSES_MS = [...LOOK_UP_PAUSES_MS, 10_000, 30_000]
+/** Where blocks come, and more peers would bring them sooner. Peers tell of each other, so this is for those that cannot. */
+const FEW_PAUSES_MS = [1_000, 3_000, 10_000, 30_000, 60_000]
 /** The same where nobody waits. */
 const IDLE_LOOK_UP_MS = 60_000
+const PAUSES_MS = { blocks: SHORT_PAUSES_MS, others: FEW_PAUSES_MS }
 /** How often peers whose address is known are dialed: one that is being started again answers soon, or is not there. */
 const DIAL_PAUSES_MS = [100, 200]
 const DIAL_OFTEN_MS = 10_000
@@ -20,8 +23,8 @@ const NOTE_MS = 500
 /** What peers are wanted for: `now` somebody waits, `later` nobody does. */
 export interface PeerWants {
   readonly urgency: 'now' | 'later' | 'nothing'
-  /** Some peer is connected, but none has what is missing, or gives it. */
-  readonly isShort: boolean
+  /** What the peers that are connected lack: `blocks` that are missing here, or only `others` to share the work with. */
+  readonly lacks?: 'blocks' | 'others' | undefined
 }
 
 export interface PeerSearchOptions {
@@ -71,7 +74,8 @@ export class PeerSearch {
     this.#dialKnown()
     let since: number | undefined
     for (let round = 0; !signal.aborted; round++) {
-      if (wants().urgency === 'now') {
+      const { urgency, lacks } = wants()
+      if (urgency === 'now' && lacks !== 'others') {
         since ??= performance.now()
         this.#dialKnown()
         for (const publicKey of connected()) node.probe(publicKey)
@@ -92,7 +96,8 @@ export class PeerSearch {
     const { discovery, wants, signal } = this.#options
     let last = performance.now()
     for (let round = 0; !signal.aborted; round++) {
-      const pauses = wants().isShort ? SHORT_PAUSES_MS : LOOK_UP_PAUSES_MS
+      const { lacks } = wants()
+      const pauses = lacks === undefined ? LOOK_UP_PAUSES_MS : PAUSES_MS[lacks]
       await pause(pauses[Math.min(round, pauses.length - 1)] ?? 0, signal)
       const { urgency } = wants()
       if (urgency === 'nothing') round = -1

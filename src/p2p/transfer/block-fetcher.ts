@@ -3,7 +3,9 @@ import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
 import { damagedHere, isTransient, notHere } from './fetch-errors.ts'
 import type { FetchCounters } from './fetch-counters.ts'
+import { Crowd } from '../crowd/crowd.ts'
 import { Hedging } from './hedging.ts'
+import { MissingBlocks } from './missing-blocks.ts'
 import { lossDeadline, PeerLoss, type Ask } from './peer-loss.ts'
 import { lackOffer } from './offers.ts'
 import type { PeerNode } from '../peers/peer-node.ts'
@@ -33,6 +35,10 @@ const MISSED_MS = 1_000
  */
 const QUIET_MS = 2_000
 const FILL_WINDOW_FIRST = 2
+/** Where several readers fetch at once and none of the blocks left is to be requested now, this is looked at so often. */
+const CROWD_CHECK_MS = 100
+/** Somebody who waits for all begins with so many; the window then doubles in each round trip. */
+const FILL_WINDOW_EAGER = 16
 /** Blocks of some 50 KB: more than a link of 100 Mbit/s and 200 ms holds. */
 const FILL_WINDOW_MOST = 64
 /** A block that takes so much longer than the quickest did stood in a queue, where a miss would too. */
@@ -82,27 +88,39 @@ export class BlockFetcher {
   readonly #closed = sharedController()
   readonly #stored: StoredBlocks
   readonly #hedging: Hedging
+  readonly #crowd: Crowd
   readonly #loss = new PeerLoss()
   #counters = { fetchedBytes: 0, demandBytes: 0, prefetchBytes: 0, demandReads: 0, stallMs: 0 }
   #waiting = 0
   #lastMiss = 0
   #lastArrival = 0
   #silenceMs = SILENCE_MS
-  #fill: Iterator<number> | undefined
+  #fill: MissingBlocks | undefined
   #filling = 0
   #fillWindow = FILL_WINDOW_FIRST
   /** What the quickest block took in the background. */
   #quickestMs = Infinity
   #eager = false
   #fillTimer: NodeJS.Timeout | undefined
+  #pumpsSoon = false
   #fillEnd: ((error?: Error) => void)[] = []
 
-  /** @param node whose store the log is in */
-  constructor(core: Hypercore, node: Pick<PeerNode, 'storage' | 'health'>) {
+  /**
+   * @param node whose store the log is in
+   * @param wantsAll whether all blocks are wanted, also while nothing asks for them here @default false
+   */
+  constructor(core: Hypercore, node: PeerNode, { wantsAll = false } = {}) {
     this.#core = core
     this.#storage = node.storage
     this.#stored = new StoredBlocks(core, node.health)
     this.#hedging = new Hedging(core)
+    this.#crowd = new Crowd({
+      blobs: core,
+      node,
+      wantsBlocks: () =>
+        this.wants !== 'nothing' || (wantsAll && core.contiguousLength < core.length),
+      urgent: this.#demanded
+    })
     core.on('download', this.#onDownload)
   }
 
@@ -167,9 +185,9 @@ export class BlockFetcher {
   fill(ranges: readonly BlockRange[], { eager = false } = {}): Promise<void> {
     this.stopFill()
     this.#eager = eager
-    this.#fillWindow = eager ? FILL_WINDOW_MOST : FILL_WINDOW_FIRST
+    this.#fillWindow = eager ? FILL_WINDOW_EAGER : FILL_WINDOW_FIRST
     this.#lastMiss = performance.now()
-    this.#fill = this.#missing(ranges)
+    this.#fill = new MissingBlocks(this.#missing(ranges), (block) => this.has(block))
     const ended = new Promise<void>((resolve, reject) => {
       this.#fillEnd.push((error) => (error ? reject(error) : resolve()))
     })
@@ -189,6 +207,7 @@ export class BlockFetcher {
     this.#core.off('download', this.#onDownload)
     this.#stored[Symbol.dispose]()
     this.#hedging[Symbol.dispose]()
+    this.#crowd[Symbol.dispose]()
     this.#closed.abort(new ContainerError('CANCELLED', 'the image was closed'))
   }
 
@@ -339,23 +358,39 @@ export class BlockFetcher {
         this.stopFill(noRoom)
         return
       }
-      const next = fill.next()
-      if (next.done) {
-        if (this.#filling === 0) this.stopFill()
+      const isCrowd = this.#crowd.isBusy
+      const next = isCrowd ? this.#crowd.pick(fill) : fill.takeFirst()
+      if (next === undefined) {
+        if (fill.size > 0) this.#pumpAfter(CROWD_CHECK_MS)
+        else if (this.#filling === 0) this.stopFill()
         return
       }
+      fill.take(next)
       this.#filling++
-      void this.#fillOne(next.value)
+      void this.#fillOne(next)
+      if (isCrowd) {
+        // The next choice depends on whom this one has been requested from, which is not so yet.
+        this.#pumpSoon()
+        return
+      }
     }
-    if (window < FILL_WINDOW_MOST && !this.#fillTimer) {
-      this.#fillTimer = setTimeout(
-        () => {
-          this.#fillTimer = undefined
-          this.#pump()
-        },
-        Math.max(QUIET_MS - quietFor, STALL_CHECK_MS)
-      )
-    }
+    if (window < FILL_WINDOW_MOST) this.#pumpAfter(Math.max(QUIET_MS - quietFor, STALL_CHECK_MS))
+  }
+
+  #pumpSoon(): void {
+    if (this.#pumpsSoon) return
+    this.#pumpsSoon = true
+    setImmediate(() => {
+      this.#pumpsSoon = false
+      this.#pump()
+    })
+  }
+
+  #pumpAfter(ms: number): void {
+    this.#fillTimer ??= setTimeout(() => {
+      this.#fillTimer = undefined
+      this.#pump()
+    }, ms)
   }
 
   async #fillOne(block: number): Promise<void> {
@@ -383,7 +418,11 @@ export class BlockFetcher {
   }
 
   #windowAfter(quietMs: number): number {
-    if (this.#eager) return this.#waiting > 0 ? EAGER_WINDOW_BUSY : this.#fillWindow
+    if (this.#eager) {
+      if (this.#waiting > 0) return EAGER_WINDOW_BUSY
+      // Among several readers, each peer has a window of its own.
+      return this.#crowd.isBusy ? FILL_WINDOW_MOST : this.#fillWindow
+    }
     if (quietMs >= QUIET_MS) return this.#fillWindow
     this.#fillWindow = FILL_WINDOW_FIRST
     return 0

@@ -4,6 +4,7 @@ import { isContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
 import { BlockFetcher } from './block-fetcher.ts'
+import { ENOUGH_PEERS } from '../crowd/introductions.ts'
 import { closeDriveCores, openDriveCores, type DriveCores } from '../drive/drive-cores.ts'
 import { readManifest } from './image-manifest.ts'
 import { readLocalManifest } from './local-manifest.ts'
@@ -243,7 +244,9 @@ export class DriveSession implements AsyncDisposable {
     cores.blobs.on('conflict', this.#onFork)
     this.#startedLocal = cores.blobs.peers.length === 0
     this.#storedEntries = new StoredBlocks(cores.db, this.#node.health)
-    this.#open = { cores, fetcher: new BlockFetcher(cores.blobs, this.#node) }
+    // A mirror is read by nobody here, and wants all.
+    const wantsAll = this.secret === undefined
+    this.#open = { cores, fetcher: new BlockFetcher(cores.blobs, this.#node, { wantsAll }) }
     return this.#open
   }
 
@@ -260,18 +263,15 @@ export class DriveSession implements AsyncDisposable {
   }
 
   #wants(): PeerWants {
-    if (this.#open === undefined) return { urgency: 'now', isShort: false }
+    if (this.#open === undefined) return { urgency: 'now' }
     const { cores, fetcher } = this.#open
     const { peers, contiguousLength, length } = cores.blobs
-    if (peers.length === 0) {
-      // A mirror is read by nobody here, and wants what it lacks.
-      const isToFill = this.secret === undefined && contiguousLength < length
-      const urgency = fetcher.wants === 'nothing' && isToFill ? 'later' : fetcher.wants
-      return { urgency, isShort: false }
-    }
-    return fetcher.isShort
-      ? { urgency: fetcher.wants, isShort: true }
-      : { urgency: 'nothing', isShort: false }
+    // A mirror is read by nobody here, and wants what it lacks.
+    const isToFill = this.secret === undefined && contiguousLength < length
+    const urgency = fetcher.wants === 'nothing' && isToFill ? 'later' : fetcher.wants
+    if (peers.length === 0) return { urgency }
+    if (fetcher.isShort) return { urgency: fetcher.wants, lacks: 'blocks' }
+    return peers.length < ENOUGH_PEERS ? { urgency, lacks: 'others' } : { urgency: 'nothing' }
   }
 }
 

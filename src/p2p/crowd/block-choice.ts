@@ -1,0 +1,219 @@
+import { Promises } from './promises.ts'
+import { RequestWindow } from './request-window.ts'
+
+/** A peer that tells of blocks on their way to others is busy with them for so long after, and shared with them for longer. */
+const BUSY_MS = 1_500
+const SHARED_MS = 15_000
+/** How long a block that is on its way to another reader is waited for before the sender is asked for it, too. */
+const PATIENCE_MS = 4_000
+/** The same for a block that somebody waits for. */
+const URGENT_PATIENCE_MS = 500
+/** A block that was requested is late after this long; a shared peer is not asked for it before the second. */
+const LATE_MS = 2_000
+const SHARED_LATE_MS = 3_000
+/** The same where somebody waits for it; with peers that are not shared, whoever asks decides. */
+const URGENT_SHARED_LATE_MS = 1_000
+/** A reader that takes longer for an answer is not waited for, unless the shared peer takes half as long itself. */
+const SLOW_MS = 1_000
+/** Somebody who was asked and has given nothing for so long does not count as having a block. */
+const STALLED_MS = 2_000
+/** A shared peer may be asked for so many urgent blocks beyond its window. */
+const URGENT_EXTRA = 2
+/** How many candidates the rarest is taken from. With a few hundred peers this finds one of the rarest tenth. */
+const SAMPLE = 24
+
+/** A connected peer that has blocks of the log. */
+export interface Holder {
+  /** Its public key, in hex. */
+  readonly id: string
+  /** Whether it has said that it has a block. */
+  has(block: number): boolean
+  /** Whether it has all blocks. */
+  readonly isWhole: boolean
+  /** How many requests of ours it has not answered. */
+  readonly inFlight: number
+}
+
+/** A block that is to be requested. */
+export interface WantedBlock {
+  readonly block: number
+  /** Whether a read waits for it. */
+  readonly isUrgent: boolean
+  /** When it was last requested from another peer, where that has not answered. Milliseconds. */
+  readonly askedMs?: number | undefined
+}
+
+/** Candidates for the next request. An empty one gives none. */
+export interface BlockPool {
+  /** One at random; undefined where none is left. @param random at least 0, below 1 */
+  at(random: number): number | undefined
+}
+
+/**
+ * Decides which peer is asked for which block when several readers fetch one image at once, so that the peer that alone
+ * has all of it sends each block about once and the readers pass it on. Pure: time and chance are given, so that the
+ * simulation runs the same code.
+ *
+ * - Peers tell each other which blocks they are sending to somebody. A reader does not request such a block from the same
+ *   sender until that takes too long, and gets it from the other reader instead.
+ * - A peer with all blocks that serves others, too, is asked for nothing that a reader has who answers in good time.
+ * - Blocks in the background are requested rarest first; among equals, each reader begins with others.
+ * - The number of requests in flight follows the time that answers take, per peer.
+ *
+ * Rarest first is from B. Cohen, "Incentives Build Robustness in BitTorrent" (2003).
+ */
+export class BlockChoice {
+  readonly #self: string
+  readonly #holders: () => readonly Holder[]
+  readonly #random: () => number
+  readonly #promises = new Promises()
+  readonly #windows = new Map<string, RequestWindow>()
+  /** When each last told of blocks on their way. */
+  readonly #toldMs = new Map<string, number>()
+
+  /**
+   * @param self public key of this machine, in hex
+   * @param holders connected peers of the log, one for each public key
+   * @param random numbers of at least 0, below 1
+   */
+  constructor(self: string, holders: () => readonly Holder[], random: () => number = Math.random) {
+    this.#self = self
+    this.#holders = holders
+    this.#random = random
+  }
+
+  /** A peer tells that it is sending blocks to somebody else. @param receiver beginning of that one's public key */
+  noteSending(sender: string, receiver: string, blocks: readonly number[], nowMs: number): void {
+    this.#toldMs.set(sender, nowMs)
+    for (const block of blocks) this.#promises.add({ sender, receiver, block, atMs: nowMs })
+  }
+
+  /** A block has come from a peer. @param tookMs since it was requested */
+  noteArrival(sender: string, block: number, tookMs: number, nowMs: number): void {
+    this.#promises.remove(block)
+    this.#windowOf(sender).arrived(tookMs, nowMs)
+  }
+
+  /** Forgets a peer that has gone. */
+  forget(peer: string): void {
+    this.#windows.delete(peer)
+    this.#toldMs.delete(peer)
+    this.#promises.forget(peer)
+  }
+
+  /** Whether several readers fetch at once here. */
+  isCrowd(nowMs: number): boolean {
+    const holders = this.#holders()
+    return (
+      holders.length > 1 && holders.some((each) => !each.isWhole || this.#isShared(each, nowMs))
+    )
+  }
+
+  /** How many requests a peer may have in flight. */
+  window(peer: string, hasUrgent: boolean, nowMs: number): number {
+    if (!this.isCrowd(nowMs)) return Infinity
+    return this.#windowOf(peer).size + (hasUrgent ? URGENT_EXTRA : 0)
+  }
+
+  /** Whether a peer that has a block is to be asked for it now. */
+  mayAsk(holder: Holder, wanted: WantedBlock, nowMs: number): boolean {
+    const { block, isUrgent, askedMs } = wanted
+    const holders = this.#holders()
+    if (holders.length < 2) return true
+    const isShared = this.#isShared(holder, nowMs)
+    if (askedMs !== undefined) {
+      const lateMs = nowMs - askedMs
+      if (isShared) return lateMs > (isUrgent ? URGENT_SHARED_LATE_MS : SHARED_LATE_MS)
+      return isUrgent || lateMs > LATE_MS || !this.isCrowd(nowMs)
+    }
+    if (this.#isPromised(holder, wanted, holders, nowMs)) return false
+    if (!isShared) return true
+    const patienceMs = this.#patienceMs(holder, nowMs)
+    return !holders.some((other) => {
+      if (other === holder || this.#isShared(other, nowMs) || !other.has(block)) return false
+      const window = this.#windowOf(other.id)
+      if (window.isStalled(other.inFlight, nowMs, STALLED_MS) || window.usualMs > patienceMs)
+        return false
+      return !isUrgent || other.inFlight < window.size
+    })
+  }
+
+  /**
+   * The block to be requested next of those that nobody waits for.
+   *
+   * @returns undefined when no peer is to be asked for any of them now
+   */
+  pick(pool: BlockPool, nowMs: number): number | undefined {
+    const holders = this.#holders()
+    const free = holders.filter(({ id, inFlight }) => inFlight < this.window(id, false, nowMs))
+    let best: number | undefined
+    let least = Infinity
+    for (let tries = SAMPLE; tries > 0; tries--) {
+      const block = pool.at(this.#random())
+      if (block === undefined) break
+      const copies = holders.reduce((sum, holder) => sum + (holder.has(block) ? 1 : 0), 0)
+      if (copies === 0) continue
+      // Among equals, readers begin with different ones: two that ask at the same time cannot know of each other.
+      const rank = 2 * copies + (this.#isFirstFor(block, holders) ? 0 : 1)
+      // The sample is in random order, so the first of the best is a random one of them.
+      if (rank >= least) continue
+      const wanted = { block, isUrgent: false }
+      if (!free.some((each) => each.has(block) && this.mayAsk(each, wanted, nowMs))) continue
+      best = block
+      least = rank
+    }
+    return best
+  }
+
+  /**
+   * Whether this reader comes first of all that lack a block, by a hash of both: rendezvous hashing (D. Thaler,
+   * C. Ravishankar, "Using name-based mappings to increase hit rates", 1998).
+   */
+  #isFirstFor(block: number, holders: readonly Holder[]): boolean {
+    const own = mixed(this.#self, block)
+    return holders.every((each) => each.isWhole || each.has(block) || mixed(each.id, block) < own)
+  }
+
+  #isShared({ id, isWhole }: Holder, nowMs: number): boolean {
+    return isWhole && nowMs - (this.#toldMs.get(id) ?? -Infinity) < SHARED_MS
+  }
+
+  /** How slow a reader may be that is asked instead of a shared peer. A peer with much to send is slow itself. */
+  #patienceMs({ id }: Holder, nowMs: number): number {
+    const isBusy = nowMs - (this.#toldMs.get(id) ?? -Infinity) < BUSY_MS
+    return isBusy ? Math.max(SLOW_MS, 2 * this.#windowOf(id).usualMs) : SLOW_MS
+  }
+
+  #isPromised(
+    holder: Holder,
+    { block, isUrgent }: WantedBlock,
+    holders: readonly Holder[],
+    nowMs: number
+  ): boolean {
+    const promise = this.#promises.get(holder.id, block)
+    if (promise === undefined) return false
+    const { receiver, atMs } = promise
+    const waitedMs = nowMs - atMs
+    const usualMs = this.#windowOf(holder.id).usualMs
+    if (!isUrgent) return waitedMs < Math.max(PATIENCE_MS, 3 * usualMs)
+    // Whoever gets it can only pass it on over a connection.
+    const isNear = holders.some(({ id }) => id.startsWith(receiver))
+    return isNear && waitedMs < Math.max(URGENT_PATIENCE_MS, 2 * usualMs)
+  }
+
+  #windowOf(peer: string): RequestWindow {
+    const known = this.#windows.get(peer)
+    if (known !== undefined) return known
+    const window = new RequestWindow()
+    this.#windows.set(peer, window)
+    return window
+  }
+}
+
+/** A number of 32 bits that depends on both. The constants are those of MurmurHash3's finalizer. */
+function mixed(id: string, block: number): number {
+  let hash = Number.parseInt(id.slice(0, 8), 16) ^ Math.imul(block + 1, 0x9e3779b1)
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)
+  return (hash ^ (hash >>> 16)) >>> 0
+}

@@ -1,0 +1,204 @@
+import type { CorePeer, default as Hypercore } from 'hypercore'
+import type { ReplicatingPeer, RequestedBlock } from 'hypercore/lib/replicator.js'
+import type { PeerNode } from '../peers/peer-node.ts'
+import { BlockChoice, type BlockPool } from './block-choice.ts'
+import { Member } from './member.ts'
+import { Introductions } from './introductions.ts'
+import { LogHolders } from './log-holders.ts'
+import { setGate, type RequestGate } from './request-gate.ts'
+import { SendingNotices, sendingFor } from './sending-notices.ts'
+
+/** What could not be requested is looked at again after this long, if nothing else happens before. */
+const RECHECK_MS = 200
+
+export interface CrowdOptions {
+  /** The log of the image's content. */
+  readonly blobs: Hypercore
+  readonly node: Pick<PeerNode, 'dialKnown' | 'reaches' | 'publicKey' | 'tcpPort' | 'exchanges'>
+  /** Whether blocks are wanted here. */
+  readonly wantsBlocks: () => boolean
+  /** Blocks that reads wait for. */
+  readonly urgent: ReadonlySet<number>
+}
+
+/**
+ * Everybody who has one image open at the same time, as far as they are connected to this machine. Brings readers
+ * together ({@link Introductions}) and spreads their requests ({@link BlockChoice}). Peers that know nothing of this are
+ * used as ever.
+ */
+export class Crowd implements Disposable, RequestGate {
+  readonly #blobs: Hypercore
+  readonly #options: CrowdOptions
+  readonly #holders: LogHolders
+  readonly #choice: BlockChoice
+  readonly #introductions: Introductions
+  readonly #notices: SendingNotices
+  readonly #members = new Map<CorePeer, Member>()
+  readonly #liftGate: () => void
+  #recheck: NodeJS.Timeout | undefined
+
+  constructor(options: CrowdOptions) {
+    const { blobs, node, wantsBlocks } = options
+    this.#options = options
+    this.#blobs = blobs
+    this.#holders = new LogHolders(blobs)
+    this.#choice = new BlockChoice(node.publicKey.toString('hex'), () => this.#holders.list)
+    this.#introductions = new Introductions({
+      node,
+      wantsBlocks,
+      connected: () => this.#holders.keys
+    })
+    this.#notices = new SendingNotices((notices) => {
+      for (const { key, channel } of this.#membersOnce())
+        channel.tellSending(sendingFor(key, notices))
+    })
+    this.#liftGate = setGate(blobs.core.replicator, this)
+    blobs.on('peer-add', this.#onPeerAdd)
+    blobs.on('peer-remove', this.#onPeerRemove)
+    blobs.on('download', this.#onDownload)
+    for (const peer of blobs.peers) this.#onPeerAdd(peer)
+  }
+
+  /** Whether several readers fetch at once. */
+  get isBusy(): boolean {
+    return this.#choice.isCrowd(performance.now())
+  }
+
+  /** The block to be requested next of those that nobody waits for; undefined when none is to be requested now. */
+  pick(pool: BlockPool): number | undefined {
+    this.#holders.listen()
+    const picked = this.#choice.pick(pool, performance.now())
+    if (picked === undefined) this.#recheckSoon()
+    return picked
+  }
+
+  allows(peer: ReplicatingPeer, request: RequestedBlock): boolean {
+    this.#introductions.askOn()
+    this.#holders.listen()
+    const holder = this.#holders.of(peer.remotePublicKey)
+    if (holder === undefined) return true
+    const { urgent } = this.#options
+    const now = performance.now()
+    const isUrgent = urgent.has(request.index)
+    const askedMs = request.inflight.length === 0 ? undefined : now - ageOf(request)
+    const wanted = { block: request.index, isUrgent, askedMs }
+    const may =
+      this.#choice.mayAsk(holder, wanted, now) &&
+      (isUrgent || askedMs !== undefined || !this.#isUrgentWaiting(peer, now))
+    if (!may) this.#recheckSoon()
+    return may
+  }
+
+  most(peer: ReplicatingPeer): number {
+    const now = performance.now()
+    const holder = this.#holders.of(peer.remotePublicKey)
+    const connection = holder && [...holder.connections].find((each) => each.stream === peer.stream)
+    if (holder === undefined || connection === undefined) return Infinity
+    const window = this.#choice.window(holder.id, this.#isUrgentWaiting(peer, now), now)
+    if (window === Infinity) return Infinity
+    // While a TCP connection takes the place of one of the swarm there are two. With a few requests, there is nothing to
+    // bridge; and over UDP the many connections of a crowd lose a fifth of all packets.
+    if (holder.hasBetterThan(connection)) return 0
+    return Math.max(0, window - (holder.inFlight - peer.inflight))
+  }
+
+  requested(peer: ReplicatingPeer, block: number): void {
+    // Readers have enough of each other's blocks. Also with one peer: others may come.
+    const isWhole = this.#blobs.contiguousLength === this.#blobs.length
+    if (isWhole) this.#notices.note(peer.remotePublicKey, block)
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#recheck)
+    this.#liftGate()
+    this.#blobs.off('peer-add', this.#onPeerAdd)
+    this.#blobs.off('peer-remove', this.#onPeerRemove)
+    this.#blobs.off('download', this.#onDownload)
+    this.#introductions[Symbol.dispose]()
+    this.#notices[Symbol.dispose]()
+    this.#holders[Symbol.dispose]()
+    for (const { channel } of this.#members.values()) channel.close()
+    this.#members.clear()
+  }
+
+  readonly #onPeerAdd = (peer: CorePeer): void => {
+    this.#holders.add(peer)
+    this.#members.set(peer, this.#newMember(peer))
+  }
+
+  readonly #onPeerRemove = (peer: CorePeer): void => {
+    const member = this.#members.get(peer)
+    this.#members.delete(peer)
+    if (member) this.#introductions.remove(member)
+    member?.channel.close()
+    this.#holders.remove(peer)
+    if (this.#holders.of(peer.remotePublicKey) === undefined) {
+      this.#choice.forget(peer.remotePublicKey.toString('hex'))
+      this.#notices.forget(peer.remotePublicKey)
+    }
+  }
+
+  readonly #onDownload = (
+    block: number,
+    _bytes: number,
+    from: CorePeer,
+    request: { readonly elapsed: number } | null
+  ): void => {
+    const sender = from.remotePublicKey.toString('hex')
+    this.#choice.noteArrival(sender, block, request?.elapsed ?? 0, performance.now())
+  }
+
+  #newMember(peer: CorePeer): Member {
+    const sender = peer.remotePublicKey.toString('hex')
+    const { tcpPort, exchanges } = this.#options.node
+    const introductions = this.#introductions
+    const member: Member = new Member(peer, this.#blobs.discoveryKey, {
+      onOpen: () => {
+        if (exchanges && tcpPort !== undefined) member.channel.tellPort(tcpPort)
+        member.channel.tellSending(sendingFor(peer.remotePublicKey, this.#notices.recent))
+        introductions.add(member)
+      },
+      onPort: (port) => void introductions.takePort(member, port),
+      onAsk: () => introductions.answer(member),
+      onPeers: (peers) => introductions.takePeers(member, peers),
+      onSending: (sending) => {
+        for (const { receiver, blocks } of sending) {
+          this.#choice.noteSending(sender, receiver, blocks, performance.now())
+        }
+      }
+    })
+    return member
+  }
+
+  /** One for each peer, though it may be connected twice. */
+  #membersOnce(): Iterable<Member> {
+    return new Map(
+      [...this.#members.values()].map((each) => [each.key.toString('hex'), each])
+    ).values()
+  }
+
+  #isUrgentWaiting(peer: ReplicatingPeer, nowMs: number): boolean {
+    const { urgent } = this.#options
+    if (urgent.size === 0) return false
+    const holder = this.#holders.of(peer.remotePublicKey)
+    for (const block of urgent) {
+      const inflight = peer.replicator._blocks.get(block)?.inflight ?? []
+      if (inflight.length > 0 || !holder?.has(block) || this.#blobs.core.bitfield.get(block))
+        continue
+      if (this.#choice.mayAsk(holder, { block, isUrgent: true }, nowMs)) return true
+    }
+    return false
+  }
+
+  #recheckSoon(): void {
+    this.#recheck ??= setTimeout(() => {
+      this.#recheck = undefined
+      for (const peer of this.#blobs.peers) this.#blobs.core.replicator.updatePeer(peer)
+    }, RECHECK_MS).unref()
+  }
+}
+
+/** How long ago a block was last requested. Milliseconds. */
+function ageOf({ inflight }: RequestedBlock): number {
+  return Date.now() - Math.max(...inflight.map(({ timestamp }) => timestamp))
+}

@@ -1,0 +1,73 @@
+import { RECEIVER_BYTES, type Sending } from './crowd-messages.ts'
+
+/** Requests of one moment are told together. */
+const GATHER_MS = 5
+/** Newcomers are told of so many blocks at most that were requested before, the last ones. */
+const MOST_RECENT = 4_000
+
+interface Noted {
+  readonly receiver: string
+  readonly block: number
+}
+
+/** Which blocks peers have requested from this machine, so that the others can be told. */
+export class SendingNotices implements Disposable {
+  readonly #tell: (notices: readonly Noted[]) => void
+  #fresh: Noted[] = []
+  /** By block, in the order of time. */
+  readonly #recent = new Map<number, Noted>()
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param tell called with what was noted, soon after */
+  constructor(tell: (notices: readonly Noted[]) => void) {
+    this.#tell = tell
+  }
+
+  /** A peer has requested a block. */
+  note(receiver: Buffer, block: number): void {
+    const noted = { receiver: receiverOf(receiver), block }
+    this.#recent.delete(block)
+    this.#recent.set(block, noted)
+    const [oldest] = this.#recent.size > MOST_RECENT ? this.#recent.keys() : []
+    if (oldest !== undefined) this.#recent.delete(oldest)
+    this.#fresh.push(noted)
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#tell(this.#fresh.splice(0))
+    }, GATHER_MS)
+  }
+
+  /** What a newcomer is told. */
+  get recent(): Iterable<Noted> {
+    return this.#recent.values()
+  }
+
+  /** Forgets what a peer that has gone has requested. */
+  forget(receiver: Buffer): void {
+    const gone = receiverOf(receiver)
+    for (const { receiver: each, block } of this.#recent.values()) {
+      if (each === gone) this.#recent.delete(block)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer)
+  }
+}
+
+/** What of these is told to one peer: not what that one has requested itself. */
+export function sendingFor(peer: Buffer, notices: Iterable<Noted>): readonly Sending[] {
+  const byReceiver = new Map<string, number[]>()
+  const itself = receiverOf(peer)
+  for (const { receiver, block } of notices) {
+    if (receiver === itself) continue
+    const blocks = byReceiver.get(receiver)
+    if (blocks) blocks.push(block)
+    else byReceiver.set(receiver, [block])
+  }
+  return [...byReceiver].map(([receiver, blocks]) => ({ receiver, blocks }))
+}
+
+function receiverOf(publicKey: Buffer): string {
+  return publicKey.toString('hex', 0, RECEIVER_BYTES)
+}

@@ -1,0 +1,128 @@
+import test from 'brittle'
+import { BlockChoice, type Holder } from '../../../src/p2p/crowd/block-choice.ts'
+
+const BLOCKS = 100
+const KEY_A = 'aa'.repeat(32)
+const KEY_B = 'bb'.repeat(32)
+const SELF = 'cc'.repeat(32)
+const PUBLISHER = 'ff'.repeat(32)
+const beginning = (key: string): string => key.slice(0, 16)
+
+/** A peer with some blocks. */
+function peer(id: string, blocks: readonly number[] | 'all', inFlight = 0): Holder {
+  return {
+    id,
+    inFlight,
+    isWhole: blocks === 'all',
+    has: (block) => blocks === 'all' || blocks.includes(block)
+  }
+}
+
+const calm = (block: number) => ({ block, isUrgent: false })
+const urgent = (block: number) => ({ block, isUrgent: true })
+const pool = (blocks: readonly number[]) => ({
+  at: (random: number) => blocks[Math.floor(random * blocks.length)]
+})
+
+test('with one peer, everything is asked of it, and as much as ever', (t) => {
+  const publisher = peer(PUBLISHER, 'all')
+  const choice = new BlockChoice(SELF, () => [publisher])
+  choice.noteSending(PUBLISHER, beginning(KEY_A), [1], 0)
+  t.ok(choice.mayAsk(publisher, calm(1), 10), 'also what it is sending to somebody else')
+  t.absent(choice.isCrowd(10))
+  t.is(choice.window(PUBLISHER, false, 10), Infinity)
+})
+
+test('a block that is on its way to another reader is waited for, and not for ever', (t) => {
+  const publisher = peer(PUBLISHER, 'all')
+  const reader = peer(KEY_A, [])
+  const choice = new BlockChoice(SELF, () => [publisher, reader])
+  choice.noteSending(PUBLISHER, beginning(KEY_A), [1], 0)
+  t.absent(choice.mayAsk(publisher, calm(1), 100))
+  t.ok(choice.mayAsk(publisher, calm(2), 100), 'others are asked for')
+  t.absent(choice.mayAsk(publisher, calm(1), 3_000))
+  t.ok(choice.mayAsk(publisher, calm(1), 5_000), 'it does not come')
+
+  t.absent(choice.mayAsk(publisher, urgent(1), 100))
+  t.ok(choice.mayAsk(publisher, urgent(1), 600), 'somebody waits for it')
+  choice.noteSending(PUBLISHER, beginning(KEY_B), [3], 0)
+  t.ok(choice.mayAsk(publisher, urgent(3), 100), 'it goes to a reader that is not connected here')
+  t.absent(choice.mayAsk(publisher, calm(3), 100))
+
+  choice.forget(KEY_A)
+  t.ok(choice.mayAsk(publisher, calm(1), 100), 'the reader that was to get it has gone')
+})
+
+test('a publisher that serves others is asked for nothing that a reader can give', (t) => {
+  const publisher = peer(PUBLISHER, 'all')
+  let reader = peer(KEY_A, [1, 2])
+  const choice = new BlockChoice(SELF, () => [publisher, reader])
+  t.ok(choice.mayAsk(publisher, calm(1), 0), 'it serves nobody else')
+  choice.noteSending(PUBLISHER, beginning(KEY_B), [90], 0)
+  t.absent(choice.mayAsk(publisher, calm(1), 10))
+  t.ok(choice.mayAsk(reader, calm(1), 10))
+  t.ok(choice.mayAsk(publisher, calm(3), 10), 'it alone has this one')
+  t.absent(choice.mayAsk(publisher, urgent(1), 10))
+
+  reader = peer(KEY_A, [1, 2], 64)
+  t.absent(choice.mayAsk(publisher, calm(1), 20))
+  t.ok(choice.mayAsk(publisher, urgent(1), 20), 'the reader has enough to do')
+  choice.noteSending(PUBLISHER, beginning(KEY_B), [91], 2_900)
+  t.ok(choice.mayAsk(publisher, calm(1), 3_000), 'the reader gives nothing')
+  t.ok(choice.mayAsk(publisher, calm(2), 9_000), 'it has stopped serving others')
+})
+
+test('a reader that is slow, or says that it has what it never gives, holds nobody up', (t) => {
+  const publisher = peer(PUBLISHER, 'all')
+  const slow = peer(KEY_A, [1, 2, 3])
+  const choice = new BlockChoice(SELF, () => [publisher, slow])
+  choice.noteArrival(PUBLISHER, 90, 200, 0)
+  choice.noteSending(PUBLISHER, beginning(KEY_B), [91], 0)
+  t.absent(choice.mayAsk(publisher, calm(1), 10), 'it is asked first')
+  choice.noteArrival(KEY_A, 80, 1_900, 1_900)
+  choice.noteSending(PUBLISHER, beginning(KEY_B), [92], 1_900)
+  t.ok(choice.mayAsk(publisher, calm(1), 2_000), 'it took two seconds for one block')
+  t.ok(choice.mayAsk(publisher, urgent(1), 2_000))
+  for (let n = 0; n < 20; n++) choice.noteArrival(PUBLISHER, n, 1_500, 2_000)
+  t.absent(choice.mayAsk(publisher, calm(1), 2_000), 'the publisher is as slow')
+})
+
+test('a late block is asked of a busy publisher after longer than of others', (t) => {
+  const publisher = peer(PUBLISHER, 'all')
+  const other = peer(KEY_B, [1])
+  const choice = new BlockChoice(SELF, () => [publisher, peer(KEY_A, [1]), other])
+  choice.noteSending(PUBLISHER, beginning(KEY_B), [90], 0)
+  const late = { block: 1, isUrgent: false, askedMs: 0 }
+  t.absent(choice.mayAsk(other, late, 1_000))
+  t.ok(choice.mayAsk(other, { ...late, isUrgent: true }, 1_000), 'somebody waits for it')
+  t.ok(choice.mayAsk(other, late, 2_500))
+  t.absent(choice.mayAsk(publisher, late, 2_500))
+  t.ok(choice.mayAsk(publisher, late, 3_500))
+})
+
+test('the rarest block is picked, at random among equals, and none that nobody is to be asked for', (t) => {
+  const publisher = peer(PUBLISHER, 'all')
+  const [a, b] = [peer(KEY_A, [1, 2, 3]), peer(KEY_B, [1, 2])]
+  let seed = 1
+  const random = (): number => (seed = (seed * 16_807) % 2_147_483_647) / 2_147_483_647
+  const choice = new BlockChoice(SELF, () => [publisher, a, b], random)
+  const picked = new Set<number | undefined>()
+  for (let n = 0; n < 50; n++) picked.add(choice.pick(pool([1, 2, 3, 4, 5]), 0))
+  t.ok(picked.size === 2 && picked.has(4) && picked.has(5))
+  t.is(choice.pick(pool([1, 2, 3]), 0), 3)
+  choice.noteSending(PUBLISHER, beginning(KEY_B), [4, 5], 0)
+  t.is(choice.pick(pool([4, 5]), 10), undefined)
+  t.is(choice.pick(pool([1, 3, 4, 5]), 10), 3)
+  t.is(choice.pick(pool([]), 10), undefined)
+})
+
+test('the window of a peer follows how long its answers take', (t) => {
+  const choice = new BlockChoice(SELF, () => [peer(PUBLISHER, 'all'), peer(KEY_A, [])])
+  const first = choice.window(PUBLISHER, false, 0)
+  for (let n = 0; n < BLOCKS; n++) choice.noteArrival(PUBLISHER, n, 40, n)
+  const prompt = choice.window(PUBLISHER, false, 0)
+  t.ok(prompt > 2 * first, `${first}, then ${prompt}`)
+  t.ok(choice.window(PUBLISHER, true, 0) > prompt, 'what somebody waits for goes beyond it')
+  for (let n = 0; n < 10 * BLOCKS; n++) choice.noteArrival(PUBLISHER, n, 900, n)
+  t.is(choice.window(PUBLISHER, false, 0), 2)
+})
