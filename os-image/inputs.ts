@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { systemErrorCode } from '../src/core/errors.ts'
+import type { Effort } from './compress.ts'
 import { ARCHES, type Arch } from './package-lock.ts'
 import { outputFolder, ROOT, SOURCE } from './paths.ts'
 
@@ -12,16 +13,23 @@ export const INPUTS_FILE = 'inputs.sha256'
 const NO_INPUT = /\.(ts|md)$/
 const BUILT = /\.js$/
 
+/** An image that is, or may be, made here. */
+export interface Made {
+  readonly arch: Arch
+  /** Seconds since 1970 that all files bear. */
+  readonly epoch: number
+  readonly effort: Effort
+}
+
 /**
  * SHA-256 over everything that an image is made of in this checkout: lists, locks, files of `rootfs/`,
  * the kernel's configuration, the builder, the tool and the lock of its npm packages. Compilers are not
  * among it.
  *
- * @param epoch seconds since 1970 that all files bear
  * @returns hexadecimal
  */
-export async function inputsDigest(arch: Arch, epoch: number): Promise<string> {
-  const hash = createHash('sha256').update(`${arch} ${epoch}\n`)
+export async function inputsDigest({ arch, epoch, effort }: Made): Promise<string> {
+  const hash = createHash('sha256').update(`${arch} ${epoch} ${effort}\n`)
   const folders = [SOURCE, join(ROOT, 'build/os-image'), join(ROOT, 'dist')]
   const paths = [join(ROOT, 'package-lock.json')]
   for (const folder of folders) paths.push(...(await filesIn(folder)))
@@ -37,11 +45,12 @@ export async function inputsDigest(arch: Arch, epoch: number): Promise<string> {
   return hash.digest('hex')
 }
 
-/** Whether the image of an architecture was made of what is in this checkout now. */
-export async function isBuilt(arch: Arch, epoch: number): Promise<boolean> {
+/** Whether the image of an architecture was made of what is in this checkout now, with that effort or more. */
+export async function isBuilt(wanted: Made): Promise<boolean> {
   try {
-    const made = await readFile(join(outputFolder(arch), INPUTS_FILE), 'utf8')
-    return made.trim() === (await inputsDigest(arch, epoch))
+    const made = (await readFile(join(outputFolder(wanted.arch), INPUTS_FILE), 'utf8')).trim()
+    const isWanted = made === (await inputsDigest(wanted))
+    return isWanted || made === (await inputsDigest({ ...wanted, effort: 'most' }))
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return false
     throw error

@@ -5,6 +5,7 @@
  *   npm run os-image -- --arch arm64       build for arm64, into os-image/dist-arm64
  *   npm run os-image -- --sign KEYFILE     and sign the manifest
  *   npm run os-image -- --if-changed       where dist is not made of what is here now
+ *   npm run os-image -- --quick            compress with little effort: a larger image, for tests
  *   npm run os-image -- lock               take the newest packages into packages.lock
  *   npm run os-image -- keygen FILE        make a key to sign with: FILE, and FILE.pub
  */
@@ -25,6 +26,13 @@ import { generateKeys } from './sign.ts'
 /** When nothing says otherwise: 2025-08-09, the day of the Debian release that the packages are of. */
 const DEFAULT_EPOCH = 1754697600
 
+interface BuildFlags {
+  readonly arch: Arch
+  readonly sign?: string
+  readonly ifChanged?: boolean
+  readonly quick?: boolean
+}
+
 const program = new Command('os-image').description('build HyperOS')
 program
   .command('build', { isDefault: true })
@@ -32,13 +40,15 @@ program
   .addOption(archOption())
   .option('--sign <file>', 'sign the manifest with this minisign secret key')
   .option('--if-changed', 'build nothing where the image was made of what is here now')
-  .action(async ({ arch, sign, ifChanged }: { arch: Arch; sign?: string; ifChanged?: boolean }) => {
-    if (ifChanged === true && (await isBuilt(arch, epoch()))) {
+  .option('--quick', 'compress with little effort: a larger image, for tests')
+  .action(async ({ arch, sign, ifChanged, quick }: BuildFlags) => {
+    const effort = quick === true ? 'least' : 'most'
+    if (ifChanged === true && (await isBuilt({ arch, epoch: epoch(), effort }))) {
       note(`${outputFolder(arch)} is made of what is here`)
       return
     }
     const table = await buildImage({
-      ...{ arch, epoch: epoch(), released: await released() },
+      ...{ arch, epoch: epoch(), released: await released(), effort },
       ...{ secretKeyFile: sign, note }
     })
     console.log(table.join('\n'))
