@@ -43,8 +43,8 @@ void test(
     await here.ok('share', debianRootfs(), '--name', 'debian')
     const vm = ['--machine', 'vm']
     const read = ['-v', `${volume}:/srv:ro`, '--', 'cat', '/srv/file']
-    const once = ['debian', '--ephemeral', '--lazy-only']
-    t.is(await here.ok('boot', ...vm, ...once, ...read), 'of the host')
+    const brief = ['debian', '--ephemeral', '--lazy-only']
+    t.is(await here.ok('boot', ...vm, ...brief, ...read), 'of the host')
 
     const port = await freePort()
     const served = ['-p', `${port}:8080`, '--', 'perl', '-e', SERVER]
@@ -73,10 +73,11 @@ void test(
       'fg',
       '--lazy-only',
       '--',
-      'sleep',
-      '1000'
+      ...['sh', '-c', 'echo runs; exec sleep 1000']
     ])
-    while ((await here.json<unknown[]>('ps', ...vm)).length < 2) await sleep(500)
+    // Asking again and again would keep an emulated machine from the start that it is asked about.
+    await Promise.race([once(waiting.stdout!, 'data'), waiting])
+    t.is((await here.json<unknown[]>('ps', ...vm)).length, 2)
     waiting.kill('SIGTERM')
     t.is((await waiting).exitCode, 143, 'a signal stops the container')
     t.is((await here.json<unknown[]>('ps', ...vm)).length, 1)

@@ -13,7 +13,10 @@ export const IMAGE = process.env['DAT_CONTAINER_OS_IMAGE'] ?? join(process.cwd()
 const START_TIMEOUT_MS = 420_000
 const STOP_TIMEOUT_MS = 120_000
 const POLL_MS = 100
-const GREETING_TIMEOUT_MS = 2000
+const GREETING_TIMEOUT_MS = 10_000
+/** systemd says so on the console when the server listens, the name in bold. */
+// eslint-disable-next-line no-control-regex
+const SSH_LISTENS = /Started (\u001b\[[\d;]*m)?ssh\.service/
 
 /** Hardware of every guest here, in software. */
 export const HARDWARE: readonly string[] = [
@@ -138,6 +141,10 @@ export class Guest implements AsyncDisposable {
     if (!isOff) throw new Error(`the guest is still on: ${this.console()}`)
   }
 
+  #hasSaid(words: RegExp): boolean {
+    return existsSync(this.#serial) && words.test(readFileSync(this.#serial, 'utf8'))
+  }
+
   /** The end of what the guest said. */
   console(): string {
     return existsSync(this.#serial) ? readFileSync(this.#serial, 'utf8').slice(-2000) : ''
@@ -175,8 +182,14 @@ export class Guest implements AsyncDisposable {
 
   async #waitForSsh(): Promise<void> {
     const deadline = Date.now() + START_TIMEOUT_MS
-    // QEMU takes a connection long before the guest does, and ssh would wait on that one for long.
-    while (!(await greets(this.#port)) || (await this.run('true')).exitCode !== 0) {
+    // QEMU takes connections long before the guest does. Those that were given up reach the server all
+    // the same, and an emulated guest takes half a second of a processor to see each of them off.
+    // Where its network is not up yet, ssh would wait on a connection for long.
+    while (
+      !this.#hasSaid(SSH_LISTENS) ||
+      !(await greets(this.#port)) ||
+      (await this.run('true')).exitCode !== 0
+    ) {
       if (this.#qemu.exitCode !== null) {
         throw new Error(`QEMU ended: ${(await this.#qemu).stderr}`)
       }
