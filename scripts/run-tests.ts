@@ -6,7 +6,8 @@
  *   node build/scripts/run-tests.js [--build-image] [--jobs N] FILE…
  *
  * With `--build-image`, HyperOS is built meanwhile where os-image/dist is not of this checkout. Files
- * that start it run one by one, beside the others, from then on; a build that fails is a failure, and they do not run.
+ * that start it run one by one, beside the others, from then on, and as many as there are processors when no other is left; a build that
+ * fails is a failure, and they do not run.
  */
 import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
@@ -16,12 +17,16 @@ import { execa } from 'execa'
 
 /** A file that takes longer hangs. */
 const FILE_TIMEOUT_MS = 25 * 60_000
+const PROCESSORS = availableParallelism()
 /** Tests wait more than they compute: one more at once than there are processors. */
-const JOBS = availableParallelism() + 1
+const JOBS = PROCESSORS + 1
 /** In the text of a built test that starts HyperOS, or in its path. */
 const IMAGE_USER = /os-image\/(dist|guest)|build\/test\/os-image\//
 /** Tests of these measure a link or start machines and so take long: they begin first. */
 const LONG = /\/(e2e|netns|hostile|node-releases)\//
+/** The rooms do not tell it of these, nor does the length of their text: each takes a minute or more. */
+const LONGEST =
+  /\/(e2e\/(fidelity|restarts|peer-loss)|machine\/(lifecycle\/lifecycle|os-image\/upgrade))\.test\.js$/
 /** How much is shown of a build, or of a file that crashed. */
 const SHOWN_LINES = 25
 const SLOWEST = 10
@@ -42,10 +47,11 @@ const usersOfImage = files.filter((file) => IMAGE_USER.test(file + readFileSync(
 const others = files.filter((file) => !usersOfImage.includes(file))
 const image = values['build-image'] && usersOfImage.length > 0 ? buildImage() : undefined
 
-const queues: Queues = { others: longestFirst(others), usersOfImage: [], startsMachine: false }
-await Promise.all([queueImageTests(), ...Array.from({ length: jobs }, () => runQueues(queues))])
+const queues: Queues = { others: longestFirst(others), usersOfImage: [], machines: 0 }
+const runAll = (): Promise<void>[] => Array.from({ length: jobs }, () => runQueues(queues))
+await Promise.all([queueImageTests(), ...runAll()])
 // Where the image was made when all else had run.
-await runQueues(queues)
+await Promise.all(runAll())
 
 const slowest = durations.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST)
 console.log(`slowest of ${durations.length} files, ${jobs} at once:`)
@@ -61,8 +67,8 @@ interface Queues {
   readonly others: string[]
   /** Empty until there is an image. */
   readonly usersOfImage: string[]
-  /** An emulated machine takes all processors that there are: one of these runs at a time. */
-  startsMachine: boolean
+  /** How many of these run. One keeps a processor busy all the time: beside other files there is one at a time. */
+  machines: number
 }
 
 async function queueImageTests(): Promise<void> {
@@ -78,11 +84,12 @@ async function queueImageTests(): Promise<void> {
 /** Runs one file after the other, until there is none that may begin. */
 async function runQueues(queues: Queues): Promise<void> {
   for (;;) {
-    const machine = queues.startsMachine ? undefined : queues.usersOfImage.shift()
+    const mayStart = queues.machines < (queues.others.length === 0 ? PROCESSORS : 1)
+    const machine = mayStart ? queues.usersOfImage.shift() : undefined
     if (machine !== undefined) {
-      queues.startsMachine = true
+      queues.machines++
       await runFile(machine)
-      queues.startsMachine = false
+      queues.machines--
       continue
     }
     const other = queues.others.shift()
@@ -93,7 +100,9 @@ async function runQueues(queues: Queues): Promise<void> {
 
 /** A long file that began last would have the machine to itself. The length of its text tells somewhat. */
 function longestFirst(paths: readonly string[]): string[] {
-  const weight = (path: string): number => statSync(path).size * (LONG.test(path) ? 1_000 : 1)
+  const factor = (path: string): number =>
+    LONGEST.test(path) ? 1_000_000 : LONG.test(path) ? 1_000 : 1
+  const weight = (path: string): number => statSync(path).size * factor(path)
   return [...paths].sort((a, b) => weight(b) - weight(a))
 }
 
