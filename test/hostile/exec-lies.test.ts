@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bootDetached } from '../../src/boot/runner/boot-detached.ts'
 import { SYSTEM_CALLS, type Processor } from '../../src/boot/enter/system-calls.ts'
+import { pause } from '../../src/core/abort.ts'
 import { execInContainer } from '../../src/boot/containers/exec.ts'
 import { bootFixture, type BootFixture } from '../boot/boot-fixture.ts'
 import { LONG } from '../e2e/sandbox.ts'
@@ -40,6 +41,8 @@ async function liar(fixture: BootFixture, call: number): Promise<Liar> {
       binds: [{ source: init, target: '/usr/lib/systemd/systemd', readOnly: true }]
     }
   })
+  // Until its filter is there, nothing lies.
+  while (!existsSync(join(rootfs, 'lies'))) await pause(20)
   return {
     rootfs,
     async ran() {

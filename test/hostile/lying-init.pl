@@ -1,5 +1,5 @@
 # PID 1 of a container whose seccomp filter lets one system call fail as if it had worked: LIES says
-# which, a number. Programs that enter with that filter believe it unless they look.
+# which, a number; then it makes the file /lies. Programs that enter with that filter believe it unless they look.
 use strict;
 use warnings;
 
@@ -13,4 +13,5 @@ my @program = (
 my $instructions = join '', @program;
 my $filter = pack('Sx6P', scalar @program, $instructions);
 syscall(0 + $seccomp, 1, 0, $filter) == 0 or die "seccomp: $!";
+open my $ready, '>', '/lies' or die "lies: $!";
 sleep 1 while 1;

@@ -2,6 +2,7 @@
 import { parentPort } from 'node:worker_threads'
 import { BATCH_BYTES } from '../tree/content-batch.ts'
 import { toRecord } from '../../core/error-record.ts'
+import { systemCalls } from '../../core/host/system-calls.ts'
 import { END_OF_LISTS, type ReadMessage } from './read-messages.ts'
 import { SourceReader } from './source-reader.ts'
 import type { FileList } from './file-list.ts'
@@ -46,4 +47,6 @@ async function read(message: FileList | typeof END_OF_LISTS): Promise<void> {
   if (isEnd) post({ kind: 'end' })
 }
 
+// A thread that is ended while it loads a native module ends the process (Node.js 24); once it is ready, it loads none.
+if (process.platform === 'linux') systemCalls()
 post({ kind: 'ready' })
