@@ -72,7 +72,7 @@ export const ROOMS = [
 const WALLS = [
   { from: /^daemon/, to: /^session/, why: 'the daemon is the server, src/session the client' },
   {
-    from: /^(home|rpc|session|boot|doctor|attest|machine)/,
+    from: /^(fuse|home|rpc|session|boot|doctor|attest|machine)/,
     to: /^(daemon|p2p\/.)/,
     why: "a client loads nothing of the server's store and swarm"
   }
@@ -103,15 +103,23 @@ function rulesOf(room, place) {
   return {
     files: [`src/${room}/*.ts`],
     rules: {
+      // `no-restricted-imports` does not see `import('…')` as a type.
+      'typescript/consistent-type-imports': ['error', { disallowTypeAnnotations: true }],
       'no-restricted-imports': [
         'error',
         {
           paths: LINUX_ONLY,
-          patterns: [...above, ...behind].map(({ other, why, ...more }) => ({
-            ...more,
-            regex: specifierOf(room, other),
-            message: `src/${room} must not know src/${other}: ${why}.`
-          }))
+          patterns: [
+            ...[...above, ...behind].map(({ other, why, ...more }) => ({
+              ...more,
+              regex: specifierOf(room, other),
+              message: `src/${room} must not know src/${other}: ${why}.`
+            })),
+            {
+              regex: detoursOf(room),
+              message: `src/${room} must name files by the shortest path: the rules of rooms know no other.`
+            }
+          ]
         }
       ]
     }
@@ -123,6 +131,13 @@ function specifierOf(room, other) {
   const path = relative(`src/${room}`, `src/${other}`)
   const prefix = path.startsWith('.') ? path : `./${path}`
   return `^${prefix.replaceAll('.', '\\.')}/[^/]+$`
+}
+
+/** @returns a pattern of longer paths than needed from `room` to a file below src: they would pass by {@link specifierOf} */
+function detoursOf(room) {
+  const folders = ['src', ...room.split('/')].toReversed()
+  const throughItself = folders.map((folder, up) => `${'\\.\\./'.repeat(up + 1)}${folder}/`)
+  return `^\\./\\.|^\\..*[^./]/\\.|^\\..*//|^(${throughItself.join('|')})`
 }
 
 export default {
@@ -174,6 +189,8 @@ export default {
   overrides: [
     ...ROOMS.map(rulesOf),
     // A folder that is no room has no rules of its own: nothing may lie there.
-    { files: ['scripts/**', 'bench/**', 'os-image/**'], rules: { 'no-console': 'off' } }
+    { files: ['scripts/**', 'bench/**', 'os-image/**'], rules: { 'no-console': 'off' } },
+    // Declarations of other modules name each other's types in no other way.
+    { files: ['src/**/*.d.ts'], rules: { 'typescript/consistent-type-imports': 'off' } }
   ]
 }

@@ -26,28 +26,48 @@ void test('each folder of src is a room of the plan, and none is crowded', async
   )
 })
 
-void test('what is loaded late obeys the plan, too', async (t) => {
-  const rooms = await plan()
-  const upwards: string[] = []
+void test('files of src end in .ts, and name what they load late in quotes', (t) => {
+  const files = readdirSync(SRC, { recursive: true, withFileTypes: true })
+  const others = files.filter((file) => file.isFile() && !file.name.endsWith('.ts'))
+  t.alike(others, [], 'the rules of rooms are about .ts')
+  const unread: string[] = []
   let seen = 0
   for (const path of sources()) {
-    const place = rooms.indexOf(dirname(path))
-    for (const [, target = ''] of readFileSync(join(SRC, path), 'utf8').matchAll(
-      /import\('(\.[^']+\.ts)'\)/g
-    )) {
+    for (const [call, quote] of textOf(path).matchAll(/\bimport\(\s*(.)/g)) {
       seen++
-      const room = relative(SRC, dirname(join(SRC, dirname(path), target)))
-      if (rooms.indexOf(room) > place) upwards.push(`${path} → ${target}`)
+      if (quote !== "'") unread.push(`${path}: ${call}`)
     }
   }
   t.ok(seen > 50, `${seen} late imports were looked at`)
-  t.alike(upwards, [])
+  t.alike(unread, [], 'the linter reads no computed names')
 })
 
-void test('the linter refuses an import that points up and one through a wall', (t) => {
+void test('commands load the server only when a verb needs it', (t) => {
+  const loaded: string[] = []
+  let seen = 0
+  for (const path of sources().filter((each) => each.startsWith('cli/'))) {
+    for (const [, type, target = ''] of textOf(path).matchAll(
+      /^(?:import|export)( type)?\b[^'(]*'(\.[^']+)'/gm
+    )) {
+      seen++
+      const room = relative(SRC, dirname(join(SRC, dirname(path), target)))
+      if (type === undefined && /^(daemon|p2p\/.)/.test(room)) loaded.push(`${path} → ${target}`)
+    }
+  }
+  t.ok(seen > 200, `${seen} imports were looked at`)
+  t.alike(loaded, [])
+})
+
+void test('the linter refuses imports that point up or through a wall, however they are written', (t) => {
   const planted = {
     'src/boot/state/up.ts':
       "import { sweep } from '../containers/sweep.ts'\nexport const up = sweep\n",
+    'src/boot/state/detour.ts': "export { sweep } from '../../boot/containers/sweep.ts'\n",
+    'src/boot/state/dot.ts': "export { sweep } from './../containers/sweep.ts'\n",
+    'src/boot/state/late.ts': "export const late = await import('../containers/sweep.ts')\n",
+    'src/boot/state/through.ts': "export { sweep } from '../root/../containers/sweep.ts'\n",
+    'src/boot/state/type.ts': "export type Up = import('../containers/sweep.ts').Sweep\n",
+    'src/fuse/plain/store.ts': "export { Store } from '../../p2p/store/store.ts'\n",
     'src/session/read/server.ts':
       "import { BlockFetcher } from '../../p2p/transfer/block-fetcher.ts'\nexport const server = BlockFetcher\n",
     'src/machine/guest/down.ts':
@@ -66,14 +86,22 @@ void test('the linter refuses an import that points up and one through a wall', 
     const { diagnostics } = JSON.parse(stdout) as {
       diagnostics: { code: string; filename: string; help: string }[]
     }
-    const refused = diagnostics.filter(({ code }) => code.includes('no-restricted-imports'))
+    const refused = diagnostics.filter(({ code }) =>
+      /no-restricted-imports|consistent-type-imports/.test(code)
+    )
     t.alike(
-      refused.map(({ filename, help }) => `${filename}: ${help.split(':')[0]}`).sort(),
+      refused.map(({ filename, help }) => `${filename}: ${help.split(/[:.]/)[0]}`).sort(),
       [
+        'src/boot/state/detour.ts: src/boot/state must name files by the shortest path',
+        'src/boot/state/dot.ts: src/boot/state must name files by the shortest path',
+        'src/boot/state/late.ts: src/boot/state must not know src/boot/containers',
+        'src/boot/state/through.ts: src/boot/state must name files by the shortest path',
+        'src/boot/state/type.ts: Replace `import()` type annotations with a regular type import',
         'src/boot/state/up.ts: src/boot/state must not know src/boot/containers',
+        'src/fuse/plain/store.ts: src/fuse/plain must not know src/p2p/store',
         'src/session/read/server.ts: src/session/read must not know src/p2p/transfer'
       ],
-      'two of the three'
+      'all but the one that points down'
     )
   } finally {
     rmSync(folder, { recursive: true })
@@ -83,6 +111,10 @@ void test('the linter refuses an import that points up and one through a wall', 
 async function plan(): Promise<string[]> {
   const config = (await import(pathToFileURL(CONFIG).href)) as { ROOMS: string[] }
   return config.ROOMS
+}
+
+function textOf(path: string): string {
+  return readFileSync(join(SRC, path), 'utf8')
 }
 
 /** Paths below src. */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { SalvagedImage, StoreRepair } from '../../daemon/repair-store.ts'
+import type { openHome } from '../../home/home.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { printable } from '../print/output.ts'
 import { table } from '../print/table.ts'
@@ -27,10 +28,10 @@ Examples:
 }
 
 async function repair(dryRun: boolean, globals: Globals): Promise<void> {
-  const { openHome } = await import('../../home/home.ts')
+  const home = await import('../../home/home.ts')
   const { repairStore } = await import('../../daemon/repair-store.ts')
   const { DaemonClient } = await import('../../session/connection/client.ts')
-  const paths = openHome(globals.home)
+  const paths = home.openHome(globals.home)
   if (dryRun) {
     report(await repairStore(paths, { dryRun }), dryRun, globals)
     return
@@ -48,7 +49,7 @@ async function repair(dryRun: boolean, globals: Globals): Promise<void> {
 }
 
 /** Stops the daemon, if one runs, and takes its lock. */
-async function takeOver(paths: ReturnType<typeof import('../../home/home.ts').openHome>) {
+async function takeOver(paths: ReturnType<typeof openHome>) {
   const { DaemonClient } = await import('../../session/connection/client.ts')
   const { METHODS } = await import('../../rpc/protocol.ts')
   const { lockHolder, takeLock } = await import('../../core/host/kernel-lock.ts')
