@@ -2,7 +2,8 @@ import { BlockList, isIP } from 'node:net'
 
 /** Ranges of addresses that mean another machine wherever they are told, from the narrowest on. */
 const SCOPES = [
-  scope(['127.0.0.0', 8, 'ipv4'], ['::1', 128, 'ipv6']),
+  // Linux connects to itself for 0.0.0.0 and ::, too.
+  scope(['127.0.0.0', 8, 'ipv4'], ['0.0.0.0', 8, 'ipv4'], ['::', 127, 'ipv6']),
   scope(['169.254.0.0', 16, 'ipv4'], ['fe80::', 10, 'ipv6']),
   scope(
     ['10.0.0.0', 8, 'ipv4'],
