@@ -6,9 +6,9 @@ export interface CrowdSetup {
   readonly readers: number
   readonly blocks: number
   readonly blockBytes: number
-  /** Of the publisher. */
+  /** What the publisher can send. */
   readonly uploadBits: number
-  /** Of each reader, both ways. */
+  /** What each reader can send, and what it can receive. */
   readonly readerBits: number
   readonly roundTripMs: number
   /** All readers begin within this time. */

@@ -91,7 +91,7 @@ export const WORKLOADS: readonly Workload[] = [
     name: 'postgres',
     packages: ['postgresql'],
     hooks: [
-      // Whoever reaches the container's loopback may ask.
+      // Anybody who reaches the container's loopback may connect.
       'echo "host all all 127.0.0.1/32 trust" > "$1"/etc/postgresql/15/main/pg_hba.conf',
       'echo "ssl = off" >> "$1"/etc/postgresql/15/main/postgresql.conf'
     ],

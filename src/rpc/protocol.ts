@@ -68,7 +68,7 @@ export interface OpenResponse {
 /** How opening went in the daemon; times of `monotonicMs`. */
 export interface OpenTiming {
   readonly askedMs: number
-  /** When somebody who has the image was found and connected; null where nobody was needed. */
+  /** When a peer that has the image was found and connected; null where none was needed. */
   readonly foundMs: number | null
   readonly connectedMs: number | null
   /** When the manifest was there. */

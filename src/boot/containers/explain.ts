@@ -21,7 +21,7 @@ export interface StartExplanation {
   /** From the start of the command until ready. */
   readonly totalMs: number
   /**
-   * `programs`: our processes start and reach the daemon. `discovery`: somebody who has the image is
+   * `programs`: our processes start and reach the daemon. `discovery`: a peer that has the image is
    * looked for. `connect`. `metadata`: manifest, index and profile come and are decoded. `mount`:
    * EROFS image and mounts. `setUp`: overlay and nspawn, until there is a PID 1. `demand`: a read
    * waits for content that was not asked for before. `prefetch`: one waits for content that is on

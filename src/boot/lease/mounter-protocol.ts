@@ -83,7 +83,7 @@ export interface MounterMethods {
   stats: { params: null; result: MountStats }
   /**
    * The container is up. With `isStarted` its start has ended: what is touched from now on is no part
-   * of it. Of a command nobody knows when that is.
+   * of it. A command does not tell when its start ends.
    */
   ready: { params: { isStarted: boolean }; result: null }
   /** Reports what happened between two times of `monotonicMs`. */

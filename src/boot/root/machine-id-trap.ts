@@ -18,7 +18,7 @@ export async function clearMachineIdTrap(root: string): Promise<void> {
   if (etc === undefined) return
   if (!`${etc}/`.startsWith(`${await realpath(root)}/`)) {
     throw new ContainerError('BAD_MANIFEST', 'the /etc of this container leads outside', {
-      hint: 'systemd-nspawn would read files of this machine there: do not run it'
+      hint: 'do not run it: systemd-nspawn would read files of this machine through it'
     })
   }
   const path = join(etc, NAME)

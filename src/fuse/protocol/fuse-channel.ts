@@ -16,8 +16,8 @@ const REQUEST_BYTES = 64 * 1024
 /** Answered before timers, sockets and content get their turn. */
 const REQUESTS_A_TURN = 64
 /**
- * How often the device is asked again, some 50 microseconds long, before a thread waits for it. Whoever got
- * an answer mostly asks on, and waking two threads takes as long as ten answers.
+ * How often the device is asked again, some 50 microseconds long, before a thread waits for it. A program
+ * mostly asks again after an answer, and waking two threads takes as long as ten answers.
  */
 const TRIES = 50
 

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 
-/** Ranges of addresses that mean another machine wherever they are told, from the narrowest on. */
+/** Ranges of addresses that mean another machine in each place, the narrowest first. */
 const SCOPES = [
   // Linux connects to itself for 0.0.0.0 and ::, too.
   scope(['127.0.0.0', 8, 'ipv4'], ['0.0.0.0', 8, 'ipv4'], ['::', 127, 'ipv6']),
@@ -14,7 +14,7 @@ const SCOPES = [
   )
 ]
 
-/** Whether an address may mean the same machine to somebody whom this machine reaches at `viewer`. */
+/** Whether an address may mean the same machine to a peer that this machine reaches at `viewer`. */
 export function isMeaningfulTo(address: string, viewer: string): boolean {
   return scopeOf(address) >= scopeOf(viewer)
 }

@@ -1,21 +1,21 @@
 import { Promises } from './promises.ts'
 import { RequestWindow } from './request-window.ts'
 
-/** A peer that tells of blocks on their way to others is busy with them for so long after, and shared with them for longer. */
+/** For how long a peer counts as busy, and as shared, after it last told of blocks on their way to others. */
 const BUSY_MS = 1_500
 const SHARED_MS = 15_000
-/** How long a block that is on its way to another reader is waited for before the sender is asked for it, too. */
+/** For how long a reader waits for a block that is on its way to another reader, before it asks the sender itself. */
 const PATIENCE_MS = 4_000
 /** The same for a block that somebody waits for. */
 const URGENT_PATIENCE_MS = 500
 /** A block that was requested is late after this long; a shared peer is not asked for it before the second. */
 const LATE_MS = 2_000
 const SHARED_LATE_MS = 3_000
-/** The same where somebody waits for it; with peers that are not shared, whoever asks decides. */
+/** The same for a block that a read waits for; from a peer that is not shared, the fetcher may request it at any time. */
 const URGENT_SHARED_LATE_MS = 1_000
-/** A reader that takes longer for an answer is not waited for, unless the shared peer takes half as long itself. */
+/** Readers that take longer for an answer are not preferred to a shared peer, unless that one takes half as long itself. */
 const SLOW_MS = 1_000
-/** Somebody who was asked and has given nothing for so long does not count as having a block. */
+/** A peer that was asked and has given nothing for this time does not count as having a block. */
 const STALLED_MS = 2_000
 /** A shared peer may be asked for so many urgent blocks beyond its window. */
 const URGENT_EXTRA = 2
@@ -196,7 +196,7 @@ export class BlockChoice {
     const waitedMs = nowMs - atMs
     const usualMs = this.#windowOf(holder.id).usualMs
     if (!isUrgent) return waitedMs < Math.max(PATIENCE_MS, 3 * usualMs)
-    // Whoever gets it can only pass it on over a connection.
+    // The receiver can pass it on only over a connection to this machine.
     const isNear = holders.some(({ id }) => id.startsWith(receiver))
     return isNear && waitedMs < Math.max(URGENT_PATIENCE_MS, 2 * usualMs)
   }

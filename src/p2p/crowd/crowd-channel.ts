@@ -24,9 +24,9 @@ export interface CrowdEvents {
 }
 
 /**
- * What two peers of one image say to each other about the others. Used when both have shown to know the image's key.
- * A peer that does not know of it rejects the channel, and nothing else happens. So does one that has not opened the image
- * yet; it opens the channel itself when it has.
+ * The messages by which two peers of one image tell each other about further peers. Used when both have shown to know the
+ * image's key. A peer of a release without this channel rejects it, and nothing else happens. So does a peer that has not
+ * opened the image yet; it opens the channel itself when it has.
  */
 export class CrowdChannel {
   readonly #mux: Protomux
@@ -104,7 +104,7 @@ function reading<T>(encoding: Encoding<T>, handle: (value: T) => void): (message
     try {
       value = c.decode(encoding, message)
     } catch {
-      // Somebody else's mistake is no reason to lose the blocks that the connection carries.
+      // The connection also carries blocks: a message that cannot be read must not end it.
       return
     }
     handle(value)

@@ -8,7 +8,7 @@ import { LogHolders } from './log-holders.ts'
 import { setGate, type RequestGate } from './request-gate.ts'
 import { SendingNotices, sendingFor } from './sending-notices.ts'
 
-/** What could not be requested is looked at again after this long, if nothing else happens before. */
+/** Blocks that could not be requested are tried again after this time, if nothing else happens before. */
 const RECHECK_MS = 200
 
 export interface CrowdOptions {
@@ -22,9 +22,8 @@ export interface CrowdOptions {
 }
 
 /**
- * Everybody who has one image open at the same time, as far as they are connected to this machine. Brings readers
- * together ({@link Introductions}) and spreads their requests ({@link BlockChoice}). Peers that know nothing of this are
- * used as ever.
+ * The connected peers that have the same image open. Brings readers together ({@link Introductions}) and spreads their
+ * requests ({@link BlockChoice}). Peers of releases without this are used as before.
  */
 export class Crowd implements Disposable, RequestGate {
   readonly #blobs: Hypercore

@@ -8,11 +8,11 @@ import { MOST_PEERS } from './crowd-messages.ts'
 /** With so many peers of an image, a reader looks for no more. */
 export const ENOUGH_PEERS = 8
 const MOST_DIALS = 4
-/** How long after the last time others are asked for peers; the last one as long as blocks are wanted. */
+/** Pauses between two times that others are asked for peers; the last one repeats as long as blocks are wanted. */
 const ASK_PAUSES_MS = [300, 700, 1_000, 2_000, 5_000, 15_000, 30_000]
 /** A peer that asks more often is not answered. */
 const LEAST_ASK_MS = 200
-/** Somebody who could not be reached is not tried again for this time. */
+/** A peer that was dialed is not dialed again for this time. */
 const REST_MS = 60_000
 const MOST_RESTING = 256
 
@@ -154,7 +154,7 @@ export class Introductions implements Disposable {
   async #dialOne(peer: KnownPeer): Promise<void> {
     this.#dials++
     try {
-      // Whoever is connected to rests, too: the image's log tells when it is there.
+      // Also one that answers: until it shows up as a peer of the image's log, nothing else tells that it is connected.
       this.#rest(peer.publicKey)
       await this.#options.node.dialKnown(peer)
     } finally {

@@ -1,7 +1,7 @@
 import type { CorePeer, default as Hypercore, WantHandle } from 'hypercore'
 import type { Holder } from './block-choice.ts'
 
-/** hypercore keeps a want for whoever holds it; nobody gives this one back. */
+/** hypercore keeps a want until its owner gives it up; this one is kept as long as the peer. */
 const FOR_GOOD: WantHandle = { addWant: () => {}, removeWant: () => {} }
 
 /** A path that has carried so much lets full packets through. */
@@ -49,8 +49,8 @@ export class LogHolders implements Disposable {
   }
 
   /**
-   * Has all peers tell which blocks they have, and each that they get. Left to itself, hypercore asks a peer for that only
-   * when it looks for a block there that this one does not have.
+   * Has all peers tell which blocks they have, and each further one that they get. hypercore by itself asks a peer for that
+   * only when it looks for a block that the peer does not have.
    */
   listen(): void {
     for (const { connections } of this.#list) {
@@ -93,7 +93,7 @@ export class LogHolder implements Holder {
     return false
   }
 
-  /** Whether all is to be asked over another connection than this one, which is by TCP and has carried blocks. */
+  /** Whether all requests go over another connection than this one: one by TCP that has carried blocks. */
   hasBetterThan(peer: CorePeer): boolean {
     if (isTcp(peer)) return false
     for (const other of this.connections) {

@@ -14,7 +14,7 @@ export class EntriesThread implements AsyncDisposable {
   #failure: Error | undefined
 
   constructor() {
-    // Whoever asks is told.
+    // The next request fails with it.
     this.#worker.on('error', (error) => (this.#failure = error))
   }
 

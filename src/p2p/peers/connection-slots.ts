@@ -1,7 +1,7 @@
 const LOOK_MS = 10_000
 /** What is less, in one such time, may be what keeps a connection alive. */
 const LEAST_BYTES = 1_024
-/** Whoever has neither asked nor answered anything for so long makes room for others. */
+/** A peer that has neither asked nor answered anything for this time makes room for others. */
 const IDLE_MS = 60_000
 /** How many of the eight groups of an IPv6 address are the network of one customer. */
 const IPV6_NETWORK_GROUPS = 4
@@ -45,8 +45,8 @@ interface Taken {
 
 /**
  * The places for peers that come by themselves. Anybody can make a key pair, so what a peer is given before it has shown
- * to know an image is little and for a short time; and newcomers go before those that wait: whoever knows an image shows
- * it in a round trip or two, and holds out longer than a crowd of those that do not.
+ * to know an image is little and for a short time; and newcomers go before those that wait: a peer that knows an image
+ * shows it in a round trip or two, and outlasts a crowd of peers that know none.
  */
 export class ConnectionSlots implements Disposable {
   readonly #limits: SlotLimits

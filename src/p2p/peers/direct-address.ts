@@ -71,7 +71,7 @@ export function encodePort(port: number): Buffer {
   return message
 }
 
-/** @returns undefined for what is no such message: it is ignored, as whoever sends it may have its reasons */
+/** @returns undefined for another message, which is ignored: it may come from a later version */
 export function decodePort(message: Buffer): number | undefined {
   if (message.length < 2 || message.length > MOST_BYTES) return undefined
   return message.readUInt16LE(0) || undefined

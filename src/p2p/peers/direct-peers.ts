@@ -67,8 +67,8 @@ export class DirectPeers implements AsyncDisposable {
    * Waits for peers at an address of this machine.
    *
    * @param address with host `0.0.0.0` or `::` for all of this machine's, with port 0 for a free one
-   * @param options.known answers only whoever knows this machine's key, as the swarm does. Others learn nothing,
-   *   and that something listens @default false
+   * @param options.known answers only peers that know this machine's key, as the swarm does. Others learn only
+   *   that something listens @default false
    * @returns the port
    * @throws ContainerError `IO` when it cannot be listened at
    */

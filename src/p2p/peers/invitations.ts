@@ -4,7 +4,7 @@ import type { DirectPeers } from './direct-peers.ts'
 
 /** A direct connection that ends sooner was not worth having. */
 const SHORT_MS = 60_000
-/** Whoever could not be reached, or not for long, is not tried again for this time. */
+/** A peer that could not be reached, or not for long, is not tried again for this time. */
 const REST_MS = 10 * 60_000
 const MOST_RESTING = 1_024
 

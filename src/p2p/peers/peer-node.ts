@@ -271,7 +271,7 @@ export class PeerNode implements AsyncDisposable {
     return this.#guestPort
   }
 
-  /** Resolves when whoever was found by then is connected, or not to be had. */
+  /** Resolves when each peer that was found by then is connected or has failed to connect. */
   async connected(): Promise<void> {
     await this.#swarm.flush()
   }

@@ -91,7 +91,7 @@ export class PeerSearch {
     }
   }
 
-  /** hyperswarm looks again every ten minutes; somebody who waits wants it sooner. */
+  /** Looks sooner than hyperswarm, which looks again every ten minutes: somebody waits. */
   async #lookingUp(): Promise<void> {
     const { discovery, wants, signal } = this.#options
     let last = performance.now()

@@ -16,8 +16,8 @@ const MOST_LOOK_UPS = 8_192
 const REPLICATION = 'hypercore/alpha'
 
 /**
- * Who of the connected peers is a stranger: whoever has not shown to know the key of a log that this machine holds. Anybody
- * can make a key pair and shake hands, so what strangers send is bounded.
+ * Tells which connected peers are strangers: those that have not shown to know the key of a log that this machine holds.
+ * Anybody can make a key pair and shake hands, so what strangers send is bounded.
  */
 export class Strangers {
   /** By public key. */

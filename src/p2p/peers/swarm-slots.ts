@@ -3,8 +3,8 @@ import { ConnectionSlots, STRANGER_LIMITS } from './connection-slots.ts'
 import type { Strangers } from './strangers.ts'
 
 /**
- * The places of connections that the swarm made, whoever began. hyperswarm counts all alike, so that strangers would take
- * the places of peers that this machine wants to connect to.
+ * The places of connections that the swarm made, from either side. hyperswarm counts all alike, so that strangers would
+ * take the places of peers that this machine wants to connect to.
  */
 export class SwarmSlots implements Disposable {
   readonly #strangers: Strangers

@@ -18,7 +18,7 @@ export async function takesDirectWrites(directory: string): Promise<boolean> {
     await file.close()
     return true
   } catch (error) {
-    // Whatever else is wrong, whoever opens the store meets it again.
+    // Other failures show again when the store is opened.
     if (systemErrorCode(error) === undefined) throw error
     return false
   } finally {

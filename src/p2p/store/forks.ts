@@ -6,7 +6,7 @@ const told = new WeakSet<ReplicatedCore>()
 
 /**
  * A log has forked when its key has signed two histories of it: a publisher lost the end of its log, as to a backup
- * that was restored, and published on. hypercore closes such a log under whoever reads it, and every later
+ * that was restored, and published on. hypercore closes such a log while it is read, and every later
  * use of it fails. This keeps it: what is here is read and served as before, nothing is taken from a peer that has the
  * other history, and sessions emit `conflict`. That peer is sent the proof that it needs to see the same.
  */

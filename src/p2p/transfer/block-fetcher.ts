@@ -37,13 +37,13 @@ const QUIET_MS = 2_000
 const FILL_WINDOW_FIRST = 2
 /** Where several readers fetch at once and none of the blocks left is to be requested now, this is looked at so often. */
 const CROWD_CHECK_MS = 100
-/** Somebody who waits for all begins with so many; the window then doubles in each round trip. */
+/** Requests in flight at first when somebody waits for the whole image; the window then doubles in each round trip. */
 const FILL_WINDOW_EAGER = 16
 /** Blocks of some 50 KB: more than a link of 100 Mbit/s and 200 ms holds. */
 const FILL_WINDOW_MOST = 64
 /** A block that takes so much longer than the quickest did stood in a queue, where a miss would too. */
 const QUEUED_MS = 1_000
-/** Somebody who waits for the whole image does not wait for quiet, but still gives way. */
+/** The same while reads wait for blocks: fetching the whole image does not pause, but gives way. */
 const EAGER_WINDOW_BUSY = 4
 /**
  * A block that is waited for brings the one behind it along. Blocks stand in the order of files in
@@ -75,8 +75,8 @@ export interface ReadBlockOptions {
 
 /**
  * Gets blocks of one log: those a reader waits for at once, each with a few that follow it, and the
- * rest in the background while nobody waits. Reading ahead further is left to whoever knows which
- * file is read.
+ * rest in the background while nobody waits. The mounter reads ahead further: it
+ * knows which file is read.
  */
 export class BlockFetcher {
   readonly #core: Hypercore

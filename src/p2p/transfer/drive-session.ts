@@ -240,7 +240,7 @@ export class DriveSession implements AsyncDisposable {
       signal: this.#closed.signal,
       onPeer: () => (this.#peerConnectedMs = monotonicMs())
     })
-    // Two histories of the entries do no harm: whoever has one keeps it, and reads the content by its manifests.
+    // Two histories of the entries do no harm: each reader keeps the one that it has, and reads content by manifests.
     cores.blobs.on('conflict', this.#onFork)
     this.#startedLocal = cores.blobs.peers.length === 0
     this.#storedEntries = new StoredBlocks(cores.db, this.#node.health)

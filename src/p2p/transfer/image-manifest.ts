@@ -35,8 +35,8 @@ export async function readManifest(
   signal: AbortSignal
 ): Promise<Manifest> {
   const header = checkHeader(cores.db, signal)
-  // A manifest that decodes needs no header to tell that the secret is right, and whoever has the
-  // content may not have that yet.
+  // A manifest that decodes needs no header to tell that the secret is right, and a peer that has
+  // the content may not have the header yet.
   header.catch(() => {})
   const newest = await newestManifest(cores, fetcher, header, signal)
   if (version === undefined) return newest
