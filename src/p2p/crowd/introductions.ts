@@ -23,6 +23,16 @@ export interface Acquaintance {
   tellPeers(peers: readonly KnownPeer[]): void
 }
 
+/** What has passed between this machine and an acquaintance. */
+interface Manners {
+  /** When it was last answered, of `performance.now`. */
+  answeredAt: number
+  /** It has told where it listens. */
+  hasTold: boolean
+  /** It was asked for others, and has not answered. */
+  isAsked: boolean
+}
+
 export interface IntroductionsOptions {
   readonly node: Pick<PeerNode, 'dialKnown' | 'reaches' | 'publicKey' | 'exchanges'>
   /** Whether blocks of the image are wanted here. */
@@ -38,7 +48,7 @@ export interface IntroductionsOptions {
  */
 export class Introductions implements Disposable {
   readonly #options: IntroductionsOptions
-  readonly #acquaintances = new Map<Acquaintance, { askedAt: number }>()
+  readonly #acquaintances = new Map<Acquaintance, Manners>()
   /** Where peers were reached, by public key in hex. */
   readonly #reached = new Map<string, KnownPeer>()
   readonly #restingUntil = new Map<string, number>()
@@ -54,9 +64,9 @@ export class Introductions implements Disposable {
 
   /** A peer is there that can be asked, and asks. */
   add(peer: Acquaintance): void {
-    this.#acquaintances.set(peer, { askedAt: -Infinity })
+    this.#acquaintances.set(peer, { answeredAt: -Infinity, hasTold: false, isAsked: false })
     this.#round = 0
-    if (this.#lacksPeers()) peer.ask()
+    if (this.#lacksPeers()) this.#ask(peer)
     this.askOn()
   }
 
@@ -75,7 +85,8 @@ export class Introductions implements Disposable {
       this.#timer = undefined
       if (!this.#lacksPeers()) return
       const all = [...this.#acquaintances.keys()]
-      all[Math.floor(Math.random() * all.length)]?.ask()
+      const peer = all[Math.floor(Math.random() * all.length)]
+      if (peer) this.#ask(peer)
       this.#dial()
       this.askOn()
     }, pauseMs).unref()
@@ -85,7 +96,12 @@ export class Introductions implements Disposable {
    * A peer has told the port at which it listens. Only where it was reached by TCP: hand-over of a connection of the swarm
    * has tried the port already.
    */
-  async takePort({ connection }: Acquaintance, told: number): Promise<void> {
+  async takePort(peer: Acquaintance, told: number): Promise<void> {
+    const { connection } = peer
+    const manners = this.#acquaintances.get(peer)
+    // Once: this machine connects to it.
+    if (manners === undefined || manners.hasTold) return
+    manners.hasTold = true
     const { node } = this.#options
     const { remoteAddress, remotePort } = connection.rawStream
     const host = hostOf(connection)
@@ -99,10 +115,10 @@ export class Introductions implements Disposable {
 
   /** A peer wants to know of others. */
   answer(peer: Acquaintance): void {
-    const known = this.#acquaintances.get(peer)
+    const manners = this.#acquaintances.get(peer)
     const now = performance.now()
-    if (known === undefined || now - known.askedAt < LEAST_ASK_MS) return
-    known.askedAt = now
+    if (manners === undefined || now - manners.answeredAt < LEAST_ASK_MS) return
+    manners.answeredAt = now
     const viewer = hostOf(peer.connection)
     const itself = keyOf(peer.connection)
     const connected = this.#options.connected()
@@ -115,15 +131,18 @@ export class Introductions implements Disposable {
     if (others.length > 0) peer.tellPeers(shuffled(others).slice(0, MOST_PEERS))
   }
 
-  /** A peer has told of others. */
-  takePeers({ connection }: Acquaintance, peers: readonly KnownPeer[]): void {
-    if (!this.#options.node.exchanges) return
+  /** A peer has told of others. Only an answer counts: this machine connects to what it is told of. */
+  takePeers(peer: Acquaintance, peers: readonly KnownPeer[]): void {
+    const { connection } = peer
+    const manners = this.#acquaintances.get(peer)
+    if (!this.#options.node.exchanges || manners === undefined || !manners.isAsked) return
+    manners.isAsked = false
     const teller = hostOf(connection)
     const known = new Set(this.#told.map(({ publicKey }) => publicKey))
-    for (const peer of peers) {
-      if (known.has(peer.publicKey) || this.#told.length >= MOST_PEERS) continue
-      if (teller !== undefined && !isMeaningfulTo(peer.host, teller)) continue
-      this.#told.push(peer)
+    for (const other of peers) {
+      if (known.has(other.publicKey) || this.#told.length >= MOST_PEERS) continue
+      if (teller !== undefined && !isMeaningfulTo(other.host, teller)) continue
+      this.#told.push(other)
     }
     this.#dial()
   }
@@ -132,6 +151,13 @@ export class Introductions implements Disposable {
     this.#isClosed = true
     clearTimeout(this.#timer)
     this.#told.length = 0
+  }
+
+  #ask(peer: Acquaintance): void {
+    const manners = this.#acquaintances.get(peer)
+    if (manners === undefined) return
+    manners.isAsked = true
+    peer.ask()
   }
 
   #lacksPeers(): boolean {
