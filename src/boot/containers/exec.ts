@@ -16,7 +16,7 @@ import { startedLeader } from './leader.ts'
 import { isOnHost } from '../../core/host/package-manager.ts'
 import { bootPaths, containerPaths } from '../state/paths.ts'
 import { requireRoot } from '../../core/host/require-root.ts'
-import { hostId } from '../ids/user-map.ts'
+import { hostIdOfProcess } from '../ids/user-map.ts'
 
 export interface ExecOptions {
   readonly home: string
@@ -96,7 +96,10 @@ export async function execInContainer(options: ExecOptions): Promise<number> {
 
 /** The ids on this machine of a user of the container. */
 function ownerOf(leaderPid: number, { uid, gid }: ContainerUser): { uid: number; gid: number } {
-  return { uid: hostId(leaderPid, 'uid_map', uid), gid: hostId(leaderPid, 'gid_map', gid) }
+  return {
+    uid: hostIdOfProcess(leaderPid, 'uid_map', uid),
+    gid: hostIdOfProcess(leaderPid, 'gid_map', gid)
+  }
 }
 
 function environment(

@@ -115,7 +115,7 @@ async function share(
   globals: Globals
 ): Promise<void> {
   const { tellShared } = await import('./share-result.ts')
-  const { isReference } = await import('../../image/oci/reference.ts')
+  const { isOciReference } = await import('../../image/oci/reference.ts')
   const { home } = globals
   if (source === '-' && process.stdin.isTTY) {
     throw new ContainerError('USAGE', 'refusing to read an archive from a terminal', {
@@ -132,7 +132,7 @@ async function share(
   const published = await interruptible(async (signal) => {
     const options: PublishSourceOptions = {
       home,
-      path: source === '-' || isReference(source) ? source : resolve(source),
+      path: source === '-' || isOciReference(source) ? source : resolve(source),
       signal,
       ...(name === undefined ? {} : { name }),
       ...(flags.description === undefined ? {} : { description: flags.description }),

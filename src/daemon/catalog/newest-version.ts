@@ -9,7 +9,7 @@ import type { DriveWriter } from '../../p2p/drive/drive-writer.ts'
  * @returns undefined before the first commit
  */
 export async function newestManifest(writer: DriveWriter): Promise<Manifest | undefined> {
-  const block = await writer.newestManifest()
+  const block = await writer.newestManifestBlock()
   return block && decodeManifest(block)
 }
 

@@ -9,7 +9,7 @@ import { deleteDrive, purgeDrive } from '../../p2p/store/purge.ts'
 import { peerDeadline } from '../../core/abort.ts'
 import type { DrivePool } from '../catalog/drive-pool.ts'
 import type { CatalogEntry } from '../catalog/image-catalog.ts'
-import { findVersion } from '../catalog/find-version.ts'
+import { requireReadable } from '../catalog/readable-version.ts'
 import { listImage } from '../catalog/image-listing.ts'
 import { ImageWriter, type ImageWriterOptions } from '../publish/image-writer.ts'
 import { LostVersions } from '../catalog/lost-versions.ts'
@@ -107,7 +107,7 @@ export class ImageService implements AsyncDisposable {
     try {
       const manifest = await drive.manifest(link.version, deadline.signal, { localOnly: offline })
       if (link.version !== undefined && !offline)
-        await findVersion(drive, manifest, deadline.signal)
+        await requireReadable(drive, manifest, deadline.signal)
       await this.#remember(link, manifest, known)
       const mayBeOld =
         link.version === undefined &&

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { ContainerError } from '../../core/errors.ts'
 
 /** Where a container image is, as skopeo and podman write it. */
-export type ImageReference =
+export type OciReference =
   | { readonly transport: 'docker'; readonly name: string }
   | {
       readonly transport: 'oci' | 'oci-archive' | 'docker-archive'
@@ -13,7 +13,7 @@ export type ImageReference =
 const TRANSPORT = /^(docker|oci|oci-archive|docker-archive):(.*)$/s
 
 /** Whether a source is a reference and no path; `./oci:x` is a path. */
-export function isReference(source: string): boolean {
+export function isOciReference(source: string): boolean {
   return TRANSPORT.test(source)
 }
 
@@ -23,7 +23,7 @@ export function isReference(source: string): boolean {
  *
  * @throws ContainerError `USAGE`; `NOT_FOUND` where there is no such path
  */
-export async function parseReference(source: string): Promise<ImageReference> {
+export async function parseOciReference(source: string): Promise<OciReference> {
   const [, transport, rest = ''] = TRANSPORT.exec(source) ?? []
   if (transport === 'docker') {
     const name = rest.replace(/^\/\//, '')

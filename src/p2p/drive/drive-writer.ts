@@ -176,7 +176,7 @@ export class DriveWriter implements AsyncDisposable {
    */
   async rollBack(first: number): Promise<void> {
     if (first >= this.length) return
-    const manifest = await this.newestManifest(first)
+    const manifest = await this.newestManifestBlock(first)
     await this.#blobs.clear(first, this.length)
     // Small, and what makes room again: there may be none to spare.
     if (manifest) await this.#enqueue(withPadding([manifest]))
@@ -187,7 +187,7 @@ export class DriveWriter implements AsyncDisposable {
    *
    * @param end where the log ended when that was committed
    */
-  async newestManifest(end = this.length): Promise<Buffer | undefined> {
+  async newestManifestBlock(end = this.length): Promise<Buffer | undefined> {
     const entry = await this.#drive.entry(MANIFEST_PATH)
     const blob = entry?.value.blob
     if (!blob) return undefined

@@ -38,7 +38,7 @@ export async function readManifest(
   // A manifest that decodes needs no header to tell that the secret is right, and a peer that has
   // the content may not have the header yet.
   header.catch(() => {})
-  const newest = await newestManifest(cores, fetcher, header, signal)
+  const newest = await fetchNewest(cores, fetcher, header, signal)
   if (version === undefined) return newest
   return versionBefore(newest, version, (block) => fetcher.read(block, { signal }))
 }
@@ -55,9 +55,9 @@ export async function versionBefore(
   read: (block: number) => Promise<Uint8Array>
 ): Promise<Manifest> {
   if (version === newest.version) return newest
-  let record = findVersion(newest, version)
+  let record = recordOf(newest, version)
   // A manifest lists recent versions; the oldest of them lists those before it.
-  for (let from = newest, hops = 0; !record; record = findVersion(from, version), hops++) {
+  for (let from = newest, hops = 0; !record; record = recordOf(from, version), hops++) {
     const [oldest] = from.versions
     const goesBack = oldest && version < oldest.version && oldest.version < from.version
     if (goesBack && hops < MAX_HOPS) {
@@ -71,7 +71,7 @@ export async function versionBefore(
   return manifestOf(record, read)
 }
 
-async function newestManifest(
+async function fetchNewest(
   cores: DriveCores,
   fetcher: BlockFetcher,
   header: Promise<void>,
@@ -96,7 +96,7 @@ async function newestManifest(
   }
 }
 
-function findVersion({ versions }: Manifest, version: number): VersionRecord | undefined {
+function recordOf({ versions }: Manifest, version: number): VersionRecord | undefined {
   return versions.find((candidate) => candidate.version === version)
 }
 

@@ -10,7 +10,7 @@ import { findImage, findImageOfKind } from '../../image/oci/find-image.ts'
 import { openLayers } from '../../image/oci/layered-source.ts'
 import { openArchive } from '../../image/oci/open-archive.ts'
 import { parsePlatform } from '../../image/oci/platform.ts'
-import { isReference, parseReference } from '../../image/oci/reference.ts'
+import { isOciReference, parseOciReference } from '../../image/oci/reference.ts'
 import { ReadThread } from '../../image/source/read-thread.ts'
 import type { PublishSource } from '../../image/source/publish-source.ts'
 import { directoryKind } from '../../image/oci/directory-kind.ts'
@@ -52,7 +52,7 @@ export async function openSource(
 ): Promise<PublishSource> {
   const { path, oneFileSystem, signal } = options
   const choice = options.platform === undefined ? {} : { platform: parsePlatform(options.platform) }
-  if (isReference(path)) {
+  if (isOciReference(path)) {
     refuseArchiveOptions(options, 'a reference already determines its type')
     refuseDirectoryOptions(options)
     return openReference(options, choice, cleanup)
@@ -153,7 +153,7 @@ async function openReference(
   choice: { platform?: ReturnType<typeof parsePlatform> },
   cleanup: CleanupStack
 ): Promise<PublishSource> {
-  const reference = await parseReference(source)
+  const reference = await parseOciReference(source)
   if (reference.transport === 'docker') {
     const registry = {
       ...choice,

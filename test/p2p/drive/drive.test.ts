@@ -152,7 +152,11 @@ test('a listing that was cut short is made whole, and a manifest does not wait f
   t.alike(await namesOf(owner, secret), ['/container.json'])
 
   const second = await open()
-  t.alike(decodeManifest((await second.newestManifest())!), one.manifest, 'and yet it is complete')
+  t.alike(
+    decodeManifest((await second.newestManifestBlock())!),
+    one.manifest,
+    'and yet it is complete'
+  )
   await second.listFiles(listAnew(one.tree), signal)
   await second[Symbol.asyncDispose]()
   t.alike(await namesOf(owner, secret), ['/container.json', '/rootfs/a', '/rootfs/b'])

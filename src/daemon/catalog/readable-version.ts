@@ -10,7 +10,7 @@ import { VersionReader } from '../../image/format/version-reader.ts'
  *
  * @throws ContainerError `PEERS_UNREACHABLE`, which names the version
  */
-export async function findVersion(
+export async function requireReadable(
   drive: DriveSession,
   manifest: Manifest,
   signal: AbortSignal
