@@ -24,7 +24,7 @@ export DAT_CONTAINER_TEST_ROOTFS
 
 files=("$@")
 if [ "${#files[@]}" = 0 ]; then
-  # Of the sources: a build leaves what was built of files that are gone.
+  # Listed from the sources, because a build keeps the output of deleted files.
   mapfile -t files < <(find test -name '*.test.ts' | sort | sed 's#^#build/#; s#ts$#js#')
 fi
 # The whole suite runs on this release; test/node-releases tries the others.

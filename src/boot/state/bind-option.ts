@@ -22,7 +22,7 @@ export function parseBind(text: string): Bind {
   const [path = '', target, mode = 'rw', ...rest] = text.slice(drive.length).split(':')
   if (!path || !target?.startsWith('/') || !MODES.includes(mode) || rest.length > 0) {
     throw new ContainerError('USAGE', `not a volume: ${JSON.stringify(text)}`, {
-      hint: 'give SOURCE:TARGET or SOURCE:TARGET:ro, the target absolute'
+      hint: 'give SOURCE:TARGET or SOURCE:TARGET:ro; TARGET is an absolute path'
     })
   }
   return { source: resolve(drive + path), target, readOnly: mode === 'ro' }

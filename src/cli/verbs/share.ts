@@ -56,10 +56,13 @@ export function addShare(program: Command): void {
     .addOption(
       new Option(
         '--as <kind>',
-        'directories and archives that look like a container image: publish the files in it instead; tar means the same, for archives only'
+        'files: publish the files of a directory or archive that looks like a container image, not the image; tar: the same, but only for an archive'
       ).choices(['files', 'tar'])
     )
-    .option('--ignore-zeros', 'archives: read on after the end, if several were joined')
+    .option(
+      '--ignore-zeros',
+      'archives: read on after the end of the first, if several were joined'
+    )
     .option('--platform <os/arch>', 'container images: which platform to publish')
     .option('--authfile <file>', 'registries: file with credentials, as written by skopeo login')
     .option('--insecure-registry', 'registries: allow HTTP and unknown certificates')
@@ -70,7 +73,7 @@ export function addShare(program: Command): void {
     .addOption(
       durationOption(
         '--profile-for <duration>',
-        'with --profile: how long to record: after an init is ready (1s), or in all for a command (10s)'
+        'with --profile: how long to record: an init after it is ready (1s), a command from its start (10s)'
       )
     )
     .option('-q, --quiet', 'print only the link')
