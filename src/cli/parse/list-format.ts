@@ -39,7 +39,7 @@ export function containerFilter(filters: readonly string[]): (container: object)
     const field = Object.hasOwn(FILTERED, name) ? FILTERED[name] : undefined
     if (field === undefined) {
       throw new ContainerError('USAGE', `not a filter: ${JSON.stringify(filter)}`, {
-        hint: `give one of ${Object.keys(FILTERED).join(', ')} and a text, as in --filter name=web`
+        hint: `write FIELD=TEXT, such as --filter name=web; fields are ${Object.keys(FILTERED).join(', ')}`
       })
     }
     wanted.set(field, [...(wanted.get(field) ?? []), text])
