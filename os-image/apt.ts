@@ -132,7 +132,7 @@ function configuration(folder: string, arch: Arch): string {
     `Dir::State::status "${folder}/status";`,
     `Dir::Cache "${folder}/cache";`,
     `Acquire::Languages "none";`,
-    // Files are fetched as whoever builds: the folder need not be open to apt's own user.
+    // The user who builds fetches the files, so the folder need not be open to apt's own user.
     `APT::Sandbox::User "";`,
     `APT::Architecture "${arch}";`,
     ''

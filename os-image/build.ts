@@ -42,7 +42,7 @@ export interface BuildOptions {
   readonly released: number
   /** A minisign secret key, to sign the manifest with. */
   readonly secretKeyFile: string | undefined
-  /** Of `least` is an image for tests: equal to the other but for its size, which no report tells. */
+  /** `least` makes an image for tests: the same files, compressed less. No report tells the difference. */
   readonly effort: Effort
   readonly note: (text: string) => void
 }

@@ -43,7 +43,7 @@ void test('no sentence of a page and no comment begins with Of', (t) => {
 
 /** Pages and sources of ours, below the root. */
 function texts(): string[] {
-  const folders = ['docs', 'src', 'test', 'bench', 'scripts']
+  const folders = ['docs', 'src', 'test', 'bench', 'scripts', 'os-image']
   const below = folders.flatMap((folder) =>
     readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
       .filter((path) => /\.(md|ts|sh)$/.test(path) && !/(^|\/)(dist|fixtures)/.test(path))
