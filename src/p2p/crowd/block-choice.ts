@@ -88,10 +88,12 @@ export class BlockChoice {
     for (const block of blocks) this.#promises.add({ sender, receiver, block, atMs: nowMs })
   }
 
-  /** A block has come from a peer. @param tookMs since it was requested */
-  noteArrival(sender: string, block: number, tookMs: number, nowMs: number): void {
+  /** A block has come from a peer. @param tookMs since it was requested; undefined where the request was cancelled */
+  noteArrival(sender: string, block: number, tookMs: number | undefined, nowMs: number): void {
     this.#promises.remove(block)
-    this.#windowOf(sender).arrived(tookMs, nowMs)
+    const window = this.#windowOf(sender)
+    if (tookMs === undefined) window.heard(nowMs)
+    else window.arrived(tookMs, nowMs)
   }
 
   /** Forgets a peer that has gone. */

@@ -144,7 +144,7 @@ export class Crowd implements Disposable, RequestGate {
     request: { readonly elapsed: number } | null
   ): void => {
     const sender = from.remotePublicKey.toString('hex')
-    this.#choice.noteArrival(sender, block, request?.elapsed ?? 0, performance.now())
+    this.#choice.noteArrival(sender, block, request?.elapsed, performance.now())
   }
 
   #newMember(peer: CorePeer): Member {

@@ -24,8 +24,13 @@ export class RequestWindow {
     return this.#usualMs
   }
 
-  arrived(tookMs: number, nowMs: number): void {
+  /** The peer has sent something that does not tell how long an answer takes. */
+  heard(nowMs: number): void {
     this.#heardMs = nowMs
+  }
+
+  arrived(tookMs: number, nowMs: number): void {
+    this.heard(nowMs)
     this.#quickestMs = Math.min(this.#quickestMs, tookMs)
     this.#usualMs += (tookMs - this.#usualMs) * (this.#usualMs === 0 ? 1 : SMOOTHING)
     const isQueued = tookMs > this.#quickestMs + TARGET_QUEUE_MS

@@ -126,3 +126,11 @@ test('the window of a peer follows how long its answers take', (t) => {
   for (let n = 0; n < 10 * BLOCKS; n++) choice.noteArrival(PUBLISHER, n, 900, n)
   t.is(choice.window(PUBLISHER, false, 0), 2)
 })
+
+test('a block that comes after its request was cancelled does not count as a quick answer', (t) => {
+  const choice = new BlockChoice(SELF, () => [peer(PUBLISHER, 'all'), peer(KEY_A, [])])
+  const first = choice.window(PUBLISHER, false, 0)
+  choice.noteArrival(PUBLISHER, 0, undefined, 0)
+  for (let n = 1; n < BLOCKS; n++) choice.noteArrival(PUBLISHER, n, 900, n)
+  t.ok(choice.window(PUBLISHER, false, BLOCKS) > first, 'a far peer that answers steadily has more')
+})
