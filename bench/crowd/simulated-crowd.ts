@@ -33,6 +33,8 @@ export interface CrowdResult {
 
 /** As many as a reader keeps requested at most, over all peers (`BlockFetcher`). */
 const MOST_REQUESTED = 64
+/** As many before a reader knows that the publisher serves others. */
+const FIRST_REQUESTED = 8
 /** How often a reader looks again when nothing could be requested. */
 const RECHECK_MS = 100
 /** Share of an uplink's bytes that are overhead: TCP, Noise and proofs. */
@@ -197,7 +199,8 @@ class Simulation {
 
   #requestMore(reader: SimulatedPeer): void {
     if (reader.isPublisher || reader.held === this.#setup.blocks) return
-    while (reader.requested.size < MOST_REQUESTED) {
+    const most = reader.choice.hasShared(this.nowMs) ? MOST_REQUESTED : FIRST_REQUESTED
+    while (reader.requested.size < most) {
       const block = reader.choice.pick(reader.left, this.nowMs)
       const from = block === undefined ? undefined : this.#holderFor(reader, block)
       if (block === undefined || from === undefined) {

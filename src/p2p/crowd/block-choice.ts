@@ -1,4 +1,4 @@
-import { Promises } from './promises.ts'
+import { AnnouncedBlocks } from './announced-blocks.ts'
 import { RequestWindow } from './request-window.ts'
 
 /** For how long a peer counts as busy, and as shared, after it last told of blocks on their way to others. */
@@ -19,6 +19,8 @@ const SLOW_MS = 1_000
 const STALLED_MS = 2_000
 /** A shared peer may be asked for so many urgent blocks beyond its window. */
 const URGENT_EXTRA = 2
+/** Requests in flight at a peer that serves nobody else: what a link of 100 Mbit/s and 60 ms holds. */
+const UNSHARED_WINDOW = 16
 /** How many candidates the rarest is taken from. With a few hundred peers this finds one of the rarest tenth. */
 const SAMPLE = 24
 
@@ -66,7 +68,7 @@ export class BlockChoice {
   readonly #self: string
   readonly #holders: () => readonly Holder[]
   readonly #random: () => number
-  readonly #promises = new Promises()
+  readonly #announced = new AnnouncedBlocks()
   readonly #windows = new Map<string, RequestWindow>()
   /** When each last told of blocks on their way. */
   readonly #toldMs = new Map<string, number>()
@@ -84,13 +86,16 @@ export class BlockChoice {
 
   /** A peer tells that it is sending blocks to somebody else. @param receiver beginning of that one's public key */
   noteSending(sender: string, receiver: string, blocks: readonly number[], nowMs: number): void {
+    // What it could carry alone says nothing of its part among several.
+    if (nowMs - (this.#toldMs.get(sender) ?? -Infinity) >= SHARED_MS)
+      this.#windowOf(sender).restart()
     this.#toldMs.set(sender, nowMs)
-    for (const block of blocks) this.#promises.add({ sender, receiver, block, atMs: nowMs })
+    for (const block of blocks) this.#announced.add({ sender, receiver, block, atMs: nowMs })
   }
 
   /** A block has come from a peer. @param tookMs since it was requested; undefined where the request was cancelled */
   noteArrival(sender: string, block: number, tookMs: number | undefined, nowMs: number): void {
-    this.#promises.remove(block)
+    this.#announced.remove(block)
     const window = this.#windowOf(sender)
     if (tookMs === undefined) window.heard(nowMs)
     else window.arrived(tookMs, nowMs)
@@ -100,7 +105,7 @@ export class BlockChoice {
   forget(peer: string): void {
     this.#windows.delete(peer)
     this.#toldMs.delete(peer)
-    this.#promises.forget(peer)
+    this.#announced.forget(peer)
   }
 
   /** Whether several readers fetch at once here. */
@@ -111,10 +116,24 @@ export class BlockChoice {
     )
   }
 
-  /** How many requests a peer may have in flight. */
+  /** Whether a peer with all blocks serves others, too. */
+  hasShared(nowMs: number): boolean {
+    const holders = this.#holders()
+    return holders.length > 1 && holders.some((each) => this.#isShared(each, nowMs))
+  }
+
+  /**
+   * How many requests a peer may have in flight. With one that has all blocks and serves nobody else yet, others may begin
+   * at the same moment.
+   */
   window(peer: string, hasUrgent: boolean, nowMs: number): number {
-    if (!this.isCrowd(nowMs)) return Infinity
-    return this.#windowOf(peer).size + (hasUrgent ? URGENT_EXTRA : 0)
+    const holders = this.#holders()
+    const holder = holders.find(({ id }) => id === peer)
+    if (holders.length < 2 || holder === undefined) return Infinity
+    if (holders.every(({ isWhole }) => isWhole) && !this.hasShared(nowMs)) return Infinity
+    const isOwn = holder.isWhole && !this.#isShared(holder, nowMs)
+    const least = isOwn ? UNSHARED_WINDOW : 0
+    return Math.max(least, this.#windowOf(peer).size) + (hasUrgent ? URGENT_EXTRA : 0)
   }
 
   /** Whether a peer that has a block is to be asked for it now. */
@@ -128,7 +147,7 @@ export class BlockChoice {
       if (isShared) return lateMs > (isUrgent ? URGENT_SHARED_LATE_MS : SHARED_LATE_MS)
       return isUrgent || lateMs > LATE_MS || !this.isCrowd(nowMs)
     }
-    if (this.#isPromised(holder, wanted, holders, nowMs)) return false
+    if (this.#isAnnounced(holder, wanted, holders, nowMs)) return false
     if (!isShared) return true
     const patienceMs = this.#patienceMs(holder, nowMs)
     return !holders.some((other) => {
@@ -186,15 +205,15 @@ export class BlockChoice {
     return isBusy ? Math.max(SLOW_MS, 2 * this.#windowOf(id).usualMs) : SLOW_MS
   }
 
-  #isPromised(
+  #isAnnounced(
     holder: Holder,
     { block, isUrgent }: WantedBlock,
     holders: readonly Holder[],
     nowMs: number
   ): boolean {
-    const promise = this.#promises.get(holder.id, block)
-    if (promise === undefined) return false
-    const { receiver, atMs } = promise
+    const announced = this.#announced.get(holder.id, block)
+    if (announced === undefined) return false
+    const { receiver, atMs } = announced
     const waitedMs = nowMs - atMs
     const usualMs = this.#windowOf(holder.id).usualMs
     if (!isUrgent) return waitedMs < Math.max(PATIENCE_MS, 3 * usualMs)

@@ -45,22 +45,27 @@ export class CrowdChannel {
     this.#open()
   }
 
+  /** Tells the TCP port at which this machine listens. Lost before the channel is open, as is all that follows. */
   tellPort(port: number): void {
     this.#send(0, c.encode(c.uint, port))
   }
 
+  /** Asks for other peers of the image. */
   ask(): void {
     this.#send(1, Buffer.alloc(0))
   }
 
+  /** Answers {@link ask} with at most 16 peers. */
   tellPeers(peers: readonly KnownPeer[]): void {
     this.#send(2, c.encode(peerList, peers))
   }
 
+  /** Tells which blocks this machine is sending to others; an empty list sends nothing. */
   tellSending(list: readonly Sending[]): void {
     if (list.length > 0) this.#send(3, c.encode(sendingList, list))
   }
 
+  /** Closes the channel, and opens it no more. */
   close(): void {
     this.#isClosed = true
     this.#mux.unpair({ protocol: PROTOCOL, id: this.#topic })

@@ -63,6 +63,11 @@ export class Crowd implements Disposable, RequestGate {
     return this.#choice.isCrowd(performance.now())
   }
 
+  /** Whether a peer with all blocks serves others, too: each peer then has a window of its own. */
+  get isShared(): boolean {
+    return this.#choice.hasShared(performance.now())
+  }
+
   /** The block to be requested next of those that nobody waits for; undefined when none is to be requested now. */
   pick(pool: BlockPool): number | undefined {
     this.#holders.listen()

@@ -70,6 +70,7 @@ export class Introductions implements Disposable {
     this.askOn()
   }
 
+  /** A connection has ended. */
   remove(peer: Acquaintance): void {
     this.#acquaintances.delete(peer)
     const key = keyOf(peer.connection)

@@ -4,6 +4,8 @@ const MOST = 64
 /** An answer that takes this much longer than the quickest one has waited in a queue. Milliseconds. */
 const TARGET_QUEUE_MS = 400
 const SMOOTHING = 0.2
+/** How much smaller the window gets with each answer that waited in a queue. */
+const QUEUED_STEP = 0.5
 
 /**
  * How many requests one peer may have in flight: more while answers come promptly, fewer while they wait in a queue.
@@ -29,12 +31,17 @@ export class RequestWindow {
     this.#heardMs = nowMs
   }
 
+  /** Begins anew, with few. */
+  restart(): void {
+    this.#size = FIRST
+  }
+
   arrived(tookMs: number, nowMs: number): void {
     this.heard(nowMs)
     this.#quickestMs = Math.min(this.#quickestMs, tookMs)
     this.#usualMs += (tookMs - this.#usualMs) * (this.#usualMs === 0 ? 1 : SMOOTHING)
     const isQueued = tookMs > this.#quickestMs + TARGET_QUEUE_MS
-    const change = isQueued ? -1 / this.#size : 1 / Math.sqrt(this.#size)
+    const change = isQueued ? -QUEUED_STEP : 1 / Math.sqrt(this.#size)
     this.#size = Math.min(Math.max(this.#size + change, LEAST), MOST)
   }
 

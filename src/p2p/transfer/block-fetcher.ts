@@ -38,7 +38,7 @@ const FILL_WINDOW_FIRST = 2
 /** Where several readers fetch at once and none of the blocks left is to be requested now, this is looked at so often. */
 const CROWD_CHECK_MS = 100
 /** Requests in flight at first when somebody waits for the whole image; the window then doubles in each round trip. */
-const FILL_WINDOW_EAGER = 16
+const FILL_WINDOW_EAGER = 8
 /** Blocks of some 50 KB: more than a link of 100 Mbit/s and 200 ms holds. */
 const FILL_WINDOW_MOST = 64
 /** A block that takes so much longer than the quickest did stood in a queue, where a miss would too. */
@@ -421,7 +421,7 @@ export class BlockFetcher {
     if (this.#eager) {
       if (this.#waiting > 0) return EAGER_WINDOW_BUSY
       // Among several readers, each peer has a window of its own.
-      return this.#crowd.isBusy ? FILL_WINDOW_MOST : this.#fillWindow
+      return this.#crowd.isShared ? FILL_WINDOW_MOST : this.#fillWindow
     }
     if (quietMs >= QUIET_MS) return this.#fillWindow
     this.#fillWindow = FILL_WINDOW_FIRST

@@ -116,8 +116,11 @@ test('the rarest block is picked, at random among equals, and none that nobody i
   t.is(choice.pick(pool([]), 10), undefined)
 })
 
-test('the window of a peer follows how long its answers take', (t) => {
+test('the window of a peer that serves others follows how long its answers take', (t) => {
   const choice = new BlockChoice(SELF, () => [peer(PUBLISHER, 'all'), peer(KEY_A, [])])
+  for (let n = 0; n < BLOCKS; n++) choice.noteArrival(PUBLISHER, n, 40, n)
+  t.ok(choice.window(PUBLISHER, false, 0) > 16, 'it serves nobody else')
+  choice.noteSending(PUBLISHER, beginning(KEY_A), [90], 0)
   const first = choice.window(PUBLISHER, false, 0)
   for (let n = 0; n < BLOCKS; n++) choice.noteArrival(PUBLISHER, n, 40, n)
   const prompt = choice.window(PUBLISHER, false, 0)
@@ -129,6 +132,7 @@ test('the window of a peer follows how long its answers take', (t) => {
 
 test('a block that comes after its request was cancelled does not count as a quick answer', (t) => {
   const choice = new BlockChoice(SELF, () => [peer(PUBLISHER, 'all'), peer(KEY_A, [])])
+  choice.noteSending(PUBLISHER, beginning(KEY_A), [90], 0)
   const first = choice.window(PUBLISHER, false, 0)
   choice.noteArrival(PUBLISHER, 0, undefined, 0)
   for (let n = 1; n < BLOCKS; n++) choice.noteArrival(PUBLISHER, n, 900, n)

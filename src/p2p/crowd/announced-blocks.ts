@@ -1,5 +1,5 @@
 /** What a peer has told: it is sending a block to another one. */
-export interface SendingNotice {
+export interface AnnouncedBlock {
   /** Public key of the sender, in hex. */
   readonly sender: string
   /** The beginning of the receiver's public key, in hex. */
@@ -13,12 +13,12 @@ export interface SendingNotice {
 const MOST = 16_384
 
 /** Blocks that peers have told to be on their way to others, until they are here. */
-export class Promises {
+export class AnnouncedBlocks {
   /** By block, then by sender. */
-  readonly #byBlock = new Map<number, Map<string, SendingNotice>>()
+  readonly #byBlock = new Map<number, Map<string, AnnouncedBlock>>()
 
-  add(notice: SendingNotice): void {
-    const bySender = this.#byBlock.get(notice.block) ?? new Map<string, SendingNotice>()
+  add(notice: AnnouncedBlock): void {
+    const bySender = this.#byBlock.get(notice.block) ?? new Map<string, AnnouncedBlock>()
     bySender.set(notice.sender, notice)
     // At the end of the order, as the youngest.
     this.#byBlock.delete(notice.block)
@@ -27,7 +27,7 @@ export class Promises {
     if (oldest !== undefined) this.#byBlock.delete(oldest)
   }
 
-  get(sender: string, block: number): SendingNotice | undefined {
+  get(sender: string, block: number): AnnouncedBlock | undefined {
     return this.#byBlock.get(block)?.get(sender)
   }
 
