@@ -25,7 +25,7 @@ import {
   type Stage
 } from './wan/contenders.ts'
 import { WanNetwork } from './wan/network.ts'
-import { shuffled } from './wan/shuffle.ts'
+import { shuffled } from '../src/core/shuffled.ts'
 import { evenWire } from './wan/star.ts'
 import { judge, summarize, type Measured, type Traced } from './wan/verdicts.ts'
 import { treeOf } from './workloads/tree.ts'

@@ -1,4 +1,5 @@
 import { BlockChoice, type BlockPool, type Holder } from '../../src/p2p/crowd/block-choice.ts'
+import { randomNumbers } from '../random-numbers.ts'
 import { EventQueue } from './event-queue.ts'
 
 /** What a simulated crowd is like. Rates in bits a second, times in milliseconds. */
@@ -145,7 +146,7 @@ class Simulation {
 
   constructor(setup: CrowdSetup) {
     this.#setup = setup
-    this.#random = mulberry32(setup.seed)
+    this.#random = randomNumbers(setup.seed)
     this.#publisher = new SimulatedPeer('f'.repeat(16), setup, this.#random, true)
   }
 
@@ -289,16 +290,5 @@ class Simulation {
       return
     }
     this.#requestMore(reader)
-  }
-}
-
-/** Equal numbers from 0 to 1 for equal seeds. */
-function mulberry32(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }

@@ -1,3 +1,5 @@
+import { randomNumbers } from '../random-numbers.ts'
+
 /** One direction of a host's link. */
 export interface LinkShape {
   readonly bitsPerSecond: number
@@ -88,16 +90,5 @@ export class LinkQueue<Packet> {
       this.#first = 0
     }
     return packet
-  }
-}
-
-/** Mulberry32: equal numbers from 0 to 1 for equal seeds. */
-function randomNumbers(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import type { SwarmConnection } from 'hyperswarm'
+import { shuffled } from '../../core/shuffled.ts'
 import type { KnownPeer } from '../peers/known-peers.ts'
 import type { PeerNode } from '../peers/peer-node.ts'
 import { isMeaningfulTo } from './address-scope.ts'
@@ -213,14 +214,4 @@ function hostOf({ rawStream }: SwarmConnection): string | undefined {
   const told = rawStream.remoteHost ?? rawStream.remoteAddress
   const host = told?.replace(/^::ffff:(?=[\d.]+$)/i, '')
   return host !== undefined && isIP(host) !== 0 ? host : undefined
-}
-
-function shuffled<T>(list: readonly T[]): T[] {
-  const mixed = [...list]
-  for (let n = mixed.length - 1; n > 0; n--) {
-    const other = Math.floor(Math.random() * (n + 1))
-    const [a, b] = [mixed[n], mixed[other]]
-    if (a !== undefined && b !== undefined) [mixed[n], mixed[other]] = [b, a]
-  }
-  return mixed
 }
