@@ -13,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { readProcess } from '../src/core/host/process-table.ts'
 import { cannotStart, Guest, HARDWARE } from '../test/os-image/guest.ts'
+import { shuffled } from '../src/core/shuffled.ts'
 import { report, type Row } from './report.ts'
 import { median, rounded } from './statistics.ts'
 import { stockDebian } from './stock-debian.ts'
@@ -116,11 +117,4 @@ async function debian(place: string): Promise<Start> {
 function until(began: number, pid: number | undefined): Start {
   const elapsedMs = performance.now() - began
   return { elapsedMs, cpuMs: (readProcess(pid ?? 0)?.cpuTicks ?? 0) * MS_PER_TICK }
-}
-
-function shuffled<T>(values: readonly T[]): T[] {
-  return values
-    .map((value) => ({ value, at: Math.random() }))
-    .sort((a, b) => a.at - b.at)
-    .map(({ value }) => value)
 }
