@@ -1,18 +1,24 @@
 /**
  * Several readers that fetch one image at the same time from one publisher with a slow link.
  *
- *   node build/bench/crowd.js [--readers 12] [--megabytes 40] [--mbit 100] [--up 20] [--rtt 40] [--runs 1] [--simulate]
+ *   node build/bench/crowd.js [--readers 12] [--megabytes 40] [--mbit 100] [--up 20] [--rtt 40] [--runs 1] [--ways pull,boot,curl,transmission] [--simulate]
  *
  * Rates in Mbit/s: of each reader's link, and of the publisher's. See bench/README.md.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import type { Shared } from '../test/e2e/results.ts'
-import type { Machine } from '../test/e2e/sandbox.ts'
+import { CleanupStack } from '../src/core/cleanup-stack.ts'
+import { tinyRootfs } from '../test/e2e/tiny-rootfs.ts'
+import { crowdChart } from './crowd/crowd-chart.ts'
+import { CURL } from './crowd/curl.ts'
+import { BOOT, PULL } from './crowd/own-ways.ts'
+import { TRANSMISSION } from './crowd/transmission.ts'
+import type { CrowdReader, CrowdSource, CrowdWay } from './crowd/way.ts'
+import { missingFor } from './rivals/rival.ts'
 import { simulateCrowd } from './crowd/simulated-crowd.ts'
 import { report, type Row } from './report.ts'
 import { median, rounded } from './statistics.ts'
@@ -27,6 +33,10 @@ const BLOCK_BYTES = 62_000
 const MOST_CONNECTIONS = 64
 /** All readers begin within this time. */
 const JOIN_MS = 1_000
+const WAYS: readonly CrowdWay[] = [PULL, BOOT, CURL, TRANSMISSION]
+/** While readers are set up, the network is none. */
+const FAST = evenWire(10e9, 0)
+const CHART = 'bench/results/crowd.svg'
 
 const { values } = parseArgs({
   allowPositionals: true,
@@ -37,6 +47,7 @@ const { values } = parseArgs({
     up: { type: 'string', default: '20' },
     rtt: { type: 'string', default: '40' },
     runs: { type: 'string', default: '1' },
+    ways: { type: 'string', default: 'pull' },
     simulate: { type: 'boolean', default: false }
   }
 })
@@ -48,70 +59,102 @@ if (values.simulate) {
   simulate()
   report('crowd-simulated', { samples })
 } else {
-  await measure()
-  report('crowd', { samples })
-}
-
-async function measure(): Promise<void> {
+  const ways = await presentWays(values.ways)
   const source = mkdtempSync(join(tmpdir(), 'dat-crowd-'))
   try {
-    mkdirSync(join(source, 'etc'))
+    tinyRootfs(source)
+    mkdirSync(join(source, 'data'))
     for (let n = 0; n < Number(values.megabytes); n++) {
-      writeFileSync(join(source, 'etc', `${n}`), randomBytes(FILE_BYTES))
+      writeFileSync(join(source, 'data', `${n}`), randomBytes(FILE_BYTES))
     }
-    const names = Array.from({ length: readers }, (_, n) => `r${n + 1}`)
-    await using network = await WanNetwork.open(evenWire(10e9, 0), names)
-    const shared = await network.publisher.json<Shared>('share', source, '-n', 'x')
-    for (let run = 1; run <= Number(values.runs); run++) {
-      for (const count of [1, readers]) {
-        await network.reshape(evenWire(10e9, 0))
-        const machines: Machine[] = []
-        for (const name of names.slice(0, count)) {
-          const machine = network.newMachine(name)
-          machines.push(machine)
-          await machine.ok('daemon', 'start')
-        }
-        await network.reshape(evenWire(Number(values.mbit) * 1e6, rtt))
-        await network.reshapeEach({ publisher: evenWire(Number(values.up) * 1e6, rtt) })
-        const publisher = network.star.host('publisher')
-        const before = publisher.deviceBytes().sent
-        const times = await Promise.all(
-          machines.map(async (machine, n) => {
-            await sleep((JOIN_MS * n) / count)
-            const started = performance.now()
-            await machine.ok('pull', shared.link)
-            return performance.now() - started
-          })
-        )
-        const sent = publisher.deviceBytes().sent - before
-        const states = await Promise.all(
-          machines.map((machine) => machine.json<Status>('daemon', 'status'))
-        )
-        const owner = await network.publisher.json<Status>('daemon', 'status')
-        samples.push({
-          run,
-          readers: count,
-          'median ms': rounded(median(times)),
-          'last ms': rounded(Math.max(...times)),
-          'publisher sent, images': rounded(sent / shared.storedBytes, 2),
-          'peers, median': median(states.map(({ connections }) => connections)),
-          'processor s, all readers': rounded(
-            states.reduce((sum, { pid }) => sum + processorSeconds(pid), 0),
-            1
-          ),
-          'processor s, publisher so far': rounded(processorSeconds(owner.pid), 1),
-          'processor s, network so far': rounded((await network.star.counters()).cpuMs / 1_000, 1)
-        })
-        console.log(JSON.stringify(samples.at(-1)))
-        for (const machine of machines) {
-          await machine.shutDown()
-          rmSync(machine.home, { recursive: true })
-        }
-      }
-    }
+    for (const way of ways) await measure(way, source)
   } finally {
     rmSync(source, { recursive: true })
   }
+  report('crowd', { samples })
+  writeFileSync(CHART, crowdChart(samples))
+  console.log(`drawn in ${CHART}`)
+}
+
+async function presentWays(list: string): Promise<CrowdWay[]> {
+  const present: CrowdWay[] = []
+  for (const name of list.split(',')) {
+    const way = WAYS.find((way) => way.name === name)
+    if (!way) throw new RangeError(`no way ${name}: ${WAYS.map(({ name }) => name).join(', ')}`)
+    const missing = await missingFor(way)
+    if (missing === undefined) present.push(way)
+    else console.log(missing)
+  }
+  return present
+}
+
+/** One reader alone, and then all of them, as often as asked for. */
+async function measure(way: CrowdWay, source: string): Promise<void> {
+  const names = Array.from({ length: readers }, (_, n) => `r${n + 1}`)
+  await using network = await WanNetwork.open(FAST, names)
+  await using served = await way.serve(network, source)
+  for (let run = 1; run <= Number(values.runs); run++) {
+    let alone: number | undefined
+    for (const count of [1, readers]) {
+      const row = await measureOne(way.name, network, served, names.slice(0, count))
+      const last = Number(row['last ms'])
+      alone ??= last
+      samples.push({ ...row, run, 'times a lone one': rounded(last / alone, 2) })
+      console.log(JSON.stringify(samples.at(-1)))
+    }
+  }
+}
+
+async function measureOne(
+  way: string,
+  network: WanNetwork,
+  served: CrowdSource,
+  names: readonly string[]
+): Promise<Row> {
+  await network.reshape(FAST)
+  await using all = new CleanupStack()
+  const crowd: CrowdReader[] = []
+  for (const name of names) {
+    const reader = await served.reader(name)
+    all.hold(reader)
+    crowd.push(reader)
+  }
+  await network.reshape(evenWire(Number(values.mbit) * 1e6, rtt))
+  await network.reshapeEach({ publisher: evenWire(Number(values.up) * 1e6, rtt) })
+  const publisher = network.star.host('publisher')
+  const sentBefore = publisher.deviceBytes().sent
+  const droppedBefore = await droppedOfPublisher(network)
+  const times = await Promise.all(
+    crowd.map(async (reader, n) => {
+      await sleep((JOIN_MS * n) / crowd.length)
+      const started = performance.now()
+      await reader.take()
+      return performance.now() - started
+    })
+  )
+  const sent = publisher.deviceBytes().sent - sentBefore
+  const counts = await Promise.all(crowd.map((reader) => reader.counts()))
+  const dropped = (await droppedOfPublisher(network)) - droppedBefore
+  return {
+    way,
+    readers: names.length,
+    'median ms': rounded(median(times)),
+    'last ms': rounded(Math.max(...times)),
+    'publisher sent, copies': rounded(sent / served.bytes, 2),
+    'of its packets dropped': dropped,
+    'peers, median': median(counts.map(({ peers = 0 }) => peers)),
+    'processor s, all readers': rounded(
+      counts.reduce((sum, { cpuSeconds = 0 }) => sum + cpuSeconds, 0),
+      1
+    ),
+    ...(await served.costs())
+  }
+}
+
+/** Packets that found the publisher's queue full. */
+async function droppedOfPublisher({ star }: WanNetwork): Promise<number> {
+  const { hosts } = await star.counters()
+  return hosts[star.hosts.indexOf(star.host('publisher'))]?.up.dropped ?? 0
 }
 
 /** The same over simulated links, alone and together: any number of readers. */
@@ -147,15 +190,4 @@ function simulateOne(count: number): Row {
     'events, millions': rounded(result.events / 1e6, 2),
     'computed in s': rounded((performance.now() - started) / 1_000, 1)
   }
-}
-
-interface Status {
-  readonly connections: number
-  readonly pid: number
-}
-
-/** What a process has used so far. Source: proc_pid_stat(5); a tick is 10 ms. */
-function processorSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-  return (Number(fields[11]) + Number(fields[12])) / 100
 }

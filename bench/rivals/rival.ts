@@ -33,7 +33,10 @@ const ANSWER_TIMEOUT_S = 20
 const END_TIMEOUT_MS = 3_000
 
 /** @returns what is missing for a rival to run, as a sentence; undefined when nothing is */
-export async function missingFor({ name, programs }: Rival): Promise<string | undefined> {
+export async function missingFor({
+  name,
+  programs
+}: Pick<Rival, 'name' | 'programs'>): Promise<string | undefined> {
   const packages: string[] = []
   for (const [program, debianPackage] of Object.entries(programs)) {
     const { exitCode } = await execa('which', [program], { reject: false })

@@ -78,11 +78,21 @@ export class WanNetwork implements AsyncDisposable {
     await this.star.reshape(this.star.hosts.map(({ name }) => this.#wires.get(name)!))
   }
 
-  /** A machine on a host of that name, which lives as long as this. */
+  /** A machine on a host of that name, which lives as long as this or until {@link endMachine}. */
   newMachine(hostName: string): Machine {
-    const machine = this.#machine(hostName, this.star.host(hostName))
+    const machine = this.#machine(hostName, this.star.host(hostName), {
+      DAT_CONTAINER_RUNTIME_DIR: join(this.directory, `run-${hostName}`)
+    })
     this.#others.push(machine)
     return machine
+  }
+
+  /** Ends what a machine of {@link newMachine} runs, and removes its home. */
+  async endMachine(machine: Machine): Promise<void> {
+    await machine.shutDown()
+    await this.unmounted(machine)
+    await rm(machine.home, REMOVE)
+    this.#others.splice(this.#others.indexOf(machine), 1)
   }
 
   /** A machine on the reader's host that knows nothing yet. */
@@ -118,8 +128,8 @@ export class WanNetwork implements AsyncDisposable {
     }
   }
 
-  #machine(name: string, host: StarHost): Machine {
-    return new Machine(join(this.directory, name), this.#environment, host.prefix)
+  #machine(name: string, host: StarHost, more: Record<string, string> = {}): Machine {
+    return new Machine(join(this.directory, name), { ...this.#environment, ...more }, host.prefix)
   }
 }
 
