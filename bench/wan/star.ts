@@ -15,6 +15,10 @@ const DEVICE = 'wan0'
 /** The kernel keeps so many packets for the switch to read; the switch's own queue is what limits. */
 const DEVICE_QUEUE = 5_000
 const NO_METRICS = 'net.ipv4.tcp_no_metrics_save=1'
+const CONGESTION = 'net.ipv4.tcp_congestion_control'
+const ALLOWED = 'net.ipv4.tcp_allowed_congestion_control'
+/** What Debian's kernel, and nearly every other, uses by default. */
+const USUAL_CONGESTION = 'cubic'
 const LEAST_QUEUE_BYTES = 64_000
 
 /** A host's link, the same both ways. */
@@ -88,6 +92,7 @@ export class Star implements AsyncDisposable {
         await ip('-n', namespace, 'address', 'add', `${address}/24`, 'dev', DEVICE)
         // What one connection learnt of the way must not serve the next: every start is the first.
         await execa(prefix[0] ?? '', [...prefix.slice(1), 'sysctl', '-qw', NO_METRICS])
+        await useUsualCongestion(prefix)
         await ip('-n', namespace, 'link', 'set', DEVICE, 'txqueuelen', String(DEVICE_QUEUE), 'up')
         // Lives as long as this process at most: its stdin is held from here.
         const resident = spawn(prefix[0] ?? '', [...prefix.slice(1), 'cat'], {
@@ -217,6 +222,24 @@ async function ended(child: ChildProcess): Promise<void> {
   const exit = once(child, 'exit')
   child.stdin?.end()
   await exit
+}
+
+/** Has a namespace control congestion as most machines do, where this kernel does it in another way by default. */
+async function useUsualCongestion([program = '', ...prefix]: readonly string[]): Promise<void> {
+  const current = await sysctl(CONGESTION)
+  if (current === USUAL_CONGESTION) return
+  // A namespace may choose of those alone that the first one allows.
+  const allowed = await sysctl(ALLOWED)
+  await execa('sysctl', ['-qw', `${ALLOWED}=${allowed} ${USUAL_CONGESTION}`])
+  try {
+    await execa(program, [...prefix, 'sysctl', '-qw', `${CONGESTION}=${USUAL_CONGESTION}`])
+  } finally {
+    await execa('sysctl', ['-qw', `${ALLOWED}=${allowed}`])
+  }
+}
+
+async function sysctl(name: string): Promise<string> {
+  return (await execa('sysctl', ['-n', name])).stdout
 }
 
 /** Removes what stars of processes left that were killed. */
