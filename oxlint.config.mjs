@@ -38,6 +38,7 @@ export const ROOMS = [
   'session/publish',
   'daemon/catalog',
   'daemon/publish',
+  'daemon/keep',
   'daemon/serve',
   'daemon',
   'doctor',

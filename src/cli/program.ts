@@ -37,7 +37,19 @@ export function createProgram(): Command {
   addLinkOptions(program)
   addLinksOption(
     program,
-    ...['boot', 'ps', 'inspect', 'pull', 'info', 'images', 'unseed', 'mirror']
+    ...[
+      'boot',
+      'ps',
+      'inspect',
+      'pull',
+      'info',
+      'images',
+      'unseed',
+      'mirror',
+      'seed',
+      'pin',
+      'unpin'
+    ]
   )
   addVmOptions(program, ...['boot', 'ps', 'inspect', 'stop', 'kill', 'rm', 'exec', 'logs', 'stats'])
   addGlobalOptions(program)

@@ -13,6 +13,7 @@ import { addExport } from './verbs/export.ts'
 import { addGc } from './verbs/gc.ts'
 import { addImages } from './verbs/images.ts'
 import { addInfo } from './verbs/info.ts'
+import { addKeep } from './verbs/keep.ts'
 import { addLogs } from './verbs/containers/logs.ts'
 import { addLs } from './verbs/ls.ts'
 import { addMachine } from './verbs/machine/machine.ts'
@@ -40,6 +41,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addVerify,
   addPull,
   addImages,
+  addKeep,
   addGc,
   addRepair,
   addDaemon,

@@ -13,6 +13,7 @@ import { ClientConnection } from './serve/client-connection.ts'
 import { DrivePool } from './catalog/drive-pool.ts'
 import type { HomePaths } from '../home/home.ts'
 import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
+import { ImageUsage } from './keep/image-usage.ts'
 import { ImageService } from './serve/image-service.ts'
 import type { Listening } from '../rpc/listening.ts'
 import { CleanupStack } from '../core/cleanup-stack.ts'
@@ -98,6 +99,8 @@ export class Daemon implements AsyncDisposable {
       opened.hold(node)
       await checkHeads(node, catalog.list())
       await record.noteOpened(node.seed)
+      const usage = await ImageUsage.load(paths.imageUsage)
+      opened.hold(usage)
       const pool = new DrivePool(node, (key) => void service.noteFork(key))
       opened.hold(pool)
       const service = new ImageService({
@@ -106,6 +109,7 @@ export class Daemon implements AsyncDisposable {
         pool,
         log,
         home: paths.home,
+        usage,
         mayLackVersions: !record.isAsLeft,
         advertise: listening.advertise
       })

@@ -18,6 +18,8 @@ export interface HomePaths {
   readonly swarmIdentity: string
   /** Where peers of images were reached; safe to delete. */
   readonly peers: string
+  /** What images sent, received, and when they were used; safe to delete. */
+  readonly imageUsage: string
   /** What publishers remember of their sources; safe to delete. */
   readonly publishCache: string
   readonly daemonLog: string
@@ -58,6 +60,7 @@ export function openHome(home: string): HomePaths {
       catalog: join(real, 'images.json'),
       swarmIdentity: join(real, 'swarm-identity.json'),
       peers: join(real, 'peers'),
+      imageUsage: join(real, 'image-usage.json'),
       publishCache: join(real, 'publish-cache'),
       daemonLog: join(real, 'daemon.log'),
       daemonLock: join(real, 'daemon.lock'),

@@ -56,7 +56,7 @@ declare module 'hypercore' {
       read: StoreReads
       /** As it is stored: encrypted where the log is. */
       getBlock(index: number): Promise<Buffer | null>
-      getTreeNode(index: number): Promise<{ readonly hash: Buffer } | null>
+      getTreeNode(index: number): Promise<{ readonly hash: Buffer; readonly size: number } | null>
       tryFlush(): void
     }
   }

@@ -153,7 +153,27 @@ export interface ImageListing {
   readonly blocksKnown: number
   /** Known blocks that are held here or by a connected peer. */
   readonly blocksOffered: number
+  /** Whether all that is to be kept of it is here: all blocks, where nothing else is said. */
+  readonly complete: boolean
+  /**
+   * What is kept of it here from peers: `follows` the newest version, the version of that number, `held` for a mirror of what
+   * there was, `share` for one with a quota, `own` for what this machine publishes; null for only what was read.
+   */
+  readonly kept: 'follows' | 'held' | 'share' | 'own' | number | null
+  /** Whether it is never evicted. */
+  readonly pinned: boolean
+  /** Stored bytes that a mirror may hold of it; null for no limit. */
+  readonly quota: number | null
   readonly peers: number
+  /** What each connected peer has of the content. */
+  readonly copies: readonly PeerCopy[]
+  /** Bytes of blocks sent to and received from peers since this machine knows it. */
+  readonly uploadedBytes: number
+  readonly downloadedBytes: number
+  /** When a peer that has it was last connected; ISO 8601. */
+  readonly lastSeen: string | null
+  /** When it was last opened or read on this machine; ISO 8601. */
+  readonly lastUsed: string | null
   /** Bytes of the log of content up to its known end, held here or not. */
   readonly storedBytes: number
   /** Bytes of the log of entries up to its known end, held here or not. */
@@ -165,11 +185,31 @@ export interface ImageListing {
   readonly filesListed: boolean
 }
 
+/** How much of an image's content one connected peer has. */
+export interface PeerCopy {
+  /** Its public key, in z-base-32. */
+  readonly peer: string
+  readonly blocksHeld: number
+  readonly complete: boolean
+}
+
+export interface SeedRequest {
+  /** With a version, that one is kept and no later one is fetched. */
+  readonly image: ImageReference
+  /** Somebody waits until it is here. */
+  readonly isUrgent: boolean
+  readonly peerTimeoutMs: number
+}
+
 export interface MirrorRequest {
   /** A link; its secret, if it has one, is not needed. */
   readonly link: ImageReference
   /** @default made from the key */
   readonly name?: string
+  /** Keep what there is now, and do not follow. @default false */
+  readonly hold?: boolean
+  /** Keep a share of this many stored bytes. @default all */
+  readonly quota?: number
   readonly peerTimeoutMs: number
 }
 
@@ -321,9 +361,28 @@ export const METHODS = {
     (fields) => {
       fields.text('link', MAX_IMAGE_TEXT)
       if (fields.has('name')) fields.text('name', MAX_IMAGE_TEXT)
+      if (fields.has('hold')) fields.flag('hold')
+      if (fields.has('quota')) fields.count('quota')
       fields.amount('peerTimeoutMs')
     },
     { request: 'link' }
+  ),
+  seed: json<SeedRequest, ImageListing>(
+    'seed',
+    (fields) => {
+      withImage(fields)
+      fields.flag('isUrgent')
+      fields.amount('peerTimeoutMs')
+    },
+    { request: 'image' }
+  ),
+  pin: json<{ image: ImageReference; pinned: boolean }, ImageListing>(
+    'pin',
+    (fields) => {
+      withImage(fields)
+      fields.flag('pinned')
+    },
+    { request: 'image' }
   ),
   gc: json<GcRequest, GcResponse>(
     'gc',

@@ -63,6 +63,18 @@ export interface Listed {
   readonly filesListed: boolean
   readonly storedBytes: number
   readonly entryBytes: number
+  readonly version: number | null
+  readonly complete: boolean
+  readonly kept: 'follows' | 'held' | 'share' | 'own' | number | null
+  readonly pinned: boolean
+  readonly copies: readonly {
+    readonly peer: string
+    readonly blocksHeld: number
+    readonly complete: boolean
+  }[]
+  readonly uploadedBytes: number
+  readonly downloadedBytes: number
+  readonly lastSeen: string | null
 }
 
 export interface Failure {

@@ -1,4 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander'
+import { parseByteAmount } from '../../core/byte-amount.ts'
+import { isContainerError } from '../../core/errors.ts'
 
 const DURATION_UNITS: Readonly<Record<string, number>> = {
   ms: 1,
@@ -21,6 +23,16 @@ export function durationMs(text: string): number {
 export function durationOption(flags: string, description: string, defaultMs?: number): Option {
   const option = new Option(flags, description).argParser(durationMs)
   return defaultMs === undefined ? option : option.default(defaultMs, String(defaultMs / 1_000))
+}
+
+/** Reads an amount of bytes such as `500k` or `10G`. */
+export function byteAmount(text: string): number {
+  try {
+    return parseByteAmount(text)
+  } catch (error) {
+    if (!isContainerError(error)) throw error
+    throw new InvalidArgumentError(`${error.hint ?? error.message}.`)
+  }
 }
 
 /** Collects an option that may be given several times. */

@@ -7,19 +7,27 @@ import { printable } from '../print/output.ts'
 import { eachOf } from '../print/each-of.ts'
 import { interruptible } from '../print/interrupt.ts'
 import { Seeking } from '../print/seeking.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { byteAmount } from '../parse/arguments.ts'
 import { peerTimeoutOption } from '../parse/peer-timeout.ts'
 import { fittedTable, table } from '../print/table.ts'
-
-/** With nothing coming for so long, peers have told what they have. */
-const SETTLED_MS = 3_000
 
 export function addImages(program: Command): void {
   program
     .command('images')
     .description('list the images on this machine')
     .option('-q, --quiet', 'print only keys')
-    .addHelpText('after', '\nExample:\n  dat-container images --json')
-    .action(async (flags: { links?: boolean; quiet?: boolean }, command: Command) => {
+    .option(
+      '-v, --verbose',
+      'also show how much each connected peer has, and when one was last seen'
+    )
+    .addHelpText(
+      'after',
+      '\nKEPT says what is fetched by itself: all of the newest version (follows) or of one (v2), what a mirror held when it\n' +
+        'began (held), or a share (share). UP and DOWN count blocks since this machine knows the image.\n' +
+        '\nExamples:\n  dat-container images --verbose\n  dat-container images --json'
+    )
+    .action(async (flags: ImagesFlags, command: Command) => {
       await images(flags, readGlobals(command))
     })
   program
@@ -42,23 +50,45 @@ export function addImages(program: Command): void {
     .description('keep a copy of an image available without being able to read it')
     .argument('<mirror-link>', 'a link; a secret in it is ignored')
     .option('-n, --name <name>', 'local name for it')
+    .option('--hold', 'keep what there is now, and do not follow new versions')
+    .option(
+      '--quota <size>',
+      'keep a share of at most this size: the blocks that the fewest other peers have',
+      byteAmount
+    )
     .option('--wait', 'return when the copy is complete')
     .addOption(peerTimeoutOption())
-    .addHelpText('after', "\nExample:\n  dat-container mirror 'dat://KEY'")
-    .action(
-      async (
-        link: ImageReference,
-        flags: { name?: string; wait?: boolean; peerTimeout: number },
-        command: Command
-      ) => {
-        if (flags.name !== undefined) checkImageName(flags.name)
-        await mirror(link, flags, readGlobals(command))
-      }
+    .addHelpText(
+      'after',
+      '\nA mirror follows new versions. Several mirrors with a quota share an image: together they hold all of it if their quotas\n' +
+        'add up to more than its size. Each call sets --hold and --quota anew.\n' +
+        "\nExamples:\n  dat-container mirror 'dat://KEY'\n  dat-container mirror 'dat://KEY' --quota 2G"
     )
+    .action(async (link: ImageReference, flags: MirrorFlags, command: Command) => {
+      if (flags.name !== undefined) checkImageName(flags.name)
+      if (flags.hold === true && flags.quota !== undefined) {
+        throw new ContainerError('USAGE', '--hold and --quota exclude each other')
+      }
+      await mirror(link, flags, readGlobals(command))
+    })
+}
+
+interface MirrorFlags {
+  readonly name?: string
+  readonly hold?: boolean
+  readonly quota?: number
+  readonly wait?: boolean
+  readonly peerTimeout: number
+}
+
+interface ImagesFlags {
+  readonly links?: boolean
+  readonly quiet?: boolean
+  readonly verbose?: boolean
 }
 
 async function images(
-  { links = false, quiet = false }: { links?: boolean; quiet?: boolean },
+  { links = false, quiet = false, verbose = false }: ImagesFlags,
   globals: Globals
 ): Promise<void> {
   const { default: prettyBytes } = await import('pretty-bytes')
@@ -66,22 +96,45 @@ async function images(
   using client = await connect(globals)
   const list = await client.request(METHODS.images, null)
   const listed = (rows: string[][]): string[] => (links ? table(rows) : fittedTable(rows))
-  globals.output.result(list, () =>
-    quiet
-      ? list.map(({ key }) => key)
-      : listed([
-          ['NAME', 'ROLE', 'VERSION', 'HELD', 'STORED', 'PEERS', links ? 'LINK' : 'KEY'],
-          ...list.map((image) => [
-            printable(image.name),
-            image.role,
-            image.version === null ? '-' : String(image.version),
-            `${image.blocksHeld}/${image.blocksKnown}`,
-            prettyBytes(image.storedBytes),
-            String(image.peers),
-            links ? (image.link ?? image.mirrorLink) : image.key
-          ])
-        ])
+  globals.output.result(list, () => {
+    if (quiet) return list.map(({ key }) => key)
+    const columns = ['NAME', 'ROLE', 'VERSION', 'HELD', 'KEPT', 'STORED', 'UP', 'DOWN', 'PEERS']
+    const lines = listed([
+      [...columns, links ? 'LINK' : 'KEY'],
+      ...list.map((image) => [
+        printable(image.name),
+        image.role,
+        image.version === null ? '-' : String(image.version),
+        `${image.blocksHeld}/${image.blocksKnown}`,
+        keptText(image),
+        prettyBytes(image.storedBytes),
+        prettyBytes(image.uploadedBytes),
+        prettyBytes(image.downloadedBytes),
+        String(image.peers),
+        links ? (image.link ?? image.mirrorLink) : image.key
+      ])
+    ])
+    return verbose ? [...lines, ...list.flatMap((image) => ['', ...peersText(image)])] : lines
+  })
+}
+
+function keptText({ kept, pinned }: ImageListing): string {
+  const what = typeof kept === 'number' ? `v${kept}` : kept
+  return (
+    [what, pinned && 'pinned'].filter((word) => word !== null && word !== false).join(',') || '-'
   )
+}
+
+function peersText({ name, complete, copies, lastSeen, blocksKnown }: ImageListing): string[] {
+  const here = complete ? 'all that is to be kept is here' : 'not all is here'
+  const seen = copies.length > 0 ? `${copies.length} connected` : `last seen ${lastSeen ?? 'never'}`
+  return [
+    `${printable(name)}: ${here}; peers: ${seen}`,
+    ...copies.map(
+      (copy) =>
+        `  ${copy.peer}  ${copy.complete ? 'complete' : `${copy.blocksHeld}/${blocksKnown}`}`
+    )
+  ]
 }
 
 async function unseed(
@@ -119,7 +172,6 @@ async function requireUnused(
   const { describeUsers, imageUsers } = await import('../../boot/containers/image-users.ts')
   const { formatKey } = await import('../../p2p/link.ts')
   const { imagesMeant } = await import('../../p2p/key-prefix.ts')
-  const { ContainerError } = await import('../../core/errors.ts')
   const key = image.link && formatKey(image.link.key)
   const [found] = key
     ? images.filter((one) => one.key === key)
@@ -133,34 +185,25 @@ async function requireUnused(
   })
 }
 
-async function mirror(
-  link: ImageReference,
-  flags: { name?: string; wait?: boolean; peerTimeout: number },
-  globals: Globals
-): Promise<void> {
+async function mirror(link: ImageReference, flags: MirrorFlags, globals: Globals): Promise<void> {
   const { METHODS } = await import('../../rpc/protocol.ts')
-  const { progressBar } = await import('../print/progress.ts')
+  const { untilKept } = await import('../print/until-kept.ts')
   using client = await connect(globals)
   await interruptible(async (signal) => {
-    const request = { link, peerTimeoutMs: flags.peerTimeout }
-    const seeking = new Seeking(globals.output, flags.peerTimeout, false)
-    let state = await client
-      .request(
-        METHODS.mirror,
-        flags.name === undefined ? request : { ...request, name: flags.name }
-      )
+    const { name, hold, quota, peerTimeout } = flags
+    const seeking = new Seeking(globals.output, peerTimeout, false)
+    const begun = await client
+      .request(METHODS.mirror, {
+        link,
+        peerTimeoutMs: peerTimeout,
+        ...(name !== undefined && { name }),
+        ...(hold !== undefined && { hold }),
+        ...(quota !== undefined && { quota })
+      })
       .finally(() => seeking.found())
-    using bar = progressBar('mirroring', globals.output.json)
-    let quietSince = Date.now()
-    while (flags.wait && !isWhole(state, Date.now() - quietSince)) {
-      signal.throwIfAborted()
-      await new Promise((resolve) => setTimeout(resolve, 100))
-      const { key, blocksHeld } = state
-      state = (await client.request(METHODS.images, null)).find((it) => it.key === key) ?? state
-      if (state.blocksHeld !== blocksHeld) quietSince = Date.now()
-      const share = state.blocksKnown === 0 ? 0 : state.blocksHeld / state.blocksKnown
-      bar.update(Math.round(share * state.storedBytes), state.storedBytes, `${state.peers} peers`)
-    }
+    const state = flags.wait
+      ? await untilKept(client, begun, 'mirroring', globals.output.json, signal)
+      : begun
     const gone = state.peers > 0 ? state.blocksKnown - state.blocksOffered : 0
     globals.output.result(state, () => [
       `mirroring ${state.key}: ${state.blocksHeld} of ${state.blocksKnown} blocks here`,
@@ -169,17 +212,6 @@ async function mirror(
         : [])
     ])
   })
-}
-
-/** @param quietMs how long nothing has come */
-function isWhole(
-  { blocksHeld, blocksKnown, blocksOffered, peers }: ImageListing,
-  quietMs: number
-): boolean {
-  if (blocksKnown === 0) return false
-  if (blocksHeld >= blocksKnown) return true
-  // The rest was freed by all who are here. A peer that just came has not told what it has.
-  return peers > 0 && blocksHeld >= blocksOffered && quietMs > SETTLED_MS
 }
 
 async function connect(globals: Globals) {

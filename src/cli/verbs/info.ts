@@ -1,5 +1,6 @@
 import type { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
+import type { ImageListing } from '../../rpc/protocol.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { interruptible } from '../print/interrupt.ts'
 import { printable } from '../print/output.ts'
@@ -26,6 +27,7 @@ async function info(link: ImageReference, flags: OpenFlags, globals: Globals): P
     const { manifest } = image
     const stats = await image.stats()
     const freed = await image.freedVersions()
+    const listing = await listingOf(globals.home, image.key)
     const { localBytes, imageBytes, peers, complete } = stats
     const document = {
       ...manifest,
@@ -36,7 +38,13 @@ async function info(link: ImageReference, flags: OpenFlags, globals: Globals): P
       complete,
       freed,
       mayBeOld: image.news.mayBeOld,
-      forked: image.news.forked !== null
+      forked: image.news.forked !== null,
+      kept: listing?.kept ?? null,
+      pinned: listing?.pinned ?? false,
+      copies: listing?.copies ?? [],
+      uploadedBytes: listing?.uploadedBytes ?? 0,
+      downloadedBytes: listing?.downloadedBytes ?? 0,
+      lastSeen: listing?.lastSeen ?? null
     }
     const start =
       manifest.start.mode === 'boot' ? 'its init' : (manifest.start.argv ?? []).join(' ')
@@ -54,7 +62,7 @@ async function info(link: ImageReference, flags: OpenFlags, globals: Globals): P
         ],
         ['stored', `${prettyBytes(imageBytes)} in ${manifest.chunks} chunks`],
         ['here', `${prettyBytes(localBytes)}${complete ? ', complete' : ''}`],
-        ['peers', String(peers)]
+        ['peers', `${peers}${completeText(document.copies)}`]
       ]),
       '',
       ...fittedTable([
@@ -71,4 +79,19 @@ async function info(link: ImageReference, flags: OpenFlags, globals: Globals): P
       ])
     ])
   })
+}
+
+/** How it stands with the image on this machine; undefined where the daemon does not list it. */
+async function listingOf(home: string, key: string): Promise<ImageListing | undefined> {
+  const { METHODS } = await import('../../rpc/protocol.ts')
+  const { DaemonClient } = await import('../../session/connection/client.ts')
+  const { openHome } = await import('../../home/home.ts')
+  using client = await DaemonClient.connect(openHome(home))
+  const found = (await client.request(METHODS.images, null)).filter((one) => one.key === key)
+  return found.find(({ role }) => role !== 'mirror') ?? found[0]
+}
+
+function completeText(copies: ImageListing['copies']): string {
+  if (copies.length === 0) return ''
+  return `, ${copies.filter(({ complete }) => complete).length} of them complete`
 }

@@ -33,6 +33,28 @@ export interface CatalogEntry {
   readonly forked?: boolean
   /** It belongs to one client and is deleted when that disconnects; it is neither listed nor announced. */
   readonly temporary?: boolean
+  /** All of a version is kept here: of the one with this number, or of the newest, which is followed, where it is null. */
+  readonly kept?: { readonly version: number | null }
+  /** A mirror keeps both logs up to these lengths in blocks, and does not follow them. */
+  readonly held?: { readonly content: number; readonly entries: number }
+  /** A mirror keeps a share of this many stored bytes. */
+  readonly quota?: number
+  /** It is never evicted. */
+  readonly pinned?: boolean
+}
+
+/** The fields of an entry that say what of an image is kept here. */
+export type Keeping = Pick<CatalogEntry, 'kept' | 'held' | 'quota' | 'pinned'>
+
+/** Picks what an entry says of keeping its image. */
+export function keepingOf(entry: CatalogEntry | undefined): Keeping {
+  const { kept, held, quota, pinned } = entry ?? {}
+  return {
+    ...(kept && { kept }),
+    ...(held && { held }),
+    ...(quota !== undefined && { quota }),
+    ...(pinned && { pinned })
+  }
 }
 
 /** The data for publishing a removed image of this home again. */
@@ -65,7 +87,11 @@ const CATALOG: RecordFormat<CatalogDocument> = {
         peers: v.exactOptional(v.array(v.looseObject({ host: v.string(), port: count }))),
         unlisted: v.exactOptional(v.boolean()),
         forked: v.exactOptional(v.boolean()),
-        temporary: v.exactOptional(v.boolean())
+        temporary: v.exactOptional(v.boolean()),
+        kept: v.exactOptional(v.looseObject({ version: v.nullable(count) })),
+        held: v.exactOptional(v.looseObject({ content: count, entries: count })),
+        quota: v.exactOptional(count),
+        pinned: v.exactOptional(v.boolean())
       })
     ),
     givenUp: v.exactOptional(
@@ -94,7 +120,7 @@ export class ImageCatalog {
 
   private constructor(path: string, { images, givenUp = [] }: Omit<CatalogDocument, 'format'>) {
     this.#path = path
-    this.#entries = new Map(images.map((entry) => [id(entry), entry]))
+    this.#entries = new Map(images.map((entry) => [entryId(entry), entry]))
     this.#givenUp = new Map(givenUp.map((image) => [image.key, image]))
   }
 
@@ -151,7 +177,7 @@ export class ImageCatalog {
   }
 
   async put(entry: CatalogEntry): Promise<void> {
-    this.#entries.set(id(entry), entry)
+    this.#entries.set(entryId(entry), entry)
     if (entry.role === 'owner') this.#givenUp.delete(entry.key)
     await this.#write()
   }
@@ -172,7 +198,7 @@ export class ImageCatalog {
   }
 
   async remove(entry: CatalogEntry): Promise<void> {
-    this.#entries.delete(id(entry))
+    this.#entries.delete(entryId(entry))
     await this.#write()
   }
 
@@ -221,7 +247,8 @@ function notNamed(name: string): ContainerError {
   })
 }
 
-function id(entry: CatalogEntry): string {
+/** Tells a mirror of an image from one that this machine can read. */
+export function entryId(entry: Pick<CatalogEntry, 'key' | 'secret'>): string {
   return `${entry.key}:${entry.secret === null ? 'blind' : 'full'}`
 }
 

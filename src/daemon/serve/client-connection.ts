@@ -94,6 +94,8 @@ export class ClientConnection {
     channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
     channel.respond(METHODS.images, () => service.list())
     channel.respond(METHODS.mirror, (request) => service.mirror(request, this.#gone.signal))
+    channel.respond(METHODS.seed, (request) => service.seed(request, this.#gone.signal))
+    channel.respond(METHODS.pin, ({ image, pinned }) => service.pin(image, pinned))
     channel.respond(METHODS.gc, (request) => service.gc(request, this.#gone.signal))
     channel.respond(METHODS.forget, ({ image, force = false }) => service.forget(image, { force }))
     this.ended = channel.closed.then(() => this.#cleanUp())

@@ -1,36 +1,41 @@
 import { ContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
-import { BlindMirror } from '../../p2p/drive/blind-mirror.ts'
 import { notHere } from '../../p2p/transfer/fetch-errors.ts'
 import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
 import { formatKey, ImageReference, requireSecret, type FullLink } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
 import { deleteDrive, purgeDrive } from '../../p2p/store/purge.ts'
-import { peerDeadline } from '../../core/abort.ts'
+import { pause, peerDeadline } from '../../core/abort.ts'
 import type { DrivePool } from '../catalog/drive-pool.ts'
-import type { CatalogEntry } from '../catalog/image-catalog.ts'
+import { entryId, keepingOf, type CatalogEntry } from '../catalog/image-catalog.ts'
 import { requireReadable } from '../catalog/readable-version.ts'
 import { listImage } from '../catalog/image-listing.ts'
 import { ImageWriter, type ImageWriterOptions } from '../publish/image-writer.ts'
 import { LostVersions } from '../catalog/lost-versions.ts'
 import { dropMetadata } from '../../home/metadata-cache.ts'
+import { ImageKeepers } from '../keep/image-keepers.ts'
+import type { ImageUsage } from '../keep/image-usage.ts'
 import { freeOldVersions } from '../catalog/old-versions.ts'
 import type {
   GcRequest,
   GcResponse,
   ImageListing,
   MirrorRequest,
-  OpenRequest
+  OpenRequest,
+  SeedRequest
 } from '../../rpc/protocol.ts'
 
 /** Local data answers in milliseconds; with `offline` nothing else is waited for. */
 const OFFLINE_WAIT_MS = 1_500
+/** How long peers may take to tell what they have. */
+const TELL_MS = 200
 /** How long the newest version is looked for before old ones are freed. */
 const GC_WAIT_MS = 30_000
 
 export interface ImageServiceOptions extends ImageWriterOptions {
   readonly pool: DrivePool
   readonly home: string
+  readonly usage: ImageUsage
   /** Whether peers may have versions of this home's own images that it has lost. */
   readonly mayLackVersions: boolean
   /** Address at which peers reach this machine without the DHT. */
@@ -53,15 +58,16 @@ export interface OpenedImage {
 export class ImageService implements AsyncDisposable {
   readonly publisher: ImageWriter
   readonly #options: ImageServiceOptions
-  readonly #mirrors = new Map<string, BlindMirror>()
+  readonly #keepers: ImageKeepers
   readonly #recovery: LostVersions
-  /** Drives that the seed list keeps open, by catalog key. */
+  /** Drives that the seed list keeps open, by {@link entryId}. */
   readonly #seeded = new Map<string, DriveSession>()
 
   constructor(options: ImageServiceOptions) {
     this.#options = options
     this.publisher = new ImageWriter(options, (entry) => this.#seed(entry))
     this.#recovery = new LostVersions(options)
+    this.#keepers = new ImageKeepers(options)
   }
 
   get count(): number {
@@ -109,6 +115,7 @@ export class ImageService implements AsyncDisposable {
       if (link.version !== undefined && !offline)
         await requireReadable(drive, manifest, deadline.signal)
       await this.#remember(link, manifest, known)
+      this.#options.usage.noteUse(link.key.toString('hex'))
       const mayBeOld =
         link.version === undefined &&
         roleOf(known) === 'reader' &&
@@ -151,6 +158,7 @@ export class ImageService implements AsyncDisposable {
   async mirror(request: MirrorRequest, signal: AbortSignal): Promise<ImageListing> {
     const { link } = request.link
     if (link === undefined) throw new ContainerError('BAD_LINK', 'only a link can be mirrored')
+    if (link.version !== undefined) throw cannotTellVersions()
     const { key, peers = [] } = link
     const { catalog } = this.#options
     const known = catalog.find(key.toString('hex'))
@@ -163,7 +171,8 @@ export class ImageService implements AsyncDisposable {
       namespace: null,
       publishing: false,
       createdAt: new Date().toISOString(),
-      ...known,
+      ...withoutShare(known),
+      ...(request.quota !== undefined && { quota: request.quota }),
       ...knownPeers(peers, known),
       follow: true
     }
@@ -180,7 +189,40 @@ export class ImageService implements AsyncDisposable {
     } finally {
       deadline.clear()
     }
-    this.#follow(entry, drive)
+    const held = request.hold === true ? await heldNow(drive, signal) : undefined
+    const keeping = held === undefined ? entry : { ...entry, held }
+    if (held !== undefined) await catalog.put(keeping)
+    await this.#keepers.begin(keeping, drive)
+    return this.#listing(keeping)
+  }
+
+  /**
+   * Keeps all of an image that this machine can read, from now on and after every restart: of the version that the
+   * reference names, or of the newest one.
+   *
+   * @throws ContainerError everything that opening can say; the signal's reason
+   */
+  async seed(request: SeedRequest, signal: AbortSignal): Promise<ImageListing> {
+    const { image, peerTimeoutMs, isUrgent } = request
+    const { drive } = await this.open({ image, peerTimeoutMs, offline: false }, signal)
+    try {
+      const known = this.#entry(
+        ImageReference.to({ key: drive.key, secret: drive.secret, version: undefined })
+      )
+      const entry: CatalogEntry = { ...known, kept: { version: image.version ?? null } }
+      await this.#options.catalog.put(entry)
+      await this.#keepers.begin(entry, this.#seed(entry), { isUrgent })
+      return this.#listing(entry)
+    } finally {
+      await this.close(drive)
+    }
+  }
+
+  /** Notes whether an image may be evicted. @throws ContainerError `NOT_FOUND` */
+  async pin(image: ImageReference, pinned: boolean): Promise<ImageListing> {
+    const { pinned: _before, ...known } = this.#entry(image)
+    const entry: CatalogEntry = pinned ? { ...known, pinned } : known
+    await this.#options.catalog.put(entry)
     return this.#listing(entry)
   }
 
@@ -222,10 +264,10 @@ export class ImageService implements AsyncDisposable {
     const listing = this.#listing(entry)
     if (!options.force && entry.role === 'owner') throw this.#lossOf(entry)
     await this.publisher.stopListing(entry)
-    const seeded = this.#seeded.get(entry.key)
-    this.#seeded.delete(entry.key)
-    await this.#mirrors.get(entry.key)?.[Symbol.asyncDispose]()
-    this.#mirrors.delete(entry.key)
+    const seeded = this.#seeded.get(entryId(entry))
+    this.#seeded.delete(entryId(entry))
+    await this.#keepers.end(entry)
+    this.#options.usage.forget(entry.key)
     if (seeded) await pool.release(seeded)
     // Another history would have to be taken from peers, and cannot be added to.
     const keepsKey = entry.role === 'owner' && !entry.temporary && !entry.forked
@@ -247,7 +289,10 @@ export class ImageService implements AsyncDisposable {
     await this.forget(ImageReference.to(link), { force: true })
   }
 
-  list(): ImageListing[] {
+  async list(): Promise<ImageListing[]> {
+    const drives = [...this.#seeded.values()]
+    const asked = drives.map(({ opened }) => opened?.fetcher.listenToPeers() === true)
+    if (asked.includes(true)) await pause(TELL_MS)
     return this.#options.catalog
       .list()
       .filter((entry) => !entry.publishing && !entry.temporary)
@@ -262,8 +307,8 @@ export class ImageService implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.publisher[Symbol.asyncDispose]()
-    await Promise.allSettled([...this.#mirrors.values()].map((m) => m[Symbol.asyncDispose]()))
-    this.#mirrors.clear()
+    await this.#keepers[Symbol.asyncDispose]()
+    await this.#options.usage[Symbol.asyncDispose]()
     this.#seeded.clear()
   }
 
@@ -323,6 +368,7 @@ export class ImageService implements AsyncDisposable {
       createdAt: known?.createdAt ?? new Date().toISOString(),
       ...(known?.unlisted ? { unlisted: true } : {}),
       ...(known?.forked ? { forked: true } : {}),
+      ...keepingOf(known),
       ...knownPeers(peers, known)
     }
     await this.#options.catalog.put(entry)
@@ -330,24 +376,27 @@ export class ImageService implements AsyncDisposable {
   }
 
   #seed(entry: CatalogEntry): DriveSession {
-    const already = this.#seeded.get(entry.key)
+    const already = this.#seeded.get(entryId(entry))
     if (already) return already
     const key = Buffer.from(entry.key, 'hex')
     const secret = entry.secret ? Buffer.from(entry.secret, 'hex') : undefined
     const drive = this.#options.pool.acquire(key, secret, roleOf(entry))
-    this.#seeded.set(entry.key, drive)
+    this.#seeded.set(entryId(entry), drive)
     drive.addPeers(entry.peers ?? [])
     // Opening puts the logs in reach of peers that ask for them; without data it waits for a peer.
     drive
       .open(new AbortController().signal)
-      .then(() => this.#follow(entry, drive))
+      .then(({ cores }) => {
+        this.#options.usage.watch(entry.key, cores)
+        return this.#keepers.begin(entry, drive)
+      })
       .catch((err: unknown) => this.#options.log.debug({ err, image: entry.name }, 'not opened'))
     return drive
   }
 
   /** Makes the error for removing an image that this machine has published: it says what would be lost. */
   #lossOf(entry: CatalogEntry): ContainerError {
-    const copies = this.#seeded.get(entry.key)?.copies ?? 0
+    const copies = this.#seeded.get(entryId(entry))?.copies ?? 0
     const content =
       copies === 0
         ? 'no connected peer has all of it, so it may be lost for good'
@@ -358,14 +407,39 @@ export class ImageService implements AsyncDisposable {
     })
   }
 
-  #follow(entry: CatalogEntry, drive: DriveSession): void {
-    if (!entry.follow || this.#mirrors.has(entry.key) || !drive.opened) return
-    this.#mirrors.set(entry.key, new BlindMirror(drive.opened.cores))
-  }
-
   #listing(entry: CatalogEntry): ImageListing {
-    return listImage(entry, this.#seeded.get(entry.key)?.opened, this.peersOf(entry))
+    return listImage(entry, {
+      open: this.#seeded.get(entryId(entry))?.opened,
+      peers: this.peersOf(entry),
+      isComplete: this.#keepers.of(entry)?.isComplete,
+      usage: this.#options.usage.of(entry.key)
+    })
   }
+}
+
+/** What a mirror keeps is decided anew with each request. */
+function withoutShare(known: CatalogEntry | undefined): Partial<CatalogEntry> {
+  const { held: _held, quota: _quota, ...rest } = known ?? {}
+  return rest
+}
+
+/** Reads the lengths of a drive's logs, as peers have them now. */
+async function heldNow(
+  drive: DriveSession,
+  signal: AbortSignal
+): Promise<NonNullable<CatalogEntry['held']>> {
+  const { db, blobs } = (await drive.open(signal)).cores
+  await Promise.race([
+    Promise.all([db, blobs].map((log) => log.update({ wait: true }))),
+    pause(TELL_MS, signal)
+  ])
+  return { content: blobs.length, entries: db.length }
+}
+
+function cannotTellVersions(): ContainerError {
+  return new ContainerError('USAGE', 'a mirror cannot tell the versions of an image apart', {
+    hint: 'leave the @version out: with --hold, the mirror keeps what there is now; `seed` keeps one version of an image that this machine can read'
+  })
 }
 
 /** The newest link's peers are the ones to believe. */

@@ -232,7 +232,7 @@ export class BlockChoice {
 }
 
 /** A number of 32 bits that depends on both. The constants are those of MurmurHash3's finalizer. */
-function mixed(id: string, block: number): number {
+export function mixed(id: string, block: number): number {
   let hash = Number.parseInt(id.slice(0, 8), 16) ^ Math.imul(block + 1, 0x9e3779b1)
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b)
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35)

@@ -1,7 +1,7 @@
 import type { CorePeer, default as Hypercore } from 'hypercore'
 import type { ReplicatingPeer, RequestedBlock } from 'hypercore/lib/replicator.js'
 import type { PeerNode } from '../peers/peer-node.ts'
-import { BlockChoice, type BlockPool } from './block-choice.ts'
+import { BlockChoice, type BlockPool, type Holder } from './block-choice.ts'
 import { Member } from './member.ts'
 import { Introductions } from './introductions.ts'
 import { LogHolders } from './log-holders.ts'
@@ -56,6 +56,20 @@ export class Crowd implements Disposable, RequestGate {
     blobs.on('peer-remove', this.#onPeerRemove)
     blobs.on('download', this.#onDownload)
     for (const peer of blobs.peers) this.#onPeerAdd(peer)
+  }
+
+  /** Connected peers that have the log open, one for each public key. */
+  get peers(): readonly Holder[] {
+    return this.#holders.list
+  }
+
+  /**
+   * Has all peers tell which blocks they have, from now on.
+   *
+   * @returns whether one of them had not been asked for that
+   */
+  listen(): boolean {
+    return this.#holders.listen()
   }
 
   /** Whether several readers fetch at once. */

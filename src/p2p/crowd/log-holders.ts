@@ -51,15 +51,20 @@ export class LogHolders implements Disposable {
   /**
    * Has all peers tell which blocks they have, and each further one that they get. hypercore by itself asks a peer for that
    * only when it looks for a block that the peer does not have.
+   *
+   * @returns whether one of them had not been asked for that
    */
-  listen(): void {
+  listen(): boolean {
+    let isNew = false
     for (const { connections } of this.#list) {
       for (const peer of connections) {
         if (this.#telling.has(peer) || this.#log.length === 0) continue
         this.#telling.add(peer)
         peer._maybeWant(this.#log.length - 1, FOR_GOOD)
+        isNew = true
       }
     }
+    return isNew
   }
 
   [Symbol.dispose](): void {

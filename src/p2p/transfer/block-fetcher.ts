@@ -3,6 +3,7 @@ import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { monotonicMs } from '../../core/monotonic-clock.ts'
 import { damagedHere, isTransient, notHere } from './fetch-errors.ts'
 import type { FetchCounters } from './fetch-counters.ts'
+import type { Holder } from '../crowd/block-choice.ts'
 import { Crowd } from '../crowd/crowd.ts'
 import { Hedging } from './hedging.ts'
 import { MissingBlocks } from './missing-blocks.ts'
@@ -122,6 +123,21 @@ export class BlockFetcher {
       urgent: this.#demanded
     })
     core.on('download', this.#onDownload)
+  }
+
+  /** Connected peers that have the log open; which blocks they have is known once they were asked for that. */
+  get peers(): readonly Holder[] {
+    return this.#crowd.peers
+  }
+
+  /** {@link Crowd.listen} */
+  listenToPeers(): boolean {
+    return this.#crowd.listen()
+  }
+
+  /** Whether blocks are being fetched in the background. */
+  get isFilling(): boolean {
+    return this.#fill !== undefined
   }
 
   get counters(): FetchCounters {

@@ -1,0 +1,127 @@
+import type { Logger } from 'pino'
+import { BlindMirror } from '../../p2p/drive/blind-mirror.ts'
+import type { PeerNode } from '../../p2p/peers/peer-node.ts'
+import type { DriveSession, OpenDrive } from '../../p2p/transfer/drive-session.ts'
+import { MirrorShare } from '../../p2p/transfer/mirror-share.ts'
+import {
+  entryId,
+  keepingOf,
+  type CatalogEntry,
+  type ImageCatalog
+} from '../catalog/image-catalog.ts'
+import type { Keeper } from './keeper.ts'
+import { SeedKeeper } from './seed-keeper.ts'
+
+/** Bytes that a mirror's share has given up before the store is compacted for them. */
+const COMPACT_BYTES = 16 * 1024 * 1024
+
+export interface ImageKeepersOptions {
+  readonly catalog: ImageCatalog
+  readonly node: PeerNode
+  readonly log: Logger
+}
+
+interface Kept {
+  /** What was asked for, to tell whether that has changed. */
+  readonly order: string
+  readonly keeper: Keeper
+}
+
+/** Keeps on this machine what the list of images says is to be kept: images that it seeds, mirrors, and shares of mirrors. */
+export class ImageKeepers implements AsyncDisposable {
+  readonly #options: ImageKeepersOptions
+  /** By {@link entryId}. */
+  readonly #kept = new Map<string, Kept>()
+
+  constructor(options: ImageKeepersOptions) {
+    this.#options = options
+  }
+
+  /** What keeps an image; undefined where only what was read of it is here. */
+  of(entry: CatalogEntry): Keeper | undefined {
+    return this.#kept.get(entryId(entry))?.keeper
+  }
+
+  /**
+   * Has an image kept as its entry says, instead of how it was kept before.
+   *
+   * @param drive its logs are open
+   * @param options.isUrgent somebody waits until it is here @default false
+   */
+  async begin(entry: CatalogEntry, drive: DriveSession, { isUrgent = false } = {}): Promise<void> {
+    const order = JSON.stringify([entry.follow, entry.secret === null, keepingOf(entry)])
+    const id = entryId(entry)
+    const before = this.#kept.get(id)
+    if (before?.order === order) {
+      if (isUrgent && before.keeper instanceof SeedKeeper) before.keeper.hurry()
+      return
+    }
+    await this.#end(id)
+    const { opened } = drive
+    if (opened === undefined || this.#kept.has(id)) return
+    const keeper = this.#make(entry, drive, opened, isUrgent)
+    if (keeper) this.#kept.set(id, { order, keeper })
+  }
+
+  /** Keeps no more of an image from now on; what is here stays. */
+  end(entry: CatalogEntry): Promise<void> {
+    return this.#end(entryId(entry))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled([...this.#kept.keys()].map((id) => this.#end(id)))
+  }
+
+  async #end(id: string): Promise<void> {
+    const kept = this.#kept.get(id)
+    this.#kept.delete(id)
+    await kept?.keeper[Symbol.asyncDispose]()
+  }
+
+  #make(
+    entry: CatalogEntry,
+    drive: DriveSession,
+    { cores, fetcher }: OpenDrive,
+    isUrgent: boolean
+  ): Keeper | undefined {
+    const { node, log } = this.#options
+    const { follow, held, kept, quota } = entry
+    if (follow && quota !== undefined) {
+      return new MirrorShare({
+        cores,
+        fetcher,
+        self: node.publicKey.toString('hex'),
+        quotaBytes: quota,
+        onGivenUp: this.#compacting(cores.blobs)
+      })
+    }
+    if (follow) return new BlindMirror(cores, held)
+    if (kept === undefined) return undefined
+    return new SeedKeeper({
+      drive,
+      version: kept.version,
+      isUrgent,
+      onVersion: (version) => this.#noteVersion(entry.key, version),
+      log: log.child({ image: entry.name })
+    })
+  }
+
+  /** Has what was freed given back to the disk when it is worth the work. */
+  #compacting(blobs: OpenDrive['cores']['blobs']): (bytes: number) => Promise<void> {
+    let freed = 0
+    return async (bytes) => {
+      freed += bytes
+      if (freed < COMPACT_BYTES) return
+      freed = 0
+      await blobs.compact()
+    }
+  }
+
+  async #noteVersion(key: string, version: number): Promise<void> {
+    const { catalog, node } = this.#options
+    // What is told to be here outlives a power cut.
+    await node.sync()
+    const entry = catalog.find(key)
+    if (entry && (entry.version ?? 0) < version) await catalog.put({ ...entry, version })
+  }
+}
