@@ -19,6 +19,7 @@ export const ROOMS = [
   'image/publish',
   'p2p',
   'p2p/store',
+  'p2p/rate',
   'p2p/peers',
   'p2p/crowd',
   'p2p/drive',

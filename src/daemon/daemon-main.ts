@@ -8,6 +8,7 @@ import { toRecord } from '../core/error-record.ts'
 import { BOOTSTRAP_VARIABLE, parseBootstrap } from '../rpc/bootstrap.ts'
 import { daemonLog } from './daemon-log.ts'
 import { defaultHome } from '../home/home.ts'
+import { daemonLimitsOf } from '../rpc/daemon-limits.ts'
 import { listeningOf } from '../rpc/listening.ts'
 import { runDaemon } from './run-daemon.ts'
 
@@ -38,6 +39,7 @@ async function run(): Promise<void> {
       home: defaultHome(),
       bootstrap: parseBootstrap(process.env[BOOTSTRAP_VARIABLE]),
       listening: listeningOf(process.env),
+      limits: daemonLimitsOf(process.env),
       log,
       onReady: () => {
         process.off('uncaughtException', onEarlyError)

@@ -13,8 +13,10 @@ import { ClientConnection } from './serve/client-connection.ts'
 import { DrivePool } from './catalog/drive-pool.ts'
 import type { HomePaths } from '../home/home.ts'
 import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
+import { DiskLimit } from './keep/disk-limit.ts'
 import { ImageUsage } from './keep/image-usage.ts'
 import { ImageService } from './serve/image-service.ts'
+import type { DaemonLimits } from '../rpc/daemon-limits.ts'
 import type { Listening } from '../rpc/listening.ts'
 import { CleanupStack } from '../core/cleanup-stack.ts'
 import { lockHolder, takeLock, type KernelLock } from '../core/host/kernel-lock.ts'
@@ -26,6 +28,7 @@ export interface DaemonOptions {
   readonly paths: HomePaths
   readonly bootstrap: readonly string[] | undefined
   readonly listening: Listening
+  readonly limits: DaemonLimits
   readonly release: string
   readonly log: Logger
 }
@@ -39,6 +42,7 @@ export class Daemon implements AsyncDisposable {
   readonly #node: PeerNode
   readonly #pool: DrivePool
   readonly #service: ImageService
+  readonly #diskLimit: DiskLimit
   readonly #server: Server
   readonly #connections = new Set<ClientConnection>()
   readonly #startedAt = new Date()
@@ -49,13 +53,15 @@ export class Daemon implements AsyncDisposable {
     lock: KernelLock,
     node: PeerNode,
     pool: DrivePool,
-    service: ImageService
+    service: ImageService,
+    diskLimit: DiskLimit
   ) {
     this.#options = options
     this.#lock = lock
     this.#node = node
     this.#pool = pool
     this.#service = service
+    this.#diskLimit = diskLimit
     this.stopRequested = new Promise((resolve) => (this.#requestStop = resolve))
     this.#server = createServer((socket) => this.#accept(socket))
   }
@@ -66,7 +72,7 @@ export class Daemon implements AsyncDisposable {
    * @throws ContainerError `DAEMON_RUNNING` when this home has a daemon; `BUSY`, `IO`
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const { paths, bootstrap, listening, log } = options
+    const { paths, bootstrap, listening, limits, log } = options
     const lock = await takeLock(paths.daemonLock, { keepFile: true, tellHolder: true })
     if (!lock) {
       const pid = await lockHolder(paths.daemonLock)
@@ -91,6 +97,7 @@ export class Daemon implements AsyncDisposable {
         bootstrap,
         listen: listening.listen,
         exchanges: listening.exchanges,
+        ...limits,
         // A default port is a different one each time, so that nothing outside refers to it.
         outsidePort: listening.listen === 'known' ? undefined : listening.advertise?.port,
         onStoreTrouble: (text, details) => log.error(details, text),
@@ -114,7 +121,10 @@ export class Daemon implements AsyncDisposable {
         advertise: listening.advertise
       })
       await service.resume()
-      const daemon = new Daemon({ ...options, record }, lock, node, pool, service)
+      const seeded = (entry: CatalogEntry) => service.seeded(entry)
+      const diskLimit = new DiskLimit({ catalog, node, pool, usage, paths, seeded, log })
+      opened.hold(diskLimit)
+      const daemon = new Daemon({ ...options, record }, lock, node, pool, service, diskLimit)
       await daemon.#listen()
       log.info({ home: paths.home, bootstrap: bootstrap ?? 'public' }, 'daemon started')
       return daemon
@@ -132,6 +142,7 @@ export class Daemon implements AsyncDisposable {
     // Its absence tells clients that the daemon was stopped on purpose and did not die.
     if (process.platform !== 'win32') await rm(this.#options.paths.daemonSocket, { force: true })
     await Promise.allSettled([...this.#connections].map((connection) => connection.ended))
+    await this.#diskLimit[Symbol.asyncDispose]()
     await this.#service[Symbol.asyncDispose]()
     await this.#pool[Symbol.asyncDispose]()
     await this.#node[Symbol.asyncDispose]()
@@ -159,6 +170,11 @@ export class Daemon implements AsyncDisposable {
       advertise: advertise ? formatPeerAddress(advertise) : null,
       ...this.#node.traffic(),
       images: this.#service.count,
+      disk: {
+        usedBytes: this.#node.space.measure(),
+        maxBytes: this.#node.space.maxBytes ?? null
+      },
+      ...this.#node.rates.rates,
       store: this.#node.health.trouble
     }
   }
@@ -170,6 +186,7 @@ export class Daemon implements AsyncDisposable {
       runtime: this.#options.paths.runtime,
       status: () => this.status(),
       shutdown: () => this.#requestStop(),
+      evict: ({ toBytes, dryRun }) => this.#diskLimit.evict({ toBytes, dryRun }),
       listenForGuests: () => this.#node.listenForGuests(),
       log: this.#options.log
     })

@@ -17,7 +17,13 @@ declare module 'hypercore/lib/core.js' {
   /** A log, below its sessions. */
   export interface ReplicatedCore {
     readonly header: { frozen: boolean }
-    readonly state: { readonly fork: number; readonly length: number }
+    readonly discoveryKey: Buffer
+    readonly state: {
+      readonly fork: number
+      readonly length: number
+      /** Bytes of all blocks. */
+      readonly byteLength: number
+    }
     /** Sessions that listen to more than their own changes. */
     readonly monitors: readonly EventEmitter[]
     readonly replicator: {
@@ -73,11 +79,14 @@ declare module 'hypercore/lib/replicator.js' {
     readonly inflight: readonly { readonly timestamp: number }[]
   }
   export interface RequestMessage {
+    readonly id: number
     readonly block: { readonly index: number } | null
+    /** More of the log's length is asked for. */
+    readonly upgrade: object | null
   }
   /** A log's view of the peer at the other end of one connection. */
   export interface ReplicatingPeer {
-    readonly stream: object
+    readonly stream: import('hyperswarm').SwarmConnection
     readonly core: ReplicatedCore
     readonly remotePublicKey: Buffer
     readonly replicator: {
@@ -120,6 +129,8 @@ declare module 'hypercore-storage' {
     wait?: boolean
     /** Bytes. @default 64 MiB */
     writeBufferSize?: number
+    /** Bytes of a file with large values, about. @default 256 MiB */
+    blobFileSize?: number
     /** Part of the files of large values, the oldest, that compaction in the background rewrites. @default 0.25 */
     blobGarbageCollectionAgeCutOff?: number
     /** Writes past the page cache, where the file system can; otherwise it does not open. @default false */
@@ -161,6 +172,15 @@ declare module 'hypercore-storage' {
     setSeed(seed: Buffer): Promise<Buffer>
     resumeCore(discoveryKey: Buffer): Promise<LogStorage | null>
     createCore(log: object): Promise<LogStorage>
+    /** Puts all keys in order, and drops those that are gone. */
+    compact(options: {
+      /** 0 as the store is set, 1 rewrites the oldest files of large values, 2 rewrites none. */
+      blobGarbageCollectionPolicy?: number
+      /** Part of the files of large values, the oldest, that is rewritten. */
+      blobGarbageCollectionAgeCutoff?: number
+      /** 2 includes the tables that are in order already. */
+      bottommostLevelCompaction?: number
+    }): Promise<void>
   }
 }
 

@@ -16,7 +16,7 @@ import type { FetchCounters } from '../p2p/transfer/fetch-counters.ts'
 import type { StoreTrouble } from '../p2p/store/store-health.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
-export const PROTOCOL = 'dat-container/daemon/4'
+export const PROTOCOL = 'dat-container/daemon/5'
 
 export type ImageRole = 'owner' | 'reader' | 'mirror'
 
@@ -39,6 +39,11 @@ export interface DaemonStatus {
   /** The part of `bytesRead` that came by TCP. */
   readonly directBytesRead: number
   readonly images: number
+  /** Bytes of disk that the store takes, and that it may take; null for no limit. */
+  readonly disk: { readonly usedBytes: number; readonly maxBytes: number | null }
+  /** Bytes a second that it sends and fetches at most; null for no limit. */
+  readonly maxUp: number | null
+  readonly maxDown: number | null
   /** What went wrong with the store since the daemon started. */
   readonly store: StoreTrouble
 }
@@ -185,6 +190,11 @@ export interface ImageListing {
   readonly filesListed: boolean
 }
 
+export interface ImagesRequest {
+  /** Gives peers that have just come a moment to tell what they have. */
+  readonly settles: boolean
+}
+
 /** How much of an image's content one connected peer has. */
 export interface PeerCopy {
   /** Its public key, in z-base-32. */
@@ -220,6 +230,32 @@ export interface GcRequest {
   /** Versions of any image that are in use; `key` is z32. */
   readonly pinned: readonly { readonly key: string; readonly version: number }[]
   readonly dryRun: boolean
+}
+
+export interface EvictRequest {
+  /** Evict until the store takes no more bytes of disk than this. @default the daemon's limit */
+  readonly toBytes?: number
+  readonly dryRun: boolean
+}
+
+/** What was evicted of an image, or would be. */
+export interface EvictedImage {
+  /** z32 drive key. */
+  readonly key: string
+  readonly name: string
+  readonly blocks: number
+  /** Stored bytes of those blocks. */
+  readonly bytes: number
+  /** Whether nothing of it is left here. */
+  readonly whole: boolean
+}
+
+export interface EvictResponse {
+  readonly images: readonly EvictedImage[]
+  readonly bytes: number
+  /** Bytes of disk that the store took before. */
+  readonly usedBytes: number
+  readonly maxBytes: number | null
 }
 
 /** What a clean-up of old versions freed. */
@@ -355,7 +391,7 @@ export const METHODS = {
     response: c.json as Encoding<null>
   },
   publishCommit: json<Manifest, PublishCommitResponse>('publish.commit', () => {}),
-  images: json<null, ImageListing[]>('images'),
+  images: json<ImagesRequest | null, ImageListing[]>('images'),
   mirror: json<MirrorRequest, ImageListing>(
     'mirror',
     (fields) => {
@@ -394,6 +430,10 @@ export const METHODS = {
     },
     { request: 'image' }
   ),
+  evict: json<EvictRequest, EvictResponse>('evict', (fields) => {
+    if (fields.has('toBytes')) fields.count('toBytes')
+    fields.flag('dryRun')
+  }),
   listenForGuests: json<null, { readonly port: number }>('listen-for-guests'),
   /** `force`: also one that this machine has published. */
   forget: json<{ image: ImageReference; force?: boolean }, ImageListing>(

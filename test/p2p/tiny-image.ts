@@ -86,15 +86,17 @@ export async function writeTinyImage(
  * Publishes such an image on a node, and announces it.
  *
  * @param blocks of the log before it, which no file uses
+ * @param namespace another one for each image of a node
  */
 export async function seedTinyImage(
   owner: PeerNode,
   files: Readonly<Record<string, string>>,
   signal: AbortSignal,
-  blocks: readonly Uint8Array[] = []
+  blocks: readonly Uint8Array[] = [],
+  namespace = 'one'
 ) {
   const secret = DriveWriter.newSecret()
-  const writer = await DriveWriter.open({ node: owner, namespace: 'one', secret })
+  const writer = await DriveWriter.open({ node: owner, namespace, secret })
   if (blocks.length > 0) await writer.append(blocks)
   const { manifest, tree } = await writeTinyImage(writer, files)
   await commitTree(writer, manifest, tree)

@@ -1,4 +1,5 @@
 import { parseBootstrap } from '../../rpc/bootstrap.ts'
+import { parseMaxDisk, parseRate } from '../../rpc/daemon-limits.ts'
 import { parseListening } from '../../rpc/listening.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { limitsOf } from '../../machine/state/machine-limits.ts'
@@ -15,6 +16,9 @@ const CHECKS: Readonly<Record<ConfigKey, (value: string) => unknown>> = {
   advertise: (value) => parseListening(undefined, value),
   'peer-exchange': (value) => parseListening(undefined, undefined, value),
   'peer-timeout': parsePeerTimeout,
+  'max-disk': parseMaxDisk,
+  'max-up': parseRate,
+  'max-down': parseRate,
   'log-level': oneOf(LOG_LEVELS),
   vm: oneOf(VM_WORDS),
   'machine-memory': limit('machine-memory'),

@@ -5,6 +5,14 @@ import {
   listeningOf,
   parseListening
 } from '../../rpc/listening.ts'
+import {
+  daemonLimitsOf,
+  MAX_DISK_VARIABLE,
+  MAX_DOWN_VARIABLE,
+  MAX_UP_VARIABLE,
+  parseMaxDisk,
+  parseRate
+} from '../../rpc/daemon-limits.ts'
 import { parseBootstrap } from '../../rpc/bootstrap.ts'
 import type { DaemonStatus } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
@@ -51,6 +59,9 @@ export function addDaemon(program: Command): void {
 interface ListenFlags {
   readonly listen?: string
   readonly advertise?: string
+  readonly maxDisk?: string
+  readonly maxUp?: string
+  readonly maxDown?: string
 }
 
 function withListening(command: Command): Command {
@@ -63,11 +74,28 @@ function withListening(command: Command): Command {
       '--advertise <host:port>',
       'TCP address to put into links (default: the host of --listen)'
     )
+    .option(
+      '--max-disk <size|none>',
+      'disk that the store may take, such as 50G; what nothing needs is evicted (default: no limit)'
+    )
+    .option(
+      '--max-up <bytes|none>',
+      'bytes a second to send to all peers together, such as 2M or 500k (default: no limit)'
+    )
+    .option(
+      '--max-down <bytes|none>',
+      'bytes a second to fetch from all peers together (default: no limit)'
+    )
 }
 
 /** Through the environment, as a daemon in the background gets all it is told. */
-function setListening({ listen, advertise }: ListenFlags): void {
+function setListening({ listen, advertise, maxDisk, maxUp, maxDown }: ListenFlags): void {
   parseListening(listen, advertise)
+  parseMaxDisk(maxDisk)
+  for (const rate of [maxUp, maxDown]) parseRate(rate)
+  if (maxUp !== undefined) process.env[MAX_UP_VARIABLE] = maxUp
+  if (maxDown !== undefined) process.env[MAX_DOWN_VARIABLE] = maxDown
+  if (maxDisk !== undefined) process.env[MAX_DISK_VARIABLE] = maxDisk
   if (listen !== undefined) process.env[LISTEN_VARIABLE] = listen
   if (advertise !== undefined) process.env[ADVERTISE_VARIABLE] = advertise
 }
@@ -83,6 +111,7 @@ async function run({ home, output }: Globals): Promise<void> {
     home,
     bootstrap,
     listening: listeningOf(process.env),
+    limits: daemonLimitsOf(process.env),
     log,
     onReady: (daemon) => output.note(`serving ${daemon.status().home}; Ctrl-C stops`)
   })
@@ -119,6 +148,11 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
     flags.advertise !== undefined &&
       (advertise && formatPeerAddress(advertise)) !== running.advertise &&
       '--advertise',
+    flags.maxDisk !== undefined &&
+      (parseMaxDisk(flags.maxDisk) ?? null) !== running.disk.maxBytes &&
+      '--max-disk',
+    isIgnored(flags.maxUp, running.maxUp) && '--max-up',
+    isIgnored(flags.maxDown, running.maxDown) && '--max-down',
     flags.bootstrap !== undefined && nodes?.join() !== running.bootstrap?.join() && '--bootstrap',
     flags.logLevel !== undefined && '--log-level'
   ].filter((name) => name !== false)
@@ -131,6 +165,10 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
       hint: 'stop it first (dat-container daemon stop), then start it with these options; containers wait meanwhile'
     }
   )
+}
+
+function isIgnored(asked: string | undefined, running: number | null): boolean {
+  return asked !== undefined && (parseRate(asked) ?? null) !== running
 }
 
 async function stop(globals: Globals): Promise<void> {
@@ -188,6 +226,9 @@ async function status(globals: Globals): Promise<void> {
     return
   }
   const state = await client.request(METHODS.status, null)
+  const { default: prettyBytes } = await import('pretty-bytes')
+  const diskText = ({ usedBytes, maxBytes }: DaemonStatus['disk']): string =>
+    prettyBytes(usedBytes) + (maxBytes === null ? '' : ` of ${prettyBytes(maxBytes)}`)
   globals.output.result({ running: true, ...state }, () =>
     table([
       ['process', String(state.pid)],
@@ -202,6 +243,9 @@ async function status(globals: Globals): Promise<void> {
       ...(state.listen ? [['listens at', state.listen]] : []),
       ...(state.advertise ? [['links say', state.advertise]] : []),
       ['images', String(state.images)],
+      ['store', diskText(state.disk)],
+      ...(state.maxUp === null ? [] : [['max-up', `${prettyBytes(state.maxUp)}/s`]]),
+      ...(state.maxDown === null ? [] : [['max-down', `${prettyBytes(state.maxDown)}/s`]]),
       ...(state.store.damagedBlocks > 0
         ? [['damaged', `${state.store.damagedBlocks} blocks, dropped and to be fetched again`]]
         : []),

@@ -94,7 +94,7 @@ async function images(
   const { default: prettyBytes } = await import('pretty-bytes')
   const { METHODS } = await import('../../rpc/protocol.ts')
   using client = await connect(globals)
-  const list = await client.request(METHODS.images, null)
+  const list = await client.request(METHODS.images, { settles: true })
   const listed = (rows: string[][]): string[] => (links ? table(rows) : fittedTable(rows))
   globals.output.result(list, () => {
     if (quiet) return list.map(({ key }) => key)

@@ -87,7 +87,9 @@ async function listingOf(home: string, key: string): Promise<ImageListing | unde
   const { DaemonClient } = await import('../../session/connection/client.ts')
   const { openHome } = await import('../../home/home.ts')
   using client = await DaemonClient.connect(openHome(home))
-  const found = (await client.request(METHODS.images, null)).filter((one) => one.key === key)
+  const found = (await client.request(METHODS.images, { settles: true })).filter(
+    (one) => one.key === key
+  )
   return found.find(({ role }) => role !== 'mirror') ?? found[0]
 }
 

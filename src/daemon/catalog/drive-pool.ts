@@ -56,6 +56,12 @@ export class DrivePool implements AsyncDisposable {
     return this.#holds.get(holdId(key, secret))?.drive
   }
 
+  /** How many use a drive; 0 for one that is not open. */
+  usesOf(drive: DriveSession): number {
+    const hold = this.#holds.get(holdId(drive.key, drive.secret))
+    return hold?.drive === drive ? hold.uses : 0
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const holds = [...this.#holds.values()]
     this.#holds.clear()

@@ -12,8 +12,8 @@ import {
 import type { Keeper } from './keeper.ts'
 import { SeedKeeper } from './seed-keeper.ts'
 
-/** Bytes that a mirror's share has given up before the store is compacted for them. */
-const COMPACT_BYTES = 16 * 1024 * 1024
+/** Bytes that a mirror's share has given up before they are given back to the disk. */
+const RECLAIM_BYTES = 16 * 1024 * 1024
 
 export interface ImageKeepersOptions {
   readonly catalog: ImageCatalog
@@ -92,10 +92,11 @@ export class ImageKeepers implements AsyncDisposable {
         fetcher,
         self: node.publicKey.toString('hex'),
         quotaBytes: quota,
-        onGivenUp: this.#compacting(cores.blobs)
+        mayFill: () => node.space.mayFill,
+        onGivenUp: this.#reclaiming()
       })
     }
-    if (follow) return new BlindMirror(cores, held)
+    if (follow) return new BlindMirror(cores, { held, room: node.space })
     if (kept === undefined) return undefined
     return new SeedKeeper({
       drive,
@@ -107,13 +108,15 @@ export class ImageKeepers implements AsyncDisposable {
   }
 
   /** Has what was freed given back to the disk when it is worth the work. */
-  #compacting(blobs: OpenDrive['cores']['blobs']): (bytes: number) => Promise<void> {
+  #reclaiming(): (bytes: number) => Promise<void> {
+    const { node } = this.#options
     let freed = 0
     return async (bytes) => {
       freed += bytes
-      if (freed < COMPACT_BYTES) return
+      if (freed < RECLAIM_BYTES) return
+      const reclaimed = freed
       freed = 0
-      await blobs.compact()
+      await node.space.reclaim(reclaimed)
     }
   }
 

@@ -10,6 +10,8 @@ import type { ImageService } from './image-service.ts'
 import {
   METHODS,
   type DaemonStatus,
+  type EvictRequest,
+  type EvictResponse,
   type FillRequest,
   type HoldingRequest,
   type OpenRequest,
@@ -29,6 +31,7 @@ export interface ClientConnectionOptions {
   readonly runtime: string
   readonly status: () => DaemonStatus
   readonly shutdown: () => void
+  readonly evict: (request: EvictRequest) => Promise<EvictResponse>
   readonly listenForGuests: () => Promise<number>
   readonly log: Logger
 }
@@ -92,11 +95,12 @@ export class ClientConnection {
     channel.respond(METHODS.publishAppendSlot, (request) => this.#publishing().appendSlot(request))
     channel.respond(METHODS.publishIndex, (packed) => this.#publishing().announceIndex(packed))
     channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
-    channel.respond(METHODS.images, () => service.list())
+    channel.respond(METHODS.images, (request) => service.list(request?.settles === true))
     channel.respond(METHODS.mirror, (request) => service.mirror(request, this.#gone.signal))
     channel.respond(METHODS.seed, (request) => service.seed(request, this.#gone.signal))
     channel.respond(METHODS.pin, ({ image, pinned }) => service.pin(image, pinned))
     channel.respond(METHODS.gc, (request) => service.gc(request, this.#gone.signal))
+    channel.respond(METHODS.evict, (request) => options.evict(request))
     channel.respond(METHODS.forget, ({ image, force = false }) => service.forget(image, { force }))
     this.ended = channel.closed.then(() => this.#cleanUp())
   }

@@ -70,6 +70,11 @@ export class ImageService implements AsyncDisposable {
     this.#keepers = new ImageKeepers(options)
   }
 
+  /** The drive that is kept open for an entry of the catalog. */
+  seeded(entry: CatalogEntry): DriveSession | undefined {
+    return this.#seeded.get(entryId(entry))
+  }
+
   get count(): number {
     return this.#options.catalog.list().length
   }
@@ -289,10 +294,11 @@ export class ImageService implements AsyncDisposable {
     await this.forget(ImageReference.to(link), { force: true })
   }
 
-  async list(): Promise<ImageListing[]> {
+  /** @param settles gives peers that have just come a moment to tell what they have */
+  async list(settles: boolean): Promise<ImageListing[]> {
     const drives = [...this.#seeded.values()]
     const asked = drives.map(({ opened }) => opened?.fetcher.listenToPeers() === true)
-    if (asked.includes(true)) await pause(TELL_MS)
+    if (settles && asked.includes(true)) await pause(TELL_MS)
     return this.#options.catalog
       .list()
       .filter((entry) => !entry.publishing && !entry.temporary)

@@ -1,6 +1,7 @@
 import type { CorePeer, default as Hypercore } from 'hypercore'
 import type { ReplicatingPeer, RequestedBlock } from 'hypercore/lib/replicator.js'
 import type { PeerNode } from '../peers/peer-node.ts'
+import type { LimitedLog } from '../rate/rate-limits.ts'
 import { BlockChoice, type BlockPool, type Holder } from './block-choice.ts'
 import { Member } from './member.ts'
 import { Introductions } from './introductions.ts'
@@ -14,7 +15,10 @@ const RECHECK_MS = 200
 export interface CrowdOptions {
   /** The log of the image's content. */
   readonly blobs: Hypercore
-  readonly node: Pick<PeerNode, 'dialKnown' | 'reaches' | 'publicKey' | 'tcpPort' | 'exchanges'>
+  readonly node: Pick<
+    PeerNode,
+    'dialKnown' | 'reaches' | 'publicKey' | 'tcpPort' | 'exchanges' | 'rates'
+  >
   /** Whether blocks are wanted here. */
   readonly wantsBlocks: () => boolean
   /** Blocks that reads wait for. */
@@ -34,6 +38,8 @@ export class Crowd implements Disposable, RequestGate {
   readonly #notices: SendingNotices
   readonly #members = new Map<CorePeer, Member>()
   readonly #liftGate: () => void
+  readonly #limited: LimitedLog
+  readonly #liftLimit: () => void
   #recheck: NodeJS.Timeout | undefined
 
   constructor(options: CrowdOptions) {
@@ -52,6 +58,8 @@ export class Crowd implements Disposable, RequestGate {
         channel.tellSending(sendingFor(key, notices))
     })
     this.#liftGate = setGate(blobs.core.replicator, this)
+    this.#limited = limitedLog(blobs, () => this.#updatePeers())
+    this.#liftLimit = node.rates.add(this.#limited)
     blobs.on('peer-add', this.#onPeerAdd)
     blobs.on('peer-remove', this.#onPeerRemove)
     blobs.on('download', this.#onDownload)
@@ -91,6 +99,13 @@ export class Crowd implements Disposable, RequestGate {
   }
 
   allows(peer: ReplicatingPeer, request: RequestedBlock): boolean {
+    const isUrgent = this.#options.urgent.has(request.index)
+    return (
+      this.#chooses(peer, request) && this.#options.node.rates.mayRequest(this.#limited, isUrgent)
+    )
+  }
+
+  #chooses(peer: ReplicatingPeer, request: RequestedBlock): boolean {
     this.#introductions.askOn()
     this.#holders.listen()
     const holder = this.#holders.of(peer.remotePublicKey)
@@ -129,6 +144,7 @@ export class Crowd implements Disposable, RequestGate {
   [Symbol.dispose](): void {
     clearTimeout(this.#recheck)
     this.#liftGate()
+    this.#liftLimit()
     this.#blobs.off('peer-add', this.#onPeerAdd)
     this.#blobs.off('peer-remove', this.#onPeerRemove)
     this.#blobs.off('download', this.#onDownload)
@@ -211,8 +227,25 @@ export class Crowd implements Disposable, RequestGate {
   #recheckSoon(): void {
     this.#recheck ??= setTimeout(() => {
       this.#recheck = undefined
-      for (const peer of this.#blobs.peers) this.#blobs.core.replicator.updatePeer(peer)
+      this.#updatePeers()
     }, RECHECK_MS).unref()
+  }
+
+  #updatePeers(): void {
+    for (const peer of this.#blobs.peers) this.#blobs.core.replicator.updatePeer(peer)
+  }
+}
+
+/** The log, as a limit for what is fetched sees it. @param request has peers asked for what they may be asked for */
+function limitedLog(log: Hypercore, request: () => void): LimitedLog {
+  return {
+    request,
+    get blockBytes() {
+      return Math.ceil(log.byteLength / Math.max(1, log.length))
+    },
+    get inFlight() {
+      return log.peers.reduce((sum, { inflight }) => sum + inflight, 0)
+    }
   }
 }
 

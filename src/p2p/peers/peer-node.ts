@@ -14,9 +14,12 @@ import { lookUpMerklePaths } from '../store/merkle-path-lookup.ts'
 import type { PeerAddress } from '../peer-address.ts'
 import { PeerAddresses } from './peer-addresses.ts'
 import { Probes } from './probes.ts'
+import { limitAnswers } from '../rate/limited-answers.ts'
+import { RateLimits } from '../rate/rate-limits.ts'
 import { Replications, type ConnectionKind } from './replications.ts'
 import { fullDisk, openError } from '../store-error.ts'
 import { StoreHealth } from '../store/store-health.ts'
+import { StoreSpace } from '../store/store-space.ts'
 import { DATABASE, StoreSync } from '../store/store-sync.ts'
 import { Strangers } from './strangers.ts'
 import { SwarmSlots } from './swarm-slots.ts'
@@ -30,6 +33,8 @@ const WRITE_BUFFER_BYTES = 16 * 1024 * 1024
  * are gone. Here all are there until somebody frees some, and then the store is compacted (`purge.ts`).
  */
 const REWRITTEN_PART = 0
+/** Space of blocks that are gone is freed file by file: small files need little room for that. */
+const BLOCK_FILE_BYTES = 32 * 1024 * 1024
 /** A peer of the swarm of which nothing is heard for so long is gone: both sides send something every five seconds. */
 const SILENCE_MS = 15_000
 const UNANNOUNCE_WAIT_MS = 1_000
@@ -54,6 +59,11 @@ export interface PeerNodeOptions {
   readonly exchanges?: boolean
   /** What a store that is made derives its key pairs from; one that is there has its own. @default a new one */
   readonly seed?: Buffer | undefined
+  /** Bytes of disk that the store may take. @default no limit */
+  readonly maxDiskBytes?: number | undefined
+  /** Bytes a second that are sent to, and fetched from, all peers together. @default no limit */
+  readonly maxUp?: number | undefined
+  readonly maxDown?: number | undefined
   /** Called when blocks in the store are found damaged, or cannot be stored. */
   readonly onStoreTrouble?: (text: string, details: object) => void
   /** Called for errors of single connections, which are normal and end nothing. */
@@ -82,6 +92,10 @@ export class PeerNode implements AsyncDisposable {
   readonly knownPeers: KnownPeers | undefined
   /** What goes wrong with the store. */
   readonly health: StoreHealth
+  /** How much disk the store takes, and may take. */
+  readonly space: StoreSpace
+  /** What may be sent and fetched. */
+  readonly rates: RateLimits
   readonly #sync: StoreSync
   readonly #swarm: Hyperswarm
   readonly #direct: DirectPeers
@@ -111,6 +125,9 @@ export class PeerNode implements AsyncDisposable {
     this.knownPeers =
       options.knownPeers === undefined ? undefined : new KnownPeers(options.knownPeers)
     this.health = new StoreHealth(options.onStoreTrouble)
+    this.space = new StoreSpace(store.storage, options.storage, options.maxDiskBytes)
+    const { maxUp, maxDown } = options
+    this.rates = new RateLimits({ maxUp, maxDown, traffic: () => this.traffic() })
     this.#sync = new StoreSync(options.storage)
     this.#swarm = swarm
     this.#onError = (error) => options.onConnectionError?.(error)
@@ -154,6 +171,7 @@ export class PeerNode implements AsyncDisposable {
       wait: false,
       writeBufferSize: WRITE_BUFFER_BYTES,
       blobGarbageCollectionAgeCutOff: REWRITTEN_PART,
+      blobFileSize: BLOCK_FILE_BYTES,
       // Blocks go to the store once and are seldom read soon: through the page cache, they would drive out what is.
       useDirectIOForFlushAndCompaction: await takesDirectWrites(options.storage)
     })
@@ -338,6 +356,7 @@ export class PeerNode implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.beginEnd()
     this.#slots[Symbol.dispose]()
+    this.rates[Symbol.dispose]()
     await this.takingBack(this.#swarm.destroy())
     await this.#direct[Symbol.asyncDispose]()
     await this.#swarm.dht.destroy({ force: true })
@@ -384,6 +403,7 @@ export class PeerNode implements AsyncDisposable {
       if (kind === 'direct') this.#closedTraffic.directBytesRead += connection.rawBytesRead
     })
     this.#strangers.add(connection)
+    limitAnswers(connection, this.rates)
     this.#replications.add(connection, kind)
   }
 }

@@ -1,3 +1,4 @@
+import type Hypercore from 'hypercore'
 import Core, { type BlockProof, type ReplicatedCore } from 'hypercore/lib/core.js'
 import { MerkleTree } from 'hypercore/lib/merkle-tree.js'
 import Replicator, {
@@ -12,6 +13,14 @@ import { isDamage } from '../store-error.ts'
 /** What sessions that listen emit: a block does not read back, or could not be stored. */
 export const DAMAGED = 'damaged-block'
 export const UNSTORED = 'unstored-block'
+
+/** Whether blocks of a log that come may be stored; others are passed on. */
+const storing = new WeakMap<object, () => boolean>()
+
+/** Has blocks of a log handed on without being stored while `mayStore` says no. They count as no trouble. */
+export function limitStoring(log: Hypercore, mayStore: () => boolean): void {
+  storing.set(log.core, mayStore)
+}
 
 /** A peer is told that a block is not to be had here. */
 const NOT_AVAILABLE = 1
@@ -54,6 +63,9 @@ function readDamagedAsAbsent(): void {
 function handOnUnstoredBlocks(): void {
   replaceMethod('Core.verify', Core.prototype, (usual) => {
     return async function (this: ReplicatedCore, proof: BlockProof, from: unknown) {
+      if (proof.block && !proof.upgrade && storing.get(this)?.() === false) {
+        return (await MerkleTree.verify(this.state, proof)).commitable()
+      }
       try {
         const isStored = await usual.call(this, proof, from)
         addPatience(this, 1)

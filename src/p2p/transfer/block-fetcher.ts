@@ -11,6 +11,8 @@ import { lossDeadline, PeerLoss, type Ask } from './peer-loss.ts'
 import { lackOffer } from './offers.ts'
 import type { PeerNode } from '../peers/peer-node.ts'
 import { StoredBlocks } from '../store/stored-blocks.ts'
+import type { StoreSpace } from '../store/store-space.ts'
+import { limitStoring } from '../store/unsound-store.ts'
 import { fullDisk, lacksRoom } from '../store-error.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from '../../core/abort.ts'
 
@@ -38,6 +40,8 @@ const QUIET_MS = 2_000
 const FILL_WINDOW_FIRST = 2
 /** Where several readers fetch at once and none of the blocks left is to be requested now, this is looked at so often. */
 const CROWD_CHECK_MS = 100
+/** How often it is looked whether there is room again. */
+const ROOM_CHECK_MS = 200
 /** Requests in flight at first when somebody waits for the whole image; the window then doubles in each round trip. */
 const FILL_WINDOW_EAGER = 8
 /** Blocks of some 50 KB: more than a link of 100 Mbit/s and 200 ms holds. */
@@ -82,6 +86,9 @@ export interface ReadBlockOptions {
 export class BlockFetcher {
   readonly #core: Hypercore
   readonly #storage: string
+  readonly #space: StoreSpace
+  /** Blocks that were read, the latest last. */
+  readonly #touched = new Set<number>()
   readonly #demanded = new Set<number>()
   readonly #companions = new Set<number>()
   /** All but companions. */
@@ -113,6 +120,8 @@ export class BlockFetcher {
   constructor(core: Hypercore, node: PeerNode, { wantsAll = false } = {}) {
     this.#core = core
     this.#storage = node.storage
+    this.#space = node.space
+    limitStoring(core, () => node.space.mayStore)
     this.#stored = new StoredBlocks(core, node.health)
     this.#hedging = new Hedging(core)
     this.#crowd = new Crowd({
@@ -133,6 +142,15 @@ export class BlockFetcher {
   /** {@link Crowd.listen} */
   listenToPeers(): boolean {
     return this.#crowd.listen()
+  }
+
+  /** Blocks that are here: those that were not read since the log was opened, then the others, the latest last. */
+  coldestFirst(): number[] {
+    const held: number[] = []
+    for (let block = 0; block < this.#core.length; block++) {
+      if (this.has(block) && !this.#touched.has(block)) held.push(block)
+    }
+    return [...held, ...[...this.#touched].filter((block) => this.has(block))]
   }
 
   /** Whether blocks are being fetched in the background. */
@@ -167,6 +185,8 @@ export class BlockFetcher {
    *   signal's reason
    */
   async read(block: number, options: ReadBlockOptions = {}): Promise<Buffer> {
+    this.#touched.delete(block)
+    this.#touched.add(block)
     if (!this.has(block)) return this.#fetch(block, options)
     // A block that is damaged is dropped, and not here then.
     const local = await this.#stored.read(block, options.checked === true)
@@ -232,6 +252,7 @@ export class BlockFetcher {
     this.#loss.arrived(monotonicMs())
     this.#silenceMs = SILENCE_MS
     this.#counters.fetchedBytes += bytes
+    this.#space.noteArrival(bytes)
     if (this.#demanded.has(index)) this.#counters.demandBytes += bytes
     else this.#counters.prefetchBytes += bytes
   }
@@ -369,9 +390,14 @@ export class BlockFetcher {
     const window = this.#windowAfter(quietFor)
     while (this.#filling < window) {
       // What a running container waits for may take the last of the disk; this may not.
-      const noRoom = lacksRoom(this.#storage)
+      const noRoom = lacksRoom(this.#storage) ?? this.#space.full
       if (noRoom) {
         this.stopFill(noRoom)
+        return
+      }
+      if (!this.#space.mayFill) {
+        // Something else is being evicted.
+        this.#pumpAfter(ROOM_CHECK_MS)
         return
       }
       const isCrowd = this.#crowd.isBusy

@@ -28,6 +28,8 @@ export interface MirrorShareOptions {
   readonly self: string
   /** Stored bytes that both logs may take. */
   readonly quotaBytes: number
+  /** Whether there is room in the store. */
+  readonly mayFill: () => boolean
   /** Called with stored bytes whose blocks were given up, before others take their place. */
   readonly onGivenUp: (bytes: number) => Promise<void>
 }
@@ -163,7 +165,7 @@ export class MirrorShare implements AsyncDisposable {
     const work = async (): Promise<void> => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
         const { signal } = this.#closed
-        if (signal.aborted || this.#room <= 0) return
+        if (signal.aborted || this.#room <= 0 || !this.#options.mayFill()) return
         // Another mirror has taken it meanwhile; it is chosen again if it is still among the rarest.
         if (this.#copiesOf(next.block) > next.copies) continue
         const tooLate = AbortSignal.any([signal, AbortSignal.timeout(BLOCK_MS)])

@@ -1,0 +1,167 @@
+import type { ReplicatingPeer, RequestMessage } from 'hypercore/lib/replicator.js'
+import { shuffled } from '../../core/shuffled.ts'
+import { FairQueue, type Waiting } from './fair-queue.ts'
+import { TokenBucket } from './token-bucket.ts'
+
+/** How often it is looked whether more may pass, while something waits. */
+const TICK_MS = 10
+/** What a read waits for may be requested before its time by so much of the rate. Milliseconds. */
+const URGENT_MS = 1_000
+/** What is assumed of a block while nothing is known of its log. */
+const USUAL_BLOCK_BYTES = 32 * 1024
+
+export interface RateLimitsOptions {
+  /** Bytes a second; undefined for no limit. */
+  readonly maxUp: number | undefined
+  readonly maxDown: number | undefined
+  /** Bytes on the wire so far, over all connections. */
+  readonly traffic: () => { readonly bytesRead: number; readonly bytesWritten: number }
+}
+
+/** A log whose blocks are requested under a limit. */
+export interface LimitedLog {
+  /** Bytes of a block on average. */
+  readonly blockBytes: number
+  /** Requests that were not answered. */
+  readonly inFlight: number
+  /** Requests what may be requested now. */
+  request(): void
+}
+
+interface Answer extends Waiting {
+  readonly from: ReplicatingPeer
+  readonly message: RequestMessage
+  readonly send: () => Promise<void>
+}
+
+/**
+ * Bounds what a daemon sends and fetches, over all its connections. Answers with blocks wait in a queue that is fair between
+ * peers and images; all other messages pass, and count. What is fetched is bounded by requesting no more than
+ * may come; what reads wait for is requested before all else.
+ */
+export class RateLimits implements Disposable {
+  readonly #options: RateLimitsOptions
+  readonly #up: TokenBucket | undefined
+  readonly #down: TokenBucket | undefined
+  readonly #queue = new FairQueue<Answer>()
+  readonly #logs = new Set<LimitedLog>()
+  /** Those that wait to request something. */
+  readonly #refused = new Set<LimitedLog>()
+  #counted = { bytesRead: 0, bytesWritten: 0 }
+  /** Answers that are being read from the store. */
+  #sendingBytes = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(options: RateLimitsOptions) {
+    this.#options = options
+    const now = performance.now()
+    const bucketOf = (rate: number | undefined): TokenBucket | undefined =>
+      rate === undefined ? undefined : new TokenBucket(rate, now)
+    this.#up = bucketOf(options.maxUp)
+    this.#down = bucketOf(options.maxDown)
+  }
+
+  /** Bytes a second; null for no limit. */
+  get rates(): { readonly maxUp: number | null; readonly maxDown: number | null } {
+    const { maxUp, maxDown } = this.#options
+    return { maxUp: maxUp ?? null, maxDown: maxDown ?? null }
+  }
+
+  /**
+   * Sends the answer to a request for a block when it is its turn; at once without a limit.
+   *
+   * @param send reads and sends it
+   */
+  answer(from: ReplicatingPeer, message: RequestMessage, send: () => Promise<void>): Promise<void> {
+    // The first request of a log also asks for its length: nothing can go on without that.
+    if (this.#up === undefined || message.block === null || message.upgrade !== null) return send()
+    // A peer cancels a request by its number.
+    from.remoteRequests.set(message.id, message)
+    const { byteLength, length } = from.core.state
+    this.#queue.add({
+      peer: from.remotePublicKey.toString('hex'),
+      image: from.core.discoveryKey.toString('hex'),
+      bytes: length > 0 ? Math.ceil(byteLength / length) : USUAL_BLOCK_BYTES,
+      from,
+      message,
+      send
+    })
+    this.#pump()
+    return Promise.resolve()
+  }
+
+  /** Has a log's requests counted. @returns ends that */
+  add(log: LimitedLog): () => void {
+    this.#logs.add(log)
+    return () => {
+      this.#logs.delete(log)
+      this.#refused.delete(log)
+    }
+  }
+
+  /**
+   * Whether a block may be requested now; if not, {@link LimitedLog.request} is called when it may.
+   *
+   * @param isUrgent a read waits for it
+   */
+  mayRequest(log: LimitedLog, isUrgent: boolean): boolean {
+    if (this.#down === undefined) return true
+    const now = performance.now()
+    this.#count(now)
+    let comingBytes = 0
+    for (const { inFlight, blockBytes } of this.#logs) comingBytes += inFlight * blockBytes
+    const early = isUrgent ? (this.#down.bytesPerSecond * URGENT_MS) / 1_000 : 0
+    if (this.#down.at(now) + early - comingBytes > 0) return true
+    this.#refused.add(log)
+    this.#tickSoon()
+    return false
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#logs.clear()
+    this.#refused.clear()
+  }
+
+  #pump(): void {
+    const up = this.#up
+    if (up === undefined) return
+    const now = performance.now()
+    this.#count(now)
+    while (!this.#queue.isEmpty && up.at(now) - this.#sendingBytes > 0) {
+      const next = this.#queue.take()
+      if (next === undefined) break
+      const { from, message, bytes, send } = next
+      if (from.remoteRequests.get(message.id) !== message || !from.remoteOpened) continue
+      from.remoteRequests.delete(message.id)
+      this.#sendingBytes += bytes
+      send()
+        .catch((error: Error) => from.stream.destroy(error))
+        .finally(() => {
+          this.#sendingBytes -= bytes
+          this.#pump()
+        })
+    }
+    if (!this.#queue.isEmpty) this.#tickSoon()
+  }
+
+  #tickSoon(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#pump()
+      // The first one may take all that may pass now.
+      const refused = shuffled([...this.#refused])
+      this.#refused.clear()
+      for (const log of refused) log.request()
+    }, TICK_MS)
+  }
+
+  /** Takes what has passed since the last time out of the buckets. */
+  #count(now: number): void {
+    const { bytesRead, bytesWritten } = this.#options.traffic()
+    this.#up?.take(bytesWritten - this.#counted.bytesWritten, now)
+    this.#down?.take(bytesRead - this.#counted.bytesRead, now)
+    this.#counted = { bytesRead, bytesWritten }
+  }
+}

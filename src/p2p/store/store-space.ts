@@ -1,0 +1,185 @@
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type HypercoreStorage from 'hypercore-storage'
+import { pause } from '../../core/abort.ts'
+import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { DATABASE } from './store-sync.ts'
+
+const MEBIBYTE = 1024 * 1024
+/** With less room than this, something is evicted, until there is as much room as the second says. */
+const SHORT_BYTES = 24 * MEBIBYTE
+const WANTED_BYTES = 64 * MEBIBYTE
+/** With less room than this, nothing is fetched that nobody waits for: what is on its way still comes. */
+const FILL_BYTES = 8 * MEBIBYTE
+/** Beyond the limit by this much, blocks that somebody waits for are passed on without being stored. */
+const OVER_BYTES = 16 * MEBIBYTE
+/** After so many bytes have come, the store is measured again. */
+const MEASURE_BYTES = 4 * MEBIBYTE
+/** Files with blocks that are rewritten in one step, at most, unless the oldest alone is larger. */
+const STEP_BYTES = 32 * MEBIBYTE
+/** Reads go first between two steps. */
+const STEP_PAUSE_MS = 20
+/** When as much of what was to be freed is free, the rest is left for the next time. */
+const ENOUGH_FREED = 0.9
+/** RocksDB's words for how a compaction treats files with blocks. */
+const REWRITE = 1
+const LEAVE = 2
+const ALL_LEVELS = 2
+
+/** How much disk a store takes, how much it may take, and how freed blocks are given back to the disk. */
+export class StoreSpace {
+  /** Undefined for no limit. */
+  readonly maxBytes: number | undefined
+  readonly #storage: HypercoreStorage
+  readonly #directory: string
+  readonly #listeners = new Set<() => void>()
+  #measured = 0
+  #arrived = 0
+  #mayFill = true
+  #isExhausted = false
+  #reclaiming: Promise<unknown> = Promise.resolve()
+
+  /** @param directory of the store */
+  constructor(storage: HypercoreStorage, directory: string, maxBytes?: number) {
+    this.#storage = storage
+    this.#directory = directory
+    this.maxBytes = maxBytes
+    if (maxBytes !== undefined) this.measure()
+  }
+
+  /** Bytes of disk that the store takes now. */
+  measure(): number {
+    this.#measured = bytesBelow(this.#directory)
+    this.#arrived = 0
+    this.#tell()
+    return this.#measured
+  }
+
+  /** Bytes have come from peers. */
+  noteArrival(bytes: number): void {
+    if (this.maxBytes === undefined) return
+    this.#arrived += bytes
+    if (this.#arrived > MEASURE_BYTES) this.measure()
+    else this.#tell()
+  }
+
+  /** Bytes that have to be freed; 0 where there is room enough. */
+  get shortBytes(): number {
+    const room = this.#roomBytes
+    if (room >= SHORT_BYTES) return 0
+    // A small store is not to lose nearly everything.
+    return Math.min(WANTED_BYTES, (this.maxBytes ?? Infinity) / 4) - room
+  }
+
+  /** Whether there is room for what nobody waits for. */
+  get mayFill(): boolean {
+    return this.#roomBytes >= FILL_BYTES
+  }
+
+  /** Whether a block that has come may be stored. */
+  get mayStore(): boolean {
+    return this.#roomBytes > -OVER_BYTES
+  }
+
+  /** What a fill is told that can wait for no room: nothing else may be evicted. Undefined while it can. */
+  get full(): ContainerError | undefined {
+    if (!this.#isExhausted || this.mayFill) return undefined
+    return new ContainerError('DISK_FULL', `the store ${this.#directory} has reached max-disk`, {
+      hint: 'nothing in it may be evicted: raise max-disk, or `unpin` or `unseed` an image (`dat-container images`)'
+    })
+  }
+
+  /** Notes whether there is nothing left that may be evicted. */
+  noteExhausted(isExhausted: boolean): void {
+    this.#isExhausted = isExhausted
+    this.#tell()
+  }
+
+  /** Has `listener` called whenever {@link mayFill} changes. @returns ends that */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  /**
+   * Gives the disk back what cleared blocks took. RocksDB removes a file with blocks when all of them are gone; of
+   * others, the oldest are rewritten in small steps without what is gone, so that reads go on and little room is needed.
+   *
+   * @param bytes about as many as were cleared
+   * @returns by how many bytes the store has become smaller
+   */
+  reclaim(bytes: number): Promise<number> {
+    const next = this.#reclaiming.catch(() => {}).then(() => this.#reclaim(bytes))
+    this.#reclaiming = next
+    return next
+  }
+
+  async #reclaim(bytes: number): Promise<number> {
+    const before = this.measure()
+    const freed = (): number => before - this.measure()
+    await this.#storage.compact({ blobGarbageCollectionPolicy: LEAVE })
+    let left = this.#blockFiles().length
+    while (left > 0 && freed() < bytes * ENOUGH_FREED) {
+      const files = this.#blockFiles()
+      const step = filesOfStep(files)
+      await this.#storage.compact({
+        blobGarbageCollectionPolicy: REWRITE,
+        // RocksDB rounds down.
+        blobGarbageCollectionAgeCutoff: Math.min(1, (step + 0.5) / files.length),
+        bottommostLevelCompaction: ALL_LEVELS
+      })
+      left -= step
+      await pause(STEP_PAUSE_MS)
+    }
+    return freed()
+  }
+
+  /** Sizes of the files with blocks, the oldest first. */
+  #blockFiles(): number[] {
+    const directory = join(this.#directory, DATABASE)
+    return readdirSync(directory)
+      .filter((name) => name.endsWith('.blob'))
+      .sort((one, other) => Number.parseInt(one, 10) - Number.parseInt(other, 10))
+      .map((name) => sizeOf(join(directory, name)))
+  }
+
+  get #roomBytes(): number {
+    return this.maxBytes === undefined ? Infinity : this.maxBytes - this.#measured - this.#arrived
+  }
+
+  #tell(): void {
+    if (this.mayFill === this.#mayFill) return
+    this.#mayFill = this.mayFill
+    for (const listener of [...this.#listeners]) listener()
+  }
+}
+
+function filesOfStep(sizes: readonly number[]): number {
+  let count = 0
+  let bytes = 0
+  for (const size of sizes) {
+    bytes += size
+    if (count > 0 && bytes > STEP_BYTES) break
+    count++
+  }
+  return Math.max(1, count)
+}
+
+function bytesBelow(directory: string): number {
+  let bytes = 0
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name)
+    bytes += entry.isDirectory() ? bytesBelow(path) : sizeOf(path)
+  }
+  return bytes
+}
+
+/** Bytes of disk; 0 for a file that has gone meanwhile. */
+function sizeOf(path: string): number {
+  try {
+    return statSync(path).blocks * 512
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return 0
+    throw error
+  }
+}
