@@ -11,6 +11,7 @@ import { addDoctor } from './verbs/doctor.ts'
 import { addExec } from './verbs/containers/exec.ts'
 import { addExport } from './verbs/export.ts'
 import { addGc } from './verbs/gc.ts'
+import { addIdentity } from './verbs/identity.ts'
 import { addImages } from './verbs/images.ts'
 import { addInfo } from './verbs/info.ts'
 import { addKeep } from './verbs/keep.ts'
@@ -46,6 +47,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addRepair,
   addDaemon,
   addDht,
+  addIdentity,
   addMachine,
   addAttestRecord,
   addDoctor,

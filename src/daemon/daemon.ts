@@ -4,6 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { umask } from 'node:process'
 import type { Logger } from 'pino'
 import { ContainerError } from '../core/errors.ts'
+import { formatKey } from '../p2p/link.ts'
 import { formatPeerAddress } from '../p2p/peer-address.ts'
 import { haveHeads } from '../p2p/store/log-heads.ts'
 import { PeerNode } from '../p2p/peers/peer-node.ts'
@@ -98,9 +99,17 @@ export class Daemon implements AsyncDisposable {
         listen: listening.listen,
         exchanges: listening.exchanges,
         ...limits,
+        allowed: listening.allowed,
         // A default port is a different one each time, so that nothing outside refers to it.
         outsidePort: listening.listen === 'known' ? undefined : listening.advertise?.port,
         onStoreTrouble: (text, details) => log.error(details, text),
+        onPeerDropped: ({ publicKey, ...dropped }) =>
+          log.warn(
+            { peer: formatKey(Buffer.from(publicKey, 'hex')), ...dropped },
+            dropped.why === 'lied'
+              ? 'a peer sent a wrong block and is dropped for a while'
+              : 'a peer does not send blocks that it has and is dropped for a while'
+          ),
         onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')
       })
       opened.hold(node)
@@ -165,6 +174,10 @@ export class Daemon implements AsyncDisposable {
       version: release,
       startedAt: this.#startedAt.toISOString(),
       bootstrap: bootstrap ?? null,
+      publicKey: formatKey(this.#node.publicKey),
+      allowed: this.#node.allowed
+        ? [...this.#node.allowed].map((key) => formatKey(Buffer.from(key, 'hex')))
+        : null,
       online: this.#node.isOnline,
       listen: listen ? formatPeerAddress(listen) : null,
       advertise: advertise ? formatPeerAddress(advertise) : null,
@@ -175,6 +188,10 @@ export class Daemon implements AsyncDisposable {
         maxBytes: this.#node.space.maxBytes ?? null
       },
       ...this.#node.rates.rates,
+      dropped: this.#node.dropped.map((peer) => ({
+        ...peer,
+        publicKey: formatKey(Buffer.from(peer.publicKey, 'hex'))
+      })),
       store: this.#node.health.trouble
     }
   }

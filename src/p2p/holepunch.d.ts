@@ -337,9 +337,16 @@ declare module 'hyperswarm' {
     readonly topics: readonly Buffer[]
     /** Whether to connect to it again by itself when a connection has ended. */
     reconnect(again: boolean): void
+    /** Whether never to connect with it. */
+    ban(isBanned: boolean): void
   }
   export default class Hyperswarm extends EventEmitter {
-    constructor(options: { dht: DHT; keyPair?: KeyPair })
+    constructor(options: {
+      dht: DHT
+      keyPair?: KeyPair
+      /** True refuses a peer, in either direction, and bans it. */
+      firewall?: (remotePublicKey: Buffer) => boolean
+    })
     readonly keyPair: KeyPair
     readonly connections: Set<SwarmConnection>
     readonly connecting: number

@@ -1,5 +1,6 @@
 import { ContainerError } from '../core/errors.ts'
 import { parsePeerAddress, type PeerAddress } from '../p2p/peer-address.ts'
+import { ALLOW_VARIABLE, parseAllow } from './allowed-peers.ts'
 
 /** Environment variables of a daemon that peers reach without the DHT. */
 export const LISTEN_VARIABLE = 'DAT_CONTAINER_LISTEN'
@@ -12,7 +13,7 @@ const NOWHERE = 'none'
 
 const ANY_HOSTS: readonly string[] = ['0.0.0.0', '::']
 
-/** How peers reach a daemon by TCP. */
+/** How peers reach a daemon by TCP, and which ones may. */
 export interface Listening {
   /** An address, for all who know it; `known` for those that the swarm has connected; undefined for nobody. */
   readonly listen: PeerAddress | 'known' | undefined
@@ -20,6 +21,8 @@ export interface Listening {
   readonly advertise: PeerAddress | undefined
   /** Whether this machine tells peers of an image where others are, and connects to those that it is told of. */
   readonly exchanges: boolean
+  /** Public keys of the only peers that may connect, in hex; undefined for everybody. */
+  readonly allowed?: ReadonlySet<string> | undefined
 }
 
 /**
@@ -51,9 +54,10 @@ function parseExchange(text: string | undefined): boolean {
 
 /** {@link parseListening} of the environment. */
 export function listeningOf(environment: NodeJS.ProcessEnv): Listening {
-  return parseListening(
+  const listening = parseListening(
     environment[LISTEN_VARIABLE],
     environment[ADVERTISE_VARIABLE],
     environment[EXCHANGE_VARIABLE]
   )
+  return { ...listening, allowed: parseAllow(environment[ALLOW_VARIABLE]) }
 }

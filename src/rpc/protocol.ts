@@ -13,6 +13,7 @@ import {
   type RequestCheck
 } from './request-checks.ts'
 import type { FetchCounters } from '../p2p/transfer/fetch-counters.ts'
+import type { DroppedPeer } from '../p2p/peers/peer-gate.ts'
 import type { StoreTrouble } from '../p2p/store/store-health.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
@@ -26,6 +27,10 @@ export interface DaemonStatus {
   readonly version: string
   readonly startedAt: string
   readonly bootstrap: readonly string[] | null
+  /** What peers know this home by, z32. */
+  readonly publicKey: string
+  /** Public keys of the only peers that may connect, z32; null for everybody. */
+  readonly allowed: readonly string[] | null
   /** Whether any node of the DHT answers. */
   readonly online: boolean
   /** Where peers reach it by TCP, and what links say of that: `host:port`. */
@@ -44,6 +49,8 @@ export interface DaemonStatus {
   /** Bytes a second that it sends and fetches at most; null for no limit. */
   readonly maxUp: number | null
   readonly maxDown: number | null
+  /** Peers that were dropped for what they did, since the daemon started; `publicKey` is z32. */
+  readonly dropped: readonly DroppedPeer[]
   /** What went wrong with the store since the daemon started. */
   readonly store: StoreTrouble
 }
@@ -104,6 +111,8 @@ export interface FillRequest {
 
 export interface StatsResponse extends FetchCounters {
   readonly peers: number
+  /** Peers of the daemon that are left alone for a while, because they sent wrong blocks or none. */
+  readonly droppedPeers: number
   /** Bytes read from all peers of the daemon since the image was opened, protocol included. */
   readonly linkBytes: number
   /** Processor time of the daemon since it began. */

@@ -54,6 +54,7 @@ async function openImage({ link, signal }: OpenImageOptions): Promise<ImageSessi
         demandReads: 6,
         stallMs: 7,
         peers: 8,
+        droppedPeers: 0,
         damagedBlocks: 0,
         unstoredBlocks: 0,
         complete: true,

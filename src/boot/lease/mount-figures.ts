@@ -33,6 +33,7 @@ export async function mountFigures(
     reusedBytes: null,
     complete: null,
     peers: null,
+    droppedPeers: null,
     linkBytes: null,
     daemonCpuMs: null,
     fetchedBytes: null,

@@ -1,6 +1,7 @@
 import { parseBootstrap } from '../../rpc/bootstrap.ts'
 import { parseMaxDisk, parseRate } from '../../rpc/daemon-limits.ts'
 import { parseListening } from '../../rpc/listening.ts'
+import { parseAllow } from '../../rpc/allowed-peers.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { limitsOf } from '../../machine/state/machine-limits.ts'
 import { parsePeerTimeout } from './peer-timeout.ts'
@@ -14,6 +15,7 @@ const CHECKS: Readonly<Record<ConfigKey, (value: string) => unknown>> = {
   bootstrap: parseBootstrap,
   listen: (value) => parseListening(value, undefined),
   advertise: (value) => parseListening(undefined, value),
+  allow: parseAllow,
   'peer-exchange': (value) => parseListening(undefined, undefined, value),
   'peer-timeout': parsePeerTimeout,
   'max-disk': parseMaxDisk,

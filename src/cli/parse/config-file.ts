@@ -14,6 +14,7 @@ export const CONFIG_KEYS = {
   bootstrap: 'DAT_CONTAINER_BOOTSTRAP',
   listen: 'DAT_CONTAINER_LISTEN',
   advertise: 'DAT_CONTAINER_ADVERTISE',
+  allow: 'DAT_CONTAINER_ALLOW',
   'peer-exchange': 'DAT_CONTAINER_PEER_EXCHANGE',
   'peer-timeout': 'DAT_CONTAINER_PEER_TIMEOUT',
   'max-disk': 'DAT_CONTAINER_MAX_DISK',

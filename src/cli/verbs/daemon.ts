@@ -13,6 +13,7 @@ import {
   parseMaxDisk,
   parseRate
 } from '../../rpc/daemon-limits.ts'
+import { ALLOW_VARIABLE, parseAllow, parsePublicKey } from '../../rpc/allowed-peers.ts'
 import { parseBootstrap } from '../../rpc/bootstrap.ts'
 import type { DaemonStatus } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
@@ -28,7 +29,9 @@ export function addDaemon(program: Command): void {
     .description('the service that stores, seeds and fetches images')
     .addHelpText(
       'after',
-      '\nExamples:\n  dat-container daemon status\n  dat-container daemon start --listen 192.0.2.7:7777'
+      '\nExamples:\n  dat-container daemon status\n' +
+        '  dat-container daemon start --listen 192.0.2.7:7777\n' +
+        '  dat-container daemon start --allow KEY,KEY'
     )
   withListening(
     daemon.command('run').description('run the daemon in the foreground until SIGTERM or Ctrl-C')
@@ -62,6 +65,7 @@ interface ListenFlags {
   readonly maxDisk?: string
   readonly maxUp?: string
   readonly maxDown?: string
+  readonly allow?: string
 }
 
 function withListening(command: Command): Command {
@@ -86,16 +90,23 @@ function withListening(command: Command): Command {
       '--max-down <bytes|none>',
       'bytes a second to fetch from all peers together (default: no limit)'
     )
+    .option(
+      '--allow <key,…>',
+      'connect only with homes that have these public keys (see `identity`; default: with all)'
+    )
 }
 
 /** Through the environment, as a daemon in the background gets all it is told. */
-function setListening({ listen, advertise, maxDisk, maxUp, maxDown }: ListenFlags): void {
+function setListening({ listen, advertise, allow, maxDisk, maxUp, maxDown }: ListenFlags): void {
   parseListening(listen, advertise)
   parseMaxDisk(maxDisk)
   for (const rate of [maxUp, maxDown]) parseRate(rate)
   if (maxUp !== undefined) process.env[MAX_UP_VARIABLE] = maxUp
   if (maxDown !== undefined) process.env[MAX_DOWN_VARIABLE] = maxDown
   if (maxDisk !== undefined) process.env[MAX_DISK_VARIABLE] = maxDisk
+  // An empty list is no list of nobody by mistake: in a script it is a variable that is not set.
+  parseAllow(allow === '' ? ',' : allow)
+  if (allow !== undefined) process.env[ALLOW_VARIABLE] = allow
   if (listen !== undefined) process.env[LISTEN_VARIABLE] = listen
   if (advertise !== undefined) process.env[ADVERTISE_VARIABLE] = advertise
 }
@@ -153,6 +164,7 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
       '--max-disk',
     isIgnored(flags.maxUp, running.maxUp) && '--max-up',
     isIgnored(flags.maxDown, running.maxDown) && '--max-down',
+    flags.allow !== undefined && !isAllowed(flags.allow, running) && '--allow',
     flags.bootstrap !== undefined && nodes?.join() !== running.bootstrap?.join() && '--bootstrap',
     flags.logLevel !== undefined && '--log-level'
   ].filter((name) => name !== false)
@@ -169,6 +181,13 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
 
 function isIgnored(asked: string | undefined, running: number | null): boolean {
   return asked !== undefined && (parseRate(asked) ?? null) !== running
+}
+
+/** Whether a daemon connects with the same peers as an option says. */
+function isAllowed(allow: string, { allowed }: DaemonStatus): boolean {
+  const wanted = parseAllow(allow) ?? new Set()
+  const keys = new Set((allowed ?? []).map(parsePublicKey))
+  return wanted.size === keys.size && [...wanted].every((key) => keys.has(key))
 }
 
 async function stop(globals: Globals): Promise<void> {
@@ -242,6 +261,15 @@ async function status(globals: Globals): Promise<void> {
       ],
       ...(state.listen ? [['listens at', state.listen]] : []),
       ...(state.advertise ? [['links say', state.advertise]] : []),
+      ['public key', state.publicKey],
+      ...(state.allowed
+        ? [
+            [
+              'connects with',
+              `${state.allowed.length} allowed ${state.allowed.length === 1 ? 'home' : 'homes'} only`
+            ]
+          ]
+        : []),
       ['images', String(state.images)],
       ['store', diskText(state.disk)],
       ...(state.maxUp === null ? [] : [['max-up', `${prettyBytes(state.maxUp)}/s`]]),
@@ -257,6 +285,12 @@ async function status(globals: Globals): Promise<void> {
             ]
           ]
         : []),
+      ...state.dropped.map(({ publicKey, why, times, restMs }) => [
+        'dropped',
+        `${publicKey}: ${why === 'lied' ? 'it sent wrong blocks' : 'it did not send blocks that it has'}` +
+          (times > 1 ? `, ${times} times` : '') +
+          (restMs > 0 ? `; left alone for ${Math.ceil(restMs / 1_000)} s` : '')
+      ]),
       [
         'peers',
         state.direct ? `${state.connections}, ${state.direct} by TCP` : `${state.connections}`

@@ -5,6 +5,7 @@ import { readGlobals, type Globals } from '../parse/globals.ts'
 import { interruptible } from '../print/interrupt.ts'
 import { printable } from '../print/output.ts'
 import { addOpenOptions, openToLook, type OpenFlags } from '../parse/open-options.ts'
+import { peersText } from '../print/peers-text.ts'
 import { fittedTable, table } from '../print/table.ts'
 
 export function addInfo(program: Command): void {
@@ -28,13 +29,14 @@ async function info(link: ImageReference, flags: OpenFlags, globals: Globals): P
     const stats = await image.stats()
     const freed = await image.freedVersions()
     const listing = await listingOf(globals.home, image.key)
-    const { localBytes, imageBytes, peers, complete } = stats
+    const { localBytes, imageBytes, peers, droppedPeers, complete } = stats
     const document = {
       ...manifest,
       link: image.link,
       key: image.key,
       localBytes,
       peers,
+      droppedPeers,
       complete,
       freed,
       mayBeOld: image.news.mayBeOld,
@@ -62,7 +64,7 @@ async function info(link: ImageReference, flags: OpenFlags, globals: Globals): P
         ],
         ['stored', `${prettyBytes(imageBytes)} in ${manifest.chunks} chunks`],
         ['here', `${prettyBytes(localBytes)}${complete ? ', complete' : ''}`],
-        ['peers', `${peers}${completeText(document.copies)}`]
+        ['peers', `${peersText(peers, droppedPeers)}${completeText(document.copies)}`]
       ]),
       '',
       ...fittedTable([

@@ -151,10 +151,12 @@ export class ClientConnection {
 
   #stats(handle: number): StatsResponse {
     const { bytesReadBefore } = this.#handle(handle)
+    const { bytesRead, dropped } = this.#options.status()
     return {
       ...this.#fetcher(handle).counters,
       peers: this.#opened(handle).cores.blobs.peers.length,
-      linkBytes: this.#options.status().bytesRead - bytesReadBefore,
+      droppedPeers: dropped.filter(({ restMs }) => restMs > 0).length,
+      linkBytes: bytesRead - bytesReadBefore,
       daemonCpuMs: processorMs()
     }
   }

@@ -128,8 +128,9 @@ export class ImageService implements AsyncDisposable {
       const pinned = ImageReference.to({ ...link, version: manifest.version })
       return { drive, manifest, link: pinned, mayBeOld, forked: forkOf(known), fetchedBefore }
     } catch (error) {
+      const explained = offline ? error : drive.explain(error)
       await pool.release(drive)
-      throw error
+      throw explained
     } finally {
       deadline.clear()
     }
@@ -190,7 +191,7 @@ export class ImageService implements AsyncDisposable {
     } catch (error) {
       // Kept on the list on purpose: a mirror may well be set up before the publisher is.
       this.#options.log.warn({ err: error }, 'mirror: nobody has the image yet')
-      throw error
+      throw drive.explain(error)
     } finally {
       deadline.clear()
     }

@@ -17,6 +17,8 @@ const URGENT_SHARED_LATE_MS = 1_000
 const SLOW_MS = 1_000
 /** A peer that was asked and has given nothing for this time does not count as having a block. */
 const STALLED_MS = 2_000
+/** Much slower is what takes so many times as long. */
+const MUCH_SLOWER = 2
 /** A shared peer may be asked for so many urgent blocks beyond its window. */
 const URGENT_EXTRA = 2
 /** Requests in flight at a peer that serves nobody else: what a link of 100 Mbit/s and 60 ms holds. */
@@ -101,6 +103,17 @@ export class BlockChoice {
     else window.arrived(tookMs, nowMs)
   }
 
+  /** A block that a peer was asked for is late, and is requested from another one. @param askedMs how long ago */
+  noteLate(peer: string, askedMs: number, nowMs: number): void {
+    this.#windowOf(peer).late(askedMs, nowMs)
+  }
+
+  /** Whether one of several peers is much slower than another. */
+  isUneven(): boolean {
+    const holders = this.#holders()
+    return holders.length > 1 && holders.some(({ id }) => this.#isSlow(id, holders))
+  }
+
   /** Forgets a peer that has gone. */
   forget(peer: string): void {
     this.#windows.delete(peer)
@@ -130,7 +143,9 @@ export class BlockChoice {
     const holders = this.#holders()
     const holder = holders.find(({ id }) => id === peer)
     if (holders.length < 2 || holder === undefined) return Infinity
-    if (holders.every(({ isWhole }) => isWhole) && !this.hasShared(nowMs)) return Infinity
+    if (holders.every(({ isWhole }) => isWhole) && !this.hasShared(nowMs)) {
+      return this.#isSlow(peer, holders) ? this.#windowOf(peer).size : Infinity
+    }
     const isOwn = holder.isWhole && !this.#isShared(holder, nowMs)
     const least = isOwn ? UNSHARED_WINDOW : 0
     return Math.max(least, this.#windowOf(peer).size) + (hasUrgent ? URGENT_EXTRA : 0)
@@ -148,6 +163,7 @@ export class BlockChoice {
       return isUrgent || lateMs > LATE_MS || !this.isCrowd(nowMs)
     }
     if (this.#isAnnounced(holder, wanted, holders, nowMs)) return false
+    if (isUrgent && this.#isMuchSlower(holder, block, holders, nowMs)) return false
     if (!isShared) return true
     const patienceMs = this.#patienceMs(holder, nowMs)
     return !holders.some((other) => {
@@ -193,6 +209,29 @@ export class BlockChoice {
   #isFirstFor(block: number, holders: readonly Holder[]): boolean {
     const own = mixed(this.#self, block)
     return holders.every((each) => each.isWhole || each.has(block) || mixed(each.id, block) < own)
+  }
+
+  /** Whether a peer takes long, and much longer than another one. */
+  #isSlow(id: string, holders: readonly Holder[]): boolean {
+    const { usualMs } = this.#windowOf(id)
+    if (usualMs < SLOW_MS) return false
+    return holders.some((other) => {
+      const { usualMs: others } = this.#windowOf(other.id)
+      return other.id !== id && others > 0 && others * MUCH_SLOWER < usualMs
+    })
+  }
+
+  /** Whether a peer is too slow for a block that a read waits for, when another one that has it can be asked as well. */
+  #isMuchSlower(holder: Holder, block: number, holders: readonly Holder[], nowMs: number): boolean {
+    const window = this.#windowOf(holder.id)
+    const isStalled = window.isStalled(holder.inFlight, nowMs, STALLED_MS)
+    if (!isStalled && window.usualMs < SLOW_MS) return false
+    return holders.some((other) => {
+      if (other === holder || !other.has(block) || this.#isShared(other, nowMs)) return false
+      const { size, usualMs } = this.#windowOf(other.id)
+      const isQuick = usualMs > 0 && (isStalled || usualMs * MUCH_SLOWER < window.usualMs)
+      return isQuick && other.inFlight < size
+    })
   }
 
   #isShared({ id, isWhole }: Holder, nowMs: number): boolean {

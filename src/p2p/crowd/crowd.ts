@@ -8,16 +8,21 @@ import { Introductions } from './introductions.ts'
 import { LogHolders } from './log-holders.ts'
 import { setGate, type RequestGate } from './request-gate.ts'
 import { SendingNotices, sendingFor } from './sending-notices.ts'
+import { StallWatch } from './stall-watch.ts'
 
 /** Blocks that could not be requested are tried again after this time, if nothing else happens before. */
 const RECHECK_MS = 200
+/** How often it is looked whether peers still send what they were asked for. */
+const WATCH_MS = 1_000
+/** What hypercore says of a block that does not fit the log. */
+const LIES: readonly unknown[] = ['INVALID_CHECKSUM', 'INVALID_PROOF']
 
 export interface CrowdOptions {
   /** The log of the image's content. */
   readonly blobs: Hypercore
   readonly node: Pick<
     PeerNode,
-    'dialKnown' | 'reaches' | 'publicKey' | 'tcpPort' | 'exchanges' | 'rates'
+    'dialKnown' | 'reaches' | 'publicKey' | 'tcpPort' | 'exchanges' | 'rates' | 'drop'
   >
   /** Whether blocks are wanted here. */
   readonly wantsBlocks: () => boolean
@@ -40,6 +45,8 @@ export class Crowd implements Disposable, RequestGate {
   readonly #liftGate: () => void
   readonly #limited: LimitedLog
   readonly #liftLimit: () => void
+  readonly #stalls = new StallWatch()
+  readonly #watching: NodeJS.Timeout
   #recheck: NodeJS.Timeout | undefined
 
   constructor(options: CrowdOptions) {
@@ -63,6 +70,8 @@ export class Crowd implements Disposable, RequestGate {
     blobs.on('peer-add', this.#onPeerAdd)
     blobs.on('peer-remove', this.#onPeerRemove)
     blobs.on('download', this.#onDownload)
+    blobs.on('verification-error', this.#onLie)
+    this.#watching = setInterval(() => this.#watch(), WATCH_MS).unref()
     for (const peer of blobs.peers) this.#onPeerAdd(peer)
   }
 
@@ -88,6 +97,21 @@ export class Crowd implements Disposable, RequestGate {
   /** Whether a peer with all blocks serves others, too: each peer then has a window of its own. */
   get isShared(): boolean {
     return this.#choice.hasShared(performance.now())
+  }
+
+  /** Whether one peer is much slower than another: each then has a window of its own, too. */
+  get isUneven(): boolean {
+    return this.#choice.isUneven()
+  }
+
+  /** A block that a peer was asked for is late. @param waitedMs how long it has been waited for */
+  noteLate(peer: CorePeer, waitedMs: number): void {
+    this.#choice.noteLate(peer.remotePublicKey.toString('hex'), waitedMs, performance.now())
+  }
+
+  /** Whether a peer owes blocks and seems not to send them. */
+  isSuspect(peer: CorePeer): boolean {
+    return this.#stalls.isSuspect(peer.remotePublicKey.toString('hex'))
   }
 
   /** The block to be requested next of those that nobody waits for; undefined when none is to be requested now. */
@@ -128,6 +152,7 @@ export class Crowd implements Disposable, RequestGate {
     const connection = holder && [...holder.connections].find((each) => each.stream === peer.stream)
     if (holder === undefined || connection === undefined) return Infinity
     const window = this.#choice.window(holder.id, this.#isUrgentWaiting(peer, now), now)
+    if (this.#stalls.isSuspect(holder.id)) return 0
     if (window === Infinity) return Infinity
     // While a TCP connection takes the place of one of the swarm there are two. With a few requests, there is nothing to
     // bridge; and over UDP the many connections of a crowd lose a fifth of all packets.
@@ -143,11 +168,13 @@ export class Crowd implements Disposable, RequestGate {
 
   [Symbol.dispose](): void {
     clearTimeout(this.#recheck)
+    clearInterval(this.#watching)
     this.#liftGate()
     this.#liftLimit()
     this.#blobs.off('peer-add', this.#onPeerAdd)
     this.#blobs.off('peer-remove', this.#onPeerRemove)
     this.#blobs.off('download', this.#onDownload)
+    this.#blobs.off('verification-error', this.#onLie)
     this.#introductions[Symbol.dispose]()
     this.#notices[Symbol.dispose]()
     this.#holders[Symbol.dispose]()
@@ -172,6 +199,17 @@ export class Crowd implements Disposable, RequestGate {
     }
   }
 
+  readonly #onLie = (
+    error: { readonly code?: unknown },
+    request: { readonly block?: object | null } | null,
+    _response: unknown,
+    from: CorePeer
+  ): void => {
+    if (request?.block && LIES.includes(error.code)) {
+      this.#options.node.drop(from.remotePublicKey, 'lied')
+    }
+  }
+
   readonly #onDownload = (
     block: number,
     _bytes: number,
@@ -180,6 +218,7 @@ export class Crowd implements Disposable, RequestGate {
   ): void => {
     const sender = from.remotePublicKey.toString('hex')
     this.#choice.noteArrival(sender, block, request?.elapsed, performance.now())
+    this.#stalls.arrived(sender, performance.now())
   }
 
   #newMember(peer: CorePeer): Member {
@@ -222,6 +261,16 @@ export class Crowd implements Disposable, RequestGate {
       if (this.#choice.mayAsk(holder, { block, isUrgent: true }, nowMs)) return true
     }
     return false
+  }
+
+  #watch(): void {
+    const holders = this.#holders.list
+    const stalled = this.#stalls.look(holders, performance.now())
+    // What they owe is requested from others now.
+    if (holders.some(({ id }) => this.#stalls.isSuspect(id))) this.#recheckSoon()
+    for (const id of stalled) {
+      this.#options.node.drop(Buffer.from(id, 'hex'), 'stalled')
+    }
   }
 
   #recheckSoon(): void {

@@ -19,7 +19,7 @@ export class LogHolders implements Disposable {
     this.#log = log
   }
 
-  get list(): readonly Holder[] {
+  get list(): readonly LogHolder[] {
     return this.#list
   }
 
@@ -105,6 +105,13 @@ export class LogHolder implements Holder {
       if (isTcp(other) && other.stream.rawBytesRead > PROVEN_BYTES) return true
     }
     return false
+  }
+
+  /** Bytes that came over its connections, of other logs, too. */
+  get bytesRead(): number {
+    let sum = 0
+    for (const { stream } of this.connections) sum += stream.rawBytesRead
+    return sum
   }
 
   get inFlight(): number {

@@ -45,6 +45,13 @@ export class RequestWindow {
     this.#size = Math.min(Math.max(this.#size + change, LEAST), MOST)
   }
 
+  /** An answer has not come for so long. It counts as one, but the peer has not been heard of. */
+  late(waitedMs: number, nowMs: number): void {
+    const heardMs = this.#heardMs
+    this.arrived(waitedMs, nowMs)
+    this.#heardMs = heardMs
+  }
+
   /** Whether the peer owes answers and has given none for so long; asked from time to time, also while it owes none. */
   isStalled(inFlight: number, nowMs: number, patienceMs: number): boolean {
     if (inFlight === 0) this.#heardMs = nowMs

@@ -6,11 +6,15 @@ import { ContainerError } from '../../core/errors.ts'
 import { limitFrames } from './frame-limit.ts'
 import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
 import { ConnectionSlots, STRANGER_LIMITS } from './connection-slots.ts'
+import { PeerGate } from './peer-gate.ts'
+import { refuse } from './refusals.ts'
 
 /** A peer that does not shake hands in this time is none. */
 const HANDSHAKE_MS = 5_000
 /** A handshake's messages have a hundred bytes each. */
 const MOST_HANDSHAKE_BYTES = 4_096
+/** A peer that is refused names its logs before it reads so: the frame of some seven hundred fits. */
+const MOST_REFUSED_BYTES = 64 * 1024
 /** Length of the message that opens a handshake in which the initiator knows the other's key (Noise's IK). */
 const KNOWN_KEY_BYTES = 96
 const KEEP_ALIVE_MS = 5_000
@@ -26,6 +30,15 @@ export interface DirectPeersOptions {
   readonly onConnection: (connection: SwarmConnection) => void
   /** Whether a peer has shown nothing that tells it from anybody. @default all are strangers */
   readonly isStranger?: (connection: SwarmConnection) => boolean
+  /** Whom it connects with. @default everybody */
+  readonly gate?: PeerGate
+}
+
+interface HandshakeOptions {
+  readonly pattern?: 'IK' | 'XX'
+  readonly remotePublicKey?: Buffer
+  /** Not only for those that the gate allows. */
+  readonly forAll?: boolean
 }
 
 /**
@@ -36,7 +49,7 @@ export class DirectPeers implements AsyncDisposable {
   readonly #keyPair: KeyPair
   readonly #onConnection: (connection: SwarmConnection) => void
   /** By address: connecting, or connected. */
-  readonly #dialed = new Map<string, Promise<boolean>>()
+  readonly #dialed = new Map<string, Promise<SwarmConnection | undefined>>()
   readonly #dialing = new Set<Promise<unknown>>()
   readonly #sockets = new Set<Socket>()
   /** Those that are shaking hands too. */
@@ -45,12 +58,15 @@ export class DirectPeers implements AsyncDisposable {
   readonly #servers: Server[] = []
   readonly #slots: ConnectionSlots
   readonly #isStranger: (connection: SwarmConnection) => boolean
+  readonly #gate: PeerGate
   #isClosed = false
 
-  constructor({ keyPair, onConnection, isStranger = () => true }: DirectPeersOptions) {
+  constructor(options: DirectPeersOptions) {
+    const { keyPair, onConnection, isStranger = () => true, gate } = options
     this.#keyPair = keyPair
     this.#onConnection = onConnection
     this.#isStranger = isStranger
+    this.#gate = gate ?? new PeerGate(undefined)
     this.#slots = new ConnectionSlots({ ...STRANGER_LIMITS, most: MOST_ACCEPTED })
   }
 
@@ -69,11 +85,12 @@ export class DirectPeers implements AsyncDisposable {
    * @param address with host `0.0.0.0` or `::` for all of this machine's, with port 0 for a free one
    * @param options.known answers only peers that know this machine's key, as the swarm does. Others learn only
    *   that something listens @default false
+   * @param options.forAll also answers peers that the gate does not allow @default false
    * @returns the port
    * @throws ContainerError `IO` when it cannot be listened at
    */
-  async listen(address: PeerAddress, { known = false } = {}): Promise<number> {
-    const server = createServer((socket) => void this.#accept(socket, known))
+  async listen(address: PeerAddress, { known = false, forAll = false } = {}): Promise<number> {
+    const server = createServer((socket) => void this.#accept(socket, { known, forAll }))
     try {
       await new Promise<void>((resolve, reject) => {
         server.once('error', reject)
@@ -93,14 +110,14 @@ export class DirectPeers implements AsyncDisposable {
   /**
    * Connects to a peer, unless there is a connection already.
    *
-   * @returns whether there is one now; false says nothing of why not
+   * @returns undefined where there is none, and says nothing of why not
    */
-  dial(address: PeerAddress): Promise<boolean> {
+  dial(address: PeerAddress): Promise<SwarmConnection | undefined> {
     const id = formatPeerAddress(address)
     const known = this.#dialed.get(id)
     if (known) return known
     const socket = connect({ host: address.host, port: address.port, noDelay: true })
-    const dialing = this.#shakeHands(socket, true).then((stream) => stream !== undefined)
+    const dialing = this.#shakeHands(socket, true)
     this.#dialed.set(id, dialing)
     socket.once('close', () => this.#dialed.delete(id))
     return dialing
@@ -115,7 +132,7 @@ export class DirectPeers implements AsyncDisposable {
     address: PeerAddress,
     remotePublicKey: Buffer
   ): Promise<SwarmConnection | undefined> {
-    if (this.#isClosed) return undefined
+    if (this.#isClosed || !this.#gate.allows(remotePublicKey)) return undefined
     const socket = connect({ host: address.host, port: address.port, noDelay: true })
     const dialing = this.#shakeHands(socket, true, { pattern: 'IK', remotePublicKey })
     this.#dialing.add(dialing)
@@ -157,7 +174,10 @@ export class DirectPeers implements AsyncDisposable {
     await Promise.allSettled([...this.#dialed.values(), ...this.#dialing])
   }
 
-  async #accept(socket: Socket, known: boolean): Promise<void> {
+  async #accept(
+    socket: Socket,
+    { known, forAll }: { known: boolean; forAll: boolean }
+  ): Promise<void> {
     socket.on('error', () => {})
     let stream: SwarmConnection | undefined
     const leave = this.#slots.take({
@@ -181,7 +201,7 @@ export class DirectPeers implements AsyncDisposable {
     const length = (await firstFrameLength(socket)) ?? Infinity
     const pattern = length === KNOWN_KEY_BYTES ? 'IK' : 'XX'
     const mayBePeer = length <= MOST_HANDSHAKE_BYTES && (!known || pattern === 'IK')
-    if (mayBePeer) stream = await this.#shakeHands(socket, false, { pattern })
+    if (mayBePeer) stream = await this.#shakeHands(socket, false, { pattern, forAll })
     else socket.destroy()
     clearTimeout(timer)
   }
@@ -189,7 +209,7 @@ export class DirectPeers implements AsyncDisposable {
   async #shakeHands(
     socket: Socket,
     isInitiator: boolean,
-    how: { readonly pattern?: 'IK' | 'XX'; readonly remotePublicKey?: Buffer } = {}
+    { forAll = false, ...how }: HandshakeOptions = {}
   ): Promise<SwarmConnection | undefined> {
     socket.setNoDelay(true)
     const stream = new NoiseSecretStream(isInitiator, socket, { keyPair: this.#keyPair, ...how })
@@ -205,6 +225,13 @@ export class DirectPeers implements AsyncDisposable {
       ])
       if (!isOpen || this.#isClosed) {
         stream.destroy()
+        return undefined
+      }
+      if (!forAll && !this.#gate.allows(stream.remotePublicKey)) {
+        limitFrames(stream, { allows: (bytes) => bytes <= MOST_REFUSED_BYTES })
+        // One that is dropped for a while is told nothing.
+        if (isInitiator || this.#gate.lists(stream.remotePublicKey)) stream.destroy()
+        else refuse(stream)
         return undefined
       }
       limitFrames(stream, undefined)

@@ -15,6 +15,8 @@ export interface Identity {
   /** Ports that it had when it last ran, where peers look for it first; undefined before it first ran. */
   readonly tcpPort?: number | undefined
   readonly udpPort?: number | undefined
+  /** Whether it is not written yet. */
+  readonly isNew?: boolean
 }
 
 interface Document {
@@ -65,7 +67,19 @@ export async function readIdentity(path: string | undefined): Promise<Identity> 
   } catch {
     // There is none, or none that can be used.
   }
-  return { seed: randomBytes(32) }
+  return { seed: randomBytes(32), isNew: true }
+}
+
+/**
+ * Reads a home's identity, and keeps one that was made. The caller sees to it that nobody else makes one.
+ *
+ * @throws ContainerError `DISK_FULL`, `IO`
+ */
+export async function readOrMakeIdentity(path: string): Promise<Identity> {
+  const found = await readIdentity(path)
+  if (!found.isNew) return found
+  await writeIdentity(path, found)
+  return found
 }
 
 /**

@@ -11,8 +11,11 @@ import { keyPairOf, readIdentity, writeIdentity, type Identity } from './identit
 import { Invitations } from './invitations.ts'
 import { KnownPeers, type KnownPeer } from './known-peers.ts'
 import { lookUpMerklePaths } from '../store/merkle-path-lookup.ts'
-import type { PeerAddress } from '../peer-address.ts'
+import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
 import { PeerAddresses } from './peer-addresses.ts'
+import { PeerGate, type AllowedPeers, type DroppedPeer, type Misconduct } from './peer-gate.ts'
+import { Refusals } from './refusals.ts'
+import type { Unreached } from './unreached.ts'
 import { Probes } from './probes.ts'
 import { limitAnswers } from '../rate/limited-answers.ts'
 import { RateLimits } from '../rate/rate-limits.ts'
@@ -57,6 +60,8 @@ export interface PeerNodeOptions {
   readonly outsidePort?: number | undefined
   /** Whether peers of an image are told of each other, and connected to when others tell of them. @default true */
   readonly exchanges?: boolean
+  /** The only peers to connect with, but for guests of this machine. @default everybody */
+  readonly allowed?: AllowedPeers | undefined
   /** What a store that is made derives its key pairs from; one that is there has its own. @default a new one */
   readonly seed?: Buffer | undefined
   /** Bytes of disk that the store may take. @default no limit */
@@ -66,6 +71,8 @@ export interface PeerNodeOptions {
   readonly maxDown?: number | undefined
   /** Called when blocks in the store are found damaged, or cannot be stored. */
   readonly onStoreTrouble?: (text: string, details: object) => void
+  /** Called when a peer is dropped for what it did. */
+  readonly onPeerDropped?: (peer: DroppedPeer) => void
   /** Called for errors of single connections, which are normal and end nothing. */
   readonly onConnectionError?: (error: Error) => void
 }
@@ -102,6 +109,9 @@ export class PeerNode implements AsyncDisposable {
   readonly #replications: Replications
   readonly #probes = new Probes()
   readonly #strangers = new Strangers()
+  readonly #gate: PeerGate
+  /** Peers that have refused this machine, by public key in hex and by the address that was dialed. */
+  readonly #refusals = new Refusals()
   readonly #slots = new SwarmSlots(this.#strangers)
   #guestPort: Promise<number> | undefined
   /** Resolves when nobody is waited for any more. */
@@ -111,12 +121,15 @@ export class PeerNode implements AsyncDisposable {
   readonly #options: PeerNodeOptions
   /** Where peers have said that they listen. */
   readonly #addresses = new PeerAddresses()
+  /** The address of each connection that was dialed without knowing the peer's key. */
+  readonly #dialedAt = new WeakMap<SwarmConnection, string>()
   readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0, directBytesRead: 0 }
 
   private constructor(
     store: Corestore,
     swarm: Hyperswarm,
     keyPair: KeyPair,
+    gate: PeerGate,
     options: PeerNodeOptions
   ) {
     this.store = store
@@ -130,11 +143,13 @@ export class PeerNode implements AsyncDisposable {
     this.rates = new RateLimits({ maxUp, maxDown, traffic: () => this.traffic() })
     this.#sync = new StoreSync(options.storage)
     this.#swarm = swarm
+    this.#gate = gate
     this.#onError = (error) => options.onConnectionError?.(error)
     this.#direct = new DirectPeers({
       keyPair,
       onConnection: (connection) => this.#add(connection, 'direct'),
-      isStranger: (connection) => this.#strangers.has(connection)
+      isStranger: (connection) => this.#strangers.has(connection),
+      gate
     })
     const invitations = new Invitations(this.#direct)
     this.#replications = new Replications({
@@ -149,6 +164,11 @@ export class PeerNode implements AsyncDisposable {
     })
     // Each drive that looks for its first peer listens.
     swarm.setMaxListeners(0)
+    // The gate decides each time anew, and peers that make up keys are not to be remembered.
+    swarm.on('ban', (peer: PeerInfo) => {
+      peer.ban(false)
+      if (peer.topics.length === 0) swarm.peers.delete(peer.publicKey.toString('hex'))
+    })
     swarm.on('connection', (connection: SwarmConnection, peer: PeerInfo) => {
       connection.setTimeout(SILENCE_MS)
       this.#add(connection, 'swarm')
@@ -195,7 +215,9 @@ export class PeerNode implements AsyncDisposable {
       ...(bootstrap && { bootstrap, firewalled: false, ephemeral: false })
     })
     const keyPair = keyPairOf(identity)
-    const node = new PeerNode(store, new Hyperswarm({ dht, keyPair }), keyPair, options)
+    const gate = new PeerGate(options.allowed)
+    const swarm = new Hyperswarm({ dht, keyPair, firewall: (key) => !gate.allows(key) })
+    const node = new PeerNode(store, swarm, keyPair, gate, options)
     try {
       await node.#listen(options.listen, identity.tcpPort)
       await node.#keepIdentity(identity)
@@ -235,6 +257,11 @@ export class PeerNode implements AsyncDisposable {
     return this.#options.exchanges ?? true
   }
 
+  /** Public keys of the only peers that this machine connects with, in hex; undefined for everybody. */
+  get allowed(): AllowedPeers | undefined {
+    return this.#options.allowed
+  }
+
   /** What peers know this machine by. */
   get publicKey(): Buffer {
     return this.#swarm.keyPair.publicKey
@@ -250,8 +277,12 @@ export class PeerNode implements AsyncDisposable {
    *
    * @returns whether there is one now
    */
-  dial(peer: PeerAddress): Promise<boolean> {
-    return this.#direct.dial(peer)
+  async dial(peer: PeerAddress): Promise<boolean> {
+    const address = formatPeerAddress(peer)
+    if (this.#refusals.isResting(address)) return false
+    const connection = await this.#direct.dial(peer)
+    if (connection) this.#dialedAt.set(connection, address)
+    return connection !== undefined
   }
 
   /**
@@ -262,6 +293,7 @@ export class PeerNode implements AsyncDisposable {
   async dialKnown(peer: KnownPeer): Promise<boolean> {
     const publicKey = Buffer.from(peer.publicKey, 'hex')
     if (this.#direct.has(publicKey)) return true
+    if (this.#refusals.isResting(peer.publicKey)) return false
     const connection = await this.#direct.dialKnown(peer, publicKey)
     if (connection) this.#addresses.put(peer)
     return connection !== undefined
@@ -272,6 +304,22 @@ export class PeerNode implements AsyncDisposable {
     for (const connection of this.#swarm.connections) {
       if (connection.remotePublicKey.equals(publicKey)) this.#probes.look(connection)
     }
+  }
+
+  /** Ends all connections with a peer, and connects with it again only after a while, which doubles each time. */
+  drop(publicKey: Buffer, why: Misconduct): void {
+    // Its connections may all tell of the same block.
+    if (!this.#gate.allows(publicKey)) return
+    const dropped = this.#gate.drop(publicKey, why)
+    this.#options.onPeerDropped?.(dropped)
+    for (const connection of [...this.#swarm.connections, ...this.#direct.connections]) {
+      if (connection.remotePublicKey.equals(publicKey)) connection.destroy()
+    }
+  }
+
+  /** Peers that were dropped since the node was opened, the latest last. */
+  get dropped(): readonly DroppedPeer[] {
+    return this.#gate.dropped
   }
 
   /** Where a peer can be connected to without the DHT, if that is known. */
@@ -285,7 +333,7 @@ export class PeerNode implements AsyncDisposable {
    * @returns the port at 127.0.0.1; the same one each time
    */
   listenForGuests(): Promise<number> {
-    this.#guestPort ??= this.#direct.listen({ host: '127.0.0.1', port: 0 })
+    this.#guestPort ??= this.#direct.listen({ host: '127.0.0.1', port: 0 }, { forAll: true })
     return this.#guestPort
   }
 
@@ -323,6 +371,29 @@ export class PeerNode implements AsyncDisposable {
   async offline(): Promise<void> {
     await this.#swarm.dht.fullyBootstrapped()
     if (this.isOnline) await new Promise(() => {})
+  }
+
+  /**
+   * Tells what became of the peers of a topic that were looked for.
+   *
+   * @param dialed addresses and peers that were dialed without the DHT
+   */
+  unreached(
+    topic: Buffer,
+    dialed: { readonly named: readonly PeerAddress[]; readonly known: readonly KnownPeer[] }
+  ): Unreached {
+    const found = [...this.#swarm.peers.values()].filter(({ topics }) =>
+      topics.some((other) => topic.equals(other))
+    )
+    const keys = new Set(found.map(({ publicKey }) => publicKey.toString('hex')))
+    for (const { publicKey } of dialed.known) keys.add(publicKey)
+    const names = [...keys, ...dialed.named.map(formatPeerAddress)]
+    return {
+      found: found.length,
+      isRefused: names.some((name) => this.#refusals.has(name)),
+      unlisted: [...keys].filter((key) => !this.#gate.lists(Buffer.from(key, 'hex'))).length,
+      isPrivate: this.#gate.isPrivate
+    }
   }
 
   leave(topic: Buffer): Promise<void> {
@@ -393,7 +464,7 @@ export class PeerNode implements AsyncDisposable {
       udpPort: this.#swarm.dht.localAddress()?.port
     }
     const isKept = now.tcpPort === before.tcpPort && now.udpPort === before.udpPort
-    if (!isKept) await writeIdentity(path, now)
+    if (!isKept || before.isNew === true) await writeIdentity(path, now)
   }
 
   #add(connection: SwarmConnection, kind: ConnectionKind): void {
@@ -405,6 +476,11 @@ export class PeerNode implements AsyncDisposable {
     this.#strangers.add(connection)
     limitAnswers(connection, this.rates)
     this.#replications.add(connection, kind)
+    // The swarm's connections meet the gate before they are made.
+    if (kind === 'direct') {
+      const key = connection.remotePublicKey.toString('hex')
+      this.#refusals.listen(connection, () => [key, this.#dialedAt.get(connection) ?? key])
+    }
   }
 }
 

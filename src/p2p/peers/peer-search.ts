@@ -68,6 +68,11 @@ export class PeerSearch {
     this.#dialNamed()
   }
 
+  /** What is dialed without the DHT. */
+  get dialed(): { readonly named: readonly PeerAddress[]; readonly known: readonly KnownPeer[] } {
+    return { named: [...this.#named.values()], known: this.#known }
+  }
+
   async #dialing(): Promise<void> {
     const { node, key, wants, connected, signal } = this.#options
     this.#known = (await node.knownPeers?.read(key)) ?? []

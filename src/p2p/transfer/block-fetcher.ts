@@ -123,7 +123,6 @@ export class BlockFetcher {
     this.#space = node.space
     limitStoring(core, () => node.space.mayStore)
     this.#stored = new StoredBlocks(core, node.health)
-    this.#hedging = new Hedging(core)
     this.#crowd = new Crowd({
       blobs: core,
       node,
@@ -131,6 +130,7 @@ export class BlockFetcher {
         this.wants !== 'nothing' || (wantsAll && core.contiguousLength < core.length),
       urgent: this.#demanded
     })
+    this.#hedging = new Hedging(core, this.#crowd)
     core.on('download', this.#onDownload)
   }
 
@@ -462,8 +462,8 @@ export class BlockFetcher {
   #windowAfter(quietMs: number): number {
     if (this.#eager) {
       if (this.#waiting > 0) return EAGER_WINDOW_BUSY
-      // Among several readers, each peer has a window of its own.
-      return this.#crowd.isShared ? FILL_WINDOW_MOST : this.#fillWindow
+      // Among several readers, and with peers of different speeds, each peer has a window of its own.
+      return this.#crowd.isShared || this.#crowd.isUneven ? FILL_WINDOW_MOST : this.#fillWindow
     }
     if (quietMs >= QUIET_MS) return this.#fillWindow
     this.#fillWindow = FILL_WINDOW_FIRST

@@ -11,6 +11,7 @@ import { readLocalManifest } from './local-manifest.ts'
 import type { PeerAddress } from '../peer-address.ts'
 import type { PeerNode } from '../peers/peer-node.ts'
 import { PeerSearch, type PeerWants } from '../peers/peer-search.ts'
+import { withReason } from '../peers/unreached.ts'
 import { StoredBlocks } from '../store/stored-blocks.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from '../../core/abort.ts'
 
@@ -94,6 +95,14 @@ export class DriveSession implements AsyncDisposable {
   /** When the first peer that has it was found, and when it was connected, by `monotonicMs`. */
   get firstPeer(): { readonly foundMs: number | null; readonly connectedMs: number | null } {
     return { foundMs: this.#peerFoundMs ?? null, connectedMs: this.#peerConnectedMs ?? null }
+  }
+
+  /** Adds to an error for peers that were not reached what is known of the reason; leaves other errors as they are. */
+  explain(error: unknown): unknown {
+    if (!isContainerError(error, 'PEERS_UNREACHABLE') || this.#search === undefined) return error
+    const { blobs } = this.#open?.cores ?? {}
+    if (blobs !== undefined && blobs.peers.length > 0) return error
+    return withReason(error, this.#node.unreached(discoveryKey(this.key), this.#search.dialed))
   }
 
   /** Resolves when peers can find this machine by the drive's topic. */

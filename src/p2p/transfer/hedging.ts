@@ -11,6 +11,14 @@ const PATIENCE_TIMES = 2
  */
 const SMOOTHING = { sooner: 0.3, later: 0.03 }
 
+/** What is known of peers, and told of them. */
+export interface PeerJudge {
+  /** Whether a peer seems not to send what it owes: then it is late at once. */
+  isSuspect(peer: CorePeer): boolean
+  /** A peer has not sent a block in good time. @param waitedMs how long it has been waited for */
+  noteLate(peer: CorePeer, waitedMs: number): void
+}
+
 /**
  * Asks a second peer for blocks that are late, and only for those. Left to itself, hypercore asks each further
  * peer at once for whatever another one has been asked for: from two peers alike, a pull then got 1.75 times
@@ -21,7 +29,7 @@ export class Hedging implements Disposable {
   readonly #core: Hypercore
   #usualMs = 0
 
-  constructor(core: Hypercore) {
+  constructor(core: Hypercore, judge: PeerJudge) {
     this.#core = core
     const queue = core.core.replicator.hotswaps
     const isLate = (since: number): boolean => Date.now() - since > this.#patienceMs
@@ -35,7 +43,16 @@ export class Hedging implements Disposable {
           !asked.remotePublicKey.equals(peer.remotePublicKey)
         for (const block of usual.call(queue, peer)) {
           const { inflight } = block
-          if (inflight.every((asked) => isOther(asked.peer) && isLate(asked.timestamp))) yield block
+          const isMissed = inflight.every(
+            (asked) =>
+              isOther(asked.peer) && (isLate(asked.timestamp) || judge.isSuspect(asked.peer))
+          )
+          if (!isMissed) continue
+          const [asked] = inflight
+          if (inflight.length === 1 && asked) {
+            judge.noteLate(asked.peer, Date.now() - asked.timestamp)
+          }
+          yield block
         }
       }
     })

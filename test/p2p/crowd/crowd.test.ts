@@ -112,6 +112,20 @@ test('a daemon that exchanges no peers tells nobody, and follows nobody', async 
   until.abort()
 })
 
+test('introductions lead to nobody who is not on the own list', async (t) => {
+  await using gathering = await Gathering.open()
+  const allowed = new Set([gathering.publisher.publicKey.toString('hex')])
+  const readers = [await gathering.reader('private', { allowed }), await gathering.reader('two')]
+  const until = new AbortController()
+  for (const { fetcher, cores } of readers) {
+    fetcher.read(cores.blobs.length + 10, { signal: until.signal }).catch(() => {})
+  }
+  // Without the list they are connected after some 400 ms (the first test).
+  await pause(3_000)
+  t.alike(readers.map(peersOf), [1, 1])
+  until.abort()
+})
+
 test('all finish without the publisher, once one copy is out among them', async (t) => {
   await using gathering = await Gathering.open()
   const readers = await Promise.all(

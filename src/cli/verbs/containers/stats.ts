@@ -5,6 +5,7 @@ import { eachOf } from '../../print/each-of.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
 import { waitingOf } from '../../print/image-health-text.ts'
 import { printable } from '../../print/output.ts'
+import { peersText } from '../../print/peers-text.ts'
 import { table } from '../../print/table.ts'
 
 interface StatsFlags {
@@ -66,8 +67,12 @@ function figures(found: ContainerStats, prettyBytes: (bytes: number) => string):
     ['image', bytes(found.imageBytes)],
     ...fetched,
     ['read', `${found.kernelReads} times by the kernel, which then caches the content`],
-    ['peers', [String(found.peers ?? '-'), ...waitingOf(found.waiting)].join(', ')]
+    ['peers', [peersOf(found), ...waitingOf(found.waiting)].join(', ')]
   ])
+}
+
+function peersOf({ peers, droppedPeers }: ContainerStats): string {
+  return peers === null ? '-' : peersText(peers, droppedPeers ?? 0)
 }
 
 const ORDERS = {
