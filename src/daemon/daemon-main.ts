@@ -5,11 +5,9 @@
 import { closeSync, writeSync } from 'node:fs'
 import pino from 'pino'
 import { toRecord } from '../core/error-record.ts'
-import { BOOTSTRAP_VARIABLE, parseBootstrap } from '../rpc/bootstrap.ts'
 import { daemonLog } from './daemon-log.ts'
 import { defaultHome } from '../home/home.ts'
-import { daemonLimitsOf } from '../rpc/daemon-limits.ts'
-import { listeningOf } from '../rpc/listening.ts'
+import { daemonSettingsOf } from '../rpc/daemon-settings.ts'
 import { runDaemon } from './run-daemon.ts'
 
 const STARTER = 3
@@ -37,9 +35,7 @@ async function run(): Promise<void> {
   try {
     await runDaemon({
       home: defaultHome(),
-      bootstrap: parseBootstrap(process.env[BOOTSTRAP_VARIABLE]),
-      listening: listeningOf(process.env),
-      limits: daemonLimitsOf(process.env),
+      settings: daemonSettingsOf(process.env),
       log,
       onReady: () => {
         process.off('uncaughtException', onEarlyError)

@@ -17,19 +17,16 @@ import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
 import { DiskLimit } from './keep/disk-limit.ts'
 import { ImageUsage } from './keep/image-usage.ts'
 import { ImageService } from './serve/image-service.ts'
-import type { DaemonLimits } from '../rpc/daemon-limits.ts'
-import type { Listening } from '../rpc/listening.ts'
+import { changedSettings, daemonSettingsOf, type DaemonSettings } from '../rpc/daemon-settings.ts'
 import { CleanupStack } from '../core/cleanup-stack.ts'
 import { lockHolder, takeLock, type KernelLock } from '../core/host/kernel-lock.ts'
-import type { DaemonStatus } from '../rpc/protocol.ts'
+import type { DaemonStatus, ReloadRequest, ReloadResponse } from '../rpc/protocol.ts'
 import { RpcChannel } from '../rpc/rpc.ts'
 import { StoreRecord } from './catalog/store-record.ts'
 
 export interface DaemonOptions {
   readonly paths: HomePaths
-  readonly bootstrap: readonly string[] | undefined
-  readonly listening: Listening
-  readonly limits: DaemonLimits
+  readonly settings: DaemonSettings
   readonly release: string
   readonly log: Logger
 }
@@ -47,6 +44,7 @@ export class Daemon implements AsyncDisposable {
   readonly #server: Server
   readonly #connections = new Set<ClientConnection>()
   readonly #startedAt = new Date()
+  #settings: DaemonSettings
   #requestStop!: () => void
 
   private constructor(
@@ -58,6 +56,7 @@ export class Daemon implements AsyncDisposable {
     diskLimit: DiskLimit
   ) {
     this.#options = options
+    this.#settings = options.settings
     this.#lock = lock
     this.#node = node
     this.#pool = pool
@@ -73,7 +72,8 @@ export class Daemon implements AsyncDisposable {
    * @throws ContainerError `DAEMON_RUNNING` when this home has a daemon; `BUSY`, `IO`
    */
   static async start(options: DaemonOptions): Promise<Daemon> {
-    const { paths, bootstrap, listening, limits, log } = options
+    const { paths, settings, log } = options
+    const { bootstrap, listening, limits } = settings
     const lock = await takeLock(paths.daemonLock, { keepFile: true, tellHolder: true })
     if (!lock) {
       const pid = await lockHolder(paths.daemonLock)
@@ -165,7 +165,8 @@ export class Daemon implements AsyncDisposable {
   }
 
   status(): DaemonStatus {
-    const { paths, bootstrap, listening, release } = this.#options
+    const { paths, release } = this.#options
+    const { bootstrap, listening } = this.#settings
     const { advertise } = listening
     const listen = this.#node.listening
     return {
@@ -196,6 +197,36 @@ export class Daemon implements AsyncDisposable {
     }
   }
 
+  /**
+   * Takes other settings without losing a peer: those that can be changed while it runs.
+   *
+   * @throws ContainerError `USAGE` for a value that is none; then nothing changes
+   */
+  reload({ environment }: ReloadRequest): ReloadResponse {
+    const next = daemonSettingsOf(environment)
+    const before = this.#settings
+    const { live, fixed } = changedSettings(before, next)
+    const { limits, listening, logLevel } = next
+    const keys = new Set(live.map(({ key }) => key))
+    if (keys.has('log-level')) this.#options.log.level = logLevel
+    if (keys.has('max-up') || keys.has('max-down')) this.#node.rates.limit(limits)
+    if (keys.has('max-disk')) {
+      this.#node.space.limit(limits.maxDiskBytes)
+      this.#diskLimit.limitChanged()
+    }
+    if (keys.has('peer-exchange')) this.#node.exchange(listening.exchanges)
+    if (keys.has('allow')) this.#node.allowOnly(listening.allowed)
+    const { allowed, exchanges } = listening
+    this.#settings = {
+      ...before,
+      limits,
+      logLevel,
+      listening: { ...before.listening, allowed, exchanges }
+    }
+    this.#options.log.info({ changed: live, needRestart: fixed }, 'settings were read again')
+    return { changed: live, needRestart: fixed }
+  }
+
   #accept(socket: Socket): void {
     const connection = new ClientConnection({
       channel: new RpcChannel(socket),
@@ -203,6 +234,7 @@ export class Daemon implements AsyncDisposable {
       runtime: this.#options.paths.runtime,
       status: () => this.status(),
       shutdown: () => this.#requestStop(),
+      reload: (request) => this.reload(request),
       evict: ({ toBytes, dryRun }) => this.#diskLimit.evict({ toBytes, dryRun }),
       listenForGuests: () => this.#node.listenForGuests(),
       log: this.#options.log

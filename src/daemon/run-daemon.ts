@@ -1,16 +1,13 @@
 import type { Logger } from 'pino'
 import { Daemon } from './daemon.ts'
 import { openHome } from '../home/home.ts'
-import type { DaemonLimits } from '../rpc/daemon-limits.ts'
-import type { Listening } from '../rpc/listening.ts'
+import type { DaemonSettings } from '../rpc/daemon-settings.ts'
 import { RELEASE } from '../rpc/release.ts'
 import { watchUncaughtErrors } from './uncaught-errors.ts'
 
 export interface RunDaemonOptions {
   readonly home: string
-  readonly bootstrap: readonly string[] | undefined
-  readonly listening: Listening
-  readonly limits: DaemonLimits
+  readonly settings: DaemonSettings
   readonly log: Logger
   /** Called once the socket answers. */
   readonly onReady?: (daemon: Daemon) => void
@@ -23,9 +20,8 @@ export interface RunDaemonOptions {
  */
 export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const paths = openHome(options.home)
-  const { bootstrap, listening, limits, log } = options
-  const release = RELEASE
-  await using daemon = await Daemon.start({ paths, bootstrap, listening, limits, release, log })
+  const { settings, log } = options
+  await using daemon = await Daemon.start({ paths, settings, release: RELEASE, log })
   using _watch = watchUncaughtErrors(log, () => process.exit(1))
   options.onReady?.(daemon)
   await Promise.race([daemon.stopRequested, signalled()])

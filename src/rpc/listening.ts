@@ -6,7 +6,7 @@ import { ALLOW_VARIABLE, parseAllow } from './allowed-peers.ts'
 export const LISTEN_VARIABLE = 'DAT_CONTAINER_LISTEN'
 export const ADVERTISE_VARIABLE = 'DAT_CONTAINER_ADVERTISE'
 /** Environment variable that says whether peers are told of each other. */
-const EXCHANGE_VARIABLE = 'DAT_CONTAINER_PEER_EXCHANGE'
+export const EXCHANGE_VARIABLE = 'DAT_CONTAINER_PEER_EXCHANGE'
 
 /** Says that nobody may connect by TCP. */
 const NOWHERE = 'none'

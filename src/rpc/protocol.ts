@@ -12,6 +12,7 @@ import {
   MAX_IMAGE_TEXT,
   type RequestCheck
 } from './request-checks.ts'
+import type { ChangedSetting } from './daemon-settings.ts'
 import type { FetchCounters } from '../p2p/transfer/fetch-counters.ts'
 import type { DroppedPeer } from '../p2p/peers/peer-gate.ts'
 import type { StoreTrouble } from '../p2p/store/store-health.ts'
@@ -283,6 +284,18 @@ export interface GcResponse extends FreedVersions {
   readonly name: string
 }
 
+/** Variables of the environment in which a daemon would be started now. */
+export interface ReloadRequest {
+  readonly environment: Readonly<Record<string, string>>
+}
+
+export interface ReloadResponse {
+  /** What the daemon goes by from now on. */
+  readonly changed: readonly ChangedSetting[]
+  /** What it would go by after another start. */
+  readonly needRestart: readonly ChangedSetting[]
+}
+
 /** A method of the daemon's socket: its name, how its two messages are encoded, and what a request must have. */
 export interface Method<Request, Response> {
   readonly name: string
@@ -324,12 +337,20 @@ export function readReference<Message>(message: Message, field: string | undefin
   return typeof text === 'string' ? { ...message, [field]: ImageReference.parse(text) } : message
 }
 
+/** More variables, or longer ones, than a daemon reads. */
+const MAX_VARIABLES = 32
+const MAX_VARIABLE_TEXT = 65_536
+
 const withHandle: RequestCheck = (fields) => void fields.count('handle')
 const withImage: RequestCheck = (fields) => void fields.text('image', MAX_IMAGE_TEXT)
 
 export const METHODS = {
   status: json<null, DaemonStatus>('status'),
   shutdown: json<null, null>('shutdown'),
+  reload: json<ReloadRequest, ReloadResponse>('reload', (fields) => {
+    const environment = fields.object('environment')
+    for (const name of environment.names(MAX_VARIABLES)) environment.text(name, MAX_VARIABLE_TEXT)
+  }),
   open: json<OpenRequest, OpenResponse>(
     'open',
     (fields) => {

@@ -1,12 +1,6 @@
 import type { Command } from 'commander'
+import { ADVERTISE_VARIABLE, LISTEN_VARIABLE, parseListening } from '../../rpc/listening.ts'
 import {
-  ADVERTISE_VARIABLE,
-  LISTEN_VARIABLE,
-  listeningOf,
-  parseListening
-} from '../../rpc/listening.ts'
-import {
-  daemonLimitsOf,
   MAX_DISK_VARIABLE,
   MAX_DOWN_VARIABLE,
   MAX_UP_VARIABLE,
@@ -15,6 +9,11 @@ import {
 } from '../../rpc/daemon-limits.ts'
 import { ALLOW_VARIABLE, parseAllow, parsePublicKey } from '../../rpc/allowed-peers.ts'
 import { parseBootstrap } from '../../rpc/bootstrap.ts'
+import {
+  daemonSettingsOf,
+  daemonVariables,
+  type ChangedSetting
+} from '../../rpc/daemon-settings.ts'
 import type { DaemonStatus } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { formatPeerAddress } from '../../p2p/peer-address.ts'
@@ -53,6 +52,19 @@ export function addDaemon(program: Command): void {
     .command('stop')
     .description('stop the daemon; containers wait until it is back')
     .action(async (_flags: object, command: Command) => stop(readGlobals(command)))
+  withListening(
+    daemon
+      .command('reload')
+      .description('give a running daemon the settings that it would be started with now')
+      .addHelpText(
+        'after',
+        '\nPeers stay connected, but for those that `allow` no longer lists. `listen`, `advertise` and `bootstrap` need another\nstart. Settings that neither an option, the environment nor a file has go back to their defaults.' +
+          '\n\nExamples:\n  dat-container daemon reload\n  dat-container daemon reload --max-up 2M'
+      )
+  ).action(async (flags: ListenFlags, command: Command) => {
+    setListening(flags)
+    await reload(readGlobals(command))
+  })
   daemon
     .command('status')
     .description('show whether the daemon runs; exit status 3 if it does not')
@@ -115,14 +127,10 @@ async function run({ home, output }: Globals): Promise<void> {
   const { default: pino } = await import('pino')
   const { daemonLog } = await import('../../daemon/daemon-log.ts')
   const { runDaemon } = await import('../../daemon/run-daemon.ts')
-  const { BOOTSTRAP_VARIABLE } = await import('../../rpc/bootstrap.ts')
   const log = daemonLog(pino.destination({ dest: 2, sync: true }))
-  const bootstrap = parseBootstrap(process.env[BOOTSTRAP_VARIABLE])
   await runDaemon({
     home,
-    bootstrap,
-    listening: listeningOf(process.env),
-    limits: daemonLimitsOf(process.env),
+    settings: daemonSettingsOf(process.env),
     log,
     onReady: (daemon) => output.note(`serving ${daemon.status().home}; Ctrl-C stops`)
   })
@@ -232,6 +240,30 @@ async function stop(globals: Globals): Promise<void> {
     waiting: { containers: waiting.containers.map(({ name }) => name), mounts: waiting.mounts }
   }
   globals.output.result(document, () => ['the daemon has stopped'])
+}
+
+async function reload(globals: Globals): Promise<void> {
+  const { DaemonClient } = await import('../../session/connection/client.ts')
+  const { openHome } = await import('../../home/home.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
+  using client = await DaemonClient.connectRunning(openHome(globals.home))
+  if (!client) {
+    throw new ContainerError('NOT_FOUND', 'no daemon runs', {
+      hint: 'it will have the settings of today when it is started: dat-container daemon start'
+    })
+  }
+  const { default: prettyBytes } = await import('pretty-bytes')
+  const valueText = (value: string | number | null): string =>
+    typeof value === 'number' ? prettyBytes(value) : (value ?? 'the default')
+  const changeText = ({ key, before, now }: ChangedSetting): string =>
+    `${key}: ${valueText(now)} instead of ${valueText(before)}`
+  const answer = await client.request(METHODS.reload, { environment: daemonVariables(process.env) })
+  globals.output.result(answer, () => [
+    ...(answer.changed.length > 0 ? answer.changed.map(changeText) : ['nothing has changed']),
+    ...answer.needRestart.map(
+      (change) => `${changeText(change)}: after another start of the daemon`
+    )
+  ])
 }
 
 async function status(globals: Globals): Promise<void> {

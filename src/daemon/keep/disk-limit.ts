@@ -46,17 +46,25 @@ interface Candidate {
  */
 export class DiskLimit implements AsyncDisposable {
   readonly #options: DiskLimitOptions
-  readonly #timer: NodeJS.Timeout | undefined
+  #timer: NodeJS.Timeout | undefined
   #running: Promise<unknown> = Promise.resolve()
   #isRunning = false
   #restUntil = 0
 
   constructor(options: DiskLimitOptions) {
     this.#options = options
-    if (options.node.space.maxBytes === undefined) return
-    this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
     // A fill waits for room: it is not to wait for the next look.
     options.node.space.onChange(() => this.#look())
+    this.limitChanged()
+  }
+
+  /** Begins to keep within a limit, or ends that where there is none any more. */
+  limitChanged(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+    this.#restUntil = 0
+    if (this.#options.node.space.maxBytes !== undefined)
+      this.#timer = setInterval(() => this.#look(), LOOK_MS).unref()
   }
 
   /**
@@ -81,6 +89,7 @@ export class DiskLimit implements AsyncDisposable {
 
   #look(): void {
     const { space } = this.#options.node
+    if (this.#timer === undefined) return
     if (this.#isRunning || performance.now() < this.#restUntil) return
     this.#isRunning = true
     void this.#keepWithin()

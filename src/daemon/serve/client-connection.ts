@@ -16,6 +16,8 @@ import {
   type HoldingRequest,
   type OpenRequest,
   type OpenResponse,
+  type ReloadRequest,
+  type ReloadResponse,
   type PublishBeginRequest,
   type PublishBeginResponse,
   type PublishCommitResponse,
@@ -31,6 +33,7 @@ export interface ClientConnectionOptions {
   readonly runtime: string
   readonly status: () => DaemonStatus
   readonly shutdown: () => void
+  readonly reload: (request: ReloadRequest) => ReloadResponse
   readonly evict: (request: EvictRequest) => Promise<EvictResponse>
   readonly listenForGuests: () => Promise<number>
   readonly log: Logger
@@ -66,6 +69,7 @@ export class ClientConnection {
       setImmediate(options.shutdown)
       return null
     })
+    channel.respond(METHODS.reload, (request) => options.reload(request))
     channel.respond(METHODS.listenForGuests, async () => ({
       port: await options.listenForGuests()
     }))

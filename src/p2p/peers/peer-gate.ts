@@ -25,7 +25,7 @@ const MOST_REST_MS = 60 * 60_000
  * A peer's key is proven by the handshake, so nobody can pass for another one.
  */
 export class PeerGate {
-  readonly #allowed: AllowedPeers | undefined
+  #allowed: AllowedPeers | undefined
   readonly #resting: BackOff
   readonly #why = new Map<string, Misconduct>()
 
@@ -36,6 +36,15 @@ export class PeerGate {
   constructor(allowed: AllowedPeers | undefined, now?: () => number) {
     this.#allowed = allowed
     this.#resting = new BackOff({ firstMs: FIRST_REST_MS, mostMs: MOST_REST_MS, now })
+  }
+
+  /** The only peers to connect with from now on; undefined for everybody. */
+  set allowed(allowed: AllowedPeers | undefined) {
+    this.#allowed = allowed
+  }
+
+  get allowed(): AllowedPeers | undefined {
+    return this.#allowed
   }
 
   /** Whether only some peers may connect. */

@@ -119,6 +119,7 @@ export class PeerNode implements AsyncDisposable {
   #listening: PeerAddress | undefined
   readonly #onError: (error: Error) => void
   readonly #options: PeerNodeOptions
+  #exchanges: boolean
   /** Where peers have said that they listen. */
   readonly #addresses = new PeerAddresses()
   /** The address of each connection that was dialed without knowing the peer's key. */
@@ -134,6 +135,7 @@ export class PeerNode implements AsyncDisposable {
   ) {
     this.store = store
     this.#options = options
+    this.#exchanges = options.exchanges ?? true
     this.storage = options.storage
     this.knownPeers =
       options.knownPeers === undefined ? undefined : new KnownPeers(options.knownPeers)
@@ -254,12 +256,25 @@ export class PeerNode implements AsyncDisposable {
 
   /** Whether peers of an image are told of each other here. */
   get exchanges(): boolean {
-    return this.#options.exchanges ?? true
+    return this.#exchanges
+  }
+
+  /** Tells peers of each other from now on, or no longer does. */
+  exchange(exchanges: boolean): void {
+    this.#exchanges = exchanges
   }
 
   /** Public keys of the only peers that this machine connects with, in hex; undefined for everybody. */
   get allowed(): AllowedPeers | undefined {
-    return this.#options.allowed
+    return this.#gate.allowed
+  }
+
+  /** Connects only with these peers from now on, and ends connections with others; undefined for everybody. */
+  allowOnly(allowed: AllowedPeers | undefined): void {
+    this.#gate.allowed = allowed
+    for (const connection of [...this.#swarm.connections, ...this.#direct.connections]) {
+      if (!this.#gate.lists(connection.remotePublicKey)) connection.destroy()
+    }
   }
 
   /** What peers know this machine by. */

@@ -41,8 +41,8 @@ interface Answer extends Waiting {
  */
 export class RateLimits implements Disposable {
   readonly #options: RateLimitsOptions
-  readonly #up: TokenBucket | undefined
-  readonly #down: TokenBucket | undefined
+  #up: TokenBucket | undefined
+  #down: TokenBucket | undefined
   readonly #queue = new FairQueue<Answer>()
   readonly #logs = new Set<LimitedLog>()
   /** Those that wait to request something. */
@@ -54,17 +54,25 @@ export class RateLimits implements Disposable {
 
   constructor(options: RateLimitsOptions) {
     this.#options = options
-    const now = performance.now()
-    const bucketOf = (rate: number | undefined): TokenBucket | undefined =>
-      rate === undefined ? undefined : new TokenBucket(rate, now)
     this.#up = bucketOf(options.maxUp)
     this.#down = bucketOf(options.maxDown)
   }
 
+  /** Other rates from now on, in bytes a second; undefined for no limit. What waits goes on at the new ones. */
+  limit({ maxUp, maxDown }: Pick<RateLimitsOptions, 'maxUp' | 'maxDown'>): void {
+    // What has passed so far does not count.
+    this.#count(performance.now())
+    if (maxUp !== this.#up?.bytesPerSecond) this.#up = bucketOf(maxUp)
+    if (maxDown !== this.#down?.bytesPerSecond) this.#down = bucketOf(maxDown)
+    this.#tickSoon()
+  }
+
   /** Bytes a second; null for no limit. */
   get rates(): { readonly maxUp: number | null; readonly maxDown: number | null } {
-    const { maxUp, maxDown } = this.#options
-    return { maxUp: maxUp ?? null, maxDown: maxDown ?? null }
+    return {
+      maxUp: this.#up?.bytesPerSecond ?? null,
+      maxDown: this.#down?.bytesPerSecond ?? null
+    }
   }
 
   /**
@@ -125,11 +133,9 @@ export class RateLimits implements Disposable {
   }
 
   #pump(): void {
-    const up = this.#up
-    if (up === undefined) return
     const now = performance.now()
     this.#count(now)
-    while (!this.#queue.isEmpty && up.at(now) - this.#sendingBytes > 0) {
+    while (!this.#queue.isEmpty && this.#maySendBytes(now) > 0) {
       const next = this.#queue.take()
       if (next === undefined) break
       const { from, message, bytes, send } = next
@@ -144,6 +150,10 @@ export class RateLimits implements Disposable {
         })
     }
     if (!this.#queue.isEmpty) this.#tickSoon()
+  }
+
+  #maySendBytes(now: number): number {
+    return this.#up === undefined ? Infinity : this.#up.at(now) - this.#sendingBytes
   }
 
   #tickSoon(): void {
@@ -164,4 +174,10 @@ export class RateLimits implements Disposable {
     this.#down?.take(bytesRead - this.#counted.bytesRead, now)
     this.#counted = { bytesRead, bytesWritten }
   }
+}
+
+function bucketOf(bytesPerSecond: number | undefined): TokenBucket | undefined {
+  return bytesPerSecond === undefined
+    ? undefined
+    : new TokenBucket(bytesPerSecond, performance.now())
 }

@@ -28,11 +28,10 @@ const ALL_LEVELS = 2
 
 /** How much disk a store takes, how much it may take, and how freed blocks are given back to the disk. */
 export class StoreSpace {
-  /** Undefined for no limit. */
-  readonly maxBytes: number | undefined
   readonly #storage: HypercoreStorage
   readonly #directory: string
   readonly #listeners = new Set<() => void>()
+  #maxBytes: number | undefined
   #measured = 0
   #arrived = 0
   #mayFill = true
@@ -43,8 +42,19 @@ export class StoreSpace {
   constructor(storage: HypercoreStorage, directory: string, maxBytes?: number) {
     this.#storage = storage
     this.#directory = directory
-    this.maxBytes = maxBytes
+    this.#maxBytes = maxBytes
     if (maxBytes !== undefined) this.measure()
+  }
+
+  /** Bytes of disk that the store may take; undefined for no limit. */
+  get maxBytes(): number | undefined {
+    return this.#maxBytes
+  }
+
+  /** Another limit from now on; undefined for none. */
+  limit(maxBytes: number | undefined): void {
+    this.#maxBytes = maxBytes
+    this.measure()
   }
 
   /** Bytes of disk that the store takes now. */

@@ -1,0 +1,105 @@
+import { formatPeerAddress } from '../p2p/peer-address.ts'
+import { ALLOW_VARIABLE } from './allowed-peers.ts'
+import { BOOTSTRAP_VARIABLE, formatBootstrap, parseBootstrap } from './bootstrap.ts'
+import {
+  daemonLimitsOf,
+  MAX_DISK_VARIABLE,
+  MAX_DOWN_VARIABLE,
+  MAX_UP_VARIABLE,
+  type DaemonLimits
+} from './daemon-limits.ts'
+import {
+  ADVERTISE_VARIABLE,
+  EXCHANGE_VARIABLE,
+  LISTEN_VARIABLE,
+  listeningOf,
+  type Listening
+} from './listening.ts'
+
+export const LOG_LEVEL_VARIABLE = 'DAT_CONTAINER_LOG_LEVEL'
+const USUAL_LOG_LEVEL = 'info'
+
+/** Environment variables that a daemon reads, by their keys in configuration files. */
+const VARIABLES = {
+  bootstrap: BOOTSTRAP_VARIABLE,
+  listen: LISTEN_VARIABLE,
+  advertise: ADVERTISE_VARIABLE,
+  allow: ALLOW_VARIABLE,
+  'peer-exchange': EXCHANGE_VARIABLE,
+  'max-disk': MAX_DISK_VARIABLE,
+  'max-up': MAX_UP_VARIABLE,
+  'max-down': MAX_DOWN_VARIABLE,
+  'log-level': LOG_LEVEL_VARIABLE
+} as const
+
+export type DaemonKey = keyof typeof VARIABLES
+
+/** Those that a daemon changes only by starting again: its peers would lose it. */
+const FIXED: ReadonlySet<string> = new Set(['bootstrap', 'listen', 'advertise'])
+
+/** How a daemon is to run. */
+export interface DaemonSettings {
+  /** `host:port` of a private DHT's nodes; undefined for the public one. */
+  readonly bootstrap: readonly string[] | undefined
+  readonly listening: Listening
+  readonly limits: DaemonLimits
+  readonly logLevel: string
+}
+
+/** A setting that was another before. Bytes as numbers, none as null. */
+export interface ChangedSetting {
+  readonly key: DaemonKey
+  readonly before: string | number | null
+  readonly now: string | number | null
+}
+
+/** Reads what the environment says. @throws ContainerError `USAGE` */
+export function daemonSettingsOf(environment: NodeJS.ProcessEnv): DaemonSettings {
+  return {
+    bootstrap: parseBootstrap(environment[BOOTSTRAP_VARIABLE]),
+    listening: listeningOf(environment),
+    limits: daemonLimitsOf(environment),
+    logLevel: environment[LOG_LEVEL_VARIABLE] || USUAL_LOG_LEVEL
+  }
+}
+
+/** The part of an environment that a daemon reads. */
+export function daemonVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
+  const entries = Object.values(VARIABLES).map((name) => [name, environment[name]] as const)
+  return Object.fromEntries(entries.flatMap(([name, value]) => (value ? [[name, value]] : [])))
+}
+
+/**
+ * Compares two settings of a daemon.
+ *
+ * @returns what differs: `live` can be changed while it runs, `fixed` only by another start
+ */
+export function changedSettings(
+  before: DaemonSettings,
+  now: DaemonSettings
+): { readonly live: readonly ChangedSetting[]; readonly fixed: readonly ChangedSetting[] } {
+  const [old, next] = [valuesOf(before), valuesOf(now)]
+  const changed = (Object.keys(VARIABLES) as DaemonKey[])
+    .filter((key) => old[key] !== next[key])
+    .map((key): ChangedSetting => ({ key, before: old[key], now: next[key] }))
+  return {
+    live: changed.filter(({ key }) => !FIXED.has(key)),
+    fixed: changed.filter(({ key }) => FIXED.has(key))
+  }
+}
+
+function valuesOf(settings: DaemonSettings): Record<DaemonKey, string | number | null> {
+  const { bootstrap, listening, limits, logLevel } = settings
+  const { listen, advertise, exchanges, allowed } = listening
+  return {
+    bootstrap: bootstrap ? formatBootstrap(bootstrap) : null,
+    listen: listen === 'known' ? null : listen ? formatPeerAddress(listen) : 'none',
+    advertise: advertise ? formatPeerAddress(advertise) : null,
+    allow: allowed ? [...allowed].sort().join(',') : null,
+    'peer-exchange': exchanges ? 'yes' : 'no',
+    'max-disk': limits.maxDiskBytes ?? null,
+    'max-up': limits.maxUp ?? null,
+    'max-down': limits.maxDown ?? null,
+    'log-level': logLevel
+  }
+}
