@@ -1,4 +1,4 @@
-import type { ImageReference } from '../../p2p/link.ts'
+import { ImageReference } from '../../p2p/link.ts'
 import type { Command } from 'commander'
 import type { ImageListing } from '../../rpc/protocol.ts'
 import { checkImageName } from '../../image/format/image-name.ts'
@@ -194,7 +194,8 @@ async function mirror(link: ImageReference, flags: MirrorFlags, globals: Globals
     const seeking = new Seeking(globals.output, peerTimeout, false)
     const begun = await client
       .request(METHODS.mirror, {
-        link,
+        // The daemon is not to know the secret, not even for a moment.
+        link: withoutSecret(link),
         peerTimeoutMs: peerTimeout,
         ...(name !== undefined && { name }),
         ...(hold !== undefined && { hold }),
@@ -212,6 +213,10 @@ async function mirror(link: ImageReference, flags: MirrorFlags, globals: Globals
         : [])
     ])
   })
+}
+
+function withoutSecret(image: ImageReference): ImageReference {
+  return image.link ? ImageReference.to({ ...image.link, secret: undefined }) : image
 }
 
 async function connect(globals: Globals) {

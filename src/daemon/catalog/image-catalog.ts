@@ -35,8 +35,11 @@ export interface CatalogEntry {
   readonly temporary?: boolean
   /** All of a version is kept here: of the one with this number, or of the newest, which is followed, where it is null. */
   readonly kept?: { readonly version: number | null }
-  /** A mirror keeps both logs up to these lengths in blocks, and does not follow them. */
-  readonly held?: { readonly content: number; readonly entries: number }
+  /**
+   * A mirror keeps both logs up to these lengths in blocks, and does not follow them; `now` until they were open, and what
+   * there is was known.
+   */
+  readonly held?: 'now' | { readonly content: number; readonly entries: number }
   /** A mirror keeps a share of this many stored bytes. */
   readonly quota?: number
   /** It is never evicted. */
@@ -89,7 +92,9 @@ const CATALOG: RecordFormat<CatalogDocument> = {
         forked: v.exactOptional(v.boolean()),
         temporary: v.exactOptional(v.boolean()),
         kept: v.exactOptional(v.looseObject({ version: v.nullable(count) })),
-        held: v.exactOptional(v.looseObject({ content: count, entries: count })),
+        held: v.exactOptional(
+          v.union([v.literal('now'), v.looseObject({ content: count, entries: count })])
+        ),
         quota: v.exactOptional(count),
         pinned: v.exactOptional(v.boolean())
       })

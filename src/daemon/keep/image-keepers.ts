@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
-import { BlindMirror } from '../../p2p/drive/blind-mirror.ts'
+import { pause } from '../../core/abort.ts'
+import { BlindMirror, type LogLengths } from '../../p2p/drive/blind-mirror.ts'
 import type { PeerNode } from '../../p2p/peers/peer-node.ts'
 import type { DriveSession, OpenDrive } from '../../p2p/transfer/drive-session.ts'
 import { MirrorShare } from '../../p2p/transfer/mirror-share.ts'
@@ -12,6 +13,8 @@ import {
 import type { Keeper } from './keeper.ts'
 import { SeedKeeper } from './seed-keeper.ts'
 
+/** How long peers may take to tell how long the logs are. */
+const UPDATE_MS = 500
 /** Bytes that a mirror's share has given up before they are given back to the disk. */
 const RECLAIM_BYTES = 16 * 1024 * 1024
 
@@ -25,6 +28,14 @@ interface Kept {
   /** What was asked for, to tell whether that has changed. */
   readonly order: string
   readonly keeper: Keeper
+}
+
+interface Making {
+  readonly entry: CatalogEntry
+  readonly held: LogLengths | undefined
+  readonly drive: DriveSession
+  readonly opened: OpenDrive
+  readonly isUrgent: boolean
 }
 
 /** Keeps on this machine what the list of images says is to be kept: images that it seeds, mirrors, and shares of mirrors. */
@@ -58,8 +69,10 @@ export class ImageKeepers implements AsyncDisposable {
     }
     await this.#end(id)
     const { opened } = drive
-    if (opened === undefined || this.#kept.has(id)) return
-    const keeper = this.#make(entry, drive, opened, isUrgent)
+    if (opened === undefined) return
+    const held = entry.held && (await this.#held(entry, entry.held, opened))
+    if (this.#kept.has(id)) return
+    const keeper = this.#make({ entry, held, drive, opened, isUrgent })
     if (keeper) this.#kept.set(id, { order, keeper })
   }
 
@@ -78,14 +91,24 @@ export class ImageKeepers implements AsyncDisposable {
     await kept?.keeper[Symbol.asyncDispose]()
   }
 
-  #make(
+  /** Up to where a mirror holds an image: decided once, when its logs are open for the first time. */
+  async #held(
     entry: CatalogEntry,
-    drive: DriveSession,
-    { cores, fetcher }: OpenDrive,
-    isUrgent: boolean
-  ): Keeper | undefined {
+    held: NonNullable<CatalogEntry['held']>,
+    { cores: { db, blobs } }: OpenDrive
+  ): Promise<LogLengths> {
+    if (held !== 'now') return held
+    const updated = Promise.all([db, blobs].map((log) => log.update({ wait: true })))
+    await Promise.race([updated.catch(() => {}), pause(UPDATE_MS)])
+    const lengths = { content: blobs.length, entries: db.length }
+    await this.#options.catalog.put({ ...entry, held: lengths })
+    return lengths
+  }
+
+  #make({ entry, held, drive, opened, isUrgent }: Making): Keeper | undefined {
+    const { cores, fetcher } = opened
     const { node, log } = this.#options
-    const { follow, held, kept, quota } = entry
+    const { follow, kept, quota } = entry
     if (follow && quota !== undefined) {
       return new MirrorShare({
         cores,

@@ -157,6 +157,7 @@ export class ImageService implements AsyncDisposable {
   }
 
   close(drive: DriveSession): Promise<void> {
+    this.#options.usage.noteUse(drive.key.toString('hex'))
     return this.#options.pool.release(drive)
   }
 
@@ -179,6 +180,7 @@ export class ImageService implements AsyncDisposable {
       createdAt: new Date().toISOString(),
       ...withoutShare(known),
       ...(request.quota !== undefined && { quota: request.quota }),
+      ...(request.hold === true && { held: 'now' as const }),
       ...knownPeers(peers, known),
       follow: true
     }
@@ -195,11 +197,8 @@ export class ImageService implements AsyncDisposable {
     } finally {
       deadline.clear()
     }
-    const held = request.hold === true ? await heldNow(drive, signal) : undefined
-    const keeping = held === undefined ? entry : { ...entry, held }
-    if (held !== undefined) await catalog.put(keeping)
-    await this.#keepers.begin(keeping, drive)
-    return this.#listing(keeping)
+    await this.#keepers.begin(entry, drive)
+    return this.#listing(catalog.find(entry.key) ?? entry)
   }
 
   /**
@@ -428,19 +427,6 @@ export class ImageService implements AsyncDisposable {
 function withoutShare(known: CatalogEntry | undefined): Partial<CatalogEntry> {
   const { held: _held, quota: _quota, ...rest } = known ?? {}
   return rest
-}
-
-/** Reads the lengths of a drive's logs, as peers have them now. */
-async function heldNow(
-  drive: DriveSession,
-  signal: AbortSignal
-): Promise<NonNullable<CatalogEntry['held']>> {
-  const { db, blobs } = (await drive.open(signal)).cores
-  await Promise.race([
-    Promise.all([db, blobs].map((log) => log.update({ wait: true }))),
-    pause(TELL_MS, signal)
-  ])
-  return { content: blobs.length, entries: db.length }
 }
 
 function cannotTellVersions(): ContainerError {

@@ -20,50 +20,58 @@ interface Flow<Item> {
 
 /**
  * Answers that wait to be sent, peer by peer with equal bytes, and for each peer image by image: deficit round robin (M.
- * Shreedhar, G. Varghese, "Efficient fair queuing using deficit round-robin", 1996).
+ * Shreedhar, G. Varghese, "Efficient fair queuing using deficit round-robin", 1996). A peer that asked for nothing for a
+ * while has the first turn, so that one that asks for little waits little, as in FQ-CoDel (RFC 8290).
  */
 export class FairQueue<Item extends Waiting> {
-  /** By peer; the first one has its turn. */
-  readonly #flows = new Map<string, Flow<Item>>()
+  /** By peer; the first one has its turn. Those of the second come when the first is empty. */
+  readonly #fresh = new Map<string, Flow<Item>>()
+  readonly #others = new Map<string, Flow<Item>>()
+  #count = 0
 
   add(item: Item): void {
-    const flow = this.#flows.get(item.peer) ?? { images: new Map<string, Item[]>(), deficit: 0 }
-    this.#flows.set(item.peer, flow)
+    let flow = this.#fresh.get(item.peer) ?? this.#others.get(item.peer)
+    if (flow === undefined) {
+      flow = { images: new Map<string, Item[]>(), deficit: QUANTUM_BYTES }
+      this.#fresh.set(item.peer, flow)
+    }
     const waiting = flow.images.get(item.image)
     if (waiting) waiting.push(item)
     else flow.images.set(item.image, [item])
+    this.#count++
   }
 
   /** Takes the next one. */
   take(): Item | undefined {
-    for (;;) {
-      const [turn] = this.#flows
+    while (this.#count > 0) {
+      const flows = this.#fresh.size > 0 ? this.#fresh : this.#others
+      const [turn] = flows
       if (turn === undefined) return undefined
       const [peer, flow] = turn
-      const [first] = flow.images
-      const item = first?.[1][0]
-      if (first === undefined || item === undefined) {
-        this.#flows.delete(peer)
-        continue
-      }
-      if (flow.deficit < item.bytes) {
-        flow.deficit += QUANTUM_BYTES
-        this.#flows.delete(peer)
-        this.#flows.set(peer, flow)
-        continue
-      }
-      flow.deficit -= item.bytes
-      const [image, waiting] = first
-      waiting.shift()
-      // The image that had its turn comes last.
-      flow.images.delete(image)
-      if (waiting.length > 0) flow.images.set(image, waiting)
-      if (flow.images.size === 0) this.#flows.delete(peer)
-      return item
+      if (flow.deficit > 0 && flow.images.size > 0) return this.#takeOf(flow)
+      flows.delete(peer)
+      if (flow.deficit <= 0) flow.deficit += QUANTUM_BYTES
+      else if (flows === this.#others) continue
+      // Also one that is fresh and has nothing left: or it would come first each time that it asks.
+      this.#others.set(peer, flow)
     }
+    return undefined
   }
 
   get isEmpty(): boolean {
-    return this.#flows.size === 0
+    return this.#count === 0
+  }
+
+  #takeOf(flow: Flow<Item>): Item | undefined {
+    const [first] = flow.images
+    const [image, waiting] = first ?? ['', []]
+    const item = waiting.shift()
+    // The image that had its turn comes last.
+    flow.images.delete(image)
+    if (waiting.length > 0) flow.images.set(image, waiting)
+    if (item === undefined) return undefined
+    flow.deficit -= item.bytes
+    this.#count--
+    return item
   }
 }

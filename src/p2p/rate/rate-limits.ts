@@ -1,5 +1,4 @@
 import type { ReplicatingPeer, RequestMessage } from 'hypercore/lib/replicator.js'
-import { shuffled } from '../../core/shuffled.ts'
 import { FairQueue, type Waiting } from './fair-queue.ts'
 import { TokenBucket } from './token-bucket.ts'
 
@@ -7,6 +6,8 @@ import { TokenBucket } from './token-bucket.ts'
 const TICK_MS = 10
 /** What a read waits for may be requested before its time by so much of the rate. Milliseconds. */
 const URGENT_MS = 1_000
+/** A log that has not requested anything for a while may request so many blocks before the others. */
+const MOST_BEHIND_BLOCKS = 4
 /** What is assumed of a block while nothing is known of its log. */
 const USUAL_BLOCK_BYTES = 32 * 1024
 
@@ -44,7 +45,8 @@ export class RateLimits implements Disposable {
   #up: TokenBucket | undefined
   #down: TokenBucket | undefined
   readonly #queue = new FairQueue<Answer>()
-  readonly #logs = new Set<LimitedLog>()
+  /** Bytes that each has requested, to tell whose turn it is. */
+  readonly #logs = new Map<LimitedLog, number>()
   /** Those that wait to request something. */
   readonly #refused = new Set<LimitedLog>()
   #counted = { bytesRead: 0, bytesWritten: 0 }
@@ -100,7 +102,7 @@ export class RateLimits implements Disposable {
 
   /** Has a log's requests counted. @returns ends that */
   add(log: LimitedLog): () => void {
-    this.#logs.add(log)
+    this.#logs.set(log, 0)
     return () => {
       this.#logs.delete(log)
       this.#refused.delete(log)
@@ -117,9 +119,13 @@ export class RateLimits implements Disposable {
     const now = performance.now()
     this.#count(now)
     let comingBytes = 0
-    for (const { inFlight, blockBytes } of this.#logs) comingBytes += inFlight * blockBytes
+    for (const { inFlight, blockBytes } of this.#logs.keys()) comingBytes += inFlight * blockBytes
     const early = isUrgent ? (this.#down.bytesPerSecond * URGENT_MS) / 1_000 : 0
-    if (this.#down.at(now) + early - comingBytes > 0) return true
+    const hasRoom = this.#down.at(now) + early - comingBytes > 0
+    if (hasRoom && (isUrgent || this.#hasTurn(log))) {
+      this.#logs.set(log, this.#requestedBy(log) + log.blockBytes)
+      return true
+    }
     this.#refused.add(log)
     this.#tickSoon()
     return false
@@ -160,11 +166,34 @@ export class RateLimits implements Disposable {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.#pump()
-      // The first one may take all that may pass now.
-      const refused = shuffled([...this.#refused])
+      const refused = this.#inTurn()
       this.#refused.clear()
       for (const log of refused) log.request()
     }, TICK_MS)
+  }
+
+  #requestedBy(log: LimitedLog): number {
+    return this.#logs.get(log) ?? 0
+  }
+
+  /** Whether no other log that waits has requested less. */
+  #hasTurn(log: LimitedLog): boolean {
+    for (const other of this.#refused) {
+      if (other !== log && this.#requestedBy(other) < this.#requestedBy(log)) return false
+    }
+    return true
+  }
+
+  /** Logs that wait, the one that has requested least first: it may take all that may pass now. */
+  #inTurn(): LimitedLog[] {
+    const refused = [...this.#refused]
+    const most = Math.max(0, ...refused.map((log) => this.#requestedBy(log)))
+    for (const log of refused) {
+      // What it did not ask for before is not made up for.
+      const least = most - MOST_BEHIND_BLOCKS * log.blockBytes
+      if (this.#requestedBy(log) < least) this.#logs.set(log, least)
+    }
+    return refused.toSorted((one, other) => this.#requestedBy(one) - this.#requestedBy(other))
   }
 
   /** Takes what has passed since the last time out of the buckets. */
