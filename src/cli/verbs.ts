@@ -20,6 +20,7 @@ import { addLs } from './verbs/ls.ts'
 import { addMachine } from './verbs/machine/machine.ts'
 import { addMount } from './verbs/containers/mount.ts'
 import { addPull } from './verbs/pull.ts'
+import { addRelay } from './verbs/relay.ts'
 import { addRepair } from './verbs/repair.ts'
 import { addShare } from './verbs/share.ts'
 import { addStats } from './verbs/containers/stats.ts'
@@ -48,6 +49,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addDaemon,
   addDht,
   addIdentity,
+  addRelay,
   addMachine,
   addAttestRecord,
   addDoctor,

@@ -100,6 +100,8 @@ export class Daemon implements AsyncDisposable {
         exchanges: listening.exchanges,
         ...limits,
         allowed: listening.allowed,
+        nat: listening.nat,
+        relays: listening.relays,
         // A default port is a different one each time, so that nothing outside refers to it.
         outsidePort: listening.listen === 'known' ? undefined : listening.advertise?.port,
         onStoreTrouble: (text, details) => log.error(details, text),
@@ -179,6 +181,7 @@ export class Daemon implements AsyncDisposable {
       allowed: this.#node.allowed
         ? [...this.#node.allowed].map((key) => formatKey(Buffer.from(key, 'hex')))
         : null,
+      nat: this.#node.nat,
       online: this.#node.isOnline,
       listen: listen ? formatPeerAddress(listen) : null,
       advertise: advertise ? formatPeerAddress(advertise) : null,

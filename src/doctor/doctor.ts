@@ -7,6 +7,7 @@ import {
   checkSpace,
   checkZstd
 } from './doctor-storage.ts'
+import { checkNetwork } from './doctor-network.ts'
 import {
   checkCgroups,
   checkInit,
@@ -28,7 +29,12 @@ export type { Check } from './doctor-check.ts'
 export async function examine(options: { home: string }): Promise<Check[]> {
   // Elsewhere containers run in machines, and what they take is in those.
   if (process.platform !== 'linux') {
-    return Promise.all([checkQemu(), checkZstd(), checkSpace(options.home)])
+    return Promise.all([
+      checkQemu(),
+      checkZstd(),
+      checkSpace(options.home),
+      checkNetwork(options.home)
+    ])
   }
   const [containers, ...others] = await Promise.all([
     examineForContainers(),
@@ -36,7 +42,8 @@ export async function examine(options: { home: string }): Promise<Check[]> {
     checkQemu(),
     checkKvm(),
     checkZstd(),
-    checkSpace(options.home)
+    checkSpace(options.home),
+    checkNetwork(options.home)
   ])
   return [...containers, ...others]
 }

@@ -16,6 +16,8 @@ export interface HomePaths {
   readonly catalog: string
   /** What peers know this home by; holds a secret. */
   readonly swarmIdentity: string
+  /** What peers know a relay of this home by; holds a secret. */
+  readonly relayIdentity: string
   /** Where peers of images were reached; safe to delete. */
   readonly peers: string
   /** What images sent, received, and when they were used; safe to delete. */
@@ -59,6 +61,7 @@ export function openHome(home: string): HomePaths {
       storeRecord: join(real, 'store.json'),
       catalog: join(real, 'images.json'),
       swarmIdentity: join(real, 'swarm-identity.json'),
+      relayIdentity: join(real, 'relay-identity.json'),
       peers: join(real, 'peers'),
       imageUsage: join(real, 'image-usage.json'),
       publishCache: join(real, 'publish-cache'),

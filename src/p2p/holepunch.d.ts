@@ -279,6 +279,20 @@ declare module 'hyperdht' {
   export default class DHT extends EventEmitter {
     constructor(options?: DHTOptions)
     readonly destroyed: boolean
+    /** Whether others reach this node only where it has sent something before. */
+    readonly firewalled: boolean
+    /** Whether others see it at different ports. */
+    readonly randomized: boolean
+    /** Where others see it: null before they have told. */
+    readonly host: string | null
+    /** 0 where others see different ones. */
+    readonly port: number
+    /** A stream on UDX that is not connected. */
+    createRawStream(options: object): import('blind-relay').RelayStream
+    createServer(
+      options: { shareLocalAddress?: boolean },
+      onconnection: (connection: import('hyperswarm').SwarmConnection) => void
+    ): { listen(keyPair: KeyPair): Promise<unknown> }
     /** Other nodes that have answered and are still thought to be there. */
     readonly nodes: { readonly length: number }
     /** Resolves when it has its UDP ports, before any node was asked. */
@@ -289,10 +303,10 @@ declare module 'hyperdht' {
     lookup(
       topic: Buffer
     ): AsyncIterable<{ readonly peers: readonly { readonly publicKey: Buffer }[] }>
-    connect(
+    connect: (
       publicKey: Buffer,
       options?: { keyPair?: KeyPair }
-    ): import('hyperswarm').SwarmConnection
+    ) => import('hyperswarm').SwarmConnection
     address(): { host: string; port: number }
     destroy(options?: { force?: boolean }): Promise<void>
     static bootstrapper(port: number, host: string, options?: DHTOptions): DHT
@@ -346,6 +360,8 @@ declare module 'hyperswarm' {
       keyPair?: KeyPair
       /** True refuses a peer, in either direction, and bans it. */
       firewall?: (remotePublicKey: Buffer) => boolean
+      /** The relay to use for a connection, where holes could not be punched (`force`), or null for none. */
+      relayThrough?: (force: boolean, swarm: Hyperswarm) => Buffer | null
     })
     readonly keyPair: KeyPair
     readonly connections: Set<SwarmConnection>
@@ -356,6 +372,21 @@ declare module 'hyperswarm' {
     leave(topic: Buffer): Promise<void>
     flush(): Promise<boolean>
     destroy(options?: { force?: boolean }): Promise<void>
+  }
+}
+
+declare module 'blind-relay' {
+  import type { EventEmitter } from 'node:events'
+  import type { SwarmConnection } from 'hyperswarm'
+
+  /** One end of a pair, on UDX; the other end gets what comes here. */
+  export interface RelayStream extends EventEmitter {
+    readonly bytesReceived: number
+    destroy(): void
+  }
+  export class Server {
+    constructor(options: { createStream: (options: object) => RelayStream })
+    accept(connection: SwarmConnection, options: { id: Buffer }): EventEmitter
   }
 }
 

@@ -13,6 +13,7 @@ export const REVIEWED = {
   hypercore: '11.37.1',
   'hypercore-storage': '3.3.1',
   '@hyperswarm/secret-stream': '6.9.2',
+  hyperdht: '6.32.0',
   protomux: '3.12.1',
   'framed-stream': '1.0.1'
 } as const
@@ -151,6 +152,14 @@ export const SEAMS = {
     why: 'peers/frame-limit: ends a connection before it makes room for a frame that is too long',
     relies:
       'every byte that arrives is given to it, from the first on; a frame is 3 bytes of length, little-endian, and so many bytes'
+  },
+  'HyperDHT.connect': {
+    library: 'hyperdht',
+    module: 'index.js',
+    parameters: 2,
+    why: 'peers/dial-failures: hears why a peer could not be connected to, which hyperswarm keeps to itself',
+    relies:
+      'hyperswarm connects by it; the connection emits `error` with one of the codes of lib/errors.js'
   },
   'Protomux.pair': {
     library: 'protomux',

@@ -12,6 +12,8 @@ import {
   ADVERTISE_VARIABLE,
   EXCHANGE_VARIABLE,
   LISTEN_VARIABLE,
+  NAT_VARIABLE,
+  RELAY_VARIABLE,
   listeningOf,
   type Listening
 } from './listening.ts'
@@ -24,6 +26,8 @@ const VARIABLES = {
   bootstrap: BOOTSTRAP_VARIABLE,
   listen: LISTEN_VARIABLE,
   advertise: ADVERTISE_VARIABLE,
+  nat: NAT_VARIABLE,
+  relay: RELAY_VARIABLE,
   allow: ALLOW_VARIABLE,
   'peer-exchange': EXCHANGE_VARIABLE,
   'max-disk': MAX_DISK_VARIABLE,
@@ -35,7 +39,7 @@ const VARIABLES = {
 export type DaemonKey = keyof typeof VARIABLES
 
 /** Those that a daemon changes only by starting again: its peers would lose it. */
-const FIXED: ReadonlySet<string> = new Set(['bootstrap', 'listen', 'advertise'])
+const FIXED: ReadonlySet<string> = new Set(['bootstrap', 'listen', 'advertise', 'nat', 'relay'])
 
 /** How a daemon is to run. */
 export interface DaemonSettings {
@@ -90,11 +94,13 @@ export function changedSettings(
 
 function valuesOf(settings: DaemonSettings): Record<DaemonKey, string | number | null> {
   const { bootstrap, listening, limits, logLevel } = settings
-  const { listen, advertise, exchanges, allowed } = listening
+  const { listen, advertise, exchanges, allowed, nat, relays } = listening
   return {
     bootstrap: bootstrap ? formatBootstrap(bootstrap) : null,
     listen: listen === 'known' ? null : listen ? formatPeerAddress(listen) : 'none',
     advertise: advertise ? formatPeerAddress(advertise) : null,
+    nat: nat ?? null,
+    relay: relays?.length ? relays.map((key) => key.toString('hex')).join(',') : null,
     allow: allowed ? [...allowed].sort().join(',') : null,
     'peer-exchange': exchanges ? 'yes' : 'no',
     'max-disk': limits.maxDiskBytes ?? null,

@@ -1,12 +1,15 @@
 import { ContainerError } from '../core/errors.ts'
 import { parsePeerAddress, type PeerAddress } from '../p2p/peer-address.ts'
-import { ALLOW_VARIABLE, parseAllow } from './allowed-peers.ts'
+import { ALLOW_VARIABLE, parseAllow, parsePublicKey } from './allowed-peers.ts'
 
 /** Environment variables of a daemon that peers reach without the DHT. */
 export const LISTEN_VARIABLE = 'DAT_CONTAINER_LISTEN'
 export const ADVERTISE_VARIABLE = 'DAT_CONTAINER_ADVERTISE'
 /** Environment variable that says whether peers are told of each other. */
 export const EXCHANGE_VARIABLE = 'DAT_CONTAINER_PEER_EXCHANGE'
+
+export const NAT_VARIABLE = 'DAT_CONTAINER_NAT'
+export const RELAY_VARIABLE = 'DAT_CONTAINER_RELAY'
 
 /** Says that nobody may connect by TCP. */
 const NOWHERE = 'none'
@@ -23,6 +26,10 @@ export interface Listening {
   readonly exchanges: boolean
   /** Public keys of the only peers that may connect, in hex; undefined for everybody. */
   readonly allowed?: ReadonlySet<string> | undefined
+  /** Whether to find out how others reach this machine, or to take it for reachable. @default see the peer node */
+  readonly nat?: 'auto' | 'open' | undefined
+  /** Public keys of relays. @default none */
+  readonly relays?: readonly Buffer[] | undefined
 }
 
 /**
@@ -52,12 +59,33 @@ function parseExchange(text: string | undefined): boolean {
   throw new ContainerError('USAGE', `peer-exchange is yes or no, not ${JSON.stringify(text)}`)
 }
 
-/** {@link parseListening} of the environment. */
+/** @returns undefined for no text @throws ContainerError `USAGE` */
+export function parseNat(text: string | undefined): 'auto' | 'open' | undefined {
+  if (!text) return undefined
+  if (text === 'auto' || text === 'open') return text
+  throw new ContainerError('USAGE', `nat is auto or open, not ${JSON.stringify(text)}`)
+}
+
+/** Reads public keys, separated by commas. @throws ContainerError `USAGE` */
+export function parseRelays(text: string | undefined): readonly Buffer[] {
+  return (text ?? '')
+    .split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '')
+    .map((word) => Buffer.from(parsePublicKey(word), 'hex'))
+}
+
+/** Reads from the environment how peers reach a daemon. @throws ContainerError `USAGE` */
 export function listeningOf(environment: NodeJS.ProcessEnv): Listening {
   const listening = parseListening(
     environment[LISTEN_VARIABLE],
     environment[ADVERTISE_VARIABLE],
     environment[EXCHANGE_VARIABLE]
   )
-  return { ...listening, allowed: parseAllow(environment[ALLOW_VARIABLE]) }
+  return {
+    ...listening,
+    allowed: parseAllow(environment[ALLOW_VARIABLE]),
+    nat: parseNat(environment[NAT_VARIABLE]),
+    relays: parseRelays(environment[RELAY_VARIABLE])
+  }
 }

@@ -14,6 +14,7 @@ import {
 } from './request-checks.ts'
 import type { ChangedSetting } from './daemon-settings.ts'
 import type { FetchCounters } from '../p2p/transfer/fetch-counters.ts'
+import type { NatStatus } from '../p2p/peers/nat-status.ts'
 import type { DroppedPeer } from '../p2p/peers/peer-gate.ts'
 import type { StoreTrouble } from '../p2p/store/store-health.ts'
 
@@ -32,6 +33,8 @@ export interface DaemonStatus {
   readonly publicKey: string
   /** Public keys of the only peers that may connect, z32; null for everybody. */
   readonly allowed: readonly string[] | null
+  /** How other nodes of the DHT reach this machine. */
+  readonly nat: NatStatus
   /** Whether any node of the DHT answers. */
   readonly online: boolean
   /** Where peers reach it by TCP, and what links say of that: `host:port`. */

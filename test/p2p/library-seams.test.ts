@@ -33,6 +33,7 @@ const OWNERS: Readonly<Record<string, object>> = {
   SessionState: require('hypercore/lib/session-state.js').prototype,
   CoreRX: CoreRX.prototype,
   NoiseSecretStream: require('@hyperswarm/secret-stream').prototype,
+  HyperDHT: require('hyperdht').prototype,
   Protomux: require('protomux').prototype,
   FramedStream: require('framed-stream').prototype
 }

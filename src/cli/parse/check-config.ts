@@ -1,6 +1,6 @@
 import { parseBootstrap } from '../../rpc/bootstrap.ts'
 import { parseMaxDisk, parseRate } from '../../rpc/daemon-limits.ts'
-import { parseListening } from '../../rpc/listening.ts'
+import { parseListening, parseNat, parseRelays } from '../../rpc/listening.ts'
 import { parseAllow } from '../../rpc/allowed-peers.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { limitsOf } from '../../machine/state/machine-limits.ts'
@@ -15,6 +15,8 @@ const CHECKS: Readonly<Record<ConfigKey, (value: string) => unknown>> = {
   bootstrap: parseBootstrap,
   listen: (value) => parseListening(value, undefined),
   advertise: (value) => parseListening(undefined, value),
+  nat: parseNat,
+  relay: parseRelays,
   allow: parseAllow,
   'peer-exchange': (value) => parseListening(undefined, undefined, value),
   'peer-timeout': parsePeerTimeout,

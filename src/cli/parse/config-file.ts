@@ -14,6 +14,8 @@ export const CONFIG_KEYS = {
   bootstrap: 'DAT_CONTAINER_BOOTSTRAP',
   listen: 'DAT_CONTAINER_LISTEN',
   advertise: 'DAT_CONTAINER_ADVERTISE',
+  nat: 'DAT_CONTAINER_NAT',
+  relay: 'DAT_CONTAINER_RELAY',
   allow: 'DAT_CONTAINER_ALLOW',
   'peer-exchange': 'DAT_CONTAINER_PEER_EXCHANGE',
   'peer-timeout': 'DAT_CONTAINER_PEER_TIMEOUT',

@@ -3,7 +3,15 @@ import { formatBootstrap, parseBootstrap } from '../../rpc/bootstrap.ts'
 import { readGlobals } from './globals.ts'
 
 /** Verbs that say themselves what they do with `--bootstrap`, or ask no daemon. */
-const APART = new Set(['daemon', 'dht', 'completion', 'doctor', 'identity', 'attest-record'])
+const APART = new Set([
+  'daemon',
+  'dht',
+  'completion',
+  'doctor',
+  'identity',
+  'relay',
+  'attest-record'
+])
 
 /** Says so where `--bootstrap` names another DHT than the one that the daemon is in, which runs already. */
 export function hookBootstrap(program: Command): void {

@@ -58,7 +58,7 @@ export function addDaemon(program: Command): void {
       .description('give a running daemon the settings that it would be started with now')
       .addHelpText(
         'after',
-        '\nPeers stay connected, but for those that `allow` no longer lists. `listen`, `advertise` and `bootstrap` need another\nstart. Settings that neither an option, the environment nor a file has go back to their defaults.' +
+        '\nPeers stay connected, but for those that `allow` no longer lists. `listen`, `advertise`,\n`nat`, `relay` and `bootstrap` need another start. Settings that neither an option, the environment nor a file has go back to their defaults.' +
           '\n\nExamples:\n  dat-container daemon reload\n  dat-container daemon reload --max-up 2M'
       )
   ).action(async (flags: ListenFlags, command: Command) => {
@@ -198,6 +198,19 @@ function isAllowed(allow: string, { allowed }: DaemonStatus): boolean {
   return wanted.size === keys.size && [...wanted].every((key) => keys.has(key))
 }
 
+const NATS = {
+  open: 'reachable from outside',
+  consistent: 'one port for all destinations',
+  random: 'another port for each destination',
+  unknown: 'not known'
+} as const
+
+function natText({ kind, seenAt, isAssumed, relays }: DaemonStatus['nat']): string {
+  const at = seenAt === null || isAssumed ? '' : `, seen at ${seenAt}`
+  const relayed = relays.length === 0 ? '' : `; relays: ${relays.join(', ')}`
+  return `${isAssumed ? 'taken to be none' : NATS[kind]}${at}${relayed}`
+}
+
 async function stop(globals: Globals): Promise<void> {
   const { DaemonClient } = await import('../../session/connection/client.ts')
   const { openHome } = await import('../../home/home.ts')
@@ -291,6 +304,7 @@ async function status(globals: Globals): Promise<void> {
         (state.bootstrap ? `private: ${state.bootstrap.join(', ')}` : 'public') +
           (state.online ? '' : ' (no node answers)')
       ],
+      ['NAT', natText(state.nat)],
       ...(state.listen ? [['listens at', state.listen]] : []),
       ...(state.advertise ? [['links say', state.advertise]] : []),
       ['public key', state.publicKey],

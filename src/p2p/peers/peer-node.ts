@@ -4,6 +4,7 @@ import Corestore from 'corestore'
 import DHT, { type KeyPair } from 'hyperdht'
 import HypercoreStorage from 'hypercore-storage'
 import Hyperswarm, { type PeerDiscovery, type PeerInfo, type SwarmConnection } from 'hyperswarm'
+import { DialFailures } from './dial-failures.ts'
 import { DirectPeers } from './direct-peers.ts'
 import { takesDirectWrites } from '../store/direct-writes.ts'
 import { keepForkedLogs } from '../store/forks.ts'
@@ -11,7 +12,9 @@ import { keyPairOf, readIdentity, writeIdentity, type Identity } from './identit
 import { Invitations } from './invitations.ts'
 import { KnownPeers, type KnownPeer } from './known-peers.ts'
 import { lookUpMerklePaths } from '../store/merkle-path-lookup.ts'
+import { formatKey } from '../link.ts'
 import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
+import { natKindOf, seenAt, type NatStatus } from './nat-status.ts'
 import { PeerAddresses } from './peer-addresses.ts'
 import { PeerGate, type AllowedPeers, type DroppedPeer, type Misconduct } from './peer-gate.ts'
 import { Refusals } from './refusals.ts'
@@ -26,6 +29,7 @@ import { StoreSpace } from '../store/store-space.ts'
 import { DATABASE, StoreSync } from '../store/store-sync.ts'
 import { Strangers } from './strangers.ts'
 import { SwarmSlots } from './swarm-slots.ts'
+import { TrafficCount, type SwarmTraffic } from './traffic-count.ts'
 import { tolerateUnsoundStores } from '../store/unsound-store.ts'
 import { pause } from '../../core/abort.ts'
 
@@ -60,6 +64,13 @@ export interface PeerNodeOptions {
   readonly outsidePort?: number | undefined
   /** Whether peers of an image are told of each other, and connected to when others tell of them. @default true */
   readonly exchanges?: boolean
+  /**
+   * `open` takes it for granted that others reach this machine at its address; `auto` has other nodes of the DHT find out.
+   * @default `open` on a private DHT, else `auto`
+   */
+  readonly nat?: 'auto' | 'open' | undefined
+  /** Public keys of relays for where holes cannot be punched. @default none */
+  readonly relays?: readonly Buffer[] | undefined
   /** The only peers to connect with, but for guests of this machine. @default everybody */
   readonly allowed?: AllowedPeers | undefined
   /** What a store that is made derives its key pairs from; one that is there has its own. @default a new one */
@@ -75,17 +86,6 @@ export interface PeerNodeOptions {
   readonly onPeerDropped?: (peer: DroppedPeer) => void
   /** Called for errors of single connections, which are normal and end nothing. */
   readonly onConnectionError?: (error: Error) => void
-}
-
-export interface SwarmTraffic {
-  /** Peers that are connected, however many connections each has. */
-  readonly connections: number
-  /** Those of them that are by TCP. */
-  readonly direct: number
-  readonly bytesRead: number
-  readonly bytesWritten: number
-  /** The part of `bytesRead` that came by TCP. */
-  readonly directBytesRead: number
 }
 
 /**
@@ -110,6 +110,7 @@ export class PeerNode implements AsyncDisposable {
   readonly #probes = new Probes()
   readonly #strangers = new Strangers()
   readonly #gate: PeerGate
+  readonly #failures = new DialFailures()
   /** Peers that have refused this machine, by public key in hex and by the address that was dialed. */
   readonly #refusals = new Refusals()
   readonly #slots = new SwarmSlots(this.#strangers)
@@ -124,7 +125,7 @@ export class PeerNode implements AsyncDisposable {
   readonly #addresses = new PeerAddresses()
   /** The address of each connection that was dialed without knowing the peer's key. */
   readonly #dialedAt = new WeakMap<SwarmConnection, string>()
-  readonly #closedTraffic = { bytesRead: 0, bytesWritten: 0, directBytesRead: 0 }
+  readonly #traffic = new TrafficCount()
 
   private constructor(
     store: Corestore,
@@ -146,6 +147,7 @@ export class PeerNode implements AsyncDisposable {
     this.#sync = new StoreSync(options.storage)
     this.#swarm = swarm
     this.#gate = gate
+    this.#failures.watch(swarm.dht)
     this.#onError = (error) => options.onConnectionError?.(error)
     this.#direct = new DirectPeers({
       keyPair,
@@ -207,18 +209,23 @@ export class PeerNode implements AsyncDisposable {
       throw openError(options.storage, cause)
     }
     const { bootstrap } = options
-    // On a private network nobody is behind a NAT and every peer can answer for the DHT. Left to
-    // guess, peers on a flat network go
-    // half-open; hyperswarm does not forward `firewalled`, so the DHT is made here.
+    // On most private networks nobody is behind a NAT and every peer can answer for the DHT. Left to guess, peers on a flat
+    // network go half-open; hyperswarm does not forward `firewalled`, so the DHT is made here.
     const identity = await readIdentity(options.identity)
     const port = identity.udpPort
     const dht = new DHT({
       ...(port !== undefined && { port }),
-      ...(bootstrap && { bootstrap, firewalled: false, ephemeral: false })
+      ...(bootstrap && { bootstrap }),
+      ...(isOpen(options) && { firewalled: false, ephemeral: false })
     })
     const keyPair = keyPairOf(identity)
     const gate = new PeerGate(options.allowed)
-    const swarm = new Hyperswarm({ dht, keyPair, firewall: (key) => !gate.allows(key) })
+    const swarm = new Hyperswarm({
+      dht,
+      keyPair,
+      firewall: (key) => !gate.allows(key),
+      relayThrough: (isForced) => relayFor(options.relays ?? [], isForced || dht.randomized)
+    })
     const node = new PeerNode(store, swarm, keyPair, gate, options)
     try {
       await node.#listen(options.listen, identity.tcpPort)
@@ -377,6 +384,17 @@ export class PeerNode implements AsyncDisposable {
     return () => void swarm.off('update', look)
   }
 
+  /** How other nodes of the DHT reach this one. */
+  get nat(): NatStatus {
+    const { dht } = this.#swarm
+    return {
+      kind: natKindOf(dht),
+      seenAt: seenAt(dht),
+      isAssumed: isOpen(this.#options),
+      relays: (this.#options.relays ?? []).map(formatKey)
+    }
+  }
+
   /** Whether any other node of the DHT has answered. */
   get isOnline(): boolean {
     return this.#swarm.dht.nodes.length > 0
@@ -407,7 +425,10 @@ export class PeerNode implements AsyncDisposable {
       found: found.length,
       isRefused: names.some((name) => this.#refusals.has(name)),
       unlisted: [...keys].filter((key) => !this.#gate.lists(Buffer.from(key, 'hex'))).length,
-      isPrivate: this.#gate.isPrivate
+      isPrivate: this.#gate.isPrivate,
+      failures: new Set([...keys].flatMap((key) => this.#failures.of(key) ?? [])),
+      isRandomized: this.#swarm.dht.randomized,
+      hasRelays: (this.#options.relays ?? []).length > 0
     }
   }
 
@@ -417,12 +438,7 @@ export class PeerNode implements AsyncDisposable {
 
   /** Bytes on the wire over all connections, open and closed. */
   traffic(): SwarmTraffic {
-    const bytes = { ...this.#closedTraffic }
-    const direct = [...this.#direct.connections]
-    const open = [...this.#swarm.connections, ...direct]
-    for (const connection of open) count(connection, bytes)
-    for (const { rawBytesRead } of direct) bytes.directBytesRead += rawBytesRead
-    return { connections: peersOf(open), direct: peersOf(direct), ...bytes }
+    return this.#traffic.with(this.#swarm.connections, this.#direct.connections)
   }
 
   /**
@@ -484,10 +500,7 @@ export class PeerNode implements AsyncDisposable {
 
   #add(connection: SwarmConnection, kind: ConnectionKind): void {
     connection.on('error', this.#onError)
-    connection.on('close', () => {
-      count(connection, this.#closedTraffic)
-      if (kind === 'direct') this.#closedTraffic.directBytesRead += connection.rawBytesRead
-    })
+    connection.on('close', () => this.#traffic.noteClosed(connection, kind))
     this.#strangers.add(connection)
     limitAnswers(connection, this.rates)
     this.#replications.add(connection, kind)
@@ -499,18 +512,15 @@ export class PeerNode implements AsyncDisposable {
   }
 }
 
+/** Whether others reach a node at its address, as far as its options say. */
+function isOpen({ nat, bootstrap }: PeerNodeOptions): boolean {
+  return nat === 'open' || (nat === undefined && bootstrap !== undefined)
+}
+
+function relayFor(relays: readonly Buffer[], isNeeded: boolean): Buffer | null {
+  return isNeeded ? (relays[Math.floor(Math.random() * relays.length)] ?? null) : null
+}
+
 function text(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-function count(
-  { rawBytesRead, rawBytesWritten }: SwarmConnection,
-  into: { bytesRead: number; bytesWritten: number }
-): void {
-  into.bytesRead += rawBytesRead
-  into.bytesWritten += rawBytesWritten
-}
-
-function peersOf(connections: readonly SwarmConnection[]): number {
-  return new Set(connections.map(({ remotePublicKey }) => remotePublicKey.toString('hex'))).size
 }

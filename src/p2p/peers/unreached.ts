@@ -1,4 +1,5 @@
 import { ContainerError } from '../../core/errors.ts'
+import type { DialFailure } from './dial-failures.ts'
 
 /** What became of the peers that were looked for. */
 export interface Unreached {
@@ -10,6 +11,12 @@ export interface Unreached {
   readonly unlisted: number
   /** Whether this machine has such a list. */
   readonly isPrivate: boolean
+  /** How connecting to them failed. */
+  readonly failures: ReadonlySet<DialFailure>
+  /** Whether this machine's NAT uses another port for each destination. */
+  readonly isRandomized: boolean
+  /** Whether this machine knows a relay. */
+  readonly hasRelays: boolean
 }
 
 /**
@@ -26,8 +33,13 @@ export function withReason(error: ContainerError, unreached: Unreached): Contain
   })
 }
 
+const WAYS_ROUND =
+  'use a relay (`relay` in the configuration; `dat-container relay` runs one), or have one side listen at a forwarded port (--listen, --advertise)'
+const OTHER_RELAY =
+  'check that the relay runs and can be reached from both sides, or have one side listen at a forwarded port (--listen, --advertise)'
+
 function reasonOf(unreached: Unreached): { reason: string; hint: string } | undefined {
-  const { found, isRefused, unlisted, isPrivate } = unreached
+  const { found, isRefused, unlisted, isPrivate, failures, hasRelays, isRandomized } = unreached
   if (isRefused) {
     return {
       reason: 'a peer that was found refused this machine, because its swarm is private',
@@ -48,9 +60,35 @@ function reasonOf(unreached: Unreached): { reason: string; hint: string } | unde
       hint: 'check that a machine on that list shares or mirrors it and is online'
     }
   }
-  return {
-    reason: `${peers(found)} ${found === 1 ? 'was' : 'were'} found and did not answer`,
-    hint: 'the peer may be offline, behind a firewall, or private: if it is private, ask for the key that `dat-container identity` prints here to be allowed'
+  const who = `${peers(found)} ${found === 1 ? 'was' : 'were'} found`
+  const [worst] = (['nats', 'relay', 'blocked', 'silent'] as const).filter((each) =>
+    failures.has(each)
+  )
+  switch (worst) {
+    case 'nats':
+      return {
+        reason: `${who}, but both ends are behind NATs that use another port for each destination, through which no hole can be punched`,
+        hint: hasRelays ? OTHER_RELAY : WAYS_ROUND
+      }
+    case 'relay':
+      return {
+        reason: `${who}, but the relay did not connect this machine with ${found === 1 ? 'it' : 'them'}`,
+        hint: OTHER_RELAY
+      }
+    case 'blocked':
+      return {
+        reason:
+          `${who}, but no hole could be punched through the NATs or firewalls in between` +
+          (isRandomized ? `: the one of this machine uses another port for each destination` : ''),
+        hint: hasRelays ? OTHER_RELAY : WAYS_ROUND
+      }
+    case 'silent':
+    case undefined:
+    default:
+      return {
+        reason: `${who} and did not answer`,
+        hint: 'the peer may be offline, behind a firewall, or private: if it is private, ask for the key that `dat-container identity` prints here to be allowed'
+      }
   }
 }
 
