@@ -22,6 +22,8 @@ export class MountUse implements Disposable {
   #leasesEver = 0
   #timer: NodeJS.Timeout | undefined
   #table: MountTableEvents | undefined
+  /** Somebody waits for the end, and so takes the image down when it comes. Until then nothing has ended. */
+  #isAwaited = false
   #end: () => void = () => {}
   readonly #unused: Promise<void>
 
@@ -30,7 +32,6 @@ export class MountUse implements Disposable {
     this.#state = state
     this.#graceMs = goesAtOnce ? 0 : GRACE_MS
     this.#unused = new Promise((resolve) => (this.#end = resolve))
-    this.#look()
   }
 
   /** How many leases there have been. */
@@ -53,8 +54,12 @@ export class MountUse implements Disposable {
     await this.#bindsAre(this.#state.binds.filter((bind) => bind !== target))
   }
 
-  /** Resolves when nobody has used the image for a while, or `signal` is aborted. */
+  /**
+   * Resolves when nobody has used the image for a while, or `signal` is aborted. What went by before the call does
+   * not count: peers may be looked for meanwhile, and who comes while they are is a user like any other.
+   */
   async ended(signal: AbortSignal): Promise<void> {
+    this.#isAwaited = true
     // A predecessor may have left some.
     this.#look()
     if (signal.aborted) return
@@ -87,7 +92,7 @@ export class MountUse implements Disposable {
     const hasBinds = this.#state.binds.length > 0
     if (!hasBinds) this.#forgetTable()
     else this.#table ??= new MountTableEvents(() => this.#forgetUnmounted())
-    if (this.#leases > 0 || hasBinds) return
+    if (this.#leases > 0 || hasBinds || !this.#isAwaited) return
     const grace = this.#leasesEver === 0 ? FIRST_LEASE_MS : this.#graceMs
     this.#timer = setTimeout(this.#end, grace)
   }
