@@ -8,6 +8,7 @@ import { formatManifest } from '../../os-image/manifest.ts'
 import { generateKeys, parseSecretKey, signManifest } from '../../os-image/sign.ts'
 import { cpioOfFiles } from '../../src/machine/netboot/cpio-entry.ts'
 import { NETBOOT_CHECK } from '../../src/machine/netboot/netboot-script.ts'
+import { SOFTWARE_CPU } from '../../src/machine/qemu/qemu-plan.ts'
 import { IMAGE } from './guest.ts'
 import { cannotNetboot, NetbootMachine } from './netboot-lan.ts'
 
@@ -75,7 +76,7 @@ void test(titled('the first stage starts nothing but what it was told'), options
     writeFileSync(initrd!, Buffer.concat([aligned, archive]))
     await using machine = new NetbootMachine(
       [
-        ...['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', '256'],
+        ...['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg', '-cpu', SOFTWARE_CPU, '-m', '256'],
         ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
         ...['-kernel', join(IMAGE, 'vmlinuz'), '-initrd', initrd!, '-serial', `file:${serial}`],
         ...['-append', `console=ttyS0 panic=5 ${words}`]

@@ -4,6 +4,8 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
 import { findProgram } from '../../src/machine/qemu/find-qemu.ts'
+import { SOFTWARE_CPU } from '../../src/machine/qemu/qemu-plan.ts'
+import { LARGE_PAGES } from '../../src/machine/qemu/qemu-process.ts'
 import { planDnsmasq } from '../../src/machine/netboot/netboot-dhcp.ts'
 import { NETBOOT_CHECK } from '../../src/machine/netboot/netboot-script.ts'
 import { cannotStart, IMAGE } from './guest.ts'
@@ -79,8 +81,17 @@ export class NetbootLan implements AsyncDisposable {
     const network = 'tap,id=net,ifname=tap0,script=no,downscript=no'
     return new NetbootMachine(
       [
-        ...[...this.#machines, 'qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg', '-cpu', 'max'],
-        ...['-m', '512', '-smp', '2', '-nodefaults', '-no-user-config', '-display', 'none'],
+        ...[
+          ...this.#machines,
+          'qemu-system-x86_64',
+          '-M',
+          'q35',
+          '-accel',
+          'tcg',
+          '-cpu',
+          SOFTWARE_CPU
+        ],
+        ...['-m', '512', '-smp', '1', '-nodefaults', '-no-user-config', '-display', 'none'],
         ...['-no-reboot', '-serial', `file:${serial}`, '-netdev', network],
         ...(more.includes('-device')
           ? more
@@ -183,5 +194,5 @@ async function dnsmasq(prefix: readonly string[], argv: readonly string[]) {
 
 function startQemu(command: readonly string[]) {
   const [file = '', ...args] = command
-  return execa(file, args, { reject: false })
+  return execa(file, args, { reject: false, env: LARGE_PAGES })
 }

@@ -7,6 +7,9 @@ import { hostEnvironment } from '../../core/host/host-environment.ts'
 import type { MachineHome, MachinePaths } from '../state/machine-paths.ts'
 import { LOOPBACK } from '../state/port-forward.ts'
 
+/** Emulated and busy, a guest takes more than ten seconds to say its first word. */
+const CONNECT_TIMEOUT_SECONDS = 30
+
 /** How a machine is reached. */
 export interface SshTarget {
   readonly name: string
@@ -43,7 +46,7 @@ export interface SshPlan extends SshTarget {
  * key is stored under the machine's name, because ports change; the first key seen is kept.
  */
 export function planSsh(plan: SshPlan): string[] {
-  const { tty = 'auto', connectTimeoutSeconds = 10 } = plan
+  const { tty = 'auto', connectTimeoutSeconds = CONNECT_TIMEOUT_SECONDS } = plan
   const options = [
     `IdentityFile=${quoted(plan.key)}`,
     'IdentitiesOnly=yes',
@@ -120,7 +123,10 @@ export async function captureSsh(
 ): Promise<CommandResult> {
   const { timeoutMs, input, signal } = options
   const noInput = input === undefined
-  return runCommand('ssh', planSsh({ ...target, command, tty: 'never', noInput }), {
+  // A slow guest takes long to say its first word; it has all of that time for it.
+  const connectTimeoutSeconds = Math.ceil(timeoutMs / 1000)
+  const plan = { ...target, command, tty: 'never', noInput, connectTimeoutSeconds } as const
+  return runCommand('ssh', planSsh(plan), {
     timeoutMs,
     ...(noInput ? {} : { input }),
     ...(signal === undefined ? {} : { signal })

@@ -2,7 +2,7 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isAlive, type ProcessIdentity } from '../../core/host/process-table.ts'
 import { ContainerError } from '../../core/errors.ts'
-import { findPanic, lastLines } from '../state/console-log.ts'
+import { findPanic, lastLines, saysSshListens } from '../state/console-log.ts'
 import { LOOPBACK } from '../state/port-forward.ts'
 import { qemuEnded } from '../qemu/qemu-process.ts'
 import { captureSsh, type SshTarget } from './ssh-command.ts'
@@ -48,8 +48,10 @@ export async function waitForSsh(wait: SshWait): Promise<void> {
     const [lastLine = ''] = await lastLines(wait.consoleLog, 1)
     wait.onProgress?.({ elapsedMs, lastLine })
     const left = Math.max(1, wait.timeoutMs - elapsedMs)
-    // QEMU takes a connection before anybody in the guest does: the server's own words count.
-    if (await greets(wait.target.port, Math.min(BANNER_TIMEOUT_MS, left))) {
+    // QEMU takes a connection before anybody in the guest does: the server's own words count. Once it is known to
+    // listen, one connection is waited on: each that is given up costs a slow guest half a second of its processor.
+    const listens = await saysSshListens(wait.consoleLog)
+    if (listens || (await greets(wait.target.port, Math.min(BANNER_TIMEOUT_MS, left)))) {
       const { exitCode, stderr } = await captureSsh(wait.target, 'true', {
         timeoutMs: Math.min(LOGIN_TIMEOUT_MS, left),
         signal: wait.signal

@@ -87,12 +87,18 @@ export function processorArguments(
   return PROCESSORS[accelerator]
 }
 
+/**
+ * All that QEMU emulates, but for ERMS: with it the guest copies and clears memory by instructions that go byte by
+ * byte, which is fast on hardware and slow in software.
+ */
+export const SOFTWARE_CPU = 'max,erms=off'
+
 const PROCESSORS: Readonly<Record<Accelerator, readonly string[]>> = {
   kvm: ['-accel', 'kvm', '-cpu', 'host'],
   hvf: ['-accel', 'hvf', '-cpu', 'host'],
   // WHPX knows no `host`, and its own interrupt controller loses interrupts of virtio devices.
   whpx: ['-accel', 'whpx,kernel-irqchip=off', '-cpu', 'qemu64'],
-  tcg: ['-accel', 'tcg,thread=multi', '-cpu', 'max']
+  tcg: ['-accel', 'tcg,thread=multi', '-cpu', SOFTWARE_CPU]
 }
 
 /**

@@ -34,6 +34,13 @@ export async function findPanic(path: string): Promise<string | undefined> {
 }
 
 /**
+ * Whether a guest has said that its ssh server takes connections, as HyperOS does. Others may take them without a word.
+ */
+export async function saysSshListens(path: string): Promise<boolean> {
+  return /Started ssh\.service/.test((await tailOf(path)).replace(CONTROL, ''))
+}
+
+/**
  * Finds the key, as `ssh-ed25519 BASE64`, that HyperOS printed at its last boot for signing attest records.
  *
  * @returns undefined when there is none

@@ -52,7 +52,7 @@ const PCI = ['-device', 'virtio-net-pci,netdev=net,romfile=', '-device', 'virtio
 const MMIO = ['-device', 'virtio-net-device,netdev=net', '-device', 'virtio-rng-device']
 const KVM = ['-accel', 'kvm', '-cpu', 'host']
 const HVF = ['-accel', 'hvf', '-cpu', 'host']
-const TCG = ['-accel', 'tcg,thread=multi', '-cpu', 'max']
+const TCG = ['-accel', 'tcg,thread=multi', '-cpu', 'max,erms=off']
 const ARM_TCG = ['-accel', 'tcg,thread=multi', '-cpu', 'max,pauth-impdef=on']
 
 void test('a guest is told what its kernel and initrd are', (t) => {
