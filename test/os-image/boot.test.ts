@@ -125,7 +125,10 @@ void test(titled('a disk with something unknown is left alone'), options, async 
   const disk = await sparseFile(join(directory, 'disk'), 64 * MIB)
   await writeFile(disk, 'of somebody, in no format that is known', { flag: 'r+' })
   const keys = Buffer.from(`# two lines\n${publicKey}\n`).toString('base64')
-  await using guest = await Guest.start({ directory, keyFile, disk, append: `sshkey64=${keys}` })
+  const append = `sshkey64=${keys}`
+  const qemu = ['-smp', '2']
+  await using guest = await Guest.start({ directory, keyFile, disk, append, qemu })
+  t.is(await guest.ok('nproc'), '2')
   t.is((await guest.run('systemctl is-system-running --wait')).stdout, 'degraded')
   t.is((await guest.run('systemctl is-active dat-container')).stdout, 'inactive')
   t.ok((await guest.ok('journalctl -u hyperos-data -o cat')).includes('it is left alone'))

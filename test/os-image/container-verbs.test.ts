@@ -31,6 +31,7 @@ void test(
     // Nobody answers there: what the guest gets, it gets from this machine's daemon.
     const here = new Machine(join(directory, 'home'), {
       DAT_CONTAINER_BOOTSTRAP: '127.0.0.1:9',
+      DAT_CONTAINER_MACHINE_CPUS: '1',
       DAT_CONTAINER_RUNTIME_DIR: join(directory, 'run')
     })
     t.teardown(
@@ -54,10 +55,11 @@ void test(
     )
     t.is(booted.state, 'running')
     t.is(await answer(port), 'served in a container')
-    t.is((await here.run('exec', ...vm, 'web', '--', 'sh', '-c', 'exit 42')).exitCode, 42)
     const words = ["a 'b'", '$c', '--vm']
-    const echoed = await here.ok('exec', ...vm, 'web', '--', 'printf', '%s\\n', ...words)
-    t.is(echoed, words.join('\n'), 'words stay as they are')
+    const says = ['sh', '-c', 'printf "%s\\n" "$@"; exit 42', 'sh', ...words]
+    const echoed = await here.run('exec', ...vm, 'web', '--', ...says)
+    t.is(echoed.exitCode, 42)
+    t.is(echoed.stdout, words.join('\n'), 'words stay as they are')
     t.is((await here.json<unknown[]>('ps', ...vm)).length, 1)
     const taken = await here.run('boot', ...vm, 'debian', '-p', `${port}:80`, '--', 'true')
     t.is(taken.exitCode, 1)

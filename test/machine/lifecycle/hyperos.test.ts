@@ -41,6 +41,8 @@ test(
     const options = [
       '--memory',
       '512M',
+      '--cpus',
+      '1',
       '--disk',
       '1G',
       '--encrypt',
