@@ -5,6 +5,9 @@
  *
  *   node build/scripts/run-tests.js [--build-image] [--jobs N] FILE…
  *
+ * Without `--jobs`, one more than there are processors run at once, and twice as many while processors idle:
+ * most files wait more than they compute.
+ *
  * With `--build-image`, HyperOS is built meanwhile where os-image/dist is not of this checkout. Files
  * that start it run one by one, beside the others, from then on, and as many as there are processors when no other is left; a build that
  * fails is a failure, and they do not run.
@@ -12,14 +15,21 @@
 import { readFileSync, statSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { execa } from 'execa'
+import { IdleShare } from './idle-share.ts'
 
 /** A file that takes longer hangs. */
 const FILE_TIMEOUT_MS = 25 * 60_000
 const PROCESSORS = availableParallelism()
-/** Tests wait more than they compute: one more at once than there are processors. */
-const JOBS = PROCESSORS + 1
+/** So many run at once however busy the processors are. */
+const LEAST_JOBS = PROCESSORS + 1
+/** So many run at once where the processors would idle. */
+const MOST_JOBS = 3 * PROCESSORS
+/** Another file begins where the processors idled this much of the last {@link LOOK_MS}. */
+const IDLE_SHARE = 0.15
+const LOOK_MS = 2_000
 /** In the text of a built test that starts HyperOS, or in its path. */
 const IMAGE_USER = /os-image\/(dist|guest)|build\/test\/os-image\//
 /** Tests of these measure a link or start machines and so take long: they begin first. */
@@ -41,20 +51,18 @@ const { values, positionals: files } = parseArgs({
   options: { 'build-image': { type: 'boolean' }, jobs: { type: 'string' } },
   allowPositionals: true
 })
-const jobs = values.jobs === undefined ? JOBS : Number(values.jobs)
+const [least, most] =
+  values.jobs === undefined ? [LEAST_JOBS, MOST_JOBS] : [Number(values.jobs), Number(values.jobs)]
 const started = Date.now()
 const usersOfImage = files.filter((file) => IMAGE_USER.test(file + readFileSync(file, 'utf8')))
 const others = files.filter((file) => !usersOfImage.includes(file))
 const image = values['build-image'] && usersOfImage.length > 0 ? buildImage() : undefined
 
 const queues: Queues = { others: longestFirst(others), usersOfImage: [], machines: 0 }
-const runAll = (): Promise<void>[] => Array.from({ length: jobs }, () => runQueues(queues))
-await Promise.all([queueImageTests(), ...runAll()])
-// Where the image was made when all else had run.
-await Promise.all(runAll())
+await runAll(queues, queueImageTests())
 
 const slowest = durations.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST)
-console.log(`slowest of ${durations.length} files, ${jobs} at once:`)
+console.log(`slowest of ${durations.length} files, ${least} to ${most} at once:`)
 for (const { name, seconds } of slowest) console.log(`${seconds.toFixed(1).padStart(7)} s ${name}`)
 console.log(`all of it took ${secondsSince(started).toFixed(0)} s`)
 for (const reason of reasons) console.log(reason)
@@ -81,21 +89,44 @@ async function queueImageTests(): Promise<void> {
   for (const file of usersOfImage) console.log(`not run, as there is no image: ${file}`)
 }
 
-/** Runs one file after the other, until there is none that may begin. */
-async function runQueues(queues: Queues): Promise<void> {
-  for (;;) {
-    const mayStart = queues.machines < (queues.others.length === 0 ? PROCESSORS : 1)
-    const machine = mayStart ? queues.usersOfImage.shift() : undefined
-    if (machine !== undefined) {
-      queues.machines++
-      await runFile(machine)
-      queues.machines--
-      continue
-    }
-    const other = queues.others.shift()
-    if (other === undefined) return
-    await runFile(other)
+/**
+ * Runs all files: `least` at once, and more, one by one, as long as processors idle.
+ *
+ * @param queued ends when all files are in the queues
+ */
+async function runAll(queues: Queues, queued: Promise<void>): Promise<void> {
+  const running = new Set<Promise<void>>([queued])
+  void queued.then(() => running.delete(queued))
+  const idle = new IdleShare()
+  let lookedAt = Date.now()
+  const begin = (): boolean => {
+    const file = nextFile(queues)
+    if (file === undefined) return false
+    const ran = file.then(() => void running.delete(ran))
+    running.add(ran)
+    return true
   }
+  for (;;) {
+    while (running.size < least && begin());
+    if (running.size === 0) return
+    if (Date.now() - lookedAt >= LOOK_MS) {
+      if (idle.sinceLast() >= IDLE_SHARE && running.size < most) begin()
+      lookedAt = Date.now()
+    }
+    await Promise.race([sleep(LOOK_MS), ...running])
+  }
+}
+
+/** Runs the next file that may begin, if there is one. */
+function nextFile(queues: Queues): Promise<void> | undefined {
+  const mayStart = queues.machines < (queues.others.length === 0 ? PROCESSORS : 1)
+  const machine = mayStart ? queues.usersOfImage.shift() : undefined
+  if (machine !== undefined) {
+    queues.machines++
+    return runFile(machine).finally(() => queues.machines--)
+  }
+  const other = queues.others.shift()
+  return other === undefined ? undefined : runFile(other)
 }
 
 /** A long file that began last would have the machine to itself. The length of its text tells somewhat. */
