@@ -40,6 +40,7 @@ export const ROOMS = [
   'daemon/catalog',
   'daemon/publish',
   'daemon/keep',
+  'daemon/metrics',
   'daemon/serve',
   'daemon',
   'doctor',

@@ -20,7 +20,8 @@ import { ImageService } from './serve/image-service.ts'
 import { changedSettings, daemonSettingsOf, type DaemonSettings } from '../rpc/daemon-settings.ts'
 import { CleanupStack } from '../core/cleanup-stack.ts'
 import { lockHolder, takeLock, type KernelLock } from '../core/host/kernel-lock.ts'
-import type { DaemonStatus, ReloadRequest, ReloadResponse } from '../rpc/protocol.ts'
+import type { DaemonStatus, ImageListing, ReloadRequest, ReloadResponse } from '../rpc/protocol.ts'
+import { formatMetricsAddress } from '../rpc/metrics-address.ts'
 import { RpcChannel } from '../rpc/rpc.ts'
 import { StoreRecord } from './catalog/store-record.ts'
 
@@ -45,6 +46,7 @@ export class Daemon implements AsyncDisposable {
   readonly #connections = new Set<ClientConnection>()
   readonly #startedAt = new Date()
   #settings: DaemonSettings
+  #metrics: AsyncDisposable | undefined
   #requestStop!: () => void
 
   private constructor(
@@ -136,6 +138,7 @@ export class Daemon implements AsyncDisposable {
       const diskLimit = new DiskLimit({ catalog, node, pool, usage, paths, seeded, log })
       opened.hold(diskLimit)
       const daemon = new Daemon({ ...options, record }, lock, node, pool, service, diskLimit)
+      await daemon.#serveMetrics()
       await daemon.#listen()
       log.info({ home: paths.home, bootstrap: bootstrap ?? 'public' }, 'daemon started')
       return daemon
@@ -146,6 +149,7 @@ export class Daemon implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#node.beginEnd()
+    await this.#metrics?.[Symbol.asyncDispose]()
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve())
       for (const connection of this.#connections) connection.close()
@@ -187,6 +191,7 @@ export class Daemon implements AsyncDisposable {
       advertise: advertise ? formatPeerAddress(advertise) : null,
       ...this.#node.traffic(),
       images: this.#service.count,
+      metrics: this.#settings.metrics ? formatMetricsAddress(this.#settings.metrics) : null,
       disk: {
         usedBytes: this.#node.space.measure(),
         maxBytes: this.#node.space.maxBytes ?? null
@@ -247,6 +252,14 @@ export class Daemon implements AsyncDisposable {
       this.#connections.delete(connection)
       socket.destroy()
     })
+  }
+
+  async #serveMetrics(): Promise<void> {
+    const { metrics } = this.#settings
+    if (metrics === undefined) return
+    const { MetricsServer } = await import('./metrics/metrics-server.ts')
+    const images = (): Promise<ImageListing[]> => this.#service.list(false)
+    this.#metrics = await MetricsServer.open(metrics, { status: () => this.status(), images })
   }
 
   async #listen(): Promise<void> {

@@ -17,6 +17,12 @@ import {
   listeningOf,
   type Listening
 } from './listening.ts'
+import {
+  formatMetricsAddress,
+  METRICS_VARIABLE,
+  parseMetricsAddress,
+  type MetricsAddress
+} from './metrics-address.ts'
 
 export const LOG_LEVEL_VARIABLE = 'DAT_CONTAINER_LOG_LEVEL'
 const USUAL_LOG_LEVEL = 'info'
@@ -33,13 +39,21 @@ const VARIABLES = {
   'max-disk': MAX_DISK_VARIABLE,
   'max-up': MAX_UP_VARIABLE,
   'max-down': MAX_DOWN_VARIABLE,
+  metrics: METRICS_VARIABLE,
   'log-level': LOG_LEVEL_VARIABLE
 } as const
 
 export type DaemonKey = keyof typeof VARIABLES
 
 /** Those that a daemon changes only by starting again: its peers would lose it. */
-const FIXED: ReadonlySet<string> = new Set(['bootstrap', 'listen', 'advertise', 'nat', 'relay'])
+const FIXED: ReadonlySet<string> = new Set([
+  'bootstrap',
+  'listen',
+  'advertise',
+  'nat',
+  'relay',
+  'metrics'
+])
 
 /** How a daemon is to run. */
 export interface DaemonSettings {
@@ -47,6 +61,8 @@ export interface DaemonSettings {
   readonly bootstrap: readonly string[] | undefined
   readonly listening: Listening
   readonly limits: DaemonLimits
+  /** Where metrics are served; undefined for nowhere. */
+  readonly metrics: MetricsAddress | undefined
   readonly logLevel: string
 }
 
@@ -63,6 +79,7 @@ export function daemonSettingsOf(environment: NodeJS.ProcessEnv): DaemonSettings
     bootstrap: parseBootstrap(environment[BOOTSTRAP_VARIABLE]),
     listening: listeningOf(environment),
     limits: daemonLimitsOf(environment),
+    metrics: parseMetricsAddress(environment[METRICS_VARIABLE]),
     logLevel: environment[LOG_LEVEL_VARIABLE] || USUAL_LOG_LEVEL
   }
 }
@@ -93,7 +110,7 @@ export function changedSettings(
 }
 
 function valuesOf(settings: DaemonSettings): Record<DaemonKey, string | number | null> {
-  const { bootstrap, listening, limits, logLevel } = settings
+  const { bootstrap, listening, limits, metrics, logLevel } = settings
   const { listen, advertise, exchanges, allowed, nat, relays } = listening
   return {
     bootstrap: bootstrap ? formatBootstrap(bootstrap) : null,
@@ -106,6 +123,7 @@ function valuesOf(settings: DaemonSettings): Record<DaemonKey, string | number |
     'max-disk': limits.maxDiskBytes ?? null,
     'max-up': limits.maxUp ?? null,
     'max-down': limits.maxDown ?? null,
+    metrics: metrics ? formatMetricsAddress(metrics) : null,
     'log-level': logLevel
   }
 }

@@ -48,6 +48,8 @@ export interface DaemonStatus {
   /** The part of `bytesRead` that came by TCP. */
   readonly directBytesRead: number
   readonly images: number
+  /** Where metrics are served; null for nowhere. */
+  readonly metrics: string | null
   /** Bytes of disk that the store takes, and that it may take; null for no limit. */
   readonly disk: { readonly usedBytes: number; readonly maxBytes: number | null }
   /** Bytes a second that it sends and fetches at most; null for no limit. */

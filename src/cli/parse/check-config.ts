@@ -1,6 +1,7 @@
 import { parseBootstrap } from '../../rpc/bootstrap.ts'
 import { parseMaxDisk, parseRate } from '../../rpc/daemon-limits.ts'
 import { parseListening, parseNat, parseRelays } from '../../rpc/listening.ts'
+import { parseMetricsAddress } from '../../rpc/metrics-address.ts'
 import { parseAllow } from '../../rpc/allowed-peers.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { limitsOf } from '../../machine/state/machine-limits.ts'
@@ -23,6 +24,7 @@ const CHECKS: Readonly<Record<ConfigKey, (value: string) => unknown>> = {
   'max-disk': parseMaxDisk,
   'max-up': parseRate,
   'max-down': parseRate,
+  metrics: parseMetricsAddress,
   'log-level': oneOf(LOG_LEVELS),
   vm: oneOf(VM_WORDS),
   'machine-memory': limit('machine-memory'),

@@ -22,6 +22,7 @@ export const CONFIG_KEYS = {
   'max-disk': 'DAT_CONTAINER_MAX_DISK',
   'max-up': 'DAT_CONTAINER_MAX_UP',
   'max-down': 'DAT_CONTAINER_MAX_DOWN',
+  metrics: 'DAT_CONTAINER_METRICS',
   'log-level': 'DAT_CONTAINER_LOG_LEVEL',
   vm: 'DAT_CONTAINER_VM',
   'machine-memory': 'DAT_CONTAINER_MACHINE_MEMORY',

@@ -14,6 +14,11 @@ import {
   daemonVariables,
   type ChangedSetting
 } from '../../rpc/daemon-settings.ts'
+import {
+  formatMetricsAddress,
+  METRICS_VARIABLE,
+  parseMetricsAddress
+} from '../../rpc/metrics-address.ts'
 import type { DaemonStatus } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { formatPeerAddress } from '../../p2p/peer-address.ts'
@@ -78,6 +83,7 @@ interface ListenFlags {
   readonly maxUp?: string
   readonly maxDown?: string
   readonly allow?: string
+  readonly metrics?: string
 }
 
 function withListening(command: Command): Command {
@@ -106,10 +112,17 @@ function withListening(command: Command): Command {
       '--allow <key,…>',
       'connect only with homes that have these public keys (see `identity`; default: with all)'
     )
+    .option(
+      '--metrics <[host:]port|path>',
+      'serve metrics for Prometheus by HTTP at this port of loopback, address or unix socket (default: nowhere)'
+    )
 }
 
 /** Through the environment, as a daemon in the background gets all it is told. */
-function setListening({ listen, advertise, allow, maxDisk, maxUp, maxDown }: ListenFlags): void {
+function setListening(flags: ListenFlags): void {
+  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics } = flags
+  parseMetricsAddress(metrics)
+  if (metrics !== undefined) process.env[METRICS_VARIABLE] = metrics
   parseListening(listen, advertise)
   parseMaxDisk(maxDisk)
   for (const rate of [maxUp, maxDown]) parseRate(rate)
@@ -170,6 +183,7 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
     flags.maxDisk !== undefined &&
       (parseMaxDisk(flags.maxDisk) ?? null) !== running.disk.maxBytes &&
       '--max-disk',
+    flags.metrics !== undefined && metricsText(flags.metrics) !== running.metrics && '--metrics',
     isIgnored(flags.maxUp, running.maxUp) && '--max-up',
     isIgnored(flags.maxDown, running.maxDown) && '--max-down',
     flags.allow !== undefined && !isAllowed(flags.allow, running) && '--allow',
@@ -185,6 +199,11 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
       hint: 'stop it first (dat-container daemon stop), then start it with these options; containers wait meanwhile'
     }
   )
+}
+
+function metricsText(option: string): string | null {
+  const address = parseMetricsAddress(option)
+  return address ? formatMetricsAddress(address) : null
 }
 
 function isIgnored(asked: string | undefined, running: number | null): boolean {
@@ -317,6 +336,7 @@ async function status(globals: Globals): Promise<void> {
           ]
         : []),
       ['images', String(state.images)],
+      ...(state.metrics === null ? [] : [['metrics', state.metrics]]),
       ['store', diskText(state.disk)],
       ...(state.maxUp === null ? [] : [['max-up', `${prettyBytes(state.maxUp)}/s`]]),
       ...(state.maxDown === null ? [] : [['max-down', `${prettyBytes(state.maxDown)}/s`]]),
