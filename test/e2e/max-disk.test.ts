@@ -16,6 +16,12 @@ const IMAGES = 24
 /** By so much, the store may pass its limit for a moment. */
 const OVER_BYTES = 64 * MIB
 
+interface Limits {
+  readonly disk: { readonly maxBytes: number | null }
+  readonly maxUp: number | null
+  readonly maxDown: number | null
+}
+
 interface Evicted {
   readonly images: readonly {
     readonly name: string
@@ -145,7 +151,9 @@ test(
     const publisher = await sandbox.machine('publisher')
     const reader = await sandbox.machine('reader')
     const links = await shared(sandbox, publisher, 7)
-    await reader.ok('daemon', 'start', '--max-disk', '128M')
+    await reader.ok('daemon', 'start', '--max-disk', '128M', '--max-up', '50M')
+    const { maxUp, maxDown, disk } = await reader.json<Limits>('daemon', 'status')
+    t.alike([disk.maxBytes, maxUp, maxDown], [128 * MIB, 50 * MIB, null])
     await using watch = new DiskWatch(join(reader.home, 'store'))
     const refusals: string[] = []
     for (const [n, link] of links.entries()) {
@@ -171,8 +179,8 @@ test(
     )
     const small = await reader.run('daemon', 'start', '--max-disk', '1M')
     t.is(small.exitCode, 2)
-    const other = await reader.run('daemon', 'start', '--max-disk', '200M')
-    t.ok(other.stderr.includes('--max-disk was ignored'), other.stderr)
+    const other = await reader.run('daemon', 'start', '--max-disk', '200M', '--max-up', '2M')
+    t.ok(other.stderr.includes('--max-disk, --max-up were ignored'), other.stderr)
   }
 )
 

@@ -2,7 +2,7 @@ import type { PeerDiscovery } from 'hyperswarm'
 import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
 import type { KnownPeer } from './known-peers.ts'
 import type { PeerNode } from './peer-node.ts'
-import { pause } from '../../core/abort.ts'
+import { pause, untilAborted } from '../../core/abort.ts'
 
 /** How often the DHT is asked again while peers are wanted; the last one as long as that is so. */
 const LOOK_UP_PAUSES_MS = [500, 1_000, 2_000, 5_000]
@@ -19,12 +19,20 @@ const DIAL_OFTEN_MS = 10_000
 const DIAL_SELDOM_MS = 2_000
 /** With nobody wanted, who is connected is noted this often. */
 const NOTE_MS = 500
+/**
+ * The same where nobody has read or fetched for some such looks: with hundreds of images, each look costs.
+ * {@link PeerSearch.wake} ends it.
+ */
+const IDLE_NOTE_MS = 20_000
+const LOOKS_BEFORE_IDLE = 8
 
 /** What peers are wanted for: `now` somebody waits, `later` nobody does. */
 export interface PeerWants {
   readonly urgency: 'now' | 'later' | 'nothing'
   /** What the peers that are connected lack: `blocks` that are missing here, or only `others` to share the work with. */
   readonly lacks?: 'blocks' | 'others' | undefined
+  /** Nothing is wanted until {@link PeerSearch.wake}. @default false */
+  readonly isIdle?: boolean
 }
 
 export interface PeerSearchOptions {
@@ -51,6 +59,7 @@ export class PeerSearch {
   readonly #named = new Map<string, PeerAddress>()
   #known: readonly KnownPeer[] = []
   #announces = false
+  readonly #resting = new Set<() => void>()
 
   constructor(options: PeerSearchOptions) {
     this.#options = options
@@ -60,6 +69,11 @@ export class PeerSearch {
   /** From now on, the DHT is told of this machine, too. */
   announce(): void {
     this.#announces = true
+  }
+
+  /** Something may be wanted now, or another peer has come or gone. */
+  wake(): void {
+    for (const wake of [...this.#resting]) wake()
   }
 
   /** Addresses of a link; dialed now, and whenever peers are wanted. */
@@ -78,8 +92,9 @@ export class PeerSearch {
     this.#known = (await node.knownPeers?.read(key)) ?? []
     this.#dialKnown()
     let since: number | undefined
+    let idleLooks = 0
     for (let round = 0; !signal.aborted; round++) {
-      const { urgency, lacks } = wants()
+      const { urgency, lacks, isIdle } = wants()
       if (urgency === 'now' && lacks !== 'others') {
         since ??= performance.now()
         this.#dialKnown()
@@ -91,7 +106,10 @@ export class PeerSearch {
         since = undefined
         round = -1
         await this.#note()
-        await pause(NOTE_MS, signal)
+        if (!isIdle) idleLooks = 0
+        // Peers tell a while after they were connected where they listen.
+        if (idleLooks++ < LOOKS_BEFORE_IDLE) await pause(NOTE_MS, signal)
+        else if (await this.#rest()) idleLooks = 0
       }
     }
   }
@@ -101,7 +119,8 @@ export class PeerSearch {
     const { discovery, wants, signal } = this.#options
     let last = performance.now()
     for (let round = 0; !signal.aborted; round++) {
-      const { lacks } = wants()
+      const { lacks, isIdle } = wants()
+      if (isIdle) await this.#rest()
       const pauses = lacks === undefined ? LOOK_UP_PAUSES_MS : PAUSES_MS[lacks]
       await pause(pauses[Math.min(round, pauses.length - 1)] ?? 0, signal)
       const { urgency } = wants()
@@ -113,9 +132,22 @@ export class PeerSearch {
         last = performance.now()
         this.#dialNamed()
         this.#dialKnown()
-        await discovery.refresh({ client: true, server: this.#announces }).catch(() => {})
+        const refreshed = discovery.refresh({ client: true, server: this.#announces })
+        // The DHT may take minutes for hundreds of images, and nobody who ends a daemon is to wait for it.
+        await untilAborted(refreshed, signal).catch(() => {})
       }
     }
+  }
+
+  /** @returns whether it was woken */
+  async #rest(): Promise<boolean> {
+    const { signal } = this.#options
+    const rest = new AbortController()
+    const wake = (): void => rest.abort()
+    this.#resting.add(wake)
+    await pause(IDLE_NOTE_MS, AbortSignal.any([rest.signal, signal]))
+    this.#resting.delete(wake)
+    return rest.signal.aborted
   }
 
   #dialNamed(): void {

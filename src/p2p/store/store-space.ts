@@ -1,8 +1,9 @@
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type HypercoreStorage from 'hypercore-storage'
 import { pause } from '../../core/abort.ts'
-import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { ContainerError } from '../../core/errors.ts'
+import { bytesOf, DirectorySize } from './directory-size.ts'
 import { DATABASE } from './store-sync.ts'
 
 const MEBIBYTE = 1024 * 1024
@@ -13,8 +14,10 @@ const WANTED_BYTES = 64 * MEBIBYTE
 const FILL_BYTES = 8 * MEBIBYTE
 /** Beyond the limit by this much, blocks that somebody waits for are passed on without being stored. */
 const OVER_BYTES = 16 * MEBIBYTE
-/** After so many bytes have come, the store is measured again. */
+/** After so many bytes have come, the store is measured again; a large one, with its many files, more rarely. */
 const MEASURE_BYTES = 4 * MEBIBYTE
+const MEASURE_BYTES_MOST = 16 * MEBIBYTE
+const MEASURE_PART = 1 / 10_000
 /** Files with blocks that are rewritten in one step, at most, unless the oldest alone is larger. */
 const STEP_BYTES = 32 * MEBIBYTE
 /** Reads go first between two steps. */
@@ -30,6 +33,7 @@ const ALL_LEVELS = 2
 export class StoreSpace {
   readonly #storage: HypercoreStorage
   readonly #directory: string
+  readonly #size: DirectorySize
   readonly #listeners = new Set<() => void>()
   #maxBytes: number | undefined
   #measured = 0
@@ -42,6 +46,7 @@ export class StoreSpace {
   constructor(storage: HypercoreStorage, directory: string, maxBytes?: number) {
     this.#storage = storage
     this.#directory = directory
+    this.#size = new DirectorySize(directory)
     this.#maxBytes = maxBytes
     if (maxBytes !== undefined) this.measure()
   }
@@ -59,7 +64,7 @@ export class StoreSpace {
 
   /** Bytes of disk that the store takes now. */
   measure(): number {
-    this.#measured = bytesBelow(this.#directory)
+    this.#measured = this.#size.bytes()
     this.#arrived = 0
     this.#tell()
     return this.#measured
@@ -69,7 +74,8 @@ export class StoreSpace {
   noteArrival(bytes: number): void {
     if (this.maxBytes === undefined) return
     this.#arrived += bytes
-    if (this.#arrived > MEASURE_BYTES) this.measure()
+    const most = Math.min(MEASURE_BYTES_MOST, this.maxBytes * MEASURE_PART)
+    if (this.#arrived > Math.max(MEASURE_BYTES, most)) this.measure()
     else this.#tell()
   }
 
@@ -150,7 +156,7 @@ export class StoreSpace {
     return readdirSync(directory)
       .filter((name) => name.endsWith('.blob'))
       .sort((one, other) => Number.parseInt(one, 10) - Number.parseInt(other, 10))
-      .map((name) => sizeOf(join(directory, name)))
+      .map((name) => bytesOf(join(directory, name)))
   }
 
   get #roomBytes(): number {
@@ -173,23 +179,4 @@ function filesOfStep(sizes: readonly number[]): number {
     count++
   }
   return Math.max(1, count)
-}
-
-function bytesBelow(directory: string): number {
-  let bytes = 0
-  for (const entry of readdirSync(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name)
-    bytes += entry.isDirectory() ? bytesBelow(path) : sizeOf(path)
-  }
-  return bytes
-}
-
-/** Bytes of disk; 0 for a file that has gone meanwhile. */
-function sizeOf(path: string): number {
-  try {
-    return statSync(path).blocks * 512
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return 0
-    throw error
-  }
 }

@@ -87,6 +87,7 @@ export class BlockFetcher {
   readonly #core: Hypercore
   readonly #storage: string
   readonly #space: StoreSpace
+  readonly #onWant: () => void
   /** Blocks that were read, the latest last. */
   readonly #touched = new Set<number>()
   readonly #demanded = new Set<number>()
@@ -115,10 +116,16 @@ export class BlockFetcher {
 
   /**
    * @param node whose store the log is in
-   * @param wantsAll whether all blocks are wanted, also while nothing asks for them here @default false
+   * @param options.wantsAll whether all blocks are wanted, also while nothing asks for them here @default false
+   * @param options.onWant called when blocks begin to be waited for
    */
-  constructor(core: Hypercore, node: PeerNode, { wantsAll = false } = {}) {
+  constructor(
+    core: Hypercore,
+    node: PeerNode,
+    { wantsAll = false, onWant = () => {} }: { wantsAll?: boolean; onWant?: () => void } = {}
+  ) {
     this.#core = core
+    this.#onWant = onWant
     this.#storage = node.storage
     this.#space = node.space
     limitStoring(core, () => node.space.mayStore)
@@ -227,6 +234,7 @@ export class BlockFetcher {
     const ended = new Promise<void>((resolve, reject) => {
       this.#fillEnd.push((error) => (error ? reject(error) : resolve()))
     })
+    this.#onWant()
     this.#pump()
     return ended
   }
@@ -319,6 +327,7 @@ export class BlockFetcher {
 
   async #untilFetched(block: number, signal: AbortSignal): Promise<Buffer> {
     this.#sought.add(block)
+    this.#onWant()
     try {
       for (;;) {
         signal.throwIfAborted()

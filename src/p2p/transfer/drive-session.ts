@@ -255,7 +255,12 @@ export class DriveSession implements AsyncDisposable {
     this.#storedEntries = new StoredBlocks(cores.db, this.#node.health)
     // A mirror is read by nobody here, and wants all.
     const wantsAll = this.secret === undefined
-    this.#open = { cores, fetcher: new BlockFetcher(cores.blobs, this.#node, { wantsAll }) }
+    const onWant = (): void => this.#search?.wake()
+    for (const event of ['peer-add', 'peer-remove', 'append'] as const)
+      cores.blobs.on(event, onWant)
+    const fetcher = new BlockFetcher(cores.blobs, this.#node, { wantsAll, onWant })
+    this.#open = { cores, fetcher }
+    onWant()
     return this.#open
   }
 
@@ -278,6 +283,7 @@ export class DriveSession implements AsyncDisposable {
     // A mirror is read by nobody here, and wants what it lacks.
     const isToFill = this.secret === undefined && contiguousLength < length
     const urgency = fetcher.wants === 'nothing' && isToFill ? 'later' : fetcher.wants
+    if (urgency === 'nothing') return { urgency, isIdle: true }
     if (peers.length === 0) return { urgency }
     if (fetcher.isShort) return { urgency: fetcher.wants, lacks: 'blocks' }
     return peers.length < ENOUGH_PEERS ? { urgency, lacks: 'others' } : { urgency: 'nothing' }
