@@ -20,6 +20,7 @@ export const ROOMS = [
   'p2p',
   'p2p/store',
   'p2p/rate',
+  'p2p/lan',
   'p2p/peers',
   'p2p/crowd',
   'p2p/drive',

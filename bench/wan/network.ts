@@ -34,7 +34,9 @@ export class WanNetwork implements AsyncDisposable {
     const { address } = star.host('dht')
     this.#environment = {
       DAT_CONTAINER_BOOTSTRAP: `${address}:${DHT_PORT}`,
-      DAT_CONTAINER_RUNTIME_DIR: join(directory, 'run')
+      DAT_CONTAINER_RUNTIME_DIR: join(directory, 'run'),
+      // What is measured finds its peers in the DHT.
+      DAT_CONTAINER_LAN: 'no'
     }
     this.publisher = this.#machine('publisher', star.host('publisher'))
     this.#dht = this.#machine('dht', star.host('dht')).start(

@@ -102,6 +102,7 @@ export class Daemon implements AsyncDisposable {
         exchanges: listening.exchanges,
         ...limits,
         allowed: listening.allowed,
+        lan: listening.lan,
         nat: listening.nat,
         relays: listening.relays,
         // A default port is a different one each time, so that nothing outside refers to it.
@@ -114,6 +115,8 @@ export class Daemon implements AsyncDisposable {
               ? 'a peer sent a wrong block and is dropped for a while'
               : 'a peer does not send blocks that it has and is dropped for a while'
           ),
+        onLanTrouble: (address, err) =>
+          log.warn({ address, err }, 'peers of this network are not found by multicast'),
         onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')
       })
       opened.hold(node)

@@ -11,6 +11,7 @@ import {
 import {
   ADVERTISE_VARIABLE,
   EXCHANGE_VARIABLE,
+  LAN_VARIABLE,
   LISTEN_VARIABLE,
   NAT_VARIABLE,
   RELAY_VARIABLE,
@@ -32,6 +33,7 @@ const VARIABLES = {
   bootstrap: BOOTSTRAP_VARIABLE,
   listen: LISTEN_VARIABLE,
   advertise: ADVERTISE_VARIABLE,
+  lan: LAN_VARIABLE,
   nat: NAT_VARIABLE,
   relay: RELAY_VARIABLE,
   allow: ALLOW_VARIABLE,
@@ -50,6 +52,7 @@ const FIXED: ReadonlySet<string> = new Set([
   'bootstrap',
   'listen',
   'advertise',
+  'lan',
   'nat',
   'relay',
   'metrics'
@@ -111,11 +114,12 @@ export function changedSettings(
 
 function valuesOf(settings: DaemonSettings): Record<DaemonKey, string | number | null> {
   const { bootstrap, listening, limits, metrics, logLevel } = settings
-  const { listen, advertise, exchanges, allowed, nat, relays } = listening
+  const { listen, advertise, exchanges, allowed, lan, nat, relays } = listening
   return {
     bootstrap: bootstrap ? formatBootstrap(bootstrap) : null,
     listen: listen === 'known' ? null : listen ? formatPeerAddress(listen) : 'none',
     advertise: advertise ? formatPeerAddress(advertise) : null,
+    lan: lan === false ? 'no' : 'yes',
     nat: nat ?? null,
     relay: relays?.length ? relays.map((key) => key.toString('hex')).join(',') : null,
     allow: allowed ? [...allowed].sort().join(',') : null,

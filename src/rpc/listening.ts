@@ -8,6 +8,7 @@ export const ADVERTISE_VARIABLE = 'DAT_CONTAINER_ADVERTISE'
 /** Environment variable that says whether peers are told of each other. */
 export const EXCHANGE_VARIABLE = 'DAT_CONTAINER_PEER_EXCHANGE'
 
+export const LAN_VARIABLE = 'DAT_CONTAINER_LAN'
 export const NAT_VARIABLE = 'DAT_CONTAINER_NAT'
 export const RELAY_VARIABLE = 'DAT_CONTAINER_RELAY'
 
@@ -26,6 +27,8 @@ export interface Listening {
   readonly exchanges: boolean
   /** Public keys of the only peers that may connect, in hex; undefined for everybody. */
   readonly allowed?: ReadonlySet<string> | undefined
+  /** Whether peers are found on local networks by multicast. @default true */
+  readonly lan?: boolean
   /** Whether to find out how others reach this machine, or to take it for reachable. @default see the peer node */
   readonly nat?: 'auto' | 'open' | undefined
   /** Public keys of relays. @default none */
@@ -43,7 +46,7 @@ export function parseListening(
   advertise: string | undefined,
   exchange?: string
 ): Listening {
-  const exchanges = parseExchange(exchange)
+  const exchanges = parseSwitch('peer-exchange', exchange)
   const outside = advertise ? parsePeerAddress(advertise) : undefined
   if (!listen) return { listen: 'known', advertise: outside, exchanges }
   if (listen === NOWHERE) return { listen: undefined, advertise: outside, exchanges }
@@ -52,11 +55,11 @@ export function parseListening(
   return { listen: at, advertise: told, exchanges }
 }
 
-/** @throws ContainerError `USAGE` */
-function parseExchange(text: string | undefined): boolean {
+/** Reads `yes`, which is the default, or `no`. @throws ContainerError `USAGE` */
+export function parseSwitch(key: string, text: string | undefined): boolean {
   if (!text || text === 'yes') return true
   if (text === 'no') return false
-  throw new ContainerError('USAGE', `peer-exchange is yes or no, not ${JSON.stringify(text)}`)
+  throw new ContainerError('USAGE', `${key} is yes or no, not ${JSON.stringify(text)}`)
 }
 
 /** @returns undefined for no text @throws ContainerError `USAGE` */
@@ -85,6 +88,7 @@ export function listeningOf(environment: NodeJS.ProcessEnv): Listening {
   return {
     ...listening,
     allowed: parseAllow(environment[ALLOW_VARIABLE]),
+    lan: parseSwitch('lan', environment[LAN_VARIABLE]),
     nat: parseNat(environment[NAT_VARIABLE]),
     relays: parseRelays(environment[RELAY_VARIABLE])
   }

@@ -43,7 +43,8 @@ export class Machine {
   ) {
     this.home = home
     this.#program = program
-    this.#environment = { ...environment, DAT_CONTAINER_HOME: home }
+    // Machines of tests that know nothing of each other would find one another.
+    this.#environment = { DAT_CONTAINER_LAN: 'no', ...environment, DAT_CONTAINER_HOME: home }
     this.#prefix = prefix
   }
 

@@ -1,6 +1,6 @@
 import { parseBootstrap } from '../../rpc/bootstrap.ts'
 import { parseMaxDisk, parseRate } from '../../rpc/daemon-limits.ts'
-import { parseListening, parseNat, parseRelays } from '../../rpc/listening.ts'
+import { parseListening, parseNat, parseRelays, parseSwitch } from '../../rpc/listening.ts'
 import { parseMetricsAddress } from '../../rpc/metrics-address.ts'
 import { parseAllow } from '../../rpc/allowed-peers.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
@@ -16,6 +16,7 @@ const CHECKS: Readonly<Record<ConfigKey, (value: string) => unknown>> = {
   bootstrap: parseBootstrap,
   listen: (value) => parseListening(value, undefined),
   advertise: (value) => parseListening(undefined, value),
+  lan: (value) => parseSwitch('lan', value),
   nat: parseNat,
   relay: parseRelays,
   allow: parseAllow,

@@ -14,6 +14,7 @@ export const CONFIG_KEYS = {
   bootstrap: 'DAT_CONTAINER_BOOTSTRAP',
   listen: 'DAT_CONTAINER_LISTEN',
   advertise: 'DAT_CONTAINER_ADVERTISE',
+  lan: 'DAT_CONTAINER_LAN',
   nat: 'DAT_CONTAINER_NAT',
   relay: 'DAT_CONTAINER_RELAY',
   allow: 'DAT_CONTAINER_ALLOW',

@@ -63,7 +63,7 @@ export function addDaemon(program: Command): void {
       .description('give a running daemon the settings that it would be started with now')
       .addHelpText(
         'after',
-        '\nPeers stay connected, but for those that `allow` no longer lists. `listen`, `advertise`,\n`nat`, `relay` and `bootstrap` need another start. Settings that neither an option, the environment nor a file has go back to their defaults.' +
+        '\nPeers stay connected, but for those that `allow` no longer lists. `listen`, `advertise`,\n`lan`, `nat`, `relay`, `metrics` and `bootstrap` need another start. Settings that neither an option, the environment nor a file has go back to their defaults.' +
           '\n\nExamples:\n  dat-container daemon reload\n  dat-container daemon reload --max-up 2M'
       )
   ).action(async (flags: ListenFlags, command: Command) => {

@@ -8,13 +8,13 @@ import { DialFailures } from './dial-failures.ts'
 import { DirectPeers } from './direct-peers.ts'
 import { takesDirectWrites } from '../store/direct-writes.ts'
 import { keepForkedLogs } from '../store/forks.ts'
+import { LanDiscovery } from '../lan/lan-discovery.ts'
 import { keyPairOf, readIdentity, writeIdentity, type Identity } from './identity.ts'
 import { Invitations } from './invitations.ts'
 import { KnownPeers, type KnownPeer } from './known-peers.ts'
 import { lookUpMerklePaths } from '../store/merkle-path-lookup.ts'
-import { formatKey } from '../link.ts'
 import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
-import { natKindOf, seenAt, type NatStatus } from './nat-status.ts'
+import { isOpen, natStatusOf, relayFor, type NatStatus } from './nat-status.ts'
 import { PeerAddresses } from './peer-addresses.ts'
 import { PeerGate, type AllowedPeers, type DroppedPeer, type Misconduct } from './peer-gate.ts'
 import { Refusals } from './refusals.ts'
@@ -62,6 +62,10 @@ export interface PeerNodeOptions {
   readonly listen?: PeerAddress | 'known' | undefined
   /** The port that peers reach it at, where that is another, as behind a NAT. */
   readonly outsidePort?: number | undefined
+  /** Whether peers are found on local networks by multicast. @default false */
+  readonly lan?: boolean | undefined
+  /** Multicast does not work at an address of this machine. */
+  readonly onLanTrouble?: (address: string, error: Error) => void
   /** Whether peers of an image are told of each other, and connected to when others tell of them. @default true */
   readonly exchanges?: boolean
   /**
@@ -97,6 +101,8 @@ export class PeerNode implements AsyncDisposable {
   /** Directory of the store. */
   readonly storage: string
   readonly knownPeers: KnownPeers | undefined
+  /** Finds peers on local networks; undefined where that is turned off. */
+  readonly lan: LanDiscovery | undefined
   /** What goes wrong with the store. */
   readonly health: StoreHealth
   /** How much disk the store takes, and may take. */
@@ -148,6 +154,13 @@ export class PeerNode implements AsyncDisposable {
     this.#swarm = swarm
     this.#gate = gate
     this.#failures.watch(swarm.dht)
+    this.lan = options.lan
+      ? new LanDiscovery({
+          publicKey: keyPair.publicKey,
+          port: () => this.#listening?.port,
+          onTrouble: (address, error) => options.onLanTrouble?.(address, error)
+        })
+      : undefined
     this.#onError = (error) => options.onConnectionError?.(error)
     this.#direct = new DirectPeers({
       keyPair,
@@ -386,13 +399,7 @@ export class PeerNode implements AsyncDisposable {
 
   /** How other nodes of the DHT reach this one. */
   get nat(): NatStatus {
-    const { dht } = this.#swarm
-    return {
-      kind: natKindOf(dht),
-      seenAt: seenAt(dht),
-      isAssumed: isOpen(this.#options),
-      relays: (this.#options.relays ?? []).map(formatKey)
-    }
+    return natStatusOf(this.#swarm.dht, this.#options)
   }
 
   /** Whether any other node of the DHT has answered. */
@@ -459,6 +466,7 @@ export class PeerNode implements AsyncDisposable {
     this.beginEnd()
     this.#slots[Symbol.dispose]()
     this.rates[Symbol.dispose]()
+    this.lan?.[Symbol.dispose]()
     await this.takingBack(this.#swarm.destroy())
     await this.#direct[Symbol.asyncDispose]()
     await this.#swarm.dht.destroy({ force: true })
@@ -510,15 +518,6 @@ export class PeerNode implements AsyncDisposable {
       this.#refusals.listen(connection, () => [key, this.#dialedAt.get(connection) ?? key])
     }
   }
-}
-
-/** Whether others reach a node at its address, as far as its options say. */
-function isOpen({ nat, bootstrap }: PeerNodeOptions): boolean {
-  return nat === 'open' || (nat === undefined && bootstrap !== undefined)
-}
-
-function relayFor(relays: readonly Buffer[], isNeeded: boolean): Buffer | null {
-  return isNeeded ? (relays[Math.floor(Math.random() * relays.length)] ?? null) : null
 }
 
 function text(error: unknown): string {

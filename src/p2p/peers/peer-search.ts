@@ -12,6 +12,10 @@ const SHORT_PAUSES_MS = [...LOOK_UP_PAUSES_MS, 10_000, 30_000]
 const FEW_PAUSES_MS = [1_000, 3_000, 10_000, 30_000, 60_000]
 /** The same where nobody waits. */
 const IDLE_LOOK_UP_MS = 60_000
+/** How often local networks are asked while peers are wanted; the last one as long as that is so. */
+const LAN_PAUSES_MS = [300, 700, 1_000, 2_000, 5_000, 10_000, 30_000]
+/** After peers were wanted no more, the networks are asked again no sooner than this. */
+const LAN_AGAIN_MS = 1_000
 const PAUSES_MS = { blocks: SHORT_PAUSES_MS, others: FEW_PAUSES_MS }
 /** How often peers whose address is known are dialed: one that is being started again answers soon, or is not there. */
 const DIAL_PAUSES_MS = [100, 200]
@@ -50,7 +54,7 @@ export interface PeerSearchOptions {
 
 /**
  * Looks for peers of a drive for as long as they are wanted: at addresses that its link named, at those where its peers
- * were reached before, and in the DHT, side by side.
+ * were reached before, on local networks, and in the DHT, side by side.
  */
 export class PeerSearch {
   /** When both loops have ended, after the signal. */
@@ -60,6 +64,9 @@ export class PeerSearch {
   #known: readonly KnownPeer[] = []
   #announces = false
   readonly #resting = new Set<() => void>()
+  #lanRound = 0
+  /** When local networks are to be asked again, by `performance.now`. */
+  #lanNextMs = 0
 
   constructor(options: PeerSearchOptions) {
     this.#options = options
@@ -89,12 +96,14 @@ export class PeerSearch {
 
   async #dialing(): Promise<void> {
     const { node, key, wants, connected, signal } = this.#options
+    const endLooking = node.lan?.look(key, (peer) => void this.#noteFound(node.dialKnown(peer)))
     this.#known = (await node.knownPeers?.read(key)) ?? []
     this.#dialKnown()
     let since: number | undefined
     let idleLooks = 0
     for (let round = 0; !signal.aborted; round++) {
       const { urgency, lacks, isIdle } = wants()
+      this.#askLan(urgency)
       if (urgency === 'now' && lacks !== 'others') {
         since ??= performance.now()
         this.#dialKnown()
@@ -112,6 +121,7 @@ export class PeerSearch {
         else if (await this.#rest()) idleLooks = 0
       }
     }
+    endLooking?.()
   }
 
   /** Looks sooner than hyperswarm, which looks again every ten minutes: somebody waits. */
@@ -148,6 +158,19 @@ export class PeerSearch {
     await pause(IDLE_NOTE_MS, AbortSignal.any([rest.signal, signal]))
     this.#resting.delete(wake)
     return rest.signal.aborted
+  }
+
+  /** Asks local networks, the longer peers are wanted the more seldom. */
+  #askLan(urgency: PeerWants['urgency']): void {
+    const now = performance.now()
+    if (urgency === 'nothing') {
+      this.#lanRound = 0
+      this.#lanNextMs = Math.min(this.#lanNextMs, now + LAN_AGAIN_MS)
+    } else if (now >= this.#lanNextMs) {
+      this.#options.node.lan?.ask(this.#options.key)
+      const round = Math.min(this.#lanRound++, LAN_PAUSES_MS.length - 1)
+      this.#lanNextMs = now + (LAN_PAUSES_MS[round] ?? 0)
+    }
   }
 
   #dialNamed(): void {

@@ -46,6 +46,7 @@ export class DriveSession implements AsyncDisposable {
   readonly #announced: Promise<void>
   readonly #search: PeerSearch | undefined
   readonly #stopLooking: () => void = () => {}
+  readonly #endAnnouncing: () => void = () => {}
   readonly #onFork: () => void
   #peerFoundMs: number | undefined
   #peerConnectedMs: number | undefined
@@ -60,6 +61,7 @@ export class DriveSession implements AsyncDisposable {
     const isReader = options.role === 'reader'
     this.#announced = Promise.resolve()
     if (options.role === 'alone') return
+    this.#endAnnouncing = options.node.lan?.announce(options.key) ?? (() => {})
     if (isReader) {
       this.#stopLooking = options.node.oncePeerFound(discoveryKey(options.key), () => {
         this.#peerFoundMs = monotonicMs()
@@ -224,6 +226,7 @@ export class DriveSession implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed.abort(new Error('the drive was closed'))
     this.#stopLooking()
+    this.#endAnnouncing()
     await this.#search?.ended
     this.#open?.fetcher.close()
     // The two have nothing to do with each other, and the second waits for others.
