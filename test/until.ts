@@ -6,10 +6,13 @@ interface TestInstance {
   fail(message: string): void
 }
 
+/** A look that starts a program would keep a processor from what is waited for, so that the pause is so many times as long. */
+const DEAR_LOOK_PAUSES = 2
+
 export interface UntilOptions {
   /** A bound for what never comes, in milliseconds; nothing is asserted of how long it takes. @default 60000 */
   readonly withinMs?: number
-  /** Between two looks, in milliseconds. @default 50 */
+  /** The least pause between two looks, in milliseconds. @default 50 */
   readonly pauseMs?: number
 }
 
@@ -26,12 +29,15 @@ export async function until(
   { withinMs = 60_000, pauseMs = 50 }: UntilOptions = {}
 ): Promise<void> {
   const deadline = performance.now() + withinMs
-  while (!(await holds())) {
-    if (performance.now() > deadline) {
+  for (;;) {
+    const lookedAt = performance.now()
+    if (await holds()) break
+    const now = performance.now()
+    if (now > deadline) {
       t.fail(what)
       throw new Error(`it never came to hold: ${what}`)
     }
-    await sleep(pauseMs)
+    await sleep(Math.max(pauseMs, DEAR_LOOK_PAUSES * (now - lookedAt)))
   }
   t.pass(what)
 }

@@ -30,6 +30,8 @@ process.once('exit', removeScope)
 
 /** A mounter lingers, and a busy machine takes its time; it only ends what stays. */
 const LEAVING_MS = 30_000
+/** Each look reads several files of every process of the machine. */
+const LOOK_AGAIN_MS = 250
 
 /** Ids of homes in the scope, kept when the homes are gone: cgroups are named by them. */
 const homeIds = new Set<string>()
@@ -93,7 +95,7 @@ export async function leftAfter(
   for (;;) {
     const left = compare(before, snapshot(), onlyWith)
     if (left.length === 0 || performance.now() > deadline) return left
-    await sleep(100)
+    await sleep(LOOK_AGAIN_MS)
   }
 }
 

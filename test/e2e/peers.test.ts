@@ -6,6 +6,7 @@ import test from 'brittle'
 import { leftAfter, snapshot } from '../boot/leftovers.ts'
 import { debianRootfs } from './rootfs.ts'
 import type { Container, Listed, Shared } from './results.ts'
+import { until } from '../until.ts'
 import { LONG, Machine, Sandbox } from './sandbox.ts'
 
 test('two daemons on one host find each other, twenty times in a row', LONG, async (t) => {
@@ -137,7 +138,10 @@ test('a publisher says whether peers can find it', LONG, async (t) => {
   await using sandbox = await Sandbox.open()
   const source = smallTree(join(sandbox.directory, 'source'))
   const known = await sandbox.machine('known')
-  t.is((await known.json<{ announced: boolean }>('share', source)).announced, true)
+  // On a busy machine an announcement takes longer than one share waits for it.
+  await until(t, 'it is announced', async () => {
+    return (await known.json<{ announced: boolean }>('share', source)).announced
+  })
   t.is((await known.json<{ online: boolean }>('daemon', 'status')).online, true)
   const alone = new Machine(join(sandbox.directory, 'alone'), {
     ...sandbox.sandboxEnvironment,

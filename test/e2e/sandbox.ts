@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -88,15 +88,33 @@ export class Machine {
 
   /** Ends everything that this machine runs, however a test left it. */
   async shutDown(): Promise<void> {
-    const containers = await this.json<{ name: string }[]>('ps', '--all')
-    for (const { name } of containers) await this.run('rm', '--force', name)
+    // Many had nothing of the kind, and each command is a start of Node.js.
+    if (this.#hasContainersOrMounts()) {
+      const containers = await this.json<{ name: string }[]>('ps', '--all')
+      for (const { name } of containers) await this.run('rm', '--force', name)
+    }
     await this.run('daemon', 'stop')
+  }
+
+  /** Whether there are files of a container here, or where this machine runs, of a container or a mount. */
+  #hasContainersOrMounts(): boolean {
+    const { DAT_CONTAINER_RUNTIME_DIR: runtime } = this.#environment
+    if (runtime === undefined) return true
+    const running = namesIn(runtime).flatMap((id) => [
+      ...namesIn(join(runtime, id, 'containers')),
+      ...namesIn(join(runtime, id, 'mounts'))
+    ])
+    return [...namesIn(join(this.home, 'containers')), ...running].length > 0
   }
 
   /** Like {@link ok} with `--json`, parsed. */
   async json<T>(...args: string[]): Promise<T> {
     return JSON.parse(await this.ok('--json', ...args)) as T
   }
+}
+
+function namesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : []
 }
 
 /** Tests that boot take longer than the runner’s usual limit; it only ends what hangs. */

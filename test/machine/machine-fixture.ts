@@ -62,8 +62,8 @@ export function guestOptions(...more: string[]): string[] {
   const { kernel, initrd } = standInGuest()
   const image = ['--kernel', kernel, '--initrd', initrd]
   // Sooner than the test's own limit: a guest that hangs then shows its serial log.
-  const small = ['--accel', 'tcg', '--memory', '256M', '--disk', 'none', '--timeout', '2m']
-  return [...image, ...small, ...more]
+  const small = ['--accel', 'tcg', '--cpus', '1', '--memory', '256M', '--disk', 'none']
+  return [...image, ...small, '--timeout', '2m', ...more]
 }
 
 /** An image directory, as `DAT_CONTAINER_OS_IMAGE` names it, of the stand-in guest. */
