@@ -5,8 +5,8 @@ import type { DriveSession, OpenDrive } from '../../p2p/transfer/drive-session.t
 import { versionBlocks } from '../catalog/version-blocks.ts'
 import type { Keeper } from './keeper.ts'
 
-/** With nothing new, it is looked for new versions and lost blocks this often. */
-const LOOK_MS = 60_000
+/** Whether all is still here is looked at this often; new versions are heard of at once. With hundreds of images, each look costs. */
+const LOOK_MS = 600_000
 /** While somebody else fetches, as a `pull` does, or after a failure. */
 const RETRY_MS = 2_000
 
