@@ -27,7 +27,7 @@ const NOTE_MS = 500
  * The same where nobody has read or fetched for some such looks: with hundreds of images, each look costs.
  * {@link PeerSearch.wake} ends it.
  */
-const IDLE_NOTE_MS = 20_000
+const IDLE_NOTE_MS = 120_000
 const LOOKS_BEFORE_IDLE = 8
 
 /** What peers are wanted for: `now` somebody waits, `later` nobody does. */
