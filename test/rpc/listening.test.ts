@@ -1,5 +1,5 @@
 import test from 'brittle'
-import { parseListening } from '../../src/rpc/listening.ts'
+import { parseListening, parseNat, parseRelays, parseSwitch } from '../../src/rpc/listening.ts'
 import { isContainerError } from '../../src/core/errors.ts'
 
 test('where a daemon listens, and what links say of that', (t) => {
@@ -25,6 +25,29 @@ test('where a daemon listens, and what links say of that', (t) => {
       t.fail(wrong)
     } catch (error) {
       t.ok(isContainerError(error, 'USAGE'), wrong)
+    }
+  }
+})
+
+test('how a daemon gets through NATs and looks on its networks', (t) => {
+  const key = 'ab'.repeat(32)
+  t.alike([undefined, '', 'auto', 'open'].map(parseNat), [undefined, undefined, 'auto', 'open'])
+  t.alike(parseRelays(undefined), [])
+  t.alike(parseRelays(`${key}, ${key}`), [Buffer.from(key, 'hex'), Buffer.from(key, 'hex')])
+  t.alike(
+    [undefined, '', 'yes', 'no'].map((text) => parseSwitch('lan', text)),
+    [true, true, true, false]
+  )
+  for (const wrong of [
+    () => parseNat('closed'),
+    () => parseRelays('x'),
+    () => parseSwitch('lan', 'maybe')
+  ]) {
+    try {
+      wrong()
+      t.fail(String(wrong))
+    } catch (error) {
+      t.ok(isContainerError(error, 'USAGE'), String(wrong))
     }
   }
 })

@@ -2,12 +2,17 @@ import { Server as BlindRelay, type RelayStream } from 'blind-relay'
 import DHT, { type KeyPair } from 'hyperdht'
 import type { SwarmConnection } from 'hyperswarm'
 import { ContainerError } from '../../core/errors.ts'
+import { limitFrames } from './frame-limit.ts'
 
 const LOOK_MS = 1_000
 /** A client that has paired nothing for this time goes. */
 const IDLE_MS = 60_000
 /** A pair may be faster than its rate for so many seconds' worth of bytes. */
 const RESERVE_SECONDS = 60
+/** What clients say to the relay itself, which remembers each pair that they ask for: some hundreds at first, then a few. */
+const MOST_FRAME_BYTES = 4_096
+const TALK_BYTES = 32 * 1024
+const TALK_BYTES_A_SECOND = 64
 
 export interface RelayLimits {
   /** Clients at once. Two for each pair that it connects. */
@@ -38,7 +43,7 @@ interface Client {
   readonly connection: SwarmConnection
   readonly address: string
   /** Its end of each pair. */
-  readonly streams: Map<RelayStream, { bytes: number; allBytes: number }>
+  readonly streams: Map<RelayStream, { readonly pair: string; bytes: number; allBytes: number }>
   idleSinceMs: number
 }
 
@@ -116,19 +121,35 @@ export class RelayServer implements AsyncDisposable {
       connection.destroy()
       return
     }
-    const idleSinceMs = performance.now()
-    const client: Client = { connection, address, streams: new Map(), idleSinceMs }
+    const sinceMs = performance.now()
+    const client: Client = { connection, address, streams: new Map(), idleSinceMs: sinceMs }
     this.#clients.add(client)
     connection.once('close', () => this.#clients.delete(client))
+    limitFrames(connection, {
+      allows: (frameBytes, receivedBytes) => {
+        const seconds = (performance.now() - sinceMs) / 1_000
+        return (
+          frameBytes <= MOST_FRAME_BYTES &&
+          receivedBytes <= TALK_BYTES + TALK_BYTES_A_SECOND * seconds
+        )
+      }
+    })
     const session = this.#relay.accept(connection, { id: connection.remotePublicKey })
     session.on('error', () => {})
-    session.on('pair', (_isInitiator: boolean, _token: Buffer, stream: RelayStream) => {
-      client.streams.set(stream, { bytes: 0, allBytes: 0 })
+    session.on('pair', (_isInitiator: boolean, token: Buffer, stream: RelayStream) => {
+      client.streams.set(stream, { pair: token.toString('hex'), bytes: 0, allBytes: 0 })
       stream.once('close', () => {
         this.#count(client, stream)
         client.streams.delete(stream)
       })
     })
+  }
+
+  /** Ends both sides of a pair. */
+  #end(pair: string): void {
+    for (const { streams } of this.#clients) {
+      for (const [stream, counted] of streams) if (counted.pair === pair) stream.destroy()
+    }
   }
 
   /** @returns bytes that have come since the last time */
@@ -156,7 +177,7 @@ export class RelayServer implements AsyncDisposable {
         const { bytesASecond, bytesAPair } = this.#limits
         counted.bytes = Math.max(0, counted.bytes + came - bytesASecond * seconds)
         const isTooMuch = counted.bytes > bytesASecond * RESERVE_SECONDS || allBytes > bytesAPair
-        if (isTooMuch) stream.destroy()
+        if (isTooMuch) this.#end(counted.pair)
       }
     }
   }
