@@ -114,6 +114,11 @@ export class BlockChoice {
     return holders.length > 1 && holders.some(({ id }) => this.#isSlow(id, holders))
   }
 
+  /** Whether a peer has told of late that it sends blocks to others. */
+  isSharing(peer: string, nowMs: number): boolean {
+    return nowMs - (this.#toldMs.get(peer) ?? -Infinity) < SHARED_MS
+  }
+
   /** Forgets a peer that has gone. */
   forget(peer: string): void {
     this.#windows.delete(peer)
@@ -235,7 +240,7 @@ export class BlockChoice {
   }
 
   #isShared({ id, isWhole }: Holder, nowMs: number): boolean {
-    return isWhole && nowMs - (this.#toldMs.get(id) ?? -Infinity) < SHARED_MS
+    return isWhole && this.isSharing(id, nowMs)
   }
 
   /** How slow a reader may be that is asked instead of a shared peer. A peer with much to send is slow itself. */

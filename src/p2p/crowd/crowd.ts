@@ -106,12 +106,14 @@ export class Crowd implements Disposable, RequestGate {
 
   /** A block that a peer was asked for is late. @param waitedMs how long it has been waited for */
   noteLate(peer: CorePeer, waitedMs: number): void {
+    // Among readers that share a publisher, the choice of peers has times of its own for that.
+    if (this.isShared) return
     this.#choice.noteLate(peer.remotePublicKey.toString('hex'), waitedMs, performance.now())
   }
 
   /** Whether a peer owes blocks and seems not to send them. */
   isSuspect(peer: CorePeer): boolean {
-    return this.#stalls.isSuspect(peer.remotePublicKey.toString('hex'))
+    return this.#isSuspect(peer.remotePublicKey.toString('hex'))
   }
 
   /** The block to be requested next of those that nobody waits for; undefined when none is to be requested now. */
@@ -152,7 +154,7 @@ export class Crowd implements Disposable, RequestGate {
     const connection = holder && [...holder.connections].find((each) => each.stream === peer.stream)
     if (holder === undefined || connection === undefined) return Infinity
     const window = this.#choice.window(holder.id, this.#isUrgentWaiting(peer, now), now)
-    if (this.#stalls.isSuspect(holder.id)) return 0
+    if (this.#isSuspect(holder.id)) return 0
     if (window === Infinity) return Infinity
     // While a TCP connection takes the place of one of the swarm there are two. With a few requests, there is nothing to
     // bridge; and over UDP the many connections of a crowd lose a fifth of all packets.
@@ -267,10 +269,20 @@ export class Crowd implements Disposable, RequestGate {
     const holders = this.#holders.list
     const stalled = this.#stalls.look(holders, performance.now())
     // What they owe is requested from others now.
-    if (holders.some(({ id }) => this.#stalls.isSuspect(id))) this.#recheckSoon()
+    if (holders.some(({ id }) => this.#isSuspect(id))) this.#recheckSoon()
     for (const id of stalled) {
+      // One with a slow link that sends to many others lets each of them wait.
+      if (this.#choice.isSharing(id, performance.now())) continue
       this.#options.node.drop(Buffer.from(id, 'hex'), 'stalled')
     }
+  }
+
+  /**
+   * Among readers that share a publisher, answers wait for their turn: whoever asked another one instead would have the
+   * publisher send a block twice.
+   */
+  #isSuspect(id: string): boolean {
+    return !this.isShared && this.#stalls.isSuspect(id)
   }
 
   #recheckSoon(): void {
