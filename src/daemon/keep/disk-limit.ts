@@ -16,6 +16,8 @@ import type { ImageUsage } from './image-usage.ts'
 const LOOK_MS = 1_000
 /** With nothing left that may be evicted, it is looked again after so long. */
 const EXHAUSTED_MS = 5_000
+/** Less cleared space is left for the next time. */
+const LEAST_RECLAIMED_BYTES = 2 * 1024 * 1024
 /** The seed list's own use of a drive. */
 const OWN_USES = 1
 
@@ -102,6 +104,11 @@ export class DiskLimit implements AsyncDisposable {
 
   async #keepWithin(): Promise<void> {
     const { node, log } = this.#options
+    node.space.measure()
+    // What was cleared before comes first: it frees disk without taking anything from anybody.
+    if (node.space.shortBytes > 0 && node.space.reclaimableBytes >= LEAST_RECLAIMED_BYTES) {
+      await node.space.reclaim(0)
+    }
     const used = node.space.measure()
     const { shortBytes } = node.space
     if (shortBytes === 0) {

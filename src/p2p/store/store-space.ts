@@ -41,6 +41,7 @@ export class StoreSpace {
   #mayFill = true
   #isExhausted = false
   #reclaiming: Promise<unknown> = Promise.resolve()
+  #clearedBytes = 0
 
   /** @param directory of the store */
   constructor(storage: HypercoreStorage, directory: string, maxBytes?: number) {
@@ -121,13 +122,19 @@ export class StoreSpace {
    * Gives the disk back what cleared blocks took. RocksDB removes a file with blocks when all of them are gone; of
    * others, the oldest are rewritten in small steps without what is gone, so that reads go on and little room is needed.
    *
-   * @param bytes about as many as were cleared
+   * @param bytes about as many as were cleared since the last call
    * @returns by how many bytes the store has become smaller
    */
   reclaim(bytes: number): Promise<number> {
-    const next = this.#reclaiming.catch(() => {}).then(() => this.#reclaim(bytes))
+    this.#clearedBytes += bytes
+    const next = this.#reclaiming.catch(() => {}).then(() => this.#reclaim(this.#clearedBytes))
     this.#reclaiming = next
     return next
+  }
+
+  /** About how many bytes of blocks were cleared whose disk was not given back: that frees as much, and costs no image. */
+  get reclaimableBytes(): number {
+    return this.#clearedBytes
   }
 
   async #reclaim(bytes: number): Promise<number> {
@@ -147,6 +154,9 @@ export class StoreSpace {
       left -= step
       await pause(STEP_PAUSE_MS)
     }
+    // When all files were rewritten, nothing is left of what had been cleared before.
+    const given = left > 0 ? Math.max(0, freed()) : bytes
+    this.#clearedBytes = Math.max(0, this.#clearedBytes - given)
     return freed()
   }
 
