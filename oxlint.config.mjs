@@ -21,6 +21,7 @@ export const ROOMS = [
   'p2p/store',
   'p2p/rate',
   'p2p/lan',
+  'p2p/reach',
   'p2p/peers',
   'p2p/crowd',
   'p2p/drive',

@@ -14,7 +14,7 @@ import {
 } from './request-checks.ts'
 import type { ChangedSetting } from './daemon-settings.ts'
 import type { FetchCounters } from '../p2p/transfer/fetch-counters.ts'
-import type { NatStatus } from '../p2p/peers/nat-status.ts'
+import type { NatStatus } from '../p2p/reach/nat-status.ts'
 import type { DroppedPeer } from '../p2p/peers/peer-gate.ts'
 import type { StoreTrouble } from '../p2p/store/store-health.ts'
 

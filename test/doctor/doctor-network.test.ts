@@ -1,6 +1,6 @@
 import test from 'brittle'
 import { networkOf } from '../../src/doctor/doctor-network.ts'
-import type { NatStatus } from '../../src/p2p/peers/nat-status.ts'
+import type { NatStatus } from '../../src/p2p/reach/nat-status.ts'
 
 const NAT: NatStatus = { kind: 'open', seenAt: '192.0.2.7:4000', isAssumed: false, relays: [] }
 const ANY_PORT = '0.0.0.0:4000'

@@ -7,7 +7,7 @@ import { limitFrames } from './frame-limit.ts'
 import { formatPeerAddress, type PeerAddress } from '../peer-address.ts'
 import { ConnectionSlots, STRANGER_LIMITS } from './connection-slots.ts'
 import { PeerGate } from './peer-gate.ts'
-import { refuse } from './refusals.ts'
+import { refuse } from '../reach/refusals.ts'
 
 /** A peer that does not shake hands in this time is none. */
 const HANDSHAKE_MS = 5_000

@@ -11,7 +11,7 @@ import { readLocalManifest } from './local-manifest.ts'
 import type { PeerAddress } from '../peer-address.ts'
 import type { PeerNode } from '../peers/peer-node.ts'
 import { PeerSearch, type PeerWants } from '../peers/peer-search.ts'
-import { withReason } from '../peers/unreached.ts'
+import { withReason } from '../reach/unreached.ts'
 import { StoredBlocks } from '../store/stored-blocks.ts'
 import { pause, peerDeadline, sharedController, untilAborted } from '../../core/abort.ts'
 
