@@ -47,71 +47,88 @@ class Homes implements AsyncDisposable {
   }
 }
 
-test('peers are found where they were, when both were started again and no DHT answers', async (t) => {
-  await using homes = await Homes.open()
-  const blocks = Array.from({ length: BLOCKS }, () => randomBytes(1_000))
-  let image: { key: Buffer; secret: Buffer }
-  {
-    await using owner = await homes.node('owner', { listen: 'known' })
-    const seeded = await seedTinyImage(owner, { a: 'content' }, soon(), blocks)
-    image = seeded
+test(
+  'peers are found where they were, when both were started again and no DHT answers',
+  { timeout: 120_000 },
+  async (t) => {
+    await using homes = await Homes.open()
+    const blocks = Array.from({ length: BLOCKS }, () => randomBytes(1_000))
+    let image: { key: Buffer; secret: Buffer }
+    {
+      await using owner = await homes.node('owner', { listen: 'known' })
+      const seeded = await seedTinyImage(owner, { a: 'content' }, soon(), blocks)
+      image = seeded
+      await using reader = await homes.node('reader')
+      await using drive = new DriveSession({ node: reader, ...image, role: 'reader' })
+      const { fetcher } = await drive.open(soon())
+      await fetcher.read(0, { signal: soon() })
+      while ((await reader.knownPeers?.read(image.key))?.length !== 1) await pause(50)
+      await seeded.seeded[Symbol.asyncDispose]()
+    }
+    const none = { bootstrap: NO_DHT }
+    for (const [name, known] of [
+      ['reader', true],
+      ['stranger', false]
+    ] as const) {
+      await using reader = await homes.node(name, none)
+      await using drive = new DriveSession({ node: reader, ...image, role: 'reader' })
+      const limit = known ? soon() : peerDeadline(undefined, 3_000, 'it').signal
+      // The owner is back a moment after somebody wants it.
+      const reading = drive.open(limit).then(({ fetcher }) => fetcher.read(30, { signal: limit }))
+      reading.catch(() => {})
+      await pause(500)
+      await using owner = await homes.node('owner', { ...none, listen: 'known' })
+      await using seeded = new DriveSession({ node: owner, ...image, role: 'owner' })
+      await seeded.open(soon())
+      const read = await reading.catch(() => undefined)
+      t.is(
+        read !== undefined,
+        known,
+        known ? 'it is found' : 'by whoever has no address, it is not'
+      )
+    }
+  }
+)
+
+test(
+  'where the connected peer lacks a block, others are looked for',
+  { timeout: 120_000 },
+  async (t) => {
+    await using homes = await Homes.open()
+    const blocks = Array.from({ length: BLOCKS }, () => randomBytes(1_000))
+    await using mirror = await homes.node('mirror')
+    let image: { key: Buffer; secret: Buffer }
+    let held: DriveSession
+    {
+      await using owner = await homes.node('owner')
+      const seeded = await seedTinyImage(owner, { a: 'content' }, soon(), blocks)
+      image = seeded
+      held = new DriveSession({
+        node: mirror,
+        key: image.key,
+        secret: image.secret,
+        role: 'reader'
+      })
+      const { fetcher } = await held.open(soon())
+      await fetcher.read(0, { signal: soon() })
+      await held.announced()
+      await seeded.seeded[Symbol.asyncDispose]()
+    }
     await using reader = await homes.node('reader')
     await using drive = new DriveSession({ node: reader, ...image, role: 'reader' })
-    const { fetcher } = await drive.open(soon())
+    const { cores, fetcher } = await drive.open(soon())
     await fetcher.read(0, { signal: soon() })
-    while ((await reader.knownPeers?.read(image.key))?.length !== 1) await pause(50)
-    await seeded.seeded[Symbol.asyncDispose]()
-  }
-  const none = { bootstrap: NO_DHT }
-  for (const [name, known] of [
-    ['reader', true],
-    ['stranger', false]
-  ] as const) {
-    await using reader = await homes.node(name, none)
-    await using drive = new DriveSession({ node: reader, ...image, role: 'reader' })
-    const limit = known ? soon() : peerDeadline(undefined, 3_000, 'it').signal
-    // The owner is back a moment after somebody wants it.
-    const reading = drive.open(limit).then(({ fetcher }) => fetcher.read(30, { signal: limit }))
-    reading.catch(() => {})
-    await pause(500)
-    await using owner = await homes.node('owner', { ...none, listen: 'known' })
-    await using seeded = new DriveSession({ node: owner, ...image, role: 'owner' })
-    await seeded.open(soon())
-    const read = await reading.catch(() => undefined)
-    t.is(read !== undefined, known, known ? 'it is found' : 'by whoever has no address, it is not')
-  }
-})
-
-test('where the connected peer lacks a block, others are looked for', async (t) => {
-  await using homes = await Homes.open()
-  const blocks = Array.from({ length: BLOCKS }, () => randomBytes(1_000))
-  await using mirror = await homes.node('mirror')
-  let image: { key: Buffer; secret: Buffer }
-  let held: DriveSession
-  {
+    t.is(cores.blobs.peers.length, 1, 'the mirror has what it has read')
+    const reading = fetcher.read(30, { signal: soon() })
+    // What looks at first, whoever is wanted, has ended: now others are looked for.
+    await drive.announced()
+    await pause(3_000)
     await using owner = await homes.node('owner')
-    const seeded = await seedTinyImage(owner, { a: 'content' }, soon(), blocks)
-    image = seeded
-    held = new DriveSession({ node: mirror, key: image.key, secret: image.secret, role: 'reader' })
-    const { fetcher } = await held.open(soon())
-    await fetcher.read(0, { signal: soon() })
-    await held.announced()
-    await seeded.seeded[Symbol.asyncDispose]()
+    // It looks for nobody itself.
+    await using seeded = new DriveSession({ node: owner, ...image, role: 'alone' })
+    await seeded.open(soon())
+    await owner.join(discoveryKey(image.key), { server: true, client: false }).flushed()
+    t.alike(await reading, blocks[30], 'and comes from the owner')
+    await held[Symbol.asyncDispose]()
   }
-  await using reader = await homes.node('reader')
-  await using drive = new DriveSession({ node: reader, ...image, role: 'reader' })
-  const { cores, fetcher } = await drive.open(soon())
-  await fetcher.read(0, { signal: soon() })
-  t.is(cores.blobs.peers.length, 1, 'the mirror has what it has read')
-  const reading = fetcher.read(30, { signal: soon() })
-  // What looks at first, whoever is wanted, has ended: now others are looked for.
-  await drive.announced()
-  await pause(3_000)
-  await using owner = await homes.node('owner')
-  // It looks for nobody itself.
-  await using seeded = new DriveSession({ node: owner, ...image, role: 'alone' })
-  await seeded.open(soon())
-  await owner.join(discoveryKey(image.key), { server: true, client: false }).flushed()
-  t.alike(await reading, blocks[30], 'and comes from the owner')
-  await held[Symbol.asyncDispose]()
-})
+)
