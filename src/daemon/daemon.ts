@@ -8,6 +8,7 @@ import { formatKey } from '../p2p/link.ts'
 import { formatPeerAddress } from '../p2p/peer-address.ts'
 import { haveHeads } from '../p2p/store/log-heads.ts'
 import { PeerNode } from '../p2p/peers/peer-node.ts'
+import type { SwarmTraffic } from '../p2p/peers/traffic-count.ts'
 import { storeDamaged } from '../p2p/store-error.ts'
 import { BlockExchangeFile } from './publish/block-exchange.ts'
 import { ClientConnection } from './serve/client-connection.ts'
@@ -192,7 +193,7 @@ export class Daemon implements AsyncDisposable {
       online: this.#node.isOnline,
       listen: listen ? formatPeerAddress(listen) : null,
       advertise: advertise ? formatPeerAddress(advertise) : null,
-      ...this.#node.traffic(),
+      ...this.#network(),
       images: this.#service.count,
       metrics: this.#settings.metrics ? formatMetricsAddress(this.#settings.metrics) : null,
       disk: {
@@ -200,10 +201,6 @@ export class Daemon implements AsyncDisposable {
         maxBytes: this.#node.space.maxBytes ?? null
       },
       ...this.#node.rates.rates,
-      dropped: this.#node.dropped.map((peer) => ({
-        ...peer,
-        publicKey: formatKey(Buffer.from(peer.publicKey, 'hex'))
-      })),
       store: this.#node.health.trouble
     }
   }
@@ -238,12 +235,21 @@ export class Daemon implements AsyncDisposable {
     return { changed: live, needRestart: fixed }
   }
 
+  #network(): SwarmTraffic & Pick<DaemonStatus, 'dropped'> {
+    const dropped = this.#node.dropped.map((peer) => ({
+      ...peer,
+      publicKey: formatKey(Buffer.from(peer.publicKey, 'hex'))
+    }))
+    return { ...this.#node.traffic(), dropped }
+  }
+
   #accept(socket: Socket): void {
     const connection = new ClientConnection({
       channel: new RpcChannel(socket),
       service: this.#service,
       runtime: this.#options.paths.runtime,
       status: () => this.status(),
+      network: () => this.#network(),
       shutdown: () => this.#requestStop(),
       reload: (request) => this.reload(request),
       evict: ({ toBytes, dryRun }) => this.#diskLimit.evict({ toBytes, dryRun }),

@@ -32,6 +32,8 @@ export interface ClientConnectionOptions {
   /** Directory for what is exchanged with clients while they are connected. */
   readonly runtime: string
   readonly status: () => DaemonStatus
+  /** The part of it that is asked for with each image, without measuring the disk. */
+  readonly network: () => Pick<DaemonStatus, 'bytesRead' | 'dropped'>
   readonly shutdown: () => void
   readonly reload: (request: ReloadRequest) => ReloadResponse
   readonly evict: (request: EvictRequest) => Promise<EvictResponse>
@@ -124,7 +126,7 @@ export class ClientConnection {
       throw cancelled()
     }
     const handle = this.#nextHandle++
-    const bytesReadBefore = this.#options.status().bytesRead
+    const bytesReadBefore = this.#options.network().bytesRead
     this.#handles.set(handle, { drive, manifest, offline: request.offline, bytesReadBefore })
     const timing = { ...asked, ...drive.firstPeer, answeredMs: monotonicMs() }
     return { handle, ...opened, key: formatKey(drive.key), manifest, timing }
@@ -155,7 +157,7 @@ export class ClientConnection {
 
   #stats(handle: number): StatsResponse {
     const { bytesReadBefore } = this.#handle(handle)
-    const { bytesRead, dropped } = this.#options.status()
+    const { bytesRead, dropped } = this.#options.network()
     return {
       ...this.#fetcher(handle).counters,
       peers: this.#opened(handle).cores.blobs.peers.length,

@@ -46,7 +46,8 @@ export class Crowd implements Disposable, RequestGate {
   readonly #limited: LimitedLog
   readonly #liftLimit: () => void
   readonly #stalls = new StallWatch()
-  readonly #watching: NodeJS.Timeout
+  /** Runs while a peer is connected. */
+  #watching: NodeJS.Timeout | undefined
   #recheck: NodeJS.Timeout | undefined
 
   constructor(options: CrowdOptions) {
@@ -71,7 +72,6 @@ export class Crowd implements Disposable, RequestGate {
     blobs.on('peer-remove', this.#onPeerRemove)
     blobs.on('download', this.#onDownload)
     blobs.on('verification-error', this.#onLie)
-    this.#watching = setInterval(() => this.#watch(), WATCH_MS).unref()
     for (const peer of blobs.peers) this.#onPeerAdd(peer)
   }
 
@@ -187,6 +187,10 @@ export class Crowd implements Disposable, RequestGate {
   readonly #onPeerAdd = (peer: CorePeer): void => {
     this.#holders.add(peer)
     this.#members.set(peer, this.#newMember(peer))
+    if (this.#watching !== undefined) return
+    // Peers that have been here before are not judged for the time without any.
+    this.#stalls.look([], performance.now())
+    this.#watching = setInterval(() => this.#watch(), WATCH_MS).unref()
   }
 
   readonly #onPeerRemove = (peer: CorePeer): void => {
@@ -195,6 +199,10 @@ export class Crowd implements Disposable, RequestGate {
     if (member) this.#introductions.remove(member)
     member?.channel.close()
     this.#holders.remove(peer)
+    if (this.#holders.list.length === 0) {
+      clearInterval(this.#watching)
+      this.#watching = undefined
+    }
     if (this.#holders.of(peer.remotePublicKey) === undefined) {
       this.#choice.forget(peer.remotePublicKey.toString('hex'))
       this.#notices.forget(peer.remotePublicKey)
