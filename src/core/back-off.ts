@@ -1,3 +1,5 @@
+import { putYoungest } from './put-youngest.ts'
+
 /** So many names are remembered; the oldest go first. */
 const MOST_KEPT = 1_024
 
@@ -29,11 +31,7 @@ export class BackOff {
   /** Notes that it went wrong again. @returns a name that is forgotten to make room, if any */
   note(name: string): string | undefined {
     const times = (this.#byName.get(name)?.times ?? 0) + 1
-    this.#byName.delete(name)
-    this.#byName.set(name, { times, atMs: this.#now() })
-    const [oldest] = this.#byName.size > MOST_KEPT ? this.#byName.keys() : []
-    if (oldest !== undefined) this.#byName.delete(oldest)
-    return oldest
+    return putYoungest(this.#byName, name, { times, atMs: this.#now() }, MOST_KEPT)
   }
 
   /** Whether it has gone wrong at all. */

@@ -1,3 +1,5 @@
+import { putYoungest } from '../../core/put-youngest.ts'
+
 /** What a peer has told: it is sending a block to another one. */
 export interface AnnouncedBlock {
   /** Public key of the sender, in hex. */
@@ -20,11 +22,7 @@ export class AnnouncedBlocks {
   add(notice: AnnouncedBlock): void {
     const bySender = this.#byBlock.get(notice.block) ?? new Map<string, AnnouncedBlock>()
     bySender.set(notice.sender, notice)
-    // At the end of the order, as the youngest.
-    this.#byBlock.delete(notice.block)
-    this.#byBlock.set(notice.block, bySender)
-    const [oldest] = this.#byBlock.size > MOST ? this.#byBlock.keys() : []
-    if (oldest !== undefined) this.#byBlock.delete(oldest)
+    putYoungest(this.#byBlock, notice.block, bySender, MOST)
   }
 
   get(sender: string, block: number): AnnouncedBlock | undefined {

@@ -1,3 +1,4 @@
+import { putYoungest } from '../../core/put-youngest.ts'
 import { isIP } from 'node:net'
 import type { SwarmConnection } from 'hyperswarm'
 import { shuffled } from '../../core/shuffled.ts'
@@ -198,10 +199,7 @@ export class Introductions implements Disposable {
   }
 
   #rest(publicKey: string): void {
-    this.#restingUntil.delete(publicKey)
-    this.#restingUntil.set(publicKey, performance.now() + REST_MS)
-    const [oldest] = this.#restingUntil.size > MOST_RESTING ? this.#restingUntil.keys() : []
-    if (oldest !== undefined) this.#restingUntil.delete(oldest)
+    putYoungest(this.#restingUntil, publicKey, performance.now() + REST_MS, MOST_RESTING)
   }
 }
 

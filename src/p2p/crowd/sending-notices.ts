@@ -1,3 +1,4 @@
+import { putYoungest } from '../../core/put-youngest.ts'
 import { RECEIVER_BYTES, type Sending } from './crowd-messages.ts'
 
 /** Requests of one moment are told together. */
@@ -26,10 +27,7 @@ export class SendingNotices implements Disposable {
   /** A peer has requested a block. */
   note(receiver: Buffer, block: number): void {
     const noted = { receiver: receiverOf(receiver), block }
-    this.#recent.delete(block)
-    this.#recent.set(block, noted)
-    const [oldest] = this.#recent.size > MOST_RECENT ? this.#recent.keys() : []
-    if (oldest !== undefined) this.#recent.delete(oldest)
+    putYoungest(this.#recent, block, noted, MOST_RECENT)
     this.#fresh.push(noted)
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined

@@ -1,3 +1,5 @@
+import { putYoungest } from '../../core/put-youngest.ts'
+
 /** A peer that owes answers and sends nothing for this time, while others send, has stalled. */
 const STALLED_MS = 10_000
 /** After this it is not asked for more. */
@@ -83,11 +85,7 @@ export class StallWatch {
   }
 
   #keep(id: string, watch: Watch): void {
-    this.#watches.delete(id)
-    this.#watches.set(id, watch)
-    const [oldest] = this.#watches.size > MOST_KEPT ? this.#watches.keys() : []
-    if (oldest === undefined) return
-    this.#watches.delete(oldest)
-    this.#sentMs.delete(oldest)
+    const oldest = putYoungest(this.#watches, id, watch, MOST_KEPT)
+    if (oldest !== undefined) this.#sentMs.delete(oldest)
   }
 }

@@ -1,3 +1,4 @@
+import { putYoungest } from '../../core/put-youngest.ts'
 import { isIP } from 'node:net'
 import type { SwarmConnection } from 'hyperswarm'
 import type { KnownPeer } from './known-peers.ts'
@@ -16,10 +17,7 @@ export class PeerAddresses {
   }
 
   put(peer: KnownPeer): void {
-    this.#byKey.delete(peer.publicKey)
-    this.#byKey.set(peer.publicKey, peer)
-    const [oldest] = this.#byKey.size > MOST ? this.#byKey.keys() : []
-    if (oldest !== undefined) this.#byKey.delete(oldest)
+    putYoungest(this.#byKey, peer.publicKey, peer, MOST)
   }
 
   get(publicKey: Buffer): KnownPeer | undefined {

@@ -1,3 +1,4 @@
+import { putYoungest } from '../../core/put-youngest.ts'
 import type DHT from 'hyperdht'
 import { replaceMethod } from '../library-seams.ts'
 
@@ -46,9 +47,6 @@ export class DialFailures {
   }
 
   #note(peer: string, failure: DialFailure): void {
-    this.#byPeer.delete(peer)
-    this.#byPeer.set(peer, failure)
-    const [oldest] = this.#byPeer.size > MOST_KEPT ? this.#byPeer.keys() : []
-    if (oldest !== undefined) this.#byPeer.delete(oldest)
+    putYoungest(this.#byPeer, peer, failure, MOST_KEPT)
   }
 }
