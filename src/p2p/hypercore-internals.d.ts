@@ -95,6 +95,8 @@ declare module 'hypercore/lib/replicator.js' {
     }
     /** Whether the peer has said that it has a block. */
     _remoteHasBlock(index: number): boolean
+    /** Ranges of blocks that the peer was asked to tell of, by their number. */
+    readonly wants: { readonly wants: Pick<ReadonlyMap<number, unknown>, 'has'> }
     /** Requests a block. @returns false where the peer does not have it, or cannot be asked now */
     _requestBlock: (this: ReplicatingPeer, request: RequestedBlock) => boolean
     /** The same for a block of a range. */

@@ -134,7 +134,7 @@ export class Crowd implements Disposable, RequestGate {
   #chooses(peer: ReplicatingPeer, request: RequestedBlock): boolean {
     this.#introductions.askOn()
     this.#holders.listen()
-    const holder = this.#holders.of(peer.remotePublicKey)
+    const holder = this.#holders.ofPeer(peer)
     if (holder === undefined) return true
     const { urgent } = this.#options
     const now = performance.now()
@@ -150,7 +150,7 @@ export class Crowd implements Disposable, RequestGate {
 
   most(peer: ReplicatingPeer): number {
     const now = performance.now()
-    const holder = this.#holders.of(peer.remotePublicKey)
+    const holder = this.#holders.ofPeer(peer)
     const connection = holder && [...holder.connections].find((each) => each.stream === peer.stream)
     if (holder === undefined || connection === undefined) return Infinity
     const window = this.#choice.window(holder.id, this.#isUrgentWaiting(peer, now), now)
@@ -263,7 +263,7 @@ export class Crowd implements Disposable, RequestGate {
   #isUrgentWaiting(peer: ReplicatingPeer, nowMs: number): boolean {
     const { urgent } = this.#options
     if (urgent.size === 0) return false
-    const holder = this.#holders.of(peer.remotePublicKey)
+    const holder = this.#holders.ofPeer(peer)
     for (const block of urgent) {
       const inflight = peer.replicator._blocks.get(block)?.inflight ?? []
       if (inflight.length > 0 || !holder?.has(block) || this.#blobs.core.bitfield.get(block))

@@ -11,8 +11,11 @@ const PROVEN_BYTES = 8 * 1024
 export class LogHolders implements Disposable {
   readonly #log: Hypercore
   readonly #byKey = new Map<string, LogHolder>()
+  readonly #byPeer = new WeakMap<object, LogHolder>()
   /** Those that tell of each block that they get. */
   readonly #telling = new WeakSet<CorePeer>()
+  /** Whether all do. */
+  #areTelling = false
   #list: readonly LogHolder[] = []
 
   constructor(log: Hypercore) {
@@ -32,11 +35,18 @@ export class LogHolders implements Disposable {
     return this.#byKey.get(publicKey.toString('hex'))
   }
 
+  /** The same for a connected peer, which is what is asked for most often. */
+  ofPeer(peer: object): LogHolder | undefined {
+    return this.#byPeer.get(peer)
+  }
+
   add(peer: CorePeer): void {
     const id = peer.remotePublicKey.toString('hex')
     const holder = this.#byKey.get(id) ?? new LogHolder(id, this.#log)
     holder.connections.add(peer)
     this.#byKey.set(id, holder)
+    this.#byPeer.set(peer, holder)
+    this.#areTelling = false
     this.#list = [...this.#byKey.values()]
   }
 
@@ -44,6 +54,7 @@ export class LogHolders implements Disposable {
     const id = peer.remotePublicKey.toString('hex')
     const holder = this.#byKey.get(id)
     holder?.connections.delete(peer)
+    this.#byPeer.delete(peer)
     if (holder?.connections.size === 0) this.#byKey.delete(id)
     this.#list = [...this.#byKey.values()]
   }
@@ -55,15 +66,18 @@ export class LogHolders implements Disposable {
    * @returns whether one of them had not been asked for that
    */
   listen(): boolean {
+    if (this.#areTelling || this.#log.length === 0) return false
     let isNew = false
+    const block = this.#log.length - 1
     for (const { connections } of this.#list) {
       for (const peer of connections) {
-        if (this.#telling.has(peer) || this.#log.length === 0) continue
+        if (this.#telling.has(peer)) continue
         this.#telling.add(peer)
-        peer._maybeWant(this.#log.length - 1, FOR_GOOD)
+        peer._maybeWant(block, FOR_GOOD)
         isNew = true
       }
     }
+    this.#areTelling = true
     return isNew
   }
 

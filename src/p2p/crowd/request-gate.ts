@@ -1,6 +1,9 @@
 import Replicator, { type ReplicatingPeer, type RequestedBlock } from 'hypercore/lib/replicator.js'
 import { replaceMethod } from '../library-seams.ts'
 
+/** A peer is asked to tell of so many blocks at once. Source: `BATCH` of hypercore's lib/wants.js. */
+const WANT_BLOCKS = 65_536 * 4 * 8
+
 /** Decides about the requests of one log, and hears of those that peers make. */
 export interface RequestGate {
   /** Whether a peer that has a block is asked for it now. */
@@ -50,10 +53,16 @@ export function setGate(replicator: object, gate: RequestGate): () => void {
 }
 
 function mayRequest(peer: ReplicatingPeer, request: RequestedBlock): boolean {
-  // Where the peer does not have the block, hypercore asks to be told when it does.
-  if (!peer._remoteHasBlock(request.index)) return true
+  // Where the peer does not have the block, hypercore asks to be told when it does. With many peers that lack it, this
+  // takes longer than all else that is decided here.
+  if (!peer._remoteHasBlock(request.index)) return !willTell(peer, request.index)
   for (const gate of gates.get(peer.replicator) ?? []) {
     if (!gate.allows(peer, request)) return false
   }
   return true
+}
+
+/** Whether a peer was asked to tell when it gets a block. */
+function willTell({ wants }: ReplicatingPeer, block: number): boolean {
+  return wants.wants.has(Math.floor(block / WANT_BLOCKS))
 }

@@ -5,6 +5,8 @@ import { replaceMethod } from '../library-seams.ts'
 const LEAST_PATIENCE_MS = 500
 /** Late is what takes so many times as long as usual. */
 const PATIENCE_TIMES = 2
+/** All blocks that are late are looked at together, and no more often than this. */
+const LEAST_PAUSE_MS = 250
 /**
  * How much one block counts in what is usual, where it came sooner than that and where it came later: what is
  * usual of the quick peers is asked for.
@@ -28,6 +30,7 @@ export interface PeerJudge {
 export class Hedging implements Disposable {
   readonly #core: Hypercore
   #usualMs = 0
+  #hastenedMs = -Infinity
 
   constructor(core: Hypercore, judge: PeerJudge) {
     this.#core = core
@@ -68,7 +71,10 @@ export class Hedging implements Disposable {
   /** Has peers take over what is late at others by now. @param askedAt of `performance.now()` */
   hasten(askedAt: number): void {
     const { peers, core } = this.#core
-    if (peers.length < 2 || performance.now() - askedAt < this.#patienceMs) return
+    const now = performance.now()
+    if (peers.length < 2 || now - askedAt < this.#patienceMs) return
+    if (now - this.#hastenedMs < LEAST_PAUSE_MS) return
+    this.#hastenedMs = now
     for (const peer of peers) core.replicator.updatePeer(peer)
   }
 
