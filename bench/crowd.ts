@@ -159,12 +159,17 @@ async function droppedOfPublisher({ star }: WanNetwork): Promise<number> {
 
 /** The same over simulated links, alone and together: any number of readers. */
 function simulate(): void {
-  const alone = simulateOne(1)
-  const together = simulateOne(readers)
-  samples.push(alone, together)
+  for (const way of values.ways.split(',')) {
+    if (way !== 'pull' && way !== 'boot')
+      throw new RangeError(`${way} is not simulated: pull, boot`)
+    const alone = simulateOne(way, 1)
+    const together = simulateOne(way, readers)
+    const times = rounded(Number(together['last ms']) / Number(alone['last ms']), 2)
+    samples.push({ ...alone, 'times a lone one': 1 }, { ...together, 'times a lone one': times })
+  }
 }
 
-function simulateOne(count: number): Row {
+function simulateOne(way: 'pull' | 'boot', count: number): Row {
   const started = performance.now()
   const blocks = Math.ceil((Number(values.megabytes) * 1e6) / BLOCK_BYTES)
   const result = simulateCrowd({
@@ -175,11 +180,13 @@ function simulateOne(count: number): Row {
     readerBits: Number(values.mbit) * 1e6,
     roundTripMs: rtt,
     joinMs: JOIN_MS,
+    way,
     dials: ENOUGH_PEERS,
     mostConnections: MOST_CONNECTIONS,
     seed: 1
   })
   return {
+    way,
     readers: count,
     'median ms': rounded(median(result.doneMs)),
     'last ms': rounded(result.doneMs.reduce((a, b) => Math.max(a, b), 0)),

@@ -1,4 +1,10 @@
-import { BlockChoice, type BlockPool, type Holder } from '../../src/p2p/crowd/block-choice.ts'
+import {
+  BlockChoice,
+  type BlockPool,
+  type Holder,
+  type WantedBlock
+} from '../../src/p2p/crowd/block-choice.ts'
+import { shuffled } from '../../src/core/shuffled.ts'
 import { randomNumbers } from '../random-numbers.ts'
 import { EventQueue } from './event-queue.ts'
 
@@ -18,6 +24,8 @@ export interface CrowdSetup {
   readonly dials: number
   /** Connections that a peer has at most. */
   readonly mostConnections: number
+  /** `pull`: blocks in any order. `boot`: in the order of a profile, each read as soon as it may be. */
+  readonly way: 'pull' | 'boot'
   readonly seed: number
 }
 
@@ -36,6 +44,16 @@ export interface CrowdResult {
 const MOST_REQUESTED = 64
 /** As many before a reader knows that the publisher serves others. */
 const FIRST_REQUESTED = 8
+/** As many a container's start has requested ahead at once, in order (`REPLAY_WINDOW`). */
+const REQUESTED_AHEAD = 96
+/** For how long a read waits for a block that was requested ahead before it is urgent (`BlockReads`). */
+const ON_ITS_WAY_MS = 250
+/** When an urgent block is late, and others are asked for it (`Hedging`). */
+const LATE_MS = 500
+/** Newcomers are told of requests that are no older (`SendingNotices`). */
+const RECENT_MS = 15_000
+/** So many peers are asked for one block at once (hypercore's hotswaps). */
+const MOST_ASKED = 3
 /** How often a reader looks again when nothing could be requested. */
 const RECHECK_MS = 100
 /** Share of an uplink's bytes that are overhead: TCP, Noise and proofs. */
@@ -57,11 +75,22 @@ class SimulatedPeer {
   readonly choice: BlockChoice
   readonly arrivedMs: Float64Array
   readonly peers = new Map<SimulatedPeer, Connection>()
-  /** Requests that wait for the uplink, by who made them; the next one first. */
-  readonly waiting = new Map<SimulatedPeer, number[]>()
-  /** When each block was requested that has not come. */
-  readonly requested = new Map<number, number>()
+  /** Requested blocks that wait for the uplink, by who requested them, and messages behind them; the next one first. */
+  readonly waiting = new Map<SimulatedPeer, (number | Message)[]>()
+  /** Blocks that were requested and have not come. */
+  readonly requested = new Map<number, Requests>()
   readonly left: Pool
+  /** Of a start: the next block that is requested ahead, those that no peer may be asked for yet, and the one that is read. */
+  nextAhead = 0
+  readonly ahead = new Set<number>()
+  reading = 0
+  readingSinceMs = 0
+  /** Requests that it has got as a peer with all blocks. */
+  readonly sent: {
+    readonly receiver: SimulatedPeer
+    readonly block: number
+    readonly atMs: number
+  }[] = []
   isUploading = false
   downFreeMs = 0
   held: number
@@ -81,6 +110,15 @@ class SimulatedPeer {
     this.held = isPublisher ? blocks : 0
     this.choice = new BlockChoice(id, () => [...this.peers.values()], random)
   }
+}
+
+/** Has its receiver hear of something. */
+type Message = () => void
+
+interface Requests {
+  /** When the last one was made. */
+  readonly askedMs: number
+  readonly from: readonly Connection[]
 }
 
 /** What one peer knows of another. */
@@ -196,37 +234,85 @@ class Simulation {
     if (one.peers.has(other)) return
     one.peers.set(other, new Connection(other, this.#setup, this))
     other.peers.set(one, new Connection(one, this.#setup, this))
+    for (const { receiver, block, atMs } of other.sent) {
+      // Newcomers are told of what was sent before (`SendingNotices`).
+      if (receiver === one || this.nowMs - atMs > RECENT_MS) continue
+      one.notices++
+      one.choice.noteSending(other.id, receiver.id, [block], this.nowMs)
+    }
   }
 
   #requestMore(reader: SimulatedPeer): void {
     if (reader.isPublisher || reader.held === this.#setup.blocks) return
+    if (this.#setup.way === 'boot') return this.#requestAhead(reader)
     const most = reader.choice.hasShared(this.nowMs) ? MOST_REQUESTED : FIRST_REQUESTED
     while (reader.requested.size < most) {
       const block = reader.choice.pick(reader.left, this.nowMs)
-      const from = block === undefined ? undefined : this.#holderFor(reader, block)
+      const from =
+        block === undefined ? undefined : this.#holderFor(reader, { block, isUrgent: false })
       if (block === undefined || from === undefined) {
-        if (reader.recheckMs <= this.nowMs) {
-          reader.recheckMs = this.nowMs + RECHECK_MS
-          this.#events.add(reader.recheckMs, () => this.#requestMore(reader))
-        }
+        this.#recheck(reader)
         return
       }
       reader.left.remove(block)
-      reader.requested.set(block, this.nowMs)
-      from.inFlight++
-      this.#events.add(this.nowMs + this.#setup.roundTripMs / 2, () =>
-        this.#asked(from.peer, reader, block)
-      )
+      this.#request(reader, from, block)
     }
   }
 
+  #recheck(reader: SimulatedPeer): void {
+    if (reader.recheckMs > this.nowMs) return
+    reader.recheckMs = this.nowMs + RECHECK_MS
+    this.#events.add(reader.recheckMs, () => this.#requestMore(reader))
+  }
+
+  #request(reader: SimulatedPeer, from: Connection, block: number): void {
+    const earlier = reader.requested.get(block)?.from ?? []
+    reader.requested.set(block, { askedMs: this.nowMs, from: [...earlier, from] })
+    from.inFlight++
+    this.#events.add(this.nowMs + this.#setup.roundTripMs / 2, () =>
+      this.#asked(from.peer, reader, block)
+    )
+  }
+
+  #requestAhead(reader: SimulatedPeer): void {
+    const { blocks } = this.#setup
+    while (reader.nextAhead < blocks && reader.ahead.size + reader.requested.size < REQUESTED_AHEAD)
+      reader.ahead.add(reader.nextAhead++)
+    while (reader.arrivedMs[reader.reading] !== Infinity && reader.reading < blocks) {
+      reader.reading++
+      reader.readingSinceMs = this.nowMs
+    }
+    const isUrgent = this.nowMs - reader.readingSinceMs >= ON_ITS_WAY_MS
+    const asked = reader.requested.get(reader.reading)
+    const isLate = asked !== undefined && this.nowMs - asked.askedMs > LATE_MS
+    if (isUrgent && isLate && asked.from.length < MOST_ASKED) {
+      const wanted = { block: reader.reading, isUrgent, askedMs: asked.askedMs }
+      const from = this.#holderFor(reader, wanted, asked.from)
+      if (from) this.#request(reader, from, reader.reading)
+    }
+    // hypercore takes those that are queued in random order.
+    for (const block of shuffled([...reader.ahead], this.#random)) {
+      const wanted = { block, isUrgent: isUrgent && block === reader.reading }
+      const from = this.#holderFor(reader, wanted)
+      if (from === undefined) continue
+      reader.ahead.delete(block)
+      this.#request(reader, from, block)
+    }
+    this.#recheck(reader)
+  }
+
   /** One at random of those that may be asked, as hypercore does it. */
-  #holderFor(reader: SimulatedPeer, block: number): Connection | undefined {
-    const wanted = { block, isUrgent: false }
+  #holderFor(
+    reader: SimulatedPeer,
+    wanted: WantedBlock,
+    asked: readonly Connection[] = []
+  ): Connection | undefined {
+    const { block, isUrgent } = wanted
     const able = [...reader.peers.values()].filter(
       (each) =>
         each.has(block) &&
-        each.inFlight < reader.choice.window(each.id, false, this.nowMs) &&
+        !asked.includes(each) &&
+        each.inFlight < reader.choice.window(each.id, isUrgent, this.nowMs) &&
         reader.choice.mayAsk(each, wanted, this.nowMs)
     )
     return able[Math.floor(this.#random() * able.length)]
@@ -242,14 +328,17 @@ class Simulation {
 
   /** Tells the others that a block is on its way, as `Crowd` does. */
   #notify(sender: SimulatedPeer, receiver: SimulatedPeer, block: number): void {
+    sender.choice.noteRequest(receiver.id, this.nowMs)
     if (sender.held < this.#setup.blocks) return
-    this.#events.add(this.nowMs + this.#setup.roundTripMs / 2, () => {
-      for (const other of sender.peers.keys()) {
-        if (other === receiver || other.held === this.#setup.blocks) continue
-        other.notices++
-        other.choice.noteSending(sender.id, receiver.id, [block], this.nowMs)
-      }
-    })
+    sender.sent.push({ receiver, block, atMs: this.nowMs })
+    for (const other of sender.peers.keys()) {
+      if (other === receiver || other.held === this.#setup.blocks) continue
+      other.notices++
+      const hear = (): void => other.choice.noteSending(sender.id, receiver.id, [block], this.nowMs)
+      const before = sender.waiting.get(other)
+      if (before) before.push(hear)
+      else this.#events.add(this.nowMs + this.#setup.roundTripMs / 2, hear)
+    }
   }
 
   #upload(sender: SimulatedPeer): void {
@@ -257,7 +346,9 @@ class Simulation {
     const first = sender.waiting.entries().next()
     if (first.done) return
     const [receiver, blocks] = first.value
-    const block = blocks.shift() ?? 0
+    const block = Number(blocks.shift())
+    const behind: Message[] = []
+    while (typeof blocks[0] === 'function') behind.push(blocks.shift() as Message)
     // The next one in turn.
     sender.waiting.delete(receiver)
     if (blocks.length > 0) sender.waiting.set(receiver, blocks)
@@ -268,13 +359,16 @@ class Simulation {
       sender.isUploading = false
       const from = Math.max(this.nowMs + this.#setup.roundTripMs / 2, receiver.downFreeMs)
       receiver.downFreeMs = from + (bits / receiver.downloadBits) * 1_000
-      this.#events.add(receiver.downFreeMs, () => this.#arrive(sender, receiver, block))
+      this.#events.add(receiver.downFreeMs, () => {
+        for (const hear of behind) hear()
+        this.#arrive(sender, receiver, block)
+      })
       this.#upload(sender)
     })
   }
 
   #arrive(sender: SimulatedPeer, reader: SimulatedPeer, block: number): void {
-    const askedMs = reader.requested.get(block)
+    const askedMs = reader.requested.get(block)?.askedMs
     const connection = reader.peers.get(sender)
     if (connection) connection.inFlight--
     if ((reader.arrivedMs[block] ?? 0) !== Infinity) return

@@ -1,9 +1,14 @@
+import { putYoungest } from '../../core/put-youngest.ts'
 import { AnnouncedBlocks } from './announced-blocks.ts'
+import { RECEIVER_BYTES } from './crowd-messages.ts'
 import { RequestWindow } from './request-window.ts'
 
 /** For how long a peer counts as busy, and as shared, after it last told of blocks on their way to others. */
 const BUSY_MS = 1_500
 const SHARED_MS = 15_000
+/** For how long a reader counts as one that fetches, after a request of it became known. */
+const FETCHING_MS = 5_000
+const MOST_FETCHING = 1_024
 /** For how long a reader waits for a block that is on its way to another reader, before it asks the sender itself. */
 const PATIENCE_MS = 4_000
 /** The same for a block that somebody waits for. */
@@ -15,6 +20,17 @@ const SHARED_LATE_MS = 3_000
 const URGENT_SHARED_LATE_MS = 1_000
 /** Readers that take longer for an answer are not preferred to a shared peer, unless that one takes half as long itself. */
 const SLOW_MS = 1_000
+/**
+ * Readers take turns at a shared peer for a block that nobody else has: each waits so many times as long as that peer's
+ * answers take for every reader that comes before it, but no longer than for the third.
+ */
+const TURN_TIMES = 2
+const LEAST_TURN_MS = 50
+const MOST_TURN_MS = 4_000
+const MOST_URGENT_TURN_MS = 1_500
+const LAST_TURN = 3
+/** Blocks for which this reader waits for its turn; the oldest begin anew. */
+const MOST_HELD_BACK = 4_096
 /** A peer that was asked and has given nothing for this time does not count as having a block. */
 const STALLED_MS = 2_000
 /** Much slower is what takes so many times as long. */
@@ -23,6 +39,10 @@ const MUCH_SLOWER = 2
 const URGENT_EXTRA = 2
 /** Requests in flight at a peer that serves nobody else: what a link of 100 Mbit/s and 60 ms holds. */
 const UNSHARED_WINDOW = 16
+/** The same at the only peer, before its first answer: by then it has told whether it serves others. */
+const FIRST_WINDOW = 8
+/** For how long a block that the only peer is sending to another reader is waited for: readers find each other by then. */
+const MEETING_MS = 1_500
 /** How many candidates the rarest is taken from. With a few hundred peers this finds one of the rarest tenth. */
 const SAMPLE = 24
 
@@ -74,6 +94,10 @@ export class BlockChoice {
   readonly #windows = new Map<string, RequestWindow>()
   /** When each last told of blocks on their way. */
   readonly #toldMs = new Map<string, number>()
+  /** When each reader was last known to fetch something, by the beginning of its public key. */
+  readonly #fetchingMs = new Map<string, number>()
+  /** Since when each block waits for this reader's turn. */
+  readonly #heldBackMs = new Map<number, number>()
 
   /**
    * @param self public key of this machine, in hex
@@ -92,12 +116,19 @@ export class BlockChoice {
     if (nowMs - (this.#toldMs.get(sender) ?? -Infinity) >= SHARED_MS)
       this.#windowOf(sender).restart()
     this.#toldMs.set(sender, nowMs)
+    putYoungest(this.#fetchingMs, receiver, nowMs, MOST_FETCHING)
     for (const block of blocks) this.#announced.add({ sender, receiver, block, atMs: nowMs })
+  }
+
+  /** A peer has requested a block from this machine. */
+  noteRequest(peer: string, nowMs: number): void {
+    putYoungest(this.#fetchingMs, receiverOf(peer), nowMs, MOST_FETCHING)
   }
 
   /** A block has come from a peer. @param tookMs since it was requested; undefined where the request was cancelled */
   noteArrival(sender: string, block: number, tookMs: number | undefined, nowMs: number): void {
     this.#announced.remove(block)
+    this.#heldBackMs.delete(block)
     const window = this.#windowOf(sender)
     if (tookMs === undefined) window.heard(nowMs)
     else window.arrived(tookMs, nowMs)
@@ -123,6 +154,7 @@ export class BlockChoice {
   forget(peer: string): void {
     this.#windows.delete(peer)
     this.#toldMs.delete(peer)
+    this.#fetchingMs.delete(receiverOf(peer))
     this.#announced.forget(peer)
   }
 
@@ -147,12 +179,15 @@ export class BlockChoice {
   window(peer: string, hasUrgent: boolean, nowMs: number): number {
     const holders = this.#holders()
     const holder = holders.find(({ id }) => id === peer)
-    if (holders.length < 2 || holder === undefined) return Infinity
+    if (holder === undefined) return Infinity
+    if (holders.length < 2)
+      return this.#windowOfOnly(holder, nowMs) + (hasUrgent ? URGENT_EXTRA : 0)
     if (holders.every(({ isWhole }) => isWhole) && !this.hasShared(nowMs)) {
       return this.#isSlow(peer, holders) ? this.#windowOf(peer).size : Infinity
     }
     const isOwn = holder.isWhole && !this.#isShared(holder, nowMs)
-    const least = isOwn ? UNSHARED_WINDOW : 0
+    const isAlone = isOwn && !holders.some((each) => this.#isFetching(each, nowMs))
+    const least = isAlone ? UNSHARED_WINDOW : 0
     return Math.max(least, this.#windowOf(peer).size) + (hasUrgent ? URGENT_EXTRA : 0)
   }
 
@@ -160,8 +195,12 @@ export class BlockChoice {
   mayAsk(holder: Holder, wanted: WantedBlock, nowMs: number): boolean {
     const { block, isUrgent, askedMs } = wanted
     const holders = this.#holders()
-    if (holders.length < 2) return true
     const isShared = this.#isShared(holder, nowMs)
+    if (holders.length < 2) {
+      return (
+        isUrgent || askedMs !== undefined || !isShared || !this.#isMeeting(holder, block, nowMs)
+      )
+    }
     if (askedMs !== undefined) {
       const lateMs = nowMs - askedMs
       if (isShared) return lateMs > (isUrgent ? URGENT_SHARED_LATE_MS : SHARED_LATE_MS)
@@ -169,15 +208,16 @@ export class BlockChoice {
     }
     if (this.#isAnnounced(holder, wanted, holders, nowMs)) return false
     if (isUrgent && this.#isMuchSlower(holder, block, holders, nowMs)) return false
-    if (!isShared) return true
+    if (!isShared) return !holder.isWhole || !this.#isOthersTurn(holder, wanted, holders, nowMs)
     const patienceMs = this.#patienceMs(holder, nowMs)
-    return !holders.some((other) => {
+    const isElsewhere = holders.some((other) => {
       if (other === holder || this.#isShared(other, nowMs) || !other.has(block)) return false
       const window = this.#windowOf(other.id)
       if (window.isStalled(other.inFlight, nowMs, STALLED_MS) || window.usualMs > patienceMs)
         return false
       return !isUrgent || other.inFlight < window.size
     })
+    return !isElsewhere && !this.#isOthersTurn(holder, wanted, holders, nowMs)
   }
 
   /**
@@ -205,6 +245,47 @@ export class BlockChoice {
       least = rank
     }
     return best
+  }
+
+  /** How many requests the only peer may have in flight. */
+  #windowOfOnly(holder: Holder, nowMs: number): number {
+    const window = this.#windowOf(holder.id)
+    if (this.#isShared(holder, nowMs)) return window.size
+    return window.usualMs === 0 ? FIRST_WINDOW : Infinity
+  }
+
+  /** Whether the only peer is sending a block to a reader that is not connected here, and may soon be. */
+  #isMeeting(holder: Holder, block: number, nowMs: number): boolean {
+    const announced = this.#announced.get(holder.id, block)
+    return announced !== undefined && nowMs - announced.atMs < MEETING_MS
+  }
+
+  /**
+   * Whether other readers come before this one for a block that only a shared peer has. What that peer tells of its sending
+   * comes too late for this: it stands behind blocks on the same connection.
+   */
+  #isOthersTurn(
+    holder: Holder,
+    { block, isUrgent }: WantedBlock,
+    holders: readonly Holder[],
+    nowMs: number
+  ): boolean {
+    const own = mixed(this.#self, block)
+    let before = 0
+    for (const each of holders) {
+      if (!this.#isFetching(each, nowMs) || each.has(block)) continue
+      if (mixed(each.id, block) > own) before++
+    }
+    if (before === 0) return false
+    const sinceMs = this.#heldBackMs.get(block)
+    if (sinceMs === undefined) {
+      putYoungest(this.#heldBackMs, block, nowMs, MOST_HELD_BACK)
+      return true
+    }
+    const most = isUrgent ? MOST_URGENT_TURN_MS : MOST_TURN_MS
+    const usualMs = TURN_TIMES * this.#windowOf(holder.id).usualMs
+    const turnMs = Math.min(Math.max(usualMs, LEAST_TURN_MS), most)
+    return nowMs - sinceMs < Math.min(before, LAST_TURN) * turnMs
   }
 
   /**
@@ -237,6 +318,11 @@ export class BlockChoice {
       const isQuick = usualMs > 0 && (isStalled || usualMs * MUCH_SLOWER < window.usualMs)
       return isQuick && other.inFlight < size
     })
+  }
+
+  /** Whether a reader fetches blocks at present. One that has a part and rests takes no turn. */
+  #isFetching({ id, isWhole }: Holder, nowMs: number): boolean {
+    return !isWhole && nowMs - (this.#fetchingMs.get(receiverOf(id)) ?? -Infinity) < FETCHING_MS
   }
 
   #isShared({ id, isWhole }: Holder, nowMs: number): boolean {
@@ -273,6 +359,10 @@ export class BlockChoice {
     this.#windows.set(peer, window)
     return window
   }
+}
+
+function receiverOf(id: string): string {
+  return id.slice(0, 2 * RECEIVER_BYTES)
 }
 
 /** A number of 32 bits that depends on both. The constants are those of MurmurHash3's finalizer. */

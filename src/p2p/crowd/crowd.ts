@@ -163,6 +163,7 @@ export class Crowd implements Disposable, RequestGate {
   }
 
   requested(peer: ReplicatingPeer, block: number): void {
+    this.#choice.noteRequest(peer.remotePublicKey.toString('hex'), performance.now())
     // Readers have enough of each other's blocks. Also with one peer: others may come.
     const isWhole = this.#blobs.contiguousLength === this.#blobs.length
     if (isWhole) this.#notices.note(peer.remotePublicKey, block)

@@ -1,5 +1,5 @@
-const FIRST = 4
-const LEAST = 2
+const FIRST = 2
+const LEAST = 1
 const MOST = 64
 /** An answer that takes this much longer than the quickest one has waited in a queue. Milliseconds. */
 const TARGET_QUEUE_MS = 400

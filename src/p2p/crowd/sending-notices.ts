@@ -3,30 +3,37 @@ import { RECEIVER_BYTES, type Sending } from './crowd-messages.ts'
 
 /** Requests of one moment are told together. */
 const GATHER_MS = 5
-/** Newcomers are told of so many blocks at most that were requested before, the last ones. */
+/** Newcomers are told of blocks that were requested so long before at most, and of so many: the last ones. */
+const RECENT_MS = 15_000
 const MOST_RECENT = 4_000
 
 interface Noted {
   readonly receiver: string
   readonly block: number
+  readonly atMs: number
 }
 
 /** Which blocks peers have requested from this machine, so that the others can be told. */
 export class SendingNotices implements Disposable {
   readonly #tell: (notices: readonly Noted[]) => void
+  readonly #now: () => number
   #fresh: Noted[] = []
   /** By block, in the order of time. */
   readonly #recent = new Map<number, Noted>()
   #timer: NodeJS.Timeout | undefined
 
-  /** @param tell called with what was noted, soon after */
-  constructor(tell: (notices: readonly Noted[]) => void) {
+  /**
+   * @param tell called with what was noted, soon after
+   * @param now milliseconds since any moment
+   */
+  constructor(tell: (notices: readonly Noted[]) => void, now = (): number => performance.now()) {
     this.#tell = tell
+    this.#now = now
   }
 
   /** A peer has requested a block. */
   note(receiver: Buffer, block: number): void {
-    const noted = { receiver: receiverOf(receiver), block }
+    const noted = { receiver: receiverOf(receiver), block, atMs: this.#now() }
     putYoungest(this.#recent, block, noted, MOST_RECENT)
     this.#fresh.push(noted)
     this.#timer ??= setTimeout(() => {
@@ -36,8 +43,9 @@ export class SendingNotices implements Disposable {
   }
 
   /** What a newcomer is told. */
-  get recent(): Iterable<Noted> {
-    return this.#recent.values()
+  get recent(): readonly Noted[] {
+    const since = this.#now() - RECENT_MS
+    return [...this.#recent.values()].filter(({ atMs }) => atMs > since)
   }
 
   /** Forgets what a peer that has gone has requested. */

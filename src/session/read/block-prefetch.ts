@@ -3,8 +3,11 @@
  * is kept few, as a read that nobody guessed queues behind them.
  */
 const GUESS_WINDOW = 12
-/** Window for a recorded order, which will be read: as much as a link of 100 Mbit/s and 200 ms holds. */
-export const REPLAY_WINDOW = 48
+/**
+ * Window for a recorded order, which will be read. A link of 100 Mbit/s and 200 ms holds 48, which is also what the daemon
+ * requests of one peer; among several readers, as many more wait for a turn, or for another reader to have them.
+ */
+export const REPLAY_WINDOW = 96
 /** Stored bytes that wait to be claimed at most; more is fetched as these are taken. */
 const CAPACITY_BYTES = 32 * 1024 * 1024
 

@@ -1,5 +1,5 @@
 import test from 'brittle'
-import { BlockChoice, type Holder } from '../../../src/p2p/crowd/block-choice.ts'
+import { BlockChoice, mixed, type Holder } from '../../../src/p2p/crowd/block-choice.ts'
 
 const BLOCKS = 100
 const KEY_A = 'aa'.repeat(32)
@@ -18,39 +18,103 @@ function peer(id: string, blocks: readonly number[] | 'all', inFlight = 0): Hold
   }
 }
 
+/** Blocks for which this reader comes before the others, and such for which it comes after all of them. */
+const turns = (...others: readonly string[]): { first: number[]; last: number[] } => {
+  const all = Array.from({ length: 1_000 }, (_, block) => block)
+  return {
+    first: all.filter((block) => others.every((key) => mixed(key, block) < mixed(SELF, block))),
+    last: all.filter((block) => others.every((key) => mixed(key, block) > mixed(SELF, block)))
+  }
+}
 const calm = (block: number) => ({ block, isUrgent: false })
 const urgent = (block: number) => ({ block, isUrgent: true })
 const pool = (blocks: readonly number[]) => ({
   at: (random: number) => blocks[Math.floor(random * blocks.length)]
 })
 
-test('with one peer, everything is asked of it, and as much as ever', (t) => {
+test('with one peer, everything is asked of it, and after its first answer as much as ever', (t) => {
   const publisher = peer(PUBLISHER, 'all')
   const choice = new BlockChoice(SELF, () => [publisher])
-  choice.noteSending(PUBLISHER, beginning(KEY_A), [1], 0)
-  t.ok(choice.mayAsk(publisher, calm(1), 10), 'also what it is sending to somebody else')
-  t.absent(choice.isCrowd(10))
-  t.is(choice.window(PUBLISHER, false, 10), Infinity)
+  t.is(choice.window(PUBLISHER, false, 0), 8, 'others may have begun, too')
+  t.ok(choice.window(PUBLISHER, true, 0) > 8, 'what somebody waits for goes beyond it')
+  t.ok(choice.mayAsk(publisher, calm(1), 0))
+  choice.noteArrival(PUBLISHER, 1, 40, 40)
+  t.is(choice.window(PUBLISHER, false, 40), Infinity)
+  t.absent(choice.isCrowd(40))
+})
+
+test('what the only peer sends to another reader is waited for until the readers may have met', (t) => {
+  const publisher = peer(PUBLISHER, 'all')
+  const choice = new BlockChoice(SELF, () => [publisher])
+  choice.noteArrival(PUBLISHER, 1, 40, 0)
+  choice.noteSending(PUBLISHER, beginning(KEY_A), [2], 0)
+  t.absent(choice.mayAsk(publisher, calm(2), 10))
+  t.ok(choice.mayAsk(publisher, urgent(2), 10), 'somebody waits for it')
+  t.ok(choice.mayAsk(publisher, calm(3), 10), 'it sends this one to nobody')
+  t.ok(choice.mayAsk(publisher, calm(2), 2_000), 'they have not met')
+  t.ok(choice.window(PUBLISHER, false, 10) < 8, 'others have their part of its link')
+})
+
+test('readers take turns at a shared peer for a block that nobody else has', (t) => {
+  const publisher = peer(PUBLISHER, 'all')
+  const reader = peer(KEY_A, [])
+  const { first, last } = turns(KEY_A)
+  const choice = new BlockChoice(SELF, () => [publisher, reader])
+  t.ok(choice.mayAsk(publisher, calm(last[0]!), 0), 'the other one rests')
+  choice.noteRequest(KEY_A, 0)
+  t.ok(choice.mayAsk(publisher, calm(first[0]!), 0), 'this reader comes first')
+  t.absent(choice.mayAsk(publisher, calm(last[1]!), 0))
+  t.absent(choice.mayAsk(publisher, calm(last[1]!), 40))
+  t.ok(choice.mayAsk(publisher, calm(last[1]!), 60), 'the other one does not want it')
+  choice.noteArrival(PUBLISHER, first[0]!, 1_000, 100)
+  t.absent(choice.mayAsk(publisher, calm(last[2]!), 100))
+  t.absent(
+    choice.mayAsk(publisher, calm(last[2]!), 1_000),
+    'a slow peer has given it to nobody yet'
+  )
+  t.ok(choice.mayAsk(publisher, urgent(last[2]!), 1_700), 'somebody waits for it')
+  t.ok(choice.mayAsk(publisher, calm(last[2]!), 2_200))
+  t.ok(choice.mayAsk(reader, calm(last[3]!), 100), 'another reader is asked at any time')
+  t.ok(choice.mayAsk(publisher, calm(last[4]!), 6_000), 'the other one has stopped')
+})
+
+test('the more readers come before this one, the longer it waits, and the third is the last', (t) => {
+  const ids = ['11', '22', '33', '44', '55'].map((digits) => digits.repeat(32))
+  const publisher = peer(PUBLISHER, 'all')
+  const waits = [1, 2, 3, 5].map((count) => {
+    const keys = ids.slice(0, count)
+    const choice = new BlockChoice(SELF, () => [publisher, ...keys.map((key) => peer(key, []))])
+    for (const key of keys) choice.noteRequest(key, 0)
+    const block = turns(...keys).last[0]!
+    let now = 0
+    while (!choice.mayAsk(publisher, calm(block), now)) now += 10
+    return now
+  })
+  t.alike(waits, [50, 100, 150, 150])
 })
 
 test('a block that is on its way to another reader is waited for, and not for ever', (t) => {
   const publisher = peer(PUBLISHER, 'all')
   const reader = peer(KEY_A, [])
   const choice = new BlockChoice(SELF, () => [publisher, reader])
-  choice.noteSending(PUBLISHER, beginning(KEY_A), [1], 0)
-  t.absent(choice.mayAsk(publisher, calm(1), 100))
-  t.ok(choice.mayAsk(publisher, calm(2), 100), 'others are asked for')
-  t.absent(choice.mayAsk(publisher, calm(1), 3_000))
-  t.ok(choice.mayAsk(publisher, calm(1), 5_000), 'it does not come')
+  const [one = 0, two = 0, three = 0] = turns(KEY_A).first
+  choice.noteSending(PUBLISHER, beginning(KEY_A), [one], 0)
+  t.absent(choice.mayAsk(publisher, calm(one), 100))
+  t.ok(choice.mayAsk(publisher, calm(two), 100), 'others are asked for')
+  t.absent(choice.mayAsk(publisher, calm(one), 3_000))
+  t.ok(choice.mayAsk(publisher, calm(one), 5_000), 'it does not come')
 
-  t.absent(choice.mayAsk(publisher, urgent(1), 100))
-  t.ok(choice.mayAsk(publisher, urgent(1), 600), 'somebody waits for it')
-  choice.noteSending(PUBLISHER, beginning(KEY_B), [3], 0)
-  t.ok(choice.mayAsk(publisher, urgent(3), 100), 'it goes to a reader that is not connected here')
-  t.absent(choice.mayAsk(publisher, calm(3), 100))
+  t.absent(choice.mayAsk(publisher, urgent(one), 100))
+  t.ok(choice.mayAsk(publisher, urgent(one), 600), 'somebody waits for it')
+  choice.noteSending(PUBLISHER, beginning(KEY_B), [three], 0)
+  t.ok(
+    choice.mayAsk(publisher, urgent(three), 100),
+    'it goes to a reader that is not connected here'
+  )
+  t.absent(choice.mayAsk(publisher, calm(three), 100))
 
   choice.forget(KEY_A)
-  t.ok(choice.mayAsk(publisher, calm(1), 100), 'the reader that was to get it has gone')
+  t.ok(choice.mayAsk(publisher, calm(one), 100), 'the reader that was to get it has gone')
 })
 
 test('a publisher that serves others is asked for nothing that a reader can give', (t) => {
@@ -127,7 +191,7 @@ test('the window of a peer that serves others follows how long its answers take'
   t.ok(prompt > 2 * first, `${first}, then ${prompt}`)
   t.ok(choice.window(PUBLISHER, true, 0) > prompt, 'what somebody waits for goes beyond it')
   for (let n = 0; n < 10 * BLOCKS; n++) choice.noteArrival(PUBLISHER, n, 900, n)
-  t.is(choice.window(PUBLISHER, false, 0), 2)
+  t.is(choice.window(PUBLISHER, false, 0), 1)
 })
 
 test('a block that comes after its request was cancelled does not count as a quick answer', (t) => {
