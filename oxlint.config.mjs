@@ -35,6 +35,7 @@ export const ROOMS = [
   'fuse',
   'home',
   'rpc',
+  'page',
   'session/connection',
   'session/read',
   'session/open',
@@ -43,6 +44,7 @@ export const ROOMS = [
   'daemon/publish',
   'daemon/keep',
   'daemon/metrics',
+  'daemon/page',
   'daemon/serve',
   'daemon',
   'doctor',
@@ -73,8 +75,9 @@ export const ROOMS = [
   'cli'
 ]
 
-/** Rooms that lie before others and still must not be imported by them: the two ends of the daemon's socket. Types may. */
+/** Rooms that lie before others and still must not be imported by them: the two ends of the daemon's socket, and the page. Types may. */
 const WALLS = [
+  { from: /^(?!page$)/, to: /^page$/, why: 'the page runs in browsers' },
   { from: /^daemon/, to: /^session/, why: 'the daemon is the server, src/session the client' },
   {
     from: /^(fuse|home|rpc|session|boot|doctor|attest|machine)/,

@@ -4,7 +4,7 @@
  *
  *   node build/scripts/bundle.js
  */
-import { chmod, rename, rm, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, transform } from 'esbuild'
@@ -61,6 +61,7 @@ await build({
   format: 'cjs'
 })
 for (const program of PROGRAMS) await bundle(program)
+await bundlePage()
 await chmod(join(partial, 'main.js'), 0o755)
 await rm(TARGET, { recursive: true, force: true })
 await rename(partial, TARGET)
@@ -101,6 +102,25 @@ async function bundle(program: string): Promise<void> {
     await writeFile(path, code)
   }
   await writeFile(join(partial, `${name}.js`), starter(name, basename(entry)))
+}
+
+/** The page that daemons serve, in a folder of its own. */
+async function bundlePage(): Promise<void> {
+  const [source, target] = [join(ROOT, 'src/page'), join(partial, 'page')]
+  await mkdir(target, { recursive: true })
+  await build({
+    entryPoints: { page: join(source, 'main.ts'), 'page-style': join(source, 'page.css') },
+    outdir: target,
+    bundle: true,
+    minify: true,
+    format: 'iife',
+    target: 'es2022',
+    charset: 'utf8',
+    logLevel: 'warning'
+  })
+  await rename(join(target, 'page-style.css'), join(target, 'page.css'))
+  for (const name of ['index.html', 'icon.svg'])
+    await copyFile(join(source, name), join(target, name))
 }
 
 /** What Node.js itself loads of a program. Threads load too little to keep code for, and an installation happens once. */

@@ -13,6 +13,7 @@ fi
 scripts/setup.sh erofs-utils e2fsprogs attr acl dbus xz-utils bzip2 zstd libarchive-tools \
   skopeo umoci docker-registry apache2-utils iputils-ping openssh-client \
   qemu-system-x86 qemu-utils qemu-system-arm ovmf qemu-efi-aarch64 openssl dnsmasq-base ipxe ipxe-qemu \
+  chromium-headless-shell \
   gcc flex bison bc libelf-dev libssl-dev binutils dpkg debian-archive-keyring >&2
 # The setup has built. One of these waits for a mirror, the other computes.
 scripts/rootfs.sh >/dev/null &

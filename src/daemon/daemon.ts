@@ -23,6 +23,9 @@ import { CleanupStack } from '../core/cleanup-stack.ts'
 import { lockHolder, takeLock, type KernelLock } from '../core/host/kernel-lock.ts'
 import type { DaemonStatus, ImageListing, ReloadRequest, ReloadResponse } from '../rpc/protocol.ts'
 import { formatMetricsAddress } from '../rpc/metrics-address.ts'
+import type { UiAddress } from '../rpc/ui-address.ts'
+import { PageToken } from './page/page-token.ts'
+import type { PageServer } from './page/page-server.ts'
 import { RpcChannel } from '../rpc/rpc.ts'
 import { StoreRecord } from './catalog/store-record.ts'
 
@@ -43,11 +46,14 @@ export class Daemon implements AsyncDisposable {
   readonly #pool: DrivePool
   readonly #service: ImageService
   readonly #diskLimit: DiskLimit
+  readonly #usage: ImageUsage
   readonly #server: Server
   readonly #connections = new Set<ClientConnection>()
   readonly #startedAt = new Date()
   #settings: DaemonSettings
   #metrics: AsyncDisposable | undefined
+  readonly #pageToken = new PageToken()
+  #page: PageServer | undefined
   #requestStop!: () => void
 
   private constructor(
@@ -56,7 +62,8 @@ export class Daemon implements AsyncDisposable {
     node: PeerNode,
     pool: DrivePool,
     service: ImageService,
-    diskLimit: DiskLimit
+    diskLimit: DiskLimit,
+    usage: ImageUsage
   ) {
     this.#options = options
     this.#settings = options.settings
@@ -65,6 +72,7 @@ export class Daemon implements AsyncDisposable {
     this.#pool = pool
     this.#service = service
     this.#diskLimit = diskLimit
+    this.#usage = usage
     this.stopRequested = new Promise((resolve) => (this.#requestStop = resolve))
     this.#server = createServer((socket) => this.#accept(socket))
   }
@@ -141,8 +149,9 @@ export class Daemon implements AsyncDisposable {
       const seeded = (entry: CatalogEntry) => service.seeded(entry)
       const diskLimit = new DiskLimit({ catalog, node, pool, usage, paths, seeded, log })
       opened.hold(diskLimit)
-      const daemon = new Daemon({ ...options, record }, lock, node, pool, service, diskLimit)
+      const daemon = new Daemon({ ...options, record }, lock, node, pool, service, diskLimit, usage)
       await daemon.#serveMetrics()
+      await daemon.#servePage(settings.ui)
       await daemon.#listen()
       log.info({ home: paths.home, bootstrap: bootstrap ?? 'public' }, 'daemon started')
       return daemon
@@ -154,6 +163,7 @@ export class Daemon implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#node.beginEnd()
     await this.#metrics?.[Symbol.asyncDispose]()
+    await this.#page?.[Symbol.asyncDispose]()
     await new Promise<void>((resolve) => {
       this.#server.close(() => resolve())
       for (const connection of this.#connections) connection.close()
@@ -196,6 +206,7 @@ export class Daemon implements AsyncDisposable {
       ...this.#network(),
       images: this.#service.count,
       metrics: this.#settings.metrics ? formatMetricsAddress(this.#settings.metrics) : null,
+      ui: this.#page?.url ?? null,
       disk: {
         usedBytes: this.#node.space.measure(),
         maxBytes: this.#node.space.maxBytes ?? null
@@ -208,14 +219,15 @@ export class Daemon implements AsyncDisposable {
   /**
    * Takes other settings without losing a peer: those that can be changed while it runs.
    *
-   * @throws ContainerError `USAGE` for a value that is none; then nothing changes
+   * @throws ContainerError `USAGE` for a value that is none, `IO` where the page cannot be served; then nothing changes
    */
-  reload({ environment }: ReloadRequest): ReloadResponse {
+  async reload({ environment }: ReloadRequest): Promise<ReloadResponse> {
     const next = daemonSettingsOf(environment)
     const before = this.#settings
     const { live, fixed } = changedSettings(before, next)
     const { limits, listening, logLevel } = next
     const keys = new Set(live.map(({ key }) => key))
+    if (keys.has('ui')) await this.#servePage(next.ui)
     if (keys.has('log-level')) this.#options.log.level = logLevel
     if (keys.has('max-up') || keys.has('max-down')) this.#node.rates.limit(limits)
     if (keys.has('max-disk')) {
@@ -227,6 +239,7 @@ export class Daemon implements AsyncDisposable {
     const { allowed, exchanges } = listening
     this.#settings = {
       ...before,
+      ui: next.ui,
       limits,
       logLevel,
       listening: { ...before.listening, allowed, exchanges }
@@ -252,6 +265,7 @@ export class Daemon implements AsyncDisposable {
       network: () => this.#network(),
       shutdown: () => this.#requestStop(),
       reload: (request) => this.reload(request),
+      pageUrl: () => this.#pageUrl(),
       evict: ({ toBytes, dryRun }) => this.#diskLimit.evict({ toBytes, dryRun }),
       listenForGuests: () => this.#node.listenForGuests(),
       log: this.#options.log
@@ -269,6 +283,35 @@ export class Daemon implements AsyncDisposable {
     const { MetricsServer } = await import('./metrics/metrics-server.ts')
     const images = (): Promise<ImageListing[]> => this.#service.list(false)
     this.#metrics = await MetricsServer.open(metrics, { status: () => this.status(), images })
+  }
+
+  /** Serves the page there, and no longer elsewhere. @throws ContainerError `IO`; then nothing changes */
+  async #servePage(address: UiAddress | undefined): Promise<void> {
+    const page = address && (await this.#openPage(address))
+    const before = this.#page
+    this.#page = page
+    await before?.[Symbol.asyncDispose]()
+  }
+
+  async #openPage(address: UiAddress): Promise<PageServer> {
+    const { PageServer } = await import('./page/page-server.ts')
+    const observed = {
+      status: () => this.status(),
+      images: () => this.#service.list(false),
+      opened: (image: ImageListing) => this.#service.opened(image),
+      peerBytes: this.#usage.peerBytes,
+      starts: () => []
+    }
+    const page = await PageServer.open({ address, token: this.#pageToken, observed })
+    this.#options.log.info({ url: page.url }, 'the page is served')
+    return page
+  }
+
+  #pageUrl(): string {
+    if (this.#page !== undefined) return this.#page.urlWithToken
+    throw new ContainerError('NOT_FOUND', 'the daemon serves no page', {
+      hint: 'to serve it from now on: dat-container daemon reload --ui; from each start on: ui = any in the configuration file'
+    })
   }
 
   async #listen(): Promise<void> {

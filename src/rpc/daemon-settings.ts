@@ -24,6 +24,7 @@ import {
   parseMetricsAddress,
   type MetricsAddress
 } from './metrics-address.ts'
+import { formatUiAddress, parseUiAddress, UI_VARIABLE, type UiAddress } from './ui-address.ts'
 
 export const LOG_LEVEL_VARIABLE = 'DAT_CONTAINER_LOG_LEVEL'
 const USUAL_LOG_LEVEL = 'info'
@@ -42,6 +43,7 @@ const VARIABLES = {
   'max-up': MAX_UP_VARIABLE,
   'max-down': MAX_DOWN_VARIABLE,
   metrics: METRICS_VARIABLE,
+  ui: UI_VARIABLE,
   'log-level': LOG_LEVEL_VARIABLE
 } as const
 
@@ -66,6 +68,8 @@ export interface DaemonSettings {
   readonly limits: DaemonLimits
   /** Where metrics are served; undefined for nowhere. */
   readonly metrics: MetricsAddress | undefined
+  /** Where the page is served; undefined for nowhere. */
+  readonly ui: UiAddress | undefined
   readonly logLevel: string
 }
 
@@ -83,6 +87,7 @@ export function daemonSettingsOf(environment: NodeJS.ProcessEnv): DaemonSettings
     listening: listeningOf(environment),
     limits: daemonLimitsOf(environment),
     metrics: parseMetricsAddress(environment[METRICS_VARIABLE]),
+    ui: parseUiAddress(environment[UI_VARIABLE]),
     logLevel: environment[LOG_LEVEL_VARIABLE] || USUAL_LOG_LEVEL
   }
 }
@@ -113,7 +118,7 @@ export function changedSettings(
 }
 
 function valuesOf(settings: DaemonSettings): Record<DaemonKey, string | number | null> {
-  const { bootstrap, listening, limits, metrics, logLevel } = settings
+  const { bootstrap, listening, limits, metrics, ui, logLevel } = settings
   const { listen, advertise, exchanges, allowed, lan, nat, relays } = listening
   return {
     bootstrap: bootstrap ? formatBootstrap(bootstrap) : null,
@@ -128,6 +133,7 @@ function valuesOf(settings: DaemonSettings): Record<DaemonKey, string | number |
     'max-up': limits.maxUp ?? null,
     'max-down': limits.maxDown ?? null,
     metrics: metrics ? formatMetricsAddress(metrics) : null,
+    ui: ui ? formatUiAddress(ui) : null,
     'log-level': logLevel
   }
 }

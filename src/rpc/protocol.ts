@@ -50,6 +50,8 @@ export interface DaemonStatus {
   readonly images: number
   /** Where metrics are served; null for nowhere. */
   readonly metrics: string | null
+  /** Where its page is served, without the token that opens it; null for nowhere. */
+  readonly ui: string | null
   /** Bytes of disk that the store takes, and that it may take; null for no limit. */
   readonly disk: { readonly usedBytes: number; readonly maxBytes: number | null }
   /** Bytes a second that it sends and fetches at most; null for no limit. */
@@ -356,6 +358,8 @@ export const METHODS = {
     const environment = fields.object('environment')
     for (const name of environment.names(MAX_VARIABLES)) environment.text(name, MAX_VARIABLE_TEXT)
   }),
+  /** Where the daemon's page is, with the token that opens it. */
+  page: json<null, { readonly url: string }>('page'),
   open: json<OpenRequest, OpenResponse>(
     'open',
     (fields) => {

@@ -2,6 +2,7 @@ import { parseBootstrap } from '../../rpc/bootstrap.ts'
 import { parseMaxDisk, parseRate } from '../../rpc/daemon-limits.ts'
 import { parseListening, parseNat, parseRelays, parseSwitch } from '../../rpc/listening.ts'
 import { parseMetricsAddress } from '../../rpc/metrics-address.ts'
+import { parseUiAddress } from '../../rpc/ui-address.ts'
 import { parseAllow } from '../../rpc/allowed-peers.ts'
 import { ContainerError, isContainerError } from '../../core/errors.ts'
 import { limitsOf } from '../../machine/state/machine-limits.ts'
@@ -26,6 +27,7 @@ const CHECKS: Readonly<Record<ConfigKey, (value: string) => unknown>> = {
   'max-up': parseRate,
   'max-down': parseRate,
   metrics: parseMetricsAddress,
+  ui: parseUiAddress,
   'log-level': oneOf(LOG_LEVELS),
   vm: oneOf(VM_WORDS),
   'machine-memory': limit('machine-memory'),

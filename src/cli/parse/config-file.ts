@@ -24,6 +24,7 @@ export const CONFIG_KEYS = {
   'max-up': 'DAT_CONTAINER_MAX_UP',
   'max-down': 'DAT_CONTAINER_MAX_DOWN',
   metrics: 'DAT_CONTAINER_METRICS',
+  ui: 'DAT_CONTAINER_UI',
   'log-level': 'DAT_CONTAINER_LOG_LEVEL',
   vm: 'DAT_CONTAINER_VM',
   'machine-memory': 'DAT_CONTAINER_MACHINE_MEMORY',

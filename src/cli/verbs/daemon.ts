@@ -19,6 +19,7 @@ import {
   METRICS_VARIABLE,
   parseMetricsAddress
 } from '../../rpc/metrics-address.ts'
+import { ANY_PORT, parseUiAddress, UI_VARIABLE } from '../../rpc/ui-address.ts'
 import type { DaemonStatus } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { formatPeerAddress } from '../../p2p/peer-address.ts'
@@ -71,6 +72,17 @@ export function addDaemon(program: Command): void {
     await reload(readGlobals(command))
   })
   daemon
+    .command('ui')
+    .description(
+      'print the address of the page on which a browser of this machine sees images and peers'
+    )
+    .addHelpText(
+      'after',
+      '\nThe address opens the page for whoever has it, until the daemon stops. The page only shows: nothing\ncan be changed there.' +
+        '\n\nExamples:\n  dat-container daemon start --ui\n  dat-container daemon ui'
+    )
+    .action(async (_flags: object, command: Command) => ui(readGlobals(command)))
+  daemon
     .command('status')
     .description('show whether the daemon runs; exit status 3 if it does not')
     .action(async (_flags: object, command: Command) => status(readGlobals(command)))
@@ -84,6 +96,7 @@ interface ListenFlags {
   readonly maxDown?: string
   readonly allow?: string
   readonly metrics?: string
+  readonly ui?: string | true
 }
 
 function withListening(command: Command): Command {
@@ -116,11 +129,18 @@ function withListening(command: Command): Command {
       '--metrics <[host:]port|path>',
       'serve metrics for Prometheus by HTTP at this port of loopback, address or unix socket (default: nowhere)'
     )
+    .option(
+      '--ui [[host:]port|any|none]',
+      'serve a page for browsers of this machine at this port of loopback, or at a free one; see `daemon ui` (default: none)'
+    )
 }
 
 /** Through the environment, as a daemon in the background gets all it is told. */
 function setListening(flags: ListenFlags): void {
-  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics } = flags
+  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics, ui } = flags
+  const page = ui === true ? ANY_PORT : ui
+  parseUiAddress(page)
+  if (page !== undefined) process.env[UI_VARIABLE] = page
   parseMetricsAddress(metrics)
   if (metrics !== undefined) process.env[METRICS_VARIABLE] = metrics
   parseListening(listen, advertise)
@@ -184,6 +204,7 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
       (parseMaxDisk(flags.maxDisk) ?? null) !== running.disk.maxBytes &&
       '--max-disk',
     flags.metrics !== undefined && metricsText(flags.metrics) !== running.metrics && '--metrics',
+    flags.ui !== undefined && !isServedAt(flags.ui, running.ui) && '--ui',
     isIgnored(flags.maxUp, running.maxUp) && '--max-up',
     isIgnored(flags.maxDown, running.maxDown) && '--max-down',
     flags.allow !== undefined && !isAllowed(flags.allow, running) && '--allow',
@@ -204,6 +225,13 @@ function refuseIgnored(flags: StartFlags, running: DaemonStatus): void {
 function metricsText(option: string): string | null {
   const address = parseMetricsAddress(option)
   return address ? formatMetricsAddress(address) : null
+}
+
+/** Whether a page is served where an option says. @param running its address */
+function isServedAt(option: string | true, running: string | null): boolean {
+  const address = parseUiAddress(option === true ? ANY_PORT : option)
+  if (address === undefined || running === null) return address === undefined && running === null
+  return address.port === 0 || running === `http://${formatPeerAddress(address)}/`
 }
 
 function isIgnored(asked: string | undefined, running: number | null): boolean {
@@ -298,6 +326,20 @@ async function reload(globals: Globals): Promise<void> {
   ])
 }
 
+async function ui(globals: Globals): Promise<void> {
+  const { DaemonClient } = await import('../../session/connection/client.ts')
+  const { openHome } = await import('../../home/home.ts')
+  const { METHODS } = await import('../../rpc/protocol.ts')
+  using client = await DaemonClient.connectRunning(openHome(globals.home))
+  if (!client) {
+    throw new ContainerError('NOT_FOUND', 'no daemon runs', {
+      hint: 'start it with a page: dat-container daemon start --ui'
+    })
+  }
+  const page = await client.request(METHODS.page, null)
+  globals.output.result(page, () => [page.url])
+}
+
 async function status(globals: Globals): Promise<void> {
   const { DaemonClient } = await import('../../session/connection/client.ts')
   const { openHome } = await import('../../home/home.ts')
@@ -337,6 +379,7 @@ async function status(globals: Globals): Promise<void> {
         : []),
       ['images', String(state.images)],
       ...(state.metrics === null ? [] : [['metrics', state.metrics]]),
+      ...(state.ui === null ? [] : [['page', state.ui]]),
       ['store', diskText(state.disk)],
       ...(state.maxUp === null ? [] : [['max-up', `${prettyBytes(state.maxUp)}/s`]]),
       ...(state.maxDown === null ? [] : [['max-down', `${prettyBytes(state.maxDown)}/s`]]),

@@ -1,7 +1,9 @@
 import * as v from 'valibot'
 import { readJsonFile, writeJsonFile } from '../../core/json-file.ts'
 import { count } from '../../core/record-format.ts'
+import type { CorePeer } from 'hypercore'
 import type { DriveCores } from '../../p2p/drive/drive-cores.ts'
+import { PeerBytes } from './peer-bytes.ts'
 
 /** What changed is written this often. A daemon that is killed loses as much. */
 const WRITE_MS = 60_000
@@ -28,6 +30,8 @@ const USAGES = v.record(
 
 /** Counts traffic and use of images, in a file of the home that may be lost. Keys are drive keys in hex. */
 export class ImageUsage implements AsyncDisposable {
+  /** The same by peer, as long as that is connected. */
+  readonly peerBytes = new PeerBytes()
   readonly #path: string
   readonly #usages: Map<string, Usage>
   readonly #watched = new Map<string, () => void>()
@@ -57,10 +61,14 @@ export class ImageUsage implements AsyncDisposable {
   /** Counts what passes between peers and a drive's logs, once for each key. */
   watch(key: string, { db, blobs }: DriveCores): void {
     if (this.#watched.has(key)) return
-    const onUpload = (_block: number, bytes: number): void =>
+    const onUpload = (_block: number, bytes: number, to: CorePeer): void => {
+      this.peerBytes.noteSent(to, bytes)
       this.#change(key, { uploadedBytes: this.of(key).uploadedBytes + bytes })
-    const onDownload = (_block: number, bytes: number): void =>
+    }
+    const onDownload = (_block: number, bytes: number, from: CorePeer): void => {
+      this.peerBytes.noteReceived(from, bytes)
       this.#change(key, { downloadedBytes: this.of(key).downloadedBytes + bytes })
+    }
     const onPeer = (): void => this.#change(key, { seenMs: Date.now() })
     const listeners = [
       ['upload', onUpload],

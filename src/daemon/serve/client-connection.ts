@@ -35,7 +35,8 @@ export interface ClientConnectionOptions {
   /** The part of it that is asked for with each image, without measuring the disk. */
   readonly network: () => Pick<DaemonStatus, 'bytesRead' | 'dropped'>
   readonly shutdown: () => void
-  readonly reload: (request: ReloadRequest) => ReloadResponse
+  readonly reload: (request: ReloadRequest) => Promise<ReloadResponse>
+  readonly pageUrl: () => string
   readonly evict: (request: EvictRequest) => Promise<EvictResponse>
   readonly listenForGuests: () => Promise<number>
   readonly log: Logger
@@ -72,6 +73,7 @@ export class ClientConnection {
       return null
     })
     channel.respond(METHODS.reload, (request) => options.reload(request))
+    channel.respond(METHODS.page, () => ({ url: options.pageUrl() }))
     channel.respond(METHODS.listenForGuests, async () => ({
       port: await options.listenForGuests()
     }))

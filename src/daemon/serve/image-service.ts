@@ -1,7 +1,7 @@
 import { ContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import { notHere } from '../../p2p/transfer/fetch-errors.ts'
-import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
+import type { DriveSession, OpenDrive } from '../../p2p/transfer/drive-session.ts'
 import { formatKey, ImageReference, requireSecret, type FullLink } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
 import { deleteDrive, purgeDrive } from '../../p2p/store/purge.ts'
@@ -73,6 +73,15 @@ export class ImageService implements AsyncDisposable {
   /** The drive that is kept open for an entry of the catalog. */
   seeded(entry: CatalogEntry): DriveSession | undefined {
     return this.#seeded.get(entryId(entry))
+  }
+
+  /** The logs of a listed image, where something of them is known. */
+  opened({ key, role }: Pick<ImageListing, 'key' | 'role'>): OpenDrive | undefined {
+    const isMeant = (entry: CatalogEntry): boolean =>
+      (entry.role === 'mirror') === (role === 'mirror') &&
+      formatKey(Buffer.from(entry.key, 'hex')) === key
+    const entry = this.#options.catalog.list().find(isMeant)
+    return entry && this.seeded(entry)?.opened
   }
 
   get count(): number {

@@ -1,0 +1,104 @@
+import type { PageImage, PageImageDetail, PagePeer } from '../rpc/page-protocol.ts'
+import { element, setChildren, setText } from './dom.ts'
+import { bytesText, percentText, rateText, shortKey } from './format.ts'
+import type { RatesOf } from './rates.ts'
+
+interface Row {
+  readonly element: HTMLTableRowElement
+  readonly address: HTMLElement
+  readonly bar: HTMLElement
+  readonly has: HTMLElement
+  readonly received: HTMLElement
+  readonly receiving: HTMLElement
+  readonly sent: HTMLElement
+  readonly sending: HTMLElement
+}
+
+const COLUMNS = [
+  ['Peer', ''],
+  ['Has', ''],
+  ['Received', 'number'],
+  ['Now', 'number'],
+  ['Sent', 'number'],
+  ['Now', 'number']
+] as const
+
+/** What each connected peer has of an image, and what it gives and gets. */
+export class PeerTable {
+  readonly element: HTMLElement
+  readonly #body = element('tbody')
+  readonly #table: HTMLElement
+  readonly #none = element('p', { class: 'empty' })
+  #rows = new Map<string, Row>()
+
+  constructor() {
+    const head = COLUMNS.map(([text, kind]) =>
+      element('th', { text, class: kind, attributes: { scope: 'col' } })
+    )
+    this.#table = element('table', {
+      class: 'peers',
+      attributes: { 'aria-label': 'Connected peers' },
+      children: [element('thead', { children: [element('tr', { children: head })] }), this.#body]
+    })
+    this.element = element('div', { class: 'peers-box', children: [this.#table, this.#none] })
+  }
+
+  update(image: PageImage, { peers }: PageImageDetail, rates: RatesOf): void {
+    this.#table.hidden = peers.length === 0
+    this.#none.hidden = peers.length > 0
+    setText(
+      this.#none,
+      image.role === 'owner'
+        ? 'No peer is connected. It is here for whoever has its link.'
+        : 'No peer is connected. The daemon looks for peers as long as something is wanted.'
+    )
+    this.#rows = new Map(
+      peers.map((peer) => {
+        const row = this.#rows.get(peer.key) ?? makeRow(peer)
+        updateRow(row, peer, image, rates)
+        return [peer.key, row]
+      })
+    )
+    setChildren(
+      this.#body,
+      [...this.#rows.values()].map((row) => row.element)
+    )
+  }
+}
+
+function makeRow({ key }: PagePeer): Row {
+  const number = (): HTMLElement => element('td', { class: 'number' })
+  const [received, receiving, sent, sending] = [number(), number(), number(), number()]
+  const address = element('span', { class: 'address' })
+  const bar = element('span', { class: 'bar-held' })
+  const has = element('span', { class: 'has' })
+  const row = element('tr', {
+    children: [
+      element('th', {
+        attributes: { scope: 'row', title: key },
+        children: [element('code', { text: shortKey(key) }), address]
+      }),
+      element('td', {
+        children: [
+          element('span', { class: 'bar', attributes: { 'aria-hidden': 'true' }, children: [bar] }),
+          has
+        ]
+      }),
+      ...[received, receiving, sent, sending]
+    ]
+  })
+  return { element: row, address, bar, has, received, receiving, sent, sending }
+}
+
+function updateRow(row: Row, peer: PagePeer, image: PageImage, rates: RatesOf): void {
+  // A mirror knows blocks of the entries, too; peers are asked for those of the content.
+  const known = peer.complete ? peer.blocksHeld : Math.max(image.blocksKnown, peer.blocksHeld)
+  const { sent, received } = rates.of(peer.key).current
+  setText(row.address, peer.address ?? '')
+  row.bar.style.width = known === 0 ? '0' : `${(100 * peer.blocksHeld) / known}%`
+  setText(row.has, peer.complete ? 'all' : percentText(peer.blocksHeld, known))
+  setText(row.received, bytesText(peer.receivedBytes))
+  setText(row.receiving, rateText(received))
+  setText(row.sent, bytesText(peer.sentBytes))
+  setText(row.sending, rateText(sent))
+}
