@@ -25,6 +25,7 @@ import type { DaemonStatus, ImageListing, ReloadRequest, ReloadResponse } from '
 import { formatMetricsAddress } from '../rpc/metrics-address.ts'
 import type { UiAddress } from '../rpc/ui-address.ts'
 import { PageToken } from './page/page-token.ts'
+import { StartHistory } from './page/start-history.ts'
 import type { PageServer } from './page/page-server.ts'
 import { RpcChannel } from '../rpc/rpc.ts'
 import { StoreRecord } from './catalog/store-record.ts'
@@ -47,6 +48,7 @@ export class Daemon implements AsyncDisposable {
   readonly #service: ImageService
   readonly #diskLimit: DiskLimit
   readonly #usage: ImageUsage
+  readonly #starts: StartHistory
   readonly #server: Server
   readonly #connections = new Set<ClientConnection>()
   readonly #startedAt = new Date()
@@ -63,7 +65,7 @@ export class Daemon implements AsyncDisposable {
     pool: DrivePool,
     service: ImageService,
     diskLimit: DiskLimit,
-    usage: ImageUsage
+    { usage, starts }: { usage: ImageUsage; starts: StartHistory }
   ) {
     this.#options = options
     this.#settings = options.settings
@@ -73,6 +75,7 @@ export class Daemon implements AsyncDisposable {
     this.#service = service
     this.#diskLimit = diskLimit
     this.#usage = usage
+    this.#starts = starts
     this.stopRequested = new Promise((resolve) => (this.#requestStop = resolve))
     this.#server = createServer((socket) => this.#accept(socket))
   }
@@ -133,6 +136,7 @@ export class Daemon implements AsyncDisposable {
       await record.noteOpened(node.seed)
       const usage = await ImageUsage.load(paths.imageUsage)
       opened.hold(usage)
+      const starts = await StartHistory.load(paths.starts)
       const pool = new DrivePool(node, (key) => void service.noteFork(key))
       opened.hold(pool)
       const service = new ImageService({
@@ -149,7 +153,10 @@ export class Daemon implements AsyncDisposable {
       const seeded = (entry: CatalogEntry) => service.seeded(entry)
       const diskLimit = new DiskLimit({ catalog, node, pool, usage, paths, seeded, log })
       opened.hold(diskLimit)
-      const daemon = new Daemon({ ...options, record }, lock, node, pool, service, diskLimit, usage)
+      const daemon = new Daemon({ ...options, record }, lock, node, pool, service, diskLimit, {
+        usage,
+        starts
+      })
       await daemon.#serveMetrics()
       await daemon.#servePage(settings.ui)
       await daemon.#listen()
@@ -171,6 +178,7 @@ export class Daemon implements AsyncDisposable {
     // Its absence tells clients that the daemon was stopped on purpose and did not die.
     if (process.platform !== 'win32') await rm(this.#options.paths.daemonSocket, { force: true })
     await Promise.allSettled([...this.#connections].map((connection) => connection.ended))
+    await this.#starts.written()
     await this.#diskLimit[Symbol.asyncDispose]()
     await this.#service[Symbol.asyncDispose]()
     await this.#pool[Symbol.asyncDispose]()
@@ -266,6 +274,7 @@ export class Daemon implements AsyncDisposable {
       shutdown: () => this.#requestStop(),
       reload: (request) => this.reload(request),
       pageUrl: () => this.#pageUrl(),
+      noteStart: (start) => this.#starts.note(start),
       evict: ({ toBytes, dryRun }) => this.#diskLimit.evict({ toBytes, dryRun }),
       listenForGuests: () => this.#node.listenForGuests(),
       log: this.#options.log
@@ -300,7 +309,7 @@ export class Daemon implements AsyncDisposable {
       images: () => this.#service.list(false),
       opened: (image: ImageListing) => this.#service.opened(image),
       peerBytes: this.#usage.peerBytes,
-      starts: () => []
+      starts: () => this.#starts.all
     }
     const page = await PageServer.open({ address, token: this.#pageToken, observed })
     this.#options.log.info({ url: page.url }, 'the page is served')

@@ -22,6 +22,8 @@ export interface HomePaths {
   readonly peers: string
   /** What images sent, received, and when they were used; safe to delete. */
   readonly imageUsage: string
+  /** How containers started; safe to delete. */
+  readonly starts: string
   /** What publishers remember of their sources; safe to delete. */
   readonly publishCache: string
   readonly daemonLog: string
@@ -64,6 +66,7 @@ export function openHome(home: string): HomePaths {
       relayIdentity: join(real, 'relay-identity.json'),
       peers: join(real, 'peers'),
       imageUsage: join(real, 'image-usage.json'),
+      starts: join(real, 'starts.json'),
       publishCache: join(real, 'publish-cache'),
       daemonLog: join(real, 'daemon.log'),
       daemonLock: join(real, 'daemon.lock'),

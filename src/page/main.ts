@@ -1,5 +1,5 @@
 /** The page of a daemon, in a browser: what it has, and what it exchanges with whom. It only shows. */
-import type { PageImage, PageStart, PageView } from '../rpc/page-protocol.ts'
+import type { PageImage, PageStartSummary, PageView } from '../rpc/page-protocol.ts'
 import { byId, element, setChildren, setText } from './dom.ts'
 import { bytesText, counted, percentText, rateText, secondsText } from './format.ts'
 import { ImagePage } from './image-page.ts'
@@ -20,7 +20,7 @@ const STANDINGS: Readonly<Record<Standing, string>> = {
 
 const main = byId('main')
 const images = new SideList<PageImage>(byId('images'), makeImageLink, updateImageLink)
-const starts = new SideList<PageStart>(byId('starts'), makeStartLink, () => {})
+const starts = new SideList<PageStartSummary>(byId('starts'), makeStartLink, () => {})
 const rates = new RatesOf()
 const peerRates = new RatesOf()
 let view: PageView | undefined
@@ -71,22 +71,25 @@ function show(): void {
   )
   byId('starts-title').hidden = view.starts.length === 0
   starts.show(
-    view.starts.map((start) => [startHash(start), start]),
+    view.starts.map((start) => [start.id, start]),
     current
   )
   showMain(view, current)
 }
 
-function showMain({ images, starts, detail, nowMs }: PageView, current: string): void {
+function showMain({ images, starts, start, detail, nowMs }: PageView, current: string): void {
   const image = images.find(({ id }) => imageHash(id) === current)
-  const start = starts.find((each) => startHash(each) === current)
-  poll.select(image?.id)
+  const chosen = starts.find(({ id }) => startHash(id) === current)
   if (image !== undefined) {
+    poll.select('image', image.id)
     const page = (shown?.hash === current ? shown.page : undefined) ?? new ImagePage(image)
     if (shown?.page !== page) setMain(current, page.element, page)
     page.update(image, detail, { nowMs, rates: rates.of(image.id), peerRates })
     document.title = `${image.name} – dat-container`
-  } else if (start !== undefined) {
+  } else if (chosen !== undefined) {
+    poll.select('start', chosen.id)
+    // It comes with the next view, where another one was asked for before.
+    if (start?.container !== chosen.container || start.at !== chosen.at) return
     if (shown?.hash !== current) setMain(current, startPage(start, nowMs))
     document.title = `${start.container} – dat-container`
   } else if (shown?.hash !== current) {
@@ -122,7 +125,7 @@ function setMain(hash: string, content: Element, page?: ImagePage): void {
 
 /** The address of what is to be shown: the first image, where it names nothing that is there. */
 function currentHash({ images, starts }: PageView): string {
-  const known = [...images.map(({ id }) => imageHash(id)), ...starts.map(startHash)]
+  const known = [...images.map(({ id }) => imageHash(id)), ...starts.map(({ id }) => startHash(id))]
   return known.find((hash) => hash === location.hash) ?? known[0] ?? '#/'
 }
 
@@ -130,8 +133,8 @@ function imageHash(id: string): string {
   return `#/image/${encodeURIComponent(id)}`
 }
 
-function startHash({ container, at }: PageStart): string {
-  return `#/start/${encodeURIComponent(`${container}@${at}`)}`
+function startHash(id: string): string {
+  return `#/start/${encodeURIComponent(id)}`
 }
 
 function bytesOf({ sentBytes, receivedBytes }: { sentBytes: number; receivedBytes: number }): {
@@ -176,9 +179,9 @@ function updateImageLink(
   if (more) setText(more, texts.join(' · '))
 }
 
-function makeStartLink(start: PageStart): { element: HTMLAnchorElement } {
+function makeStartLink(start: PageStartSummary): { element: HTMLAnchorElement } {
   const link = element('a', {
-    attributes: { href: startHash(start) },
+    attributes: { href: startHash(start.id) },
     children: [
       element('span', { class: 'item-name', text: start.container }),
       element('span', {

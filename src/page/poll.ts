@@ -18,7 +18,7 @@ const RETRY_MS = 2_000
 export class Poll {
   readonly #events: PollEvents
   #token: string | undefined
-  #imageId: string | undefined
+  #query = ''
   #wake: () => void = () => {}
   #isRenewed = false
 
@@ -34,10 +34,11 @@ export class Poll {
     this.again()
   }
 
-  /** Asks for an image, too, at once. */
-  select(imageId: string | undefined): void {
-    if (imageId === this.#imageId) return
-    this.#imageId = imageId
+  /** Asks for an image or a start, too, at once. */
+  select(kind: 'image' | 'start', id: string): void {
+    const query = `?${kind}=${encodeURIComponent(id)}`
+    if (query === this.#query) return
+    this.#query = query
     this.again()
   }
 
@@ -58,8 +59,7 @@ export class Poll {
   async #ask(): Promise<number> {
     if (this.#token === undefined) return this.#refused()
     try {
-      const query = this.#imageId === undefined ? '' : `?image=${encodeURIComponent(this.#imageId)}`
-      const response = await fetch(`api/view${query}`, {
+      const response = await fetch(`api/view${this.#query}`, {
         headers: { authorization: `Bearer ${this.#token}` },
         cache: 'no-store',
         signal: AbortSignal.timeout(GIVE_UP_MS)

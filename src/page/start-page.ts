@@ -22,7 +22,7 @@ const MOST_TICKS = 6
 export function startPage(start: PageStart, nowMs: number): HTMLElement {
   const { container, image, version, mode, at, totalMs } = start
   const ready = mode === 'boot' ? 'Its init was up' : 'Its command ran'
-  const attributed = start.parts.reduce((sum, { times }) => sum + lengthOf(times), 0)
+  const attributed = start.parts.reduce((sum, { ms }) => sum + ms, 0)
   const rows = START_PARTS.map((part) => {
     const times = start.parts.find((each) => each.part === part)?.times ?? []
     return row(START_PART_TEXTS[part], times, totalMs, KINDS[part])

@@ -13,7 +13,9 @@ export interface PageView {
   readonly daemon: PageDaemon
   readonly images: readonly PageImage[]
   /** Starts of containers that became ready, the latest first. */
-  readonly starts: readonly PageStart[]
+  readonly starts: readonly PageStartSummary[]
+  /** The start that was asked for; null where none was. */
+  readonly start: PageStart | null
   /** The image that was asked for; null where none was, or it is gone. */
   readonly detail: PageImageDetail | null
 }
@@ -87,8 +89,10 @@ export interface PagePeer {
   readonly receivedBytes: number
 }
 
-/** A start of a container, and where the time until it was ready went. */
-export interface PageStart {
+/** A start of a container that became ready. */
+export interface PageStartSummary {
+  /** Tells it from the others on the page. */
+  readonly id: string
   readonly container: string
   readonly image: string
   readonly key: string
@@ -98,12 +102,17 @@ export interface PageStart {
   /** When the command began; ISO 8601. */
   readonly at: string
   readonly totalMs: number
+}
+
+/** Where the time of a start went. */
+export interface PageStart extends Omit<PageStartSummary, 'id'> {
   /** Each instant is in at most one of them. */
   readonly parts: readonly PageStartPart[]
 }
 
 export interface PageStartPart {
   readonly part: StartPart
-  /** `[from, to]` in milliseconds since the command began, in order. */
+  readonly ms: number
+  /** `[from, to]` in milliseconds since the command began, in order. Gaps that nobody would see are closed. */
   readonly times: readonly (readonly [number, number])[]
 }

@@ -12,6 +12,7 @@ import {
   MAX_IMAGE_TEXT,
   type RequestCheck
 } from './request-checks.ts'
+import { checkStartNote, type StartNote } from './start-note.ts'
 import type { ChangedSetting } from './daemon-settings.ts'
 import type { FetchCounters } from '../p2p/transfer/fetch-counters.ts'
 import type { NatStatus } from '../p2p/reach/nat-status.ts'
@@ -360,6 +361,8 @@ export const METHODS = {
   }),
   /** Where the daemon's page is, with the token that opens it. */
   page: json<null, { readonly url: string }>('page'),
+  /** A container of the image is ready. */
+  noteStart: json<StartNote, null>('start.note', checkStartNote),
   open: json<OpenRequest, OpenResponse>(
     'open',
     (fields) => {

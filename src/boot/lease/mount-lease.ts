@@ -14,6 +14,7 @@ import type { Interval } from '../state/intervals.ts'
 import type { MountTrace } from './mount-trace.ts'
 import type {
   BindPowers,
+  ContainerReady,
   MounterMethods,
   MountFacts,
   MountStats,
@@ -83,9 +84,9 @@ export class MountLease implements AsyncDisposable {
     return this.#request('stats', null)
   }
 
-  /** Tells the mounter that the container is up; `isStarted` of an init that says so itself. */
-  async ready(options: { readonly isStarted: boolean }): Promise<void> {
-    await this.#request('ready', options)
+  /** Tells the mounter that the container is up. */
+  async ready(ready: ContainerReady): Promise<void> {
+    await this.#request('ready', ready)
   }
 
   /** Reports what the mounter did, and which reads waited, between two times. */

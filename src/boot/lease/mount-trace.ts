@@ -22,12 +22,16 @@ export interface StalledFile {
 }
 
 /** The times that a mounter knows of a start. */
-export interface MountTrace extends MountMarks {
+export interface MountTimes extends Omit<MountMarks, 'cpu'> {
   readonly opening: OpeningTiming | null
   /** Times at which at least one read waited for content that nobody had asked for before it. */
   readonly demand: readonly Interval[]
   /** Reads that waited for content that was already requested. */
   readonly ahead: readonly Interval[]
+}
+
+/** The same, and what was waited for. */
+export interface MountTrace extends MountTimes, Pick<MountMarks, 'cpu'> {
   /** The longest waits for content of both kinds. */
   readonly worst: readonly StalledFile[]
 }
@@ -41,10 +45,21 @@ const WORST = 10
 export function traceMount(
   session: ImageSession,
   waits: readonly ReadWait[],
-  marks: MountMarks,
-  [since, until]: Interval
+  { cpu, ...marks }: MountMarks,
+  within: Interval
 ): MountTrace {
-  const within = waits.filter((wait) => wait.sinceMs < until && wait.untilMs > since)
+  const worst = worstFiles(session, waitsWithin(waits, within))
+  return { ...timeMount(session, waits, marks, within), cpu, worst }
+}
+
+/** The times of {@link traceMount} alone, which needs no search. */
+export function timeMount(
+  session: Pick<ImageSession, 'opening' | 'cameAhead'>,
+  waits: readonly ReadWait[],
+  marks: Omit<MountMarks, 'cpu'>,
+  [since, until]: Interval
+): MountTimes {
+  const within = waitsWithin(waits, [since, until])
   const isAhead = ({ chunk }: ReadWait): boolean => session.cameAhead?.(chunk) === true
   const times = (of: readonly ReadWait[]): Interval[] =>
     union(of.map(({ sinceMs, untilMs }) => [Math.max(sinceMs, since), Math.min(untilMs, until)]))
@@ -52,9 +67,12 @@ export function traceMount(
     ...marks,
     opening: session.opening ?? null,
     demand: times(within.filter((wait) => !isAhead(wait))),
-    ahead: times(within.filter(isAhead)),
-    worst: worstFiles(session, within)
+    ahead: times(within.filter(isAhead))
   }
+}
+
+function waitsWithin(waits: readonly ReadWait[], [since, until]: Interval): ReadWait[] {
+  return waits.filter((wait) => wait.sinceMs < until && wait.untilMs > since)
 }
 
 function worstFiles({ tree }: ImageSession, waits: readonly ReadWait[]): StalledFile[] {

@@ -6,6 +6,7 @@ import type { ErrorRecord } from '../../core/error-record.ts'
 import type { FiguresOrNull } from './mount-figures.ts'
 import type { Interval } from '../state/intervals.ts'
 import type { WayServed } from '../state/paths.ts'
+import type { StartMarks } from '../state/container-record.ts'
 import type { MountTrace } from './mount-trace.ts'
 import type { Waiting } from './stall-watch.ts'
 import * as v from 'valibot'
@@ -76,6 +77,18 @@ export interface BindPowers {
   readonly dev?: boolean
 }
 
+/** A container is up. */
+export interface ContainerReady {
+  /** Its init has said so. */
+  readonly isStarted: boolean
+  /** Whose start has ended, and when it got where. Runners of earlier releases do not say it. */
+  readonly start?: {
+    readonly container: string
+    readonly mode: 'boot' | 'process'
+    readonly marks: StartMarks
+  }
+}
+
 /** Requests on a mounter's socket. A connection is a lease from its first byte to its end. */
 export interface MounterMethods {
   /** Answered once the image is mounted. */
@@ -85,7 +98,7 @@ export interface MounterMethods {
    * The container is up. With `isStarted` its start has ended: what is touched from now on is no part
    * of it. A command does not tell when its start ends.
    */
-  ready: { params: { isStarted: boolean }; result: null }
+  ready: { params: ContainerReady; result: null }
   /** Reports what happened between two times of `monotonicMs`. */
   trace: { params: { within: Interval }; result: MountTrace }
   /** Whether what was touched so far is all the asker's: nobody else has leased this mount yet. */

@@ -32,6 +32,7 @@ import { MounterServer } from './mounter-server.ts'
 import { readJsonFile } from '../../core/json-file.ts'
 import {
   type BindPowers,
+  type ContainerReady,
   type MounterRequest,
   type MounterState,
   type MountFacts,
@@ -44,7 +45,8 @@ import { MounterStateFile } from './mounter-state.ts'
 import { MountUse } from './mount-use.ts'
 import type { Interval } from '../state/intervals.ts'
 import { mountFigures } from '../lease/mount-figures.ts'
-import { traceMount, type MountMarks, type MountTrace } from '../lease/mount-trace.ts'
+import { startNote } from '../lease/start-note.ts'
+import { timeMount, traceMount, type MountMarks, type MountTrace } from '../lease/mount-trace.ts'
 import { removeUnmounted } from '../../fuse/linux/mount-cleanup.ts'
 import { openMounterLog } from './mounter-log.ts'
 import { bootPaths, mounterPaths, mounterPathsOf, type MounterPaths } from '../state/paths.ts'
@@ -189,7 +191,11 @@ class Mounter {
             kernelReads: this.#recorder.touches,
             waiting: this.#stalls?.current ?? null
           }),
-          ready: async ({ isStarted }) => this.#noteReady(isStarted),
+          ready: async (ready) => {
+            // Nobody waits for it, and a daemon of another release may not know of it.
+            this.#tellStart(ready, mounting).catch(() => {})
+            return this.#noteReady(ready.isStarted)
+          },
           trace: async ({ within }) => this.#trace(await this.#marks(mounting), within),
           claimRecording: async () =>
             this.#before === undefined &&
@@ -321,6 +327,17 @@ class Mounter {
 
   async #trace(marks: MountMarks, within: Interval): Promise<MountTrace> {
     return traceMount(await this.#opening.open(), this.#recorder.waits, marks, within)
+  }
+
+  async #tellStart({ start }: ContainerReady, mounting: Promise<unknown>): Promise<void> {
+    if (start === undefined) return
+    await mounting
+    const session = await this.#opening.open()
+    const { waits } = this.#recorder
+    const note = startNote(start, (within) =>
+      timeMount(session, waits, { processMs: processBeganMs(), ...this.#times }, within)
+    )
+    if (note !== undefined) await session.noteStart?.(note)
   }
 
   #noteReady(isStarted: boolean): null {

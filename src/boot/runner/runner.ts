@@ -278,7 +278,9 @@ export class Runner {
     const exitCode = await watchContainer(container, this.#state, this.#readiness, {
       onReady: (state) => {
         // Reads report a mounter that has died.
-        lease.ready({ isStarted: state.mode === 'boot' }).catch(() => {})
+        const { name, mode, marks } = state
+        const start = { container: name, mode, marks }
+        lease.ready({ isStarted: mode === 'boot', start }).catch(() => {})
         this.#events.onReady?.(state)
       }
     })

@@ -8,6 +8,24 @@ export interface Layer<T extends string> {
 }
 
 /**
+ * Gives each instant of a stretch of time to the first layer that covers it. Time that no layer covers is left out.
+ *
+ * @returns the times of each layer, in their order
+ */
+export function placeTime<T extends string>(
+  within: Interval,
+  layers: readonly Layer<T>[]
+): { readonly what: T; readonly times: readonly Interval[] }[] {
+  let free: readonly Interval[] = within[1] > within[0] ? [within] : []
+  return layers.map(({ what, intervals }) => {
+    const taken = union(intervals)
+    const times = free.flatMap((piece) => taken.flatMap((each) => common(piece, each)))
+    for (const each of taken) free = free.flatMap((piece) => without(piece, each))
+    return { what, times }
+  })
+}
+
+/**
  * Divides a stretch of time among layers. Each instant goes to the first layer that covers it, so the layers never
  * add up to more than the whole. Time that no layer covers is left out.
  *
@@ -17,12 +35,7 @@ export function divideTime<T extends string>(
   within: Interval,
   layers: readonly Layer<T>[]
 ): { readonly what: T; readonly ms: number }[] {
-  let free: readonly Interval[] = within[1] > within[0] ? [within] : []
-  return layers.map(({ what, intervals }) => {
-    const before = lengthOf(free)
-    for (const taken of union(intervals)) free = free.flatMap((piece) => without(piece, taken))
-    return { what, ms: before - lengthOf(free) }
-  })
+  return placeTime(within, layers).map(({ what, times }) => ({ what, ms: lengthOf(times) }))
 }
 
 /** Merges intervals into ones that cover the same time without overlap, in order. */
@@ -37,6 +50,12 @@ export function union(intervals: readonly Interval[]): Interval[] {
   return merged
 }
 
+/** The time that is in both, if there is any. */
+function common([since, until]: Interval, [from, to]: Interval): Interval[] {
+  const [start, end] = [Math.max(since, from), Math.min(until, to)]
+  return end > start ? [[start, end]] : []
+}
+
 function without([since, until]: Interval, [from, to]: Interval): Interval[] {
   if (to <= since || from >= until) return [[since, until]]
   const pieces: Interval[] = [
@@ -46,6 +65,7 @@ function without([since, until]: Interval, [from, to]: Interval): Interval[] {
   return pieces.filter(([start, end]) => end > start)
 }
 
-function lengthOf(intervals: readonly Interval[]): number {
+/** Adds up intervals that do not overlap. Milliseconds. */
+export function lengthOf(intervals: readonly Interval[]): number {
   return intervals.reduce((sum, [since, until]) => sum + until - since, 0)
 }

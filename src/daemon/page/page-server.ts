@@ -42,8 +42,8 @@ export class PageServer implements AsyncDisposable {
   readonly #options: PageServerOptions
   readonly #files: ReadonlyMap<string, PageFile>
   readonly #server: Server
-  /** Views that are being made, by the image that is asked for: several pages wait for one. */
-  readonly #views = new Map<string | undefined, Promise<Buffer>>()
+  /** Views that are being made, by what is asked for: several pages wait for one. */
+  readonly #views = new Map<string, Promise<Buffer>>()
 
   private constructor(options: PageServerOptions, files: ReadonlyMap<string, PageFile>) {
     this.#options = options
@@ -115,17 +115,19 @@ export class PageServer implements AsyncDisposable {
     if (!this.#options.token.isIn(request.headers.authorization)) {
       return refuse(401, 'run: dat-container daemon ui', { 'www-authenticate': 'Bearer' })
     }
-    const view = await this.#view(new URLSearchParams(query).get('image') ?? undefined)
+    const view = await this.#view(query ?? '')
     response.writeHead(200, { ...HEADERS, 'content-type': 'application/json' }).end(view)
   }
 
-  #view(imageId: string | undefined): Promise<Buffer> {
-    const making = this.#views.get(imageId)
+  #view(query: string): Promise<Buffer> {
+    const making = this.#views.get(query)
     if (making !== undefined) return making
-    const made = pageView(this.#options.observed, imageId)
+    const asked = new URLSearchParams(query)
+    const ids = { imageId: asked.get('image'), startId: asked.get('start') }
+    const made = pageView(this.#options.observed, ids)
       .then((view) => Buffer.from(JSON.stringify(view)))
-      .finally(() => this.#views.delete(imageId))
-    this.#views.set(imageId, made)
+      .finally(() => this.#views.delete(query))
+    this.#views.set(query, made)
     return made
   }
 }

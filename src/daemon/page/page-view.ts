@@ -8,6 +8,7 @@ import type {
   PageImageDetail,
   PagePeer,
   PageStart,
+  PageStartSummary,
   PageView
 } from '../../rpc/page-protocol.ts'
 import type { PeerBytes } from '../keep/peer-bytes.ts'
@@ -28,10 +29,17 @@ const AGAIN_MS = 1_000
 /** Looking may take this part of a processor: with very large images, a page looks less often. */
 const MOST_SHARE = 0.05
 
-/** @param imageId of the image whose blocks and peers are shown */
+/** What a page asks for beyond the lists, by the ids that it has from a view. */
+export interface Asked {
+  /** The image whose blocks and peers are shown. */
+  readonly imageId: string | null
+  readonly startId: string | null
+}
+
+/** Looks at everything that a page shows. */
 export async function pageView(
   { status, images, opened, peerBytes, starts }: Observed,
-  imageId: string | undefined
+  { imageId, startId }: Asked
 ): Promise<PageView> {
   const began = performance.now()
   const listed = await images()
@@ -40,11 +48,21 @@ export async function pageView(
     nowMs: Date.now(),
     daemon: daemonOf(status()),
     images: listed.map(imageOf),
-    starts: starts(),
+    starts: starts().map(summaryOf),
+    start: starts().find((start) => startIdOf(start) === startId) ?? null,
     detail: shown === undefined ? null : detailOf(shown, opened(shown), peerBytes)
   }
   const againMs = Math.max(AGAIN_MS, Math.round((performance.now() - began) / MOST_SHARE))
   return { ...view, againMs }
+}
+
+function summaryOf(start: PageStart): PageStartSummary {
+  const { parts: _parts, ...summary } = start
+  return { id: startIdOf(start), ...summary }
+}
+
+function startIdOf({ container, at }: PageStart): string {
+  return `${container}@${at}`
 }
 
 /** Field by field: a listing has the links that read its image. */

@@ -23,6 +23,8 @@ import {
   type PublishCommitResponse,
   type StatsResponse
 } from '../../rpc/protocol.ts'
+import type { PageStart } from '../../rpc/page-protocol.ts'
+import type { StartNote } from '../../rpc/start-note.ts'
 import { UploadSession } from './upload-session.ts'
 import type { RpcChannel } from '../../rpc/rpc.ts'
 
@@ -37,6 +39,7 @@ export interface ClientConnectionOptions {
   readonly shutdown: () => void
   readonly reload: (request: ReloadRequest) => Promise<ReloadResponse>
   readonly pageUrl: () => string
+  readonly noteStart: (start: PageStart) => void
   readonly evict: (request: EvictRequest) => Promise<EvictResponse>
   readonly listenForGuests: () => Promise<number>
   readonly log: Logger
@@ -74,6 +77,7 @@ export class ClientConnection {
     })
     channel.respond(METHODS.reload, (request) => options.reload(request))
     channel.respond(METHODS.page, () => ({ url: options.pageUrl() }))
+    channel.respond(METHODS.noteStart, (note) => this.#noteStart(note))
     channel.respond(METHODS.listenForGuests, async () => ({
       port: await options.listenForGuests()
     }))
@@ -132,6 +136,13 @@ export class ClientConnection {
     this.#handles.set(handle, { drive, manifest, offline: request.offline, bytesReadBefore })
     const timing = { ...asked, ...drive.firstPeer, answeredMs: monotonicMs() }
     return { handle, ...opened, key: formatKey(drive.key), manifest, timing }
+  }
+
+  #noteStart({ handle, ...start }: StartNote): null {
+    const { drive, manifest } = this.#handle(handle)
+    const { name, version } = manifest
+    this.#options.noteStart({ ...start, image: name, version, key: formatKey(drive.key) })
+    return null
   }
 
   async #close(handle: number): Promise<null> {

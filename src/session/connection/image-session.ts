@@ -3,6 +3,7 @@ import type { ChunkReader } from '../../image/chunk/chunk-reader.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import type { Tree } from '../../image/tree/tree.ts'
 import type { ImageReference } from '../../p2p/link.ts'
+import type { StartNote } from '../../rpc/start-note.ts'
 import type { OpenTiming, StatsResponse } from '../../rpc/protocol.ts'
 
 /** A block that is waited for: by a read, or only to learn when peers are back. */
@@ -98,6 +99,8 @@ export interface ImageSession extends AsyncDisposable {
   readonly isDaemonGone?: boolean
   /** Whether all these chunks are on this machine. */
   holdsAll?(chunks: readonly number[]): Promise<boolean>
+  /** Tells the daemon how a container of the image started. */
+  noteStart?(start: Omit<StartNote, 'handle'>): Promise<void>
   /**
    * @param patienceMs how long the daemon may be gone. @default for ever
    * @throws ContainerError `DAEMON_UNREACHABLE`

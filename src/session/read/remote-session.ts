@@ -18,6 +18,7 @@ import type {
   StartOrder,
   WaitingBlock
 } from '../connection/image-session.ts'
+import type { StartNote } from '../../rpc/start-note.ts'
 import { METHODS } from '../../rpc/protocol.ts'
 import { VersionReader } from '../../image/format/version-reader.ts'
 import { StoredChunkReader } from './stored-chunk-reader.ts'
@@ -147,6 +148,10 @@ export class RemoteImageSession implements InspectedImage {
   async holdsAll(chunks: readonly number[]): Promise<boolean> {
     const held = await this.heldChunks()
     return chunks.every((chunk) => held[chunk] === 1)
+  }
+
+  async noteStart(start: Omit<StartNote, 'handle'>): Promise<void> {
+    await this.#connection.request(METHODS.noteStart, start)
   }
 
   async stats(patienceMs?: number): Promise<ImageStats> {

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
-import type { StartExplanation, StartPart } from '../../../boot/containers/explain.ts'
+import { START_PART_TEXTS, START_PARTS } from '../../../rpc/start-parts.ts'
+import type { StartExplanation } from '../../../boot/lease/explain-start.ts'
 import type { ContainerStats } from '../../../boot/containers/container-stats.ts'
 import { eachOf } from '../../print/each-of.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
@@ -82,18 +83,6 @@ const ORDERS = {
   none: ''
 } as const
 
-const PARTS: Readonly<Record<StartPart, string>> = {
-  programs: 'programs start',
-  discovery: 'peers are found',
-  connect: 'peers are connected',
-  metadata: 'manifest, index, profile',
-  mount: 'mount',
-  setUp: 'overlay and nspawn',
-  demand: 'waiting for content',
-  prefetch: 'content on its way',
-  container: 'the container itself'
-}
-
 function explained(start: StartExplanation | null): string[] {
   if (start === null) return ['it is not ready yet']
   const { totalMs, parts, notAttributedMs, worst, cpu } = start
@@ -102,7 +91,7 @@ function explained(start: StartExplanation | null): string[] {
     `${ms.toFixed(0)} ms`.padStart(9),
     `${((100 * ms) / totalMs).toFixed(1)} %`.padStart(7)
   ]
-  const rows = Object.entries(PARTS).map(([part, text]) => row(text, parts[part as StartPart]))
+  const rows = START_PARTS.map((part) => row(START_PART_TEXTS[part], parts[part]))
   return [
     `ready after ${totalMs.toFixed(0)} ms:`,
     ...table([...rows, row('not attributed', notAttributedMs)]),

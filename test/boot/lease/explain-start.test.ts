@@ -1,6 +1,12 @@
 import test from 'brittle'
-import { explainStart, type StartExplanation } from '../../../src/boot/containers/explain.ts'
-import { divideTime, union } from '../../../src/boot/state/intervals.ts'
+import {
+  explainStart,
+  placeStart,
+  type StartExplanation
+} from '../../../src/boot/lease/explain-start.ts'
+import { startNote } from '../../../src/boot/lease/start-note.ts'
+import { START_PARTS } from '../../../src/rpc/start-parts.ts'
+import { divideTime, lengthOf, union } from '../../../src/boot/state/intervals.ts'
 import type { MountTrace } from '../../../src/boot/lease/mount-trace.ts'
 
 void test('each instant goes to the first layer that covers it', (t) => {
@@ -118,4 +124,32 @@ void test('what happened before the command is no part of its start', (t) => {
   })
   t.is(known?.parts.metadata, 288)
   t.is(known && sum(known), 1_000)
+})
+
+void test('the times of a start are placed from when the command began, and add up to its parts', (t) => {
+  const placed = placeStart(MARKS, TRACE)
+  t.is(placed?.totalMs, 1_000)
+  t.alike(placed?.times.demand, [
+    [690, 720],
+    [800, 900]
+  ])
+  t.alike(placed?.times.prefetch, [[900, 950]], 'what waits for both waits for the first')
+  t.alike(placed?.times.container, [
+    [720, 800],
+    [950, 1_000]
+  ])
+  const { parts } = explainStart(MARKS, TRACE)!
+  for (const part of START_PARTS) t.is(lengthOf(placed?.times[part] ?? []), parts[part], part)
+
+  const note = startNote({ container: 'web', mode: 'boot', marks: MARKS }, () => ({
+    ...TRACE,
+    demand: Array.from({ length: 500 }, (_, n): [number, number] => [
+      1_710 + n / 2,
+      1_710.2 + n / 2
+    ])
+  }))
+  const demand = note?.parts.find(({ part }) => part === 'demand')
+  t.alike(demand?.times.length, 1, 'gaps that nobody would see are closed')
+  t.ok(Math.abs((demand?.ms ?? 0) - 100) < 1, `and do not count: ${demand?.ms} ms`)
+  t.absent(startNote({ container: 'web', mode: 'boot', marks: { commandMs: 1 } }, () => TRACE))
 })

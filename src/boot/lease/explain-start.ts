@@ -1,20 +1,7 @@
 import type { StartMarks } from '../state/container-record.ts'
-import { divideTime, type Interval, type Layer } from '../state/intervals.ts'
-import type { MountTrace, StalledFile } from '../lease/mount-trace.ts'
-
-/** The parts of the time until ready, in the order in which they usually come. */
-export const START_PARTS = [
-  'programs',
-  'discovery',
-  'connect',
-  'metadata',
-  'mount',
-  'setUp',
-  'demand',
-  'prefetch',
-  'container'
-] as const
-export type StartPart = (typeof START_PARTS)[number]
+import { START_PARTS, type StartPart } from '../../rpc/start-parts.ts'
+import { lengthOf, placeTime, type Interval, type Layer } from '../state/intervals.ts'
+import type { MountTimes, MountTrace, StalledFile } from './mount-trace.ts'
 
 /** The division of the time until a container was ready, in milliseconds. */
 export interface StartExplanation {
@@ -37,18 +24,13 @@ export interface StartExplanation {
 
 /** Divides the time of a start among its causes; pure. @returns undefined before the container is ready */
 export function explainStart(marks: StartMarks, trace: MountTrace): StartExplanation | undefined {
-  const { commandMs, startedMs, readyMs } = marks
-  if (startedMs === undefined || readyMs === undefined) return undefined
-  const within: Interval = [commandMs, readyMs]
-  const divided = divideTime(within, startLayers(marks, startedMs, readyMs, trace))
+  const placed = placeStart(marks, trace)
+  if (placed === undefined) return undefined
+  const { totalMs, times } = placed
   const parts = Object.fromEntries(
-    START_PARTS.map((part) => [
-      part,
-      divided.reduce((sum, { what, ms }) => (what === part ? sum + ms : sum), 0)
-    ])
+    START_PARTS.map((part) => [part, lengthOf(times[part])])
   ) as Record<StartPart, number>
-  const totalMs = readyMs - commandMs
-  const attributed = divided.reduce((sum, { ms }) => sum + ms, 0)
+  const attributed = Object.values(parts).reduce((sum, ms) => sum + ms, 0)
   return {
     totalMs,
     parts,
@@ -56,6 +38,29 @@ export function explainStart(marks: StartMarks, trace: MountTrace): StartExplana
     worst: trace.worst,
     cpu: isOwn(marks, trace) ? trace.cpu : null
   }
+}
+
+/** When each part of a start was, in milliseconds since the command began. Each instant is in one part at most. */
+export interface PlacedStart {
+  readonly totalMs: number
+  readonly times: Readonly<Record<StartPart, readonly Interval[]>>
+}
+
+/** Places the causes of a start in time; pure. @returns undefined before the container is ready */
+export function placeStart(marks: StartMarks, trace: MountTimes): PlacedStart | undefined {
+  const { commandMs, startedMs, readyMs } = marks
+  if (startedMs === undefined || readyMs === undefined) return undefined
+  const placed = placeTime([commandMs, readyMs], startLayers(marks, startedMs, readyMs, trace))
+  const timesOf = (part: StartPart): Interval[] =>
+    placed
+      .flatMap(({ what, times }) => (what === part ? times : []))
+      .map(([since, until]): Interval => [since - commandMs, until - commandMs])
+      .sort(([one], [other]) => one - other)
+  const times = Object.fromEntries(START_PARTS.map((part) => [part, timesOf(part)])) as Record<
+    StartPart,
+    Interval[]
+  >
+  return { totalMs: readyMs - commandMs, times }
 }
 
 /** Whether the image was opened for this start, and not for one before. */
@@ -68,7 +73,7 @@ function startLayers(
   marks: StartMarks,
   startedMs: number,
   readyMs: number,
-  { opening, demand, ahead, mountingMs, mountedMs }: MountTrace
+  { opening, demand, ahead, mountingMs, mountedMs }: MountTimes
 ): Layer<StartPart>[] {
   const layers: Layer<StartPart>[] = [
     { what: 'demand', intervals: demand },
