@@ -3,11 +3,12 @@
  *
  *   node build/scripts/pictures.js [ROOTFS]
  *
- * With a root filesystem, measures a boot of it first and keeps that as `docs/img/boot.json`; without,
- * draws the boot that was kept. The chart of speeds is drawn from `bench/results/wan.json`.
+ * With a root filesystem, takes pictures of the page while it is fetched, measures a boot of it and keeps that as
+ * `docs/img/boot.json`; without, draws the boot that was kept. The chart of speeds is drawn from `bench/results/wan.json`.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { bootPicture } from './pictures/boot-picture.ts'
+import { takePagePictures } from './pictures/page-pictures.ts'
 import { measureBoot, type MeasuredBoot } from './pictures/measure-boot.ts'
 import { processesPicture } from './pictures/processes-picture.ts'
 import { speedPicture, type WanRow } from './pictures/speed-picture.ts'
@@ -25,6 +26,10 @@ interface WanResults {
 const rootfs = process.argv[2]
 await mkdir(PICTURES, { recursive: true })
 if (rootfs !== undefined) {
+  await takePagePictures(rootfs, {
+    light: `${PICTURES}/page.png`,
+    dark: `${PICTURES}/page-start.png`
+  })
   await writeFile(BOOT, `${JSON.stringify(await measureBoot(rootfs), null, 2)}\n`)
 }
 const boot = await json<MeasuredBoot>(BOOT)

@@ -50,9 +50,9 @@ export class BlockMap {
       class: 'legend',
       children: [
         entry(held, 'here'),
+        entry(fresh, 'has just come'),
         entry(offered, 'at a connected peer'),
         entry(absent, 'at nobody who is connected'),
-        fresh,
         cursor
       ]
     })

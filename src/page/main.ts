@@ -52,8 +52,14 @@ void poll.run()
 
 function show(): void {
   setText(byId('state'), STANDINGS[standing])
-  byId('state').dataset['standing'] = standing
-  if (view === undefined || standing === 'locked') return showNotice()
+  document.body.dataset['standing'] = standing
+  const known = standing === 'locked' ? undefined : view
+  byId('side').hidden = known === undefined
+  if (known === undefined) showNotice()
+  else showView(known)
+}
+
+function showView(view: PageView): void {
   const { daemon, nowMs, detail } = view
   setText(byId('home'), `${daemon.home} · ${bytesText(daemon.disk.usedBytes)} of disk`)
   rates.add(new Map(view.images.map((image) => [image.id, { atMs: nowMs, ...bytesOf(image) }])))
@@ -107,7 +113,6 @@ function showMain({ images, starts, start, detail, nowMs }: PageView, current: s
 function showNotice(): void {
   const hash = `:${standing}`
   if (shown?.hash === hash) return
-  for (const list of [images, starts]) list.show([], '')
   if (standing === 'locked') {
     const text =
       'Print the address of this page again, and open it. It changes with each start of the daemon, so that only you can see what is here.'

@@ -15,12 +15,12 @@ interface Row {
 }
 
 const COLUMNS = [
-  ['Peer', ''],
-  ['Has', ''],
-  ['Received', 'number'],
-  ['Now', 'number'],
-  ['Sent', 'number'],
-  ['Now', 'number']
+  ['Peer', '', 'Peer'],
+  ['Has', '', 'Has'],
+  ['Received', 'number', 'Received from it'],
+  ['Now', 'number', 'Receiving now'],
+  ['Sent', 'number', 'Sent to it'],
+  ['Now', 'number', 'Sending now']
 ] as const
 
 /** What each connected peer has of an image, and what it gives and gets. */
@@ -32,8 +32,8 @@ export class PeerTable {
   #rows = new Map<string, Row>()
 
   constructor() {
-    const head = COLUMNS.map(([text, kind]) =>
-      element('th', { text, class: kind, attributes: { scope: 'col' } })
+    const head = COLUMNS.map(([text, kind, label]) =>
+      element('th', { text, class: kind, attributes: { scope: 'col', 'aria-label': label } })
     )
     this.#table = element('table', {
       class: 'peers',

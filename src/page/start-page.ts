@@ -66,6 +66,12 @@ function row(
   totalMs: number,
   kind: string
 ): HTMLElement {
+  const step = stepOf(totalMs)
+  const ticks = Array.from({ length: Math.floor(totalMs / step) + 1 }, (_, n) => {
+    const tick = element('i', { class: 'tick' })
+    tick.style.left = percent(n * step, totalMs)
+    return tick
+  })
   const pieces = times.map(([from, to]) => {
     const piece = element('i', { class: `piece ${kind}` })
     piece.style.left = percent(from, totalMs)
@@ -79,7 +85,9 @@ function row(
       element('th', { text, attributes: { scope: 'row' } }),
       element('td', {
         class: 'track',
-        children: [element('div', { attributes: { 'aria-hidden': 'true' }, children: pieces })]
+        children: [
+          element('div', { attributes: { 'aria-hidden': 'true' }, children: [...ticks, ...pieces] })
+        ]
       }),
       element('td', { class: 'number', text: secondsText(ms) }),
       element('td', { class: 'number share', text: `${((100 * ms) / totalMs).toFixed(1)} %` })
@@ -106,7 +114,7 @@ function axis(totalMs: number): HTMLElement {
   const step = stepOf(totalMs)
   const ticks = Array.from({ length: Math.floor(totalMs / step) + 1 }, (_, n) => {
     const tick = element('span', {
-      text: n === 0 ? '0' : secondsText(n * step).replace('.00 s', ' s')
+      text: tickText(n * step)
     })
     tick.style.left = percent(n * step, totalMs)
     return tick
@@ -120,7 +128,7 @@ function axis(totalMs: number): HTMLElement {
         children: [element('div', { children: ticks })]
       }),
       element('th', { class: 'number', text: 'Time', attributes: { scope: 'col' } }),
-      element('th', { class: 'number share', text: 'Part of it', attributes: { scope: 'col' } })
+      element('th', { class: 'number share', text: 'Share', attributes: { scope: 'col' } })
     ]
   })
 }
@@ -138,6 +146,11 @@ function legend(): HTMLElement {
       entry('container', 'the container itself')
     ]
   })
+}
+
+/** A time without zeros at its end. */
+function tickText(ms: number): string {
+  return ms === 0 ? '0' : ms < 1_000 ? `${ms} ms` : `${ms / 1_000} s`
 }
 
 /** A step of 1, 2 or 5 with zeros. Milliseconds. */
