@@ -10,6 +10,8 @@ const WIDTH = 1_200
 const HEIGHTS = { light: 980, dark: 720 }
 /** With so much of the image here, the map shows most. */
 const SHOWN_PERCENT = 55
+/** A new daemon needs this long to find its place in the DHT. */
+const SETTLE_MS = 1_500
 const LOOK_MS = 200
 /** The page shows where the home is. It is made for the pictures, and must not be there. */
 const HOME = '/srv/dat-container'
@@ -34,6 +36,7 @@ export async function takePagePictures(
     await publisher.ok('daemon', 'start', '--max-up', '4M')
     const shared = await publisher.json<Shared>('share', rootfs, '--name', 'debian', '--profile')
     await reader.ok('daemon', 'start', '--ui')
+    await sleep(SETTLE_MS)
     await reader.ok('boot', shared.link, '-n', 'web', '-d', '--wait', 'ready')
     await using browser = await openBrowser()
     const start = await openPage(browser, reader, 'dark')

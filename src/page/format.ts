@@ -45,6 +45,12 @@ export function agoText(at: string | null, nowMs: number): string {
   return name === '' || ms < 2_000 ? 'now' : `${Math.floor(ms / size)} ${name} ago`
 }
 
+/** Says when something was, by this machine's clock. @param at ISO 8601 */
+export function dateText(at: string): string {
+  // Sweden writes dates as ISO 8601 does.
+  return new Date(at).toLocaleString('sv-SE')
+}
+
 export function secondsText(ms: number): string {
   return ms < 1_000 ? `${ms.toFixed(0)} ms` : `${(ms / 1_000).toFixed(2)} s`
 }

@@ -2,8 +2,8 @@ const KEY = 'token'
 const GIVEN = /^#token=([\w-]+)$/
 
 /**
- * Takes the token from the address, where it does not stay: neither the history nor a bookmark is to have it. It is kept for this
- * tab alone.
+ * Takes the token from the address, where it does not stay: a bookmark or a screenshot is not to have it. It is kept for this tab
+ * alone.
  *
  * @returns undefined where the address has none
  */

@@ -22,6 +22,7 @@ const main = byId('main')
 const images = new SideList<PageImage>(byId('images'), makeImageLink, updateImageLink)
 const starts = new SideList<PageStartSummary>(byId('starts'), makeStartLink, () => {})
 const rates = new RatesOf()
+/** By the ids of image and peer: what a peer sends of one image is not what it sends of another. */
 const peerRates = new RatesOf()
 let view: PageView | undefined
 let standing: Standing = 'asking'
@@ -35,6 +36,7 @@ const poll = new Poll(given ?? keptToken(), {
     show()
   },
   onStanding: (reached) => {
+    if (reached === standing) return
     standing = reached
     show()
   }
@@ -64,7 +66,12 @@ function showView(view: PageView): void {
   setText(byId('home'), `${daemon.home} · ${bytesText(daemon.disk.usedBytes)} of disk`)
   rates.add(new Map(view.images.map((image) => [image.id, { atMs: nowMs, ...bytesOf(image) }])))
   peerRates.add(
-    new Map(detail?.peers.map((peer) => [peer.key, { atMs: nowMs, ...bytesOf(peer) }]) ?? [])
+    new Map(
+      detail?.peers.map((peer) => [
+        `${detail.id} ${peer.key}`,
+        { atMs: nowMs, ...bytesOf(peer) }
+      ]) ?? []
+    )
   )
   const current = currentHash(view)
   setText(
@@ -96,7 +103,7 @@ function showMain({ images, starts, start, detail, nowMs }: PageView, current: s
     poll.select('start', chosen.id)
     // It comes with the next view, where another one was asked for before.
     if (start?.container !== chosen.container || start.at !== chosen.at) return
-    if (shown?.hash !== current) setMain(current, startPage(start, nowMs))
+    if (shown?.hash !== current) setMain(current, startPage(start))
     document.title = `${start.container} – dat-container`
   } else if (shown?.hash !== current) {
     const none = notice(

@@ -1,7 +1,7 @@
 import type { PageImage, PageImageDetail, PagePeer } from '../rpc/page-protocol.ts'
 import { element, setChildren, setText } from './dom.ts'
 import { bytesText, percentText, rateText, shortKey } from './format.ts'
-import type { RatesOf } from './rates.ts'
+import type { Rate, RatesOf } from './rates.ts'
 
 interface Row {
   readonly element: HTMLTableRowElement
@@ -43,7 +43,9 @@ export class PeerTable {
     this.element = element('div', { class: 'peers-box', children: [this.#table, this.#none] })
   }
 
-  update(image: PageImage, { peers }: PageImageDetail, rates: RatesOf): void {
+  /** @param rates by the ids of image and peer */
+  update(image: PageImage, { id, peers, logs }: PageImageDetail, rates: RatesOf): void {
+    const content = logs.find(({ what }) => what === 'content')?.blocks ?? 0
     this.#table.hidden = peers.length === 0
     this.#none.hidden = peers.length > 0
     setText(
@@ -55,7 +57,7 @@ export class PeerTable {
     this.#rows = new Map(
       peers.map((peer) => {
         const row = this.#rows.get(peer.key) ?? makeRow(peer)
-        updateRow(row, peer, image, rates)
+        updateRow(row, peer, content, rates.of(`${id} ${peer.key}`).current)
         return [peer.key, row]
       })
     )
@@ -90,10 +92,8 @@ function makeRow({ key }: PagePeer): Row {
   return { element: row, address, bar, has, received, receiving, sent, sending }
 }
 
-function updateRow(row: Row, peer: PagePeer, image: PageImage, rates: RatesOf): void {
-  // A mirror knows blocks of the entries, too; peers are asked for those of the content.
-  const known = peer.complete ? peer.blocksHeld : Math.max(image.blocksKnown, peer.blocksHeld)
-  const { sent, received } = rates.of(peer.key).current
+/** @param known blocks of the content */
+function updateRow(row: Row, peer: PagePeer, known: number, { sent, received }: Rate): void {
   setText(row.address, peer.address ?? '')
   row.bar.style.width = known === 0 ? '0' : `${(100 * peer.blocksHeld) / known}%`
   setText(row.has, peer.complete ? 'all' : percentText(peer.blocksHeld, known))

@@ -49,7 +49,10 @@ export class Poll {
 
   async run(): Promise<never> {
     for (;;) {
-      while (document.hidden) await this.#pause(Infinity)
+      while (document.hidden) {
+        this.#isRenewed = false
+        await this.#pause(Infinity)
+      }
       this.#isRenewed = false
       await this.#pause(await this.#ask())
     }

@@ -1,7 +1,7 @@
 import type { PageStart } from '../rpc/page-protocol.ts'
 import { START_PART_TEXTS, START_PARTS, type StartPart } from '../rpc/start-parts.ts'
 import { element } from './dom.ts'
-import { agoText, secondsText } from './format.ts'
+import { dateText, secondsText } from './format.ts'
 
 /** Who a part waits for: parts of one kind have one colour. */
 const KINDS: Readonly<Record<StartPart, 'ours' | 'network' | 'container'>> = {
@@ -19,7 +19,7 @@ const KINDS: Readonly<Record<StartPart, 'ours' | 'network' | 'container'>> = {
 const MOST_TICKS = 6
 
 /** Draws where the time until a container was ready went: a row for each part. */
-export function startPage(start: PageStart, nowMs: number): HTMLElement {
+export function startPage(start: PageStart): HTMLElement {
   const { container, image, version, mode, at, totalMs } = start
   const ready = mode === 'boot' ? 'Its init was up' : 'Its command ran'
   const attributed = start.parts.reduce((sum, { ms }) => sum + ms, 0)
@@ -35,7 +35,7 @@ export function startPage(start: PageStart, nowMs: number): HTMLElement {
           element('h2', { class: 'name', text: container }),
           element('p', {
             class: 'under',
-            text: `${image}, version ${version} · ${agoText(at, nowMs)}`
+            text: `${image}, version ${version} · ${dateText(at)}`
           })
         ]
       }),

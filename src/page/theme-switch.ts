@@ -34,9 +34,11 @@ export function addThemeSwitch(group: HTMLElement, onChange: () => void): void {
       button.tabIndex = isChosen ? 0 : -1
     }
   }
-  group.addEventListener('keydown', ({ key }) => {
+  group.addEventListener('keydown', (event) => {
+    const { key } = event
     const step = key === 'ArrowRight' || key === 'ArrowDown' ? 1 : -1
     if (!key.startsWith('Arrow')) return
+    event.preventDefault()
     const at = buttons.findIndex((button) => button === document.activeElement)
     const next = buttons.at((at + step) % buttons.length)
     next?.focus()

@@ -67,3 +67,11 @@ export function markupIn(page: Page): Promise<string> {
     }
   })()`)
 }
+
+/** Has the page believe that it is in the background, or is not. */
+export async function hide(page: Page, isHidden: boolean): Promise<void> {
+  await page.evaluate(`
+    Object.defineProperty(document, 'hidden', { value: ${isHidden}, configurable: true })
+    document.dispatchEvent(new Event('visibilitychange'))
+  `)
+}

@@ -13,6 +13,7 @@ import {
   firstCellIn,
   focusIn,
   groundIn,
+  hide,
   markupIn,
   outlineIn,
   shownIn
@@ -79,6 +80,19 @@ test(
       const has = await theirs.locator('.peers .has').allTextContents()
       return has.includes('all')
     })
+    const mirror = await sandbox.machine('mirror')
+    await mirror.ok('daemon', 'start', '--ui')
+    await mirror.ok('mirror', shared.mirrorLink)
+    const blind = await context.newPage()
+    await blind.goto(await addressOf(mirror))
+    await until(t, 'a mirror shows the log of entries, too', async () => {
+      const maps = await blind.locator('.map canvas').all()
+      const labels = await Promise.all(maps.map((map) => map.getAttribute('aria-label')))
+      const isWhole = labels.every((label) => /: (\d+) of \1 blocks? /.test(label ?? ''))
+      return labels.length === 2 && isWhole && labels[1]?.includes('entries') === true
+    })
+    t.is(await shownIn(blind), complete, 'it has the blocks that it cannot read')
+
     await reader.ok('daemon', 'stop')
     t.is(complete, await storedIn(reader, shared.link), 'the page of the reader is its store')
     t.is(complete, whole, 'and has what the publisher has')
@@ -184,6 +198,16 @@ test(
       errors.filter((text) => !text.includes('TrustedHTML')),
       []
     )
+    const views = (): number => requests.filter(({ url }) => url.includes('/api/')).length
+    await hide(page, true)
+    await page.waitForTimeout(1_500)
+    const before = views()
+    // What is chosen there is asked for later.
+    await page.evaluate(`location.hash = document.querySelector('#images a').hash`)
+    await page.waitForTimeout(3_500)
+    t.is(views(), before, 'a page in the background asks nothing')
+    await hide(page, false)
+    await until(t, 'in the foreground it goes on', () => views() > before)
     await page.evaluate('sessionStorage.clear()')
     await page.reload()
     await page.getByText('This page is locked').waitFor()
