@@ -25,10 +25,25 @@ test(skip ? `${title} (${noBrowser ?? 'needs root'})` : title, { ...LONG, skip }
   await using sandbox = await Sandbox.open()
   const machine = await sandbox.machine('only')
   await machine.ok('daemon', 'start', '--ui')
-  await machine.ok('share', tinyRootfs(join(sandbox.directory, 'rootfs')), '--name', 'x')
+  const rootfs = tinyRootfs(join(sandbox.directory, 'rootfs'))
+  await machine.ok(
+    ...[
+      'share',
+      rootfs,
+      '--name',
+      'x',
+      '--profile',
+      '--profile-for',
+      '2s',
+      '--',
+      'cat',
+      '/usr/bin/cat'
+    ]
+  )
   await machine.ok('boot', 'x', '-n', 'web', '-d', '--', 'sleep', '1000')
   await until(t, 'the start is noted', async () => (await viewOf(machine)).starts.length > 0)
-  const [summary] = (await viewOf(machine)).starts
+  const [summary, ...others] = (await viewOf(machine)).starts
+  t.alike(others, [], 'that of the publish is none of a container')
   t.is(summary?.container, 'web')
   t.is(summary?.image, 'x')
   t.is(summary?.mode, 'process')

@@ -140,6 +140,8 @@ export class ClientConnection {
 
   #noteStart({ handle, ...start }: StartNote): null {
     const { drive, manifest } = this.#handle(handle)
+    // A publish tries its image: no container of anybody's.
+    if (this.#options.service.isTemporary(drive.key)) return null
     const { name, version } = manifest
     this.#options.noteStart({ ...start, image: name, version, key: formatKey(drive.key) })
     return null

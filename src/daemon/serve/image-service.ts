@@ -332,6 +332,11 @@ export class ImageService implements AsyncDisposable {
     return this.#options.catalog.find(key.toString('hex'))?.role === 'owner'
   }
 
+  /** Whether the image goes with the client that has published it. */
+  isTemporary(key: Buffer): boolean {
+    return this.#options.catalog.find(key.toString('hex'))?.temporary === true
+  }
+
   /** Returns when all that the store has is on the disk. @throws ContainerError `DISK_FULL`, `IO` */
   sync(): Promise<void> {
     return this.#options.node.sync()
