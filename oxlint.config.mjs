@@ -47,6 +47,7 @@ export const ROOMS = [
   'daemon/page',
   'daemon/serve',
   'daemon',
+  'service',
   'doctor',
   'boot/ids',
   'boot/state',
@@ -71,6 +72,7 @@ export const ROOMS = [
   'cli/isolate',
   'cli/completion',
   'cli/verbs/containers',
+  'cli/verbs/daemon',
   'cli/verbs',
   'cli'
 ]
@@ -80,7 +82,7 @@ const WALLS = [
   { from: /^(?!page$)/, to: /^page$/, why: 'the page runs in browsers' },
   { from: /^daemon/, to: /^session/, why: 'the daemon is the server, src/session the client' },
   {
-    from: /^(fuse|home|rpc|session|boot|doctor|attest|machine)/,
+    from: /^(fuse|home|rpc|session|service|boot|doctor|attest|machine)/,
     to: /^(daemon|p2p\/.)/,
     why: "a client loads nothing of the server's store and swarm"
   }

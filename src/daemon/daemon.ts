@@ -1,9 +1,9 @@
 import { mkdirSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
-import { createServer, type Server, type Socket } from 'node:net'
-import { umask } from 'node:process'
+import { basename, dirname, join } from 'node:path'
+import type { Socket } from 'node:net'
 import type { Logger } from 'pino'
-import { ContainerError } from '../core/errors.ts'
+import { ContainerError, systemErrorCode } from '../core/errors.ts'
+import { checkedSocketDirectory } from '../core/group-socket.ts'
 import { formatKey } from '../p2p/link.ts'
 import { formatPeerAddress } from '../p2p/peer-address.ts'
 import { haveHeads } from '../p2p/store/log-heads.ts'
@@ -12,6 +12,7 @@ import type { SwarmTraffic } from '../p2p/peers/traffic-count.ts'
 import { storeDamaged } from '../p2p/store-error.ts'
 import { BlockExchangeFile } from './publish/block-exchange.ts'
 import { ClientConnection } from './serve/client-connection.ts'
+import { ClientSocket } from './client-socket.ts'
 import { DrivePool } from './catalog/drive-pool.ts'
 import type { HomePaths } from '../home/home.ts'
 import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
@@ -35,6 +36,8 @@ export interface DaemonOptions {
   readonly settings: DaemonSettings
   readonly release: string
   readonly log: Logger
+  /** Where members of this process's group may come in, too; for other users' daemons. @default nowhere */
+  readonly groupSocket?: string | undefined
 }
 
 /** The owner of one home's store and swarm. It serves the socket until it is disposed of. */
@@ -49,7 +52,7 @@ export class Daemon implements AsyncDisposable {
   readonly #diskLimit: DiskLimit
   readonly #usage: ImageUsage
   readonly #starts: StartHistory
-  readonly #server: Server
+  readonly #sockets: ClientSocket[] = []
   readonly #connections = new Set<ClientConnection>()
   readonly #startedAt = new Date()
   #settings: DaemonSettings
@@ -77,7 +80,6 @@ export class Daemon implements AsyncDisposable {
     this.#usage = usage
     this.#starts = starts
     this.stopRequested = new Promise((resolve) => (this.#requestStop = resolve))
-    this.#server = createServer((socket) => this.#accept(socket))
   }
 
   /**
@@ -171,12 +173,9 @@ export class Daemon implements AsyncDisposable {
     this.#node.beginEnd()
     await this.#metrics?.[Symbol.asyncDispose]()
     await this.#page?.[Symbol.asyncDispose]()
-    await new Promise<void>((resolve) => {
-      this.#server.close(() => resolve())
-      for (const connection of this.#connections) connection.close()
-    })
-    // Its absence tells clients that the daemon was stopped on purpose and did not die.
-    if (process.platform !== 'win32') await rm(this.#options.paths.daemonSocket, { force: true })
+    const closed = this.#sockets.map((socket) => socket.close())
+    for (const connection of this.#connections) connection.close()
+    await Promise.all(closed)
     await Promise.allSettled([...this.#connections].map((connection) => connection.ended))
     await this.#starts.written()
     await this.#diskLimit[Symbol.asyncDispose]()
@@ -215,6 +214,7 @@ export class Daemon implements AsyncDisposable {
       images: this.#service.count,
       metrics: this.#settings.metrics ? formatMetricsAddress(this.#settings.metrics) : null,
       ui: this.#page?.url ?? null,
+      groupSocket: this.#options.groupSocket ?? null,
       disk: {
         usedBytes: this.#node.space.measure(),
         maxBytes: this.#node.space.maxBytes ?? null
@@ -264,9 +264,11 @@ export class Daemon implements AsyncDisposable {
     return { ...this.#node.traffic(), dropped }
   }
 
-  #accept(socket: Socket): void {
+  /** @param isMember whether it came in where members of a group do */
+  #accept(socket: Socket, isMember: boolean): void {
     const connection = new ClientConnection({
       channel: new RpcChannel(socket),
+      isMember,
       service: this.#service,
       runtime: this.#options.paths.runtime,
       status: () => this.status(),
@@ -324,20 +326,27 @@ export class Daemon implements AsyncDisposable {
   }
 
   async #listen(): Promise<void> {
-    const { daemonSocket } = this.#options.paths
-    // The lock is ours, so a socket that is there belongs to a daemon that died.
-    if (process.platform !== 'win32') await rm(daemonSocket, { force: true })
-    const before = umask(0o177)
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once('error', reject)
-        this.#server.listen(daemonSocket, resolve)
-      })
-    } catch (cause) {
-      throw new ContainerError('IO', `cannot listen on ${daemonSocket}`, { cause })
-    } finally {
-      umask(before)
-    }
+    const { paths, groupSocket } = this.#options
+    const accept = (socket: Socket): void => this.#accept(socket, false)
+    this.#sockets.push(await ClientSocket.listen(paths.daemonSocket, 'user', accept))
+    if (groupSocket === undefined) return
+    const path = groupSocketPath(groupSocket)
+    const acceptMember = (socket: Socket): void => this.#accept(socket, true)
+    this.#sockets.push(await ClientSocket.listen(path, 'group', acceptMember))
+  }
+}
+
+/** @throws ContainerError `IO` where others could put a socket of theirs in its place */
+function groupSocketPath(path: string): string {
+  try {
+    return join(checkedSocketDirectory(dirname(path)), basename(path))
+  } catch (cause) {
+    const code = systemErrorCode(cause)
+    if (code === undefined) throw cause
+    throw new ContainerError('IO', `cannot listen on ${path}: ${code}`, {
+      hint: 'have root make its directory for the daemon’s user (mode 750)',
+      cause
+    })
   }
 }
 

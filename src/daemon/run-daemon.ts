@@ -9,6 +9,8 @@ export interface RunDaemonOptions {
   readonly home: string
   readonly settings: DaemonSettings
   readonly log: Logger
+  /** Where members of this process's group may come in, too. @default nowhere */
+  readonly groupSocket?: string | undefined
   /** Called once the socket answers. */
   readonly onReady?: (daemon: Daemon) => void
 }
@@ -20,8 +22,8 @@ export interface RunDaemonOptions {
  */
 export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const paths = openHome(options.home)
-  const { settings, log } = options
-  await using daemon = await Daemon.start({ paths, settings, release: RELEASE, log })
+  const { settings, log, groupSocket } = options
+  await using daemon = await Daemon.start({ paths, settings, release: RELEASE, log, groupSocket })
   using _watch = watchUncaughtErrors(log, () => process.exit(1))
   options.onReady?.(daemon)
   await Promise.race([daemon.stopRequested, signalled()])

@@ -29,7 +29,12 @@ export interface HomePaths {
   readonly daemonLog: string
   readonly daemonLock: string
   readonly daemonSocket: string
+  /** The socket of another user's daemon that this user's commands use; undefined for the home's own daemon. */
+  readonly groupSocket: string | undefined
 }
+
+/** Environment variable that names the socket of a daemon to use instead of the home's own. */
+export const SOCKET_VARIABLE = 'DAT_CONTAINER_SOCKET'
 
 /** The home that is used when none is given: `/var/lib` as root, else the XDG data directory; on Windows the user's local data. */
 export function defaultHome(): string {
@@ -70,7 +75,8 @@ export function openHome(home: string): HomePaths {
       publishCache: join(real, 'publish-cache'),
       daemonLog: join(real, 'daemon.log'),
       daemonLock: join(real, 'daemon.lock'),
-      daemonSocket: socketPath(runtime, id)
+      daemonSocket: socketPath(runtime, id),
+      groupSocket: process.env[SOCKET_VARIABLE] || undefined
     }
   } catch (cause) {
     if (isContainerError(cause)) throw cause

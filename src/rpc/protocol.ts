@@ -53,6 +53,8 @@ export interface DaemonStatus {
   readonly metrics: string | null
   /** Where its page is served, without the token that opens it; null for nowhere. */
   readonly ui: string | null
+  /** Where members of the daemon's group may use it; null for nowhere. */
+  readonly groupSocket: string | null
   /** Bytes of disk that the store takes, and that it may take; null for no limit. */
   readonly disk: { readonly usedBytes: number; readonly maxBytes: number | null }
   /** Bytes a second that it sends and fetches at most; null for no limit. */
@@ -145,8 +147,8 @@ export interface PublishBeginRequest {
 
 export interface PublishBeginResponse {
   readonly key: string
-  /** Where the client may leave blocks. */
-  readonly exchange: ExchangeLayout
+  /** Where the client may leave blocks; null where it has to send them. */
+  readonly exchange: ExchangeLayout | null
 }
 
 /** Blocks in a slot of the exchange. */

@@ -89,7 +89,7 @@ void test('peers are looked for as long as the configuration says', async (t) =>
 })
 
 const REFUSED: readonly (readonly [line: string, message: RegExp])[] = [
-  ['hom = /x', /conf:2 has no known key: "hom" \(known are home, bootstrap,/],
+  ['hom = /x', /conf:2 has no known key: "hom" \(known are home, socket,/],
   ['just words', /conf:2 is not a setting: "just words" \(write KEY = VALUE\)/],
   ['home = here', /conf:2 has no absolute path: here/],
   ['home =', /conf:2 sets home to nothing/],

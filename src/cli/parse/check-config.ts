@@ -14,6 +14,7 @@ const VM_WORDS = ['auto', 'always', 'never']
 
 const CHECKS: Readonly<Record<ConfigKey, (value: string) => unknown>> = {
   home: () => {},
+  socket: () => {},
   bootstrap: parseBootstrap,
   listen: (value) => parseListening(value, undefined),
   advertise: (value) => parseListening(undefined, value),

@@ -11,6 +11,7 @@ const WRITABLE_BY_OTHERS = 0o022
 /** The environment variable by which each key reaches all processes. */
 export const CONFIG_KEYS = {
   home: 'DAT_CONTAINER_HOME',
+  socket: 'DAT_CONTAINER_SOCKET',
   bootstrap: 'DAT_CONTAINER_BOOTSTRAP',
   listen: 'DAT_CONTAINER_LISTEN',
   advertise: 'DAT_CONTAINER_ADVERTISE',
@@ -33,6 +34,9 @@ export const CONFIG_KEYS = {
 } as const
 
 export type ConfigKey = keyof typeof CONFIG_KEYS
+
+/** Keys whose values are paths of this machine. */
+const PATHS: ReadonlySet<ConfigKey> = new Set(['home', 'socket'])
 
 /** A line of a configuration file. */
 export interface Setting {
@@ -132,7 +136,7 @@ export function parseSettings(text: string, file: string): Setting[] {
       throw usage(`${place} sets ${key} a second time`, 'leave one of them')
     }
     if (value === '') throw usage(`${place} sets ${key} to nothing`, 'leave the line out')
-    settings.push({ key, value: key === 'home' ? absolute(value, place) : value, place })
+    settings.push({ key, value: PATHS.has(key) ? absolute(value, place) : value, place })
   }
   return settings
 }

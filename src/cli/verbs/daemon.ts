@@ -1,30 +1,23 @@
 import type { Command } from 'commander'
-import { ADVERTISE_VARIABLE, LISTEN_VARIABLE, parseListening } from '../../rpc/listening.ts'
-import {
-  MAX_DISK_VARIABLE,
-  MAX_DOWN_VARIABLE,
-  MAX_UP_VARIABLE,
-  parseMaxDisk,
-  parseRate
-} from '../../rpc/daemon-limits.ts'
-import { ALLOW_VARIABLE, parseAllow, parsePublicKey } from '../../rpc/allowed-peers.ts'
+import { parseListening } from '../../rpc/listening.ts'
+import { parseMaxDisk, parseRate } from '../../rpc/daemon-limits.ts'
+import { parseAllow, parsePublicKey } from '../../rpc/allowed-peers.ts'
 import { parseBootstrap } from '../../rpc/bootstrap.ts'
 import {
   daemonSettingsOf,
   daemonVariables,
   type ChangedSetting
 } from '../../rpc/daemon-settings.ts'
-import {
-  formatMetricsAddress,
-  METRICS_VARIABLE,
-  parseMetricsAddress
-} from '../../rpc/metrics-address.ts'
-import { ANY_PORT, parseUiAddress, UI_VARIABLE } from '../../rpc/ui-address.ts'
+import { formatMetricsAddress, parseMetricsAddress } from '../../rpc/metrics-address.ts'
+import { ANY_PORT, parseUiAddress } from '../../rpc/ui-address.ts'
 import type { DaemonStatus } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { formatPeerAddress } from '../../p2p/peer-address.ts'
+import { refuseGroupSocket } from '../../core/group-socket.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { table } from '../print/table.ts'
+import { addServiceVerbs } from './daemon/install.ts'
+import { setListening, withListening, type ListenFlags } from './daemon/listen-options.ts'
 
 const STOP_TIMEOUT_MS = 15_000
 
@@ -36,14 +29,20 @@ export function addDaemon(program: Command): void {
       'after',
       '\nExamples:\n  dat-container daemon status\n' +
         '  dat-container daemon start --listen 192.0.2.7:7777\n' +
-        '  dat-container daemon start --allow KEY,KEY'
+        '  dat-container daemon start --allow KEY,KEY\n' +
+        '  sudo dat-container daemon install --member alice --max-disk 50G'
     )
   withListening(
     daemon.command('run').description('run the daemon in the foreground until SIGTERM or Ctrl-C')
-  ).action(async (flags: ListenFlags, command: Command) => {
-    setListening(flags)
-    await run(readGlobals(command))
-  })
+  )
+    .option(
+      '--group-socket <path>',
+      'also serve members of this process’s group, at a socket in a directory that root has made (see `daemon install`)'
+    )
+    .action(async (flags: ListenFlags & { groupSocket?: string }, command: Command) => {
+      setListening(flags)
+      await run(readGlobals(command), flags.groupSocket)
+    })
   withListening(
     daemon.command('start').description('start the daemon in the background if it is not running')
   ).action(async (flags: ListenFlags, command: Command) => {
@@ -86,86 +85,26 @@ export function addDaemon(program: Command): void {
     .command('status')
     .description('show whether the daemon runs; exit status 3 if it does not')
     .action(async (_flags: object, command: Command) => status(readGlobals(command)))
+  addServiceVerbs(daemon)
 }
 
-interface ListenFlags {
-  readonly listen?: string
-  readonly advertise?: string
-  readonly maxDisk?: string
-  readonly maxUp?: string
-  readonly maxDown?: string
-  readonly allow?: string
-  readonly metrics?: string
-  readonly ui?: string | true
-}
-
-function withListening(command: Command): Command {
-  return command
-    .option(
-      '--listen <[host:]port|none>',
-      'let peers connect here by TCP without the DHT; none: only UDP (default: any port, for peers of the DHT)'
-    )
-    .option(
-      '--advertise <host:port>',
-      'TCP address to put into links (default: the host of --listen)'
-    )
-    .option(
-      '--max-disk <size|none>',
-      'disk that the store may take, such as 50G; what nothing needs is evicted (default: no limit)'
-    )
-    .option(
-      '--max-up <bytes|none>',
-      'bytes a second to send to all peers together, such as 2M or 500k (default: no limit)'
-    )
-    .option(
-      '--max-down <bytes|none>',
-      'bytes a second to fetch from all peers together (default: no limit)'
-    )
-    .option(
-      '--allow <key,…>',
-      'connect only with homes that have these public keys (see `identity`; default: with all)'
-    )
-    .option(
-      '--metrics <[host:]port|path>',
-      'serve metrics for Prometheus by HTTP at this port of loopback, address or unix socket (default: nowhere)'
-    )
-    .option(
-      '--ui [[host:]port|any|none]',
-      'serve a page for browsers of this machine at this port of loopback, or at a free one; see `daemon ui` (default: none)'
-    )
-}
-
-/** Through the environment, as a daemon in the background gets all it is told. */
-function setListening(flags: ListenFlags): void {
-  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics, ui } = flags
-  const page = ui === true ? ANY_PORT : ui
-  parseUiAddress(page)
-  if (page !== undefined) process.env[UI_VARIABLE] = page
-  parseMetricsAddress(metrics)
-  if (metrics !== undefined) process.env[METRICS_VARIABLE] = metrics
-  parseListening(listen, advertise)
-  parseMaxDisk(maxDisk)
-  for (const rate of [maxUp, maxDown]) parseRate(rate)
-  if (maxUp !== undefined) process.env[MAX_UP_VARIABLE] = maxUp
-  if (maxDown !== undefined) process.env[MAX_DOWN_VARIABLE] = maxDown
-  if (maxDisk !== undefined) process.env[MAX_DISK_VARIABLE] = maxDisk
-  // An empty list is no list of nobody by mistake: in a script it is a variable that is not set.
-  parseAllow(allow === '' ? ',' : allow)
-  if (allow !== undefined) process.env[ALLOW_VARIABLE] = allow
-  if (listen !== undefined) process.env[LISTEN_VARIABLE] = listen
-  if (advertise !== undefined) process.env[ADVERTISE_VARIABLE] = advertise
-}
-
-async function run({ home, output }: Globals): Promise<void> {
+async function run({ home, output }: Globals, groupSocket: string | undefined): Promise<void> {
   const { default: pino } = await import('pino')
   const { daemonLog } = await import('../../daemon/daemon-log.ts')
   const { runDaemon } = await import('../../daemon/run-daemon.ts')
+  const { openHome } = await import('../../home/home.ts')
+  const { tellServiceManager } = await import('../../core/host/service-manager.ts')
+  refuseGroupSocket(openHome(home).groupSocket, 'daemon run')
   const log = daemonLog(pino.destination({ dest: 2, sync: true }))
   await runDaemon({
     home,
+    groupSocket,
     settings: daemonSettingsOf(process.env),
     log,
-    onReady: (daemon) => output.note(`serving ${daemon.status().home}; Ctrl-C stops`)
+    onReady: (daemon) => {
+      output.note(`serving ${daemon.status().home}; Ctrl-C stops`)
+      tellServiceManager('READY=1')
+    }
   })
   // Sockets of the DHT that are still closing must not keep a stopped daemon alive.
   process.exit(0)
@@ -380,6 +319,7 @@ async function status(globals: Globals): Promise<void> {
       ['images', String(state.images)],
       ...(state.metrics === null ? [] : [['metrics', state.metrics]]),
       ...(state.ui === null ? [] : [['page', state.ui]]),
+      ...(state.groupSocket === null ? [] : [['socket of its group', state.groupSocket]]),
       ['store', diskText(state.disk)],
       ...(state.maxUp === null ? [] : [['max-up', `${prettyBytes(state.maxUp)}/s`]]),
       ...(state.maxDown === null ? [] : [['max-down', `${prettyBytes(state.maxDown)}/s`]]),

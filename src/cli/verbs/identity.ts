@@ -25,7 +25,11 @@ async function identity({ home, output }: Globals): Promise<void> {
   async function askDaemon(): Promise<string | undefined> {
     const { DaemonClient } = await import('../../session/connection/client.ts')
     const { METHODS } = await import('../../rpc/protocol.ts')
-    using running = await DaemonClient.connectRunning(paths)
+    // The keys of another user's daemon are not here.
+    const isElsewhere = paths.groupSocket !== undefined
+    using running = await (isElsewhere
+      ? DaemonClient.connect(paths)
+      : DaemonClient.connectRunning(paths))
     return running && (await running.request(METHODS.status, null)).publicKey
   }
 

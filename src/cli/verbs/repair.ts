@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { SalvagedImage, StoreRepair } from '../../daemon/repair-store.ts'
+import { refuseGroupSocket } from '../../core/group-socket.ts'
 import type { openHome } from '../../home/home.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { printable } from '../print/output.ts'
@@ -32,6 +33,7 @@ async function repair(dryRun: boolean, globals: Globals): Promise<void> {
   const { repairStore } = await import('../../daemon/repair-store.ts')
   const { DaemonClient } = await import('../../session/connection/client.ts')
   const paths = home.openHome(globals.home)
+  refuseGroupSocket(paths.groupSocket, 'repair')
   if (dryRun) {
     report(await repairStore(paths, { dryRun }), dryRun, globals)
     return

@@ -30,6 +30,8 @@ import type { RpcChannel } from '../../rpc/rpc.ts'
 
 export interface ClientConnectionOptions {
   readonly channel: RpcChannel
+  /** Whether this client came in where members of a group do. What is the whole daemon's is not for it to change. */
+  readonly isMember: boolean
   readonly service: ImageService
   /** Directory for what is exchanged with clients while they are connected. */
   readonly runtime: string
@@ -72,10 +74,14 @@ export class ClientConnection {
     const { channel, service } = options
     channel.respond(METHODS.status, () => options.status())
     channel.respond(METHODS.shutdown, () => {
+      this.#refuseMember('stopped')
       setImmediate(options.shutdown)
       return null
     })
-    channel.respond(METHODS.reload, (request) => options.reload(request))
+    channel.respond(METHODS.reload, (request) => {
+      this.#refuseMember('given other settings')
+      return options.reload(request)
+    })
     channel.respond(METHODS.page, () => ({ url: options.pageUrl() }))
     channel.respond(METHODS.noteStart, (note) => this.#noteStart(note))
     channel.respond(METHODS.listenForGuests, async () => ({
@@ -119,6 +125,18 @@ export class ClientConnection {
 
   close(): void {
     this.#options.channel.destroy()
+  }
+
+  /** @throws ContainerError `NEEDS_ROOT` */
+  #refuseMember(what: string): void {
+    if (!this.#options.isMember) return
+    throw new ContainerError(
+      'NEEDS_ROOT',
+      `this daemon can be ${what} only by root and its own user`,
+      {
+        hint: 'for the service of `daemon install`: sudo systemctl stop dat-container, or reload'
+      }
+    )
   }
 
   async #open(request: OpenRequest): Promise<OpenResponse> {
@@ -195,8 +213,9 @@ export class ClientConnection {
 
   async #beginPublish(request: PublishBeginRequest): Promise<PublishBeginResponse> {
     if (this.#publish) throw new ContainerError('USAGE', 'this connection already publishes')
-    const { service, runtime } = this.#options
-    const publish = await UploadSession.begin(service, request, runtime)
+    const { service, runtime, isMember } = this.#options
+    // Another user cannot open a file of ours, and other members must not: its blocks come by the socket.
+    const publish = await UploadSession.begin(service, request, isMember ? undefined : runtime)
     if (this.#gone.signal.aborted) {
       await publish.abandon()
       throw cancelled()

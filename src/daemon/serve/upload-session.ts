@@ -23,7 +23,7 @@ import type {
 export class UploadSession {
   readonly #service: ImageService
   readonly #target: PublishTarget
-  readonly #exchange: BlockExchangeFile
+  readonly #exchange: BlockExchangeFile | undefined
   /** The version before, looked for while the client still reads its source. */
   readonly #before: Promise<Manifest | undefined>
   /** Makes a first version's entries; started while its content is still being sent. */
@@ -32,7 +32,11 @@ export class UploadSession {
   #checked: Promise<CheckedIndex> | undefined
   #isCommitted = false
 
-  private constructor(service: ImageService, target: PublishTarget, exchange: BlockExchangeFile) {
+  private constructor(
+    service: ImageService,
+    target: PublishTarget,
+    exchange: BlockExchangeFile | undefined
+  ) {
     this.#service = service
     this.#target = target
     this.#exchange = exchange
@@ -43,13 +47,13 @@ export class UploadSession {
   }
 
   /**
-   * @param directory for a file that is exchanged with the client
+   * @param directory for a file that is exchanged with the client; undefined for a client that cannot open it
    * @throws ContainerError `NAME_IN_USE`, `NOT_FOUND`, `DISK_FULL`, `IO`
    */
   static async begin(
     service: ImageService,
     request: PublishBeginRequest,
-    directory: string
+    directory: string | undefined
   ): Promise<UploadSession> {
     const { update, name, temporary = false } = request
     const { publisher } = service
@@ -57,7 +61,8 @@ export class UploadSession {
       ? publisher.begin(name, temporary)
       : publisher.beginUpdate(service.keyOf(update), name))
     try {
-      return new UploadSession(service, target, BlockExchangeFile.create(directory))
+      const exchange = directory === undefined ? undefined : BlockExchangeFile.create(directory)
+      return new UploadSession(service, target, exchange)
     } catch (error) {
       service.publisher.giveNameBack(target)
       await service.publisher.abandon(target)
@@ -66,7 +71,7 @@ export class UploadSession {
   }
 
   get begun(): PublishBeginResponse {
-    return { key: formatKey(this.#target.writer.key), exchange: this.#exchange.layout }
+    return { key: formatKey(this.#target.writer.key), exchange: this.#exchange?.layout ?? null }
   }
 
   get driveKey(): Buffer {
@@ -84,6 +89,9 @@ export class UploadSession {
 
   /** @throws ContainerError `USAGE`, `IO`, `DISK_FULL` */
   appendSlot({ slot, lengths }: SlotRequest): Promise<number> {
+    if (this.#exchange === undefined) {
+      throw new ContainerError('USAGE', 'this connection has no exchange of blocks')
+    }
     return this.append(this.#exchange.read(slot, lengths))
   }
 
@@ -130,7 +138,7 @@ export class UploadSession {
     }
     await writer.commit(manifest)
     this.#isCommitted = true
-    await this.#exchange[Symbol.asyncDispose]()
+    await this.#exchange?.[Symbol.asyncDispose]()
     const { key, secret } = writer
     const announced = await this.#service.publisher.complete(this.#target, manifest, (signal) =>
       this.#listFiles(before, tree, signal)
@@ -175,7 +183,7 @@ export class UploadSession {
     this.#abandoned.abort()
     await this.#checked?.catch(() => {})
     await this.#thread?.[Symbol.asyncDispose]()
-    await this.#exchange[Symbol.asyncDispose]()
+    await this.#exchange?.[Symbol.asyncDispose]()
     await this.#service.publisher.abandon(this.#target)
   }
 }

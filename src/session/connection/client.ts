@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { ContainerError, isContainerError, systemErrorCode } from '../../core/errors.ts'
+import { checkedGroupSocket, notMember } from '../../core/group-socket.ts'
 import type { HomePaths } from '../../home/home.ts'
 import type { Method } from '../../rpc/protocol.ts'
 import { RpcChannel } from '../../rpc/rpc.ts'
@@ -28,6 +29,7 @@ export class DaemonClient implements Disposable {
   static async connect(paths: HomePaths): Promise<DaemonClient> {
     const running = await DaemonClient.connectRunning(paths)
     if (running) return running
+    if (paths.groupSocket !== undefined) throw serviceAbsent(paths.groupSocket)
     await startDaemon(paths)
     const started = await DaemonClient.#retry(paths)
     if (started) return started
@@ -38,7 +40,7 @@ export class DaemonClient implements Disposable {
 
   /** Connects to the daemon that runs; undefined when none does. */
   static async connectRunning(paths: HomePaths): Promise<DaemonClient | undefined> {
-    const socket = await open(paths.daemonSocket)
+    const socket = await open(paths)
     return typeof socket === 'string' ? undefined : new DaemonClient(socket)
   }
 
@@ -47,9 +49,10 @@ export class DaemonClient implements Disposable {
    * on purpose took its socket with it, and stays stopped.
    */
   static async reconnect(paths: HomePaths): Promise<DaemonClient | Absence> {
-    const socket = await open(paths.daemonSocket)
+    const socket = await open(paths)
     if (typeof socket !== 'string') return new DaemonClient(socket)
-    if (socket === 'stopped') return socket
+    // Who runs a daemon for others starts it again.
+    if (socket === 'stopped' || paths.groupSocket !== undefined) return socket
     try {
       return await DaemonClient.connect(paths)
     } catch (error) {
@@ -85,7 +88,19 @@ export class DaemonClient implements Disposable {
   }
 }
 
-function open(path: string): Promise<Socket | Absence> {
+async function open({ daemonSocket, groupSocket }: HomePaths): Promise<Socket | Absence> {
+  if (groupSocket === undefined) return openSocket(daemonSocket)
+  const path = checkedGroupSocket(groupSocket)
+  return path === undefined ? 'stopped' : openSocket(path)
+}
+
+function serviceAbsent(path: string): ContainerError {
+  return new ContainerError('DAEMON_UNREACHABLE', `no daemon serves ${path}`, {
+    hint: 'start it: sudo systemctl start dat-container; or leave `socket` (DAT_CONTAINER_SOCKET) out to use a daemon of your own'
+  })
+}
+
+function openSocket(path: string): Promise<Socket | Absence> {
   return new Promise((resolve, reject) => {
     const socket = connect(path)
     socket.once('connect', () => {
@@ -96,6 +111,7 @@ function open(path: string): Promise<Socket | Absence> {
       const code = systemErrorCode(error)
       if (code === 'ENOENT') resolve('stopped')
       else if (code === 'ECONNREFUSED') resolve('died')
+      else if (code === 'EACCES') reject(notMember(path, error))
       else
         reject(
           new ContainerError('DAEMON_UNREACHABLE', `cannot reach ${path}: ${code}`, {

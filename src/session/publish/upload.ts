@@ -19,12 +19,13 @@ const MOST_ANNOUNCED_BYTES = 24 * 1024 * 1024
  */
 export class Upload implements BlockSink {
   readonly key: string
-  readonly exchange: BlockExchange
+  readonly exchange?: BlockExchange
   readonly #client: DaemonClient
 
   private constructor(client: DaemonClient, begun: PublishBeginResponse) {
     this.#client = client
     this.key = begun.key
+    if (begun.exchange === null) return
     this.exchange = {
       layout: begun.exchange,
       appendSlot: (slot, lengths) => client.request(METHODS.publishAppendSlot, { slot, lengths })
