@@ -47,6 +47,8 @@ export function knownCode(code: unknown): ErrorCode {
 export interface ContainerErrorOptions {
   /** What the user can do next; printed after the message. */
   hint?: string | undefined
+  /** The id by which the daemon's log has the request that failed. */
+  requestId?: string | undefined
   cause?: unknown
 }
 
@@ -54,18 +56,28 @@ export interface ContainerErrorOptions {
 export class ContainerError extends Error {
   readonly code: ErrorCode
   readonly hint: string | undefined
+  readonly requestId: string | undefined
 
   constructor(code: ErrorCode, message: string, options: ContainerErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'ContainerError'
     this.code = code
     this.hint = options.hint
+    this.requestId = options.requestId
   }
 }
 
 /** Whether `error` is a {@link ContainerError}, of one of `codes` when any are given. */
 export function isContainerError(error: unknown, ...codes: ErrorCode[]): error is ContainerError {
   return error instanceof ContainerError && (codes.length === 0 || codes.includes(error.code))
+}
+
+/** The id of the request to the daemon that an error goes back to; undefined where there was none. */
+export function requestIdOf(error: unknown): string | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (at instanceof ContainerError && at.requestId !== undefined) return at.requestId
+  }
+  return undefined
 }
 
 /** The `code` of a Node.js system error (`ENOENT`, …), or undefined. */

@@ -11,7 +11,8 @@ import { daemonSettingsOf } from '../rpc/daemon-settings.ts'
 import { runDaemon } from './run-daemon.ts'
 
 const STARTER = 3
-const log = daemonLog(pino.destination(2))
+// A line is in the log before its client has an answer, and before a daemon that crashes is gone.
+const log = daemonLog(pino.destination({ dest: 2, sync: true }))
 
 function tellStarter(message: string): void {
   try {

@@ -18,6 +18,7 @@ import type { HomePaths } from '../home/home.ts'
 import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
 import { DiskLimit } from './keep/disk-limit.ts'
 import { ImageUsage } from './keep/image-usage.ts'
+import { RequestLog } from './serve/request-log.ts'
 import { ImageService } from './serve/image-service.ts'
 import { changedSettings, daemonSettingsOf, type DaemonSettings } from '../rpc/daemon-settings.ts'
 import { CleanupStack } from '../core/cleanup-stack.ts'
@@ -229,7 +230,7 @@ export class Daemon implements AsyncDisposable {
    *
    * @throws ContainerError `USAGE` for a value that is none, `IO` where the page cannot be served; then nothing changes
    */
-  async reload({ environment }: ReloadRequest): Promise<ReloadResponse> {
+  async reload({ environment }: ReloadRequest, log: Logger): Promise<ReloadResponse> {
     const next = daemonSettingsOf(environment)
     const before = this.#settings
     const { live, fixed } = changedSettings(before, next)
@@ -252,7 +253,7 @@ export class Daemon implements AsyncDisposable {
       logLevel,
       listening: { ...before.listening, allowed, exchanges }
     }
-    this.#options.log.info({ changed: live, needRestart: fixed }, 'settings were read again')
+    log.info({ changed: live, needRestart: fixed }, 'settings were read again')
     return { changed: live, needRestart: fixed }
   }
 
@@ -266,15 +267,16 @@ export class Daemon implements AsyncDisposable {
 
   /** @param isMember whether it came in where members of a group do */
   #accept(socket: Socket, isMember: boolean): void {
+    const requests = new RequestLog(this.#options.log)
     const connection = new ClientConnection({
-      channel: new RpcChannel(socket),
+      channel: new RpcChannel(socket, (answered) => requests.note(answered)),
       isMember,
       service: this.#service,
       runtime: this.#options.paths.runtime,
       status: () => this.status(),
       network: () => this.#network(),
       shutdown: () => this.#requestStop(),
-      reload: (request) => this.reload(request),
+      reload: (request, log) => this.reload(request, log),
       pageUrl: () => this.#pageUrl(),
       noteStart: (start) => this.#starts.note(start),
       evict: ({ toBytes, dryRun }) => this.#diskLimit.evict({ toBytes, dryRun }),

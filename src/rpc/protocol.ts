@@ -20,7 +20,7 @@ import type { DroppedPeer } from '../p2p/peers/peer-gate.ts'
 import type { StoreTrouble } from '../p2p/store/store-health.ts'
 
 /** Raised with every change that an older peer of the socket would not understand. */
-export const PROTOCOL = 'dat-container/daemon/5'
+export const PROTOCOL = 'dat-container/daemon/6'
 
 export type ImageRole = 'owner' | 'reader' | 'mirror'
 

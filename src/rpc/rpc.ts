@@ -7,6 +7,7 @@ import { fromRecord, toRecord } from '../core/error-record.ts'
 import { ContainerError } from '../core/errors.ts'
 import { isDamage, storeDamaged } from '../p2p/store-error.ts'
 import { requireMethod } from '../p2p/library-seams.ts'
+import { isRequestId, MAX_REQUEST_ID, nextRequestId } from './request-id.ts'
 import { PROTOCOL, readReference, type Method } from './protocol.ts'
 import { badRequest, checkRequest } from './request-checks.ts'
 
@@ -41,12 +42,27 @@ requireMethod('Protomux._warn', Protomux.prototype)
 /** As protomux-rpc sends and takes it. Messages are decoded here, where an error has somebody to go to. */
 const UNDECODED = { requestEncoding: c.raw, responseEncoding: c.raw }
 
-/** One end of the daemon's socket. Errors cross it with their code and hint. */
+/** A request that was answered, or that failed. */
+export interface Answered {
+  readonly method: string
+  /** Undefined where a client sent none that may be one. */
+  readonly requestId: string | undefined
+  readonly ms: number
+  readonly error: unknown
+}
+
+/**
+ * One end of the daemon's socket. Each request begins with its id, as text with its length before it. Errors cross the
+ * socket with their code and hint.
+ */
 export class RpcChannel {
   readonly #rpc: ProtomuxRPC
+  readonly #onAnswered: ((answered: Answered) => void) | undefined
   readonly closed: Promise<void>
 
-  constructor(socket: Duplex) {
+  /** @param onAnswered is told of each request that this end has answered */
+  constructor(socket: Duplex, onAnswered?: (answered: Answered) => void) {
+    this.#onAnswered = onAnswered
     const framed = new Frames(socket)
     framed.on('error', () => {})
     this.#rpc = new ProtomuxRPC(new Multiplexer(framed), { protocol: PROTOCOL })
@@ -64,13 +80,23 @@ export class RpcChannel {
   /** Answers a method. Any error that `handle` throws is sent to the caller, as is what is wrong with its request. */
   respond<Request, Response>(
     method: Method<Request, Response>,
-    handle: (request: Request) => Promise<Response> | Response
+    handle: (request: Request, requestId: string) => Promise<Response> | Response
   ): void {
     this.#rpc.respond(method.name, UNDECODED, async (message: Buffer) => {
+      const sinceMs = performance.now()
+      const { requestId, body } = readId(message)
+      const answered = (error?: unknown): void => {
+        const ms = performance.now() - sinceMs
+        this.#onAnswered?.({ method: method.name, requestId, ms, error })
+      }
       try {
-        const response = await handle(readRequest(method, message))
-        return encoded(method.response, response)
+        if (requestId === undefined) throw badRequest(method.name, 'it has no id')
+        const response = await handle(readRequest(method, body), requestId)
+        const answer = encoded(method.response, response)
+        answered()
+        return answer
       } catch (error) {
+        answered(error)
         throw wireError(error)
       }
     })
@@ -80,24 +106,50 @@ export class RpcChannel {
    * Calls a method of the other end.
    *
    * @throws ContainerError the other end's error, or `DAEMON_UNREACHABLE` when the channel closes or what comes is
-   *   no answer
+   *   no answer; with the request's id
    */
   async request<Request, Response>(
     method: Method<Request, Response>,
     request: Request
   ): Promise<Response> {
+    const requestId = nextRequestId()
     try {
-      const message = encoded(method.request, request)
+      const message = encodedRequest(method.request, requestId, request)
       const answer = await this.#rpc.request(method.name, message, UNDECODED)
       return readReference(c.decode(method.response, answer), method.references?.response)
     } catch (error) {
-      throw localError(error, method.name)
+      throw localError(error, method.name, requestId)
     }
   }
 
   destroy(): void {
     this.#rpc.destroy()
   }
+}
+
+/** Divides a request into its id and the rest. */
+function readId(message: Buffer): {
+  readonly requestId: string | undefined
+  readonly body: Buffer
+} {
+  const length = message[0] ?? 0
+  if (length > MAX_REQUEST_ID || length >= message.length)
+    return { requestId: undefined, body: message }
+  const text = message.toString('latin1', 1, 1 + length)
+  return { requestId: isRequestId(text) ? text : undefined, body: message.subarray(1 + length) }
+}
+
+/** Encodes a request behind its id, in one buffer: requests of a publish are large. */
+function encodedRequest<T>(encoding: Encoding<T>, requestId: string, request: T): Buffer {
+  const head = Buffer.from(`\0${requestId}`, 'latin1')
+  head[0] = requestId.length
+  if (encoding === (c.raw as Encoding<unknown>)) return Buffer.concat([head, request as Buffer])
+  const state = { start: head.length, end: head.length, buffer: head }
+  encoding.preencode(state, request)
+  state.buffer = Buffer.allocUnsafe(state.end)
+  head.copy(state.buffer)
+  encoding.encode(state, request)
+  return state.buffer
 }
 
 function readRequest<Request>(method: Method<Request, unknown>, message: Buffer): Request {
@@ -128,11 +180,12 @@ interface RpcErrorShape {
   readonly cause?: { readonly code?: string; readonly message?: string; readonly context?: string }
 }
 
-function localError(error: unknown, method: string): ContainerError {
+function localError(error: unknown, method: string, requestId: string): ContainerError {
   const shape = error as RpcErrorShape
   if (shape.code === 'REQUEST_ERROR' && shape.cause?.code) {
     const { code, message = 'the daemon refused', context } = shape.cause
-    return fromRecord({ code, message, hint: context === '' ? undefined : context }, error)
+    const hint = context === '' ? undefined : context
+    return fromRecord({ code, message, hint, requestId }, error)
   }
   if (shape.code === 'UNKNOWN_METHOD') {
     return new ContainerError(
@@ -140,12 +193,14 @@ function localError(error: unknown, method: string): ContainerError {
       `the running daemon does not know "${method}"`,
       {
         hint: 'it belongs to another release: `dat-container daemon stop`, then try again',
+        requestId,
         cause: error
       }
     )
   }
   return new ContainerError('DAEMON_UNREACHABLE', 'the daemon went away', {
     hint: '`dat-container daemon status` shows whether it runs; its log is daemon.log in the home',
+    requestId,
     cause: error
   })
 }

@@ -12,6 +12,7 @@ import FramedStream from 'framed-stream'
 import ProtomuxRPC from 'protomux-rpc'
 import { openHome } from '../../src/home/home.ts'
 import { METHODS, PROTOCOL, type DaemonStatus } from '../../src/rpc/protocol.ts'
+import { nextRequestId } from '../../src/rpc/request-id.ts'
 import { RpcChannel } from '../../src/rpc/rpc.ts'
 import { MounterServer, type ImageHandlers } from '../../src/boot/mounter/mounter-server.ts'
 import { MountLease } from '../../src/boot/lease/mount-lease.ts'
@@ -41,6 +42,8 @@ const REQUESTS: Readonly<Record<string, object>> = {
 }
 /** Whatever is sent, there is an answer, and others are served: no case may end otherwise. */
 const all = (cases: number): Amount => ({ cases, accepted: cases })
+/** As each request begins. */
+const ID = c.encode(c.buffer, Buffer.from(nextRequestId()))
 const NAMES = Object.values(METHODS).map(({ name }) => name)
 
 test('whatever comes on its socket, a daemon serves the others', MINUTES_5, async (t) => {
@@ -63,6 +66,7 @@ test('whatever comes on its socket, a daemon serves the others', MINUTES_5, asyn
     if (method === 'shutdown') return
     await using client = await Client.connect(daemonSocket)
     await client.answer(method, message)
+    await client.answer(method, Buffer.concat([ID, message]))
     await stillServes()
   })
   t.comment('a request that is no JSON, or no list of blocks')
@@ -71,7 +75,7 @@ test('whatever comes on its socket, a daemon serves the others', MINUTES_5, asyn
   await fuzz(t, all(1_500), changed, async ({ method, jsonChanges: changes }) => {
     const text = changedJson(JSON.stringify(REQUESTS[method]), changes)
     await using client = await Client.connect(daemonSocket)
-    await client.answer(method, c.encode(c.json, JSON.parse(text)))
+    await client.answer(method, Buffer.concat([ID, c.encode(c.json, JSON.parse(text))]))
     await stillServes()
   })
   t.comment('a request with values of other kinds')

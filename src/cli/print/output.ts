@@ -1,7 +1,10 @@
 import { writeSync } from 'node:fs'
-import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import { ContainerError, requestIdOf, systemErrorCode, type ErrorCode } from '../../core/errors.ts'
 import { printable, printableJson, withoutSecrets } from '../../core/safe-text.ts'
 import { outputError } from './stdout.ts'
+
+const LOGGED_CODES: ReadonlySet<ErrorCode> = new Set(['IO', 'STORE_DAMAGED', 'DAEMON_UNREACHABLE'])
+const DEBUG_LEVELS: ReadonlySet<string> = new Set(['debug', 'trace'])
 
 export { printable } from '../../core/safe-text.ts'
 
@@ -48,13 +51,24 @@ export function printError(error: unknown, json: boolean): void {
   const known = error instanceof ContainerError ? error : undefined
   const message = withoutSecrets(error instanceof Error ? error.message : String(error))
   const hint = known?.hint === undefined ? undefined : withoutSecrets(known.hint)
+  const requestId = requestIdOf(error)
   if (json) {
-    const document = { error: { code: known?.code ?? 'IO', message, hint: hint ?? null } }
+    const code = known?.code ?? 'IO'
+    const document = { error: { code, message, hint: hint ?? null, requestId: requestId ?? null } }
     writeAll(2, `${printableJson(JSON.stringify(document))}\n`)
     return
   }
-  const advice = hint ? ` (${hint})` : ''
-  writeAll(2, `${printable(`dat-container: ${message}${advice}`)}\n`)
+  const logged =
+    requestId !== undefined && needsLog(known) && `request ${requestId} in the daemon's log`
+  const advice = [hint, logged].filter((part) => typeof part === 'string' && part !== '')
+  const said = advice.length > 0 ? `${message} (${advice.join('; ')})` : message
+  writeAll(2, `${printable(`dat-container: ${said}`)}\n`)
+}
+
+/** Whether an error is one of which the daemon's log may tell more than its message. */
+function needsLog(error: ContainerError | undefined): boolean {
+  const isUnforeseen = error === undefined || LOGGED_CODES.has(error.code)
+  return isUnforeseen || DEBUG_LEVELS.has(process.env['DAT_CONTAINER_LOG_LEVEL'] ?? '')
 }
 
 /** Writes all of it before it returns; a reader that has gone, as with `| head`, is no error. */

@@ -171,8 +171,11 @@ export class ImageWriter implements AsyncDisposable {
   }
 
   /** Clears a publish that did not complete. A new version's blocks are cleared, the rest stays. */
-  async abandon({ writer, entry, firstBlock, announcing }: PublishTarget): Promise<void> {
-    const { catalog, node, log } = this.#options
+  async abandon(
+    { writer, entry, firstBlock, announcing }: PublishTarget,
+    log: Logger
+  ): Promise<void> {
+    const { catalog, node } = this.#options
     await announcing?.destroy()
     await writer.rollBack(firstBlock).catch((err: unknown) => {
       log.warn({ err, image: entry.name }, 'a publish was not rolled back')

@@ -39,7 +39,7 @@ export interface ClientConnectionOptions {
   /** The part of it that is asked for with each image, without measuring the disk. */
   readonly network: () => Pick<DaemonStatus, 'bytesRead' | 'dropped'>
   readonly shutdown: () => void
-  readonly reload: (request: ReloadRequest) => Promise<ReloadResponse>
+  readonly reload: (request: ReloadRequest, log: Logger) => Promise<ReloadResponse>
   readonly pageUrl: () => string
   readonly noteStart: (start: PageStart) => void
   readonly evict: (request: EvictRequest) => Promise<EvictResponse>
@@ -72,15 +72,16 @@ export class ClientConnection {
   constructor(options: ClientConnectionOptions) {
     this.#options = options
     const { channel, service } = options
+    const logOf = (requestId: string): Logger => options.log.child({ requestId })
     channel.respond(METHODS.status, () => options.status())
     channel.respond(METHODS.shutdown, () => {
       this.#refuseMember('stopped')
       setImmediate(options.shutdown)
       return null
     })
-    channel.respond(METHODS.reload, (request) => {
+    channel.respond(METHODS.reload, (request, id) => {
       this.#refuseMember('given other settings')
-      return options.reload(request)
+      return options.reload(request, logOf(id))
     })
     channel.respond(METHODS.page, () => ({ url: options.pageUrl() }))
     channel.respond(METHODS.noteStart, (note) => this.#noteStart(note))
@@ -108,13 +109,15 @@ export class ClientConnection {
       await service.prepareUpdate(image, this.#gone.signal)
       return null
     })
-    channel.respond(METHODS.publishBegin, (request) => this.#beginPublish(request))
+    channel.respond(METHODS.publishBegin, (request, id) => this.#beginPublish(request, logOf(id)))
     channel.respond(METHODS.publishAppend, (blocks) => this.#publishing().append(blocks))
     channel.respond(METHODS.publishAppendSlot, (request) => this.#publishing().appendSlot(request))
     channel.respond(METHODS.publishIndex, (packed) => this.#publishing().announceIndex(packed))
     channel.respond(METHODS.publishCommit, (manifest) => this.#commitPublish(manifest))
     channel.respond(METHODS.images, (request) => service.list(request?.settles === true))
-    channel.respond(METHODS.mirror, (request) => service.mirror(request, this.#gone.signal))
+    channel.respond(METHODS.mirror, (request, id) =>
+      service.mirror(request, this.#gone.signal, logOf(id))
+    )
     channel.respond(METHODS.seed, (request) => service.seed(request, this.#gone.signal))
     channel.respond(METHODS.pin, ({ image, pinned }) => service.pin(image, pinned))
     channel.respond(METHODS.gc, (request) => service.gc(request, this.#gone.signal))
@@ -211,11 +214,12 @@ export class ClientConnection {
     return bits
   }
 
-  async #beginPublish(request: PublishBeginRequest): Promise<PublishBeginResponse> {
+  async #beginPublish(request: PublishBeginRequest, log: Logger): Promise<PublishBeginResponse> {
     if (this.#publish) throw new ContainerError('USAGE', 'this connection already publishes')
     const { service, runtime, isMember } = this.#options
     // Another user cannot open a file of ours, and other members must not: its blocks come by the socket.
-    const publish = await UploadSession.begin(service, request, isMember ? undefined : runtime)
+    const directory = isMember ? undefined : runtime
+    const publish = await UploadSession.begin(service, request, { directory, log })
     if (this.#gone.signal.aborted) {
       await publish.abandon()
       throw cancelled()

@@ -1,3 +1,4 @@
+import type { Logger } from 'pino'
 import { ContainerError } from '../../core/errors.ts'
 import type { Manifest } from '../../image/format/manifest.ts'
 import { notHere } from '../../p2p/transfer/fetch-errors.ts'
@@ -171,7 +172,7 @@ export class ImageService implements AsyncDisposable {
   }
 
   /** Mirrors an image without its secret, from now on and after every restart. */
-  async mirror(request: MirrorRequest, signal: AbortSignal): Promise<ImageListing> {
+  async mirror(request: MirrorRequest, signal: AbortSignal, log: Logger): Promise<ImageListing> {
     const { link } = request.link
     if (link === undefined) throw new ContainerError('BAD_LINK', 'only a link can be mirrored')
     if (link.version !== undefined) throw cannotTellVersions()
@@ -201,7 +202,7 @@ export class ImageService implements AsyncDisposable {
       await drive.open(deadline.signal)
     } catch (error) {
       // Kept on the list on purpose: a mirror may well be set up before the publisher is.
-      this.#options.log.warn({ err: error }, 'mirror: nobody has the image yet')
+      log.warn({ err: error }, 'mirror: nobody has the image yet')
       throw drive.explain(error)
     } finally {
       deadline.clear()

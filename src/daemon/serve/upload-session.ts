@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import type { Logger } from 'pino'
 import { setImmediate } from 'node:timers/promises'
 import { ContainerError } from '../../core/errors.ts'
 import { decodeIndex } from '../../image/format/index-codec.ts'
@@ -19,9 +20,17 @@ import type {
   SlotRequest
 } from '../../rpc/protocol.ts'
 
+interface UploadOptions {
+  /** For a file that is exchanged with the client; undefined for a client that cannot open it. */
+  readonly directory: string | undefined
+  readonly log: Logger
+}
+
 /** A publish by one client, from its start to its commit or its end without one. */
 export class UploadSession {
   readonly #service: ImageService
+  /** Has the id of the request that began it. */
+  readonly #log: Logger
   readonly #target: PublishTarget
   readonly #exchange: BlockExchangeFile | undefined
   /** The version before, looked for while the client still reads its source. */
@@ -35,8 +44,10 @@ export class UploadSession {
   private constructor(
     service: ImageService,
     target: PublishTarget,
-    exchange: BlockExchangeFile | undefined
+    exchange: BlockExchangeFile | undefined,
+    log: Logger
   ) {
+    this.#log = log
     this.#service = service
     this.#target = target
     this.#exchange = exchange
@@ -47,13 +58,12 @@ export class UploadSession {
   }
 
   /**
-   * @param directory for a file that is exchanged with the client; undefined for a client that cannot open it
    * @throws ContainerError `NAME_IN_USE`, `NOT_FOUND`, `DISK_FULL`, `IO`
    */
   static async begin(
     service: ImageService,
     request: PublishBeginRequest,
-    directory: string | undefined
+    { directory, log }: UploadOptions
   ): Promise<UploadSession> {
     const { update, name, temporary = false } = request
     const { publisher } = service
@@ -62,10 +72,10 @@ export class UploadSession {
       : publisher.beginUpdate(service.keyOf(update), name))
     try {
       const exchange = directory === undefined ? undefined : BlockExchangeFile.create(directory)
-      return new UploadSession(service, target, exchange)
+      return new UploadSession(service, target, exchange, log)
     } catch (error) {
       service.publisher.giveNameBack(target)
-      await service.publisher.abandon(target)
+      await service.publisher.abandon(target, log)
       throw error
     }
   }
@@ -184,7 +194,7 @@ export class UploadSession {
     await this.#checked?.catch(() => {})
     await this.#thread?.[Symbol.asyncDispose]()
     await this.#exchange?.[Symbol.asyncDispose]()
-    await this.#service.publisher.abandon(this.#target)
+    await this.#service.publisher.abandon(this.#target, this.#log)
   }
 }
 
