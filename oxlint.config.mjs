@@ -73,6 +73,7 @@ export const ROOMS = [
   'cli/completion',
   'cli/verbs/containers',
   'cli/verbs/daemon',
+  'cli/verbs/top',
   'cli/verbs',
   'cli'
 ]

@@ -24,6 +24,7 @@ import { addRelay } from './verbs/relay.ts'
 import { addRepair } from './verbs/repair.ts'
 import { addShare } from './verbs/share.ts'
 import { addStats } from './verbs/containers/stats.ts'
+import { addTop } from './verbs/top/top.ts'
 import { addVerify } from './verbs/verify.ts'
 
 /** Every verb, in the order in which help lists them. */
@@ -34,6 +35,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addExec,
   addLogs,
   addStats,
+  addTop,
   addMount,
   addInfo,
   addLs,

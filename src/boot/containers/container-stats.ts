@@ -62,6 +62,16 @@ export async function containerStats(options: {
   }
 }
 
+/**
+ * Measures the processes of a running container, and asks nobody.
+ *
+ * @throws ContainerError `NOT_FOUND`, `NOT_RUNNING`
+ */
+export async function containerProcesses(home: string, name: string): Promise<ProcessStats> {
+  const state = await requireRunning(containerPaths(bootPaths(home), name))
+  return processStats(currentLeader(state), state.cgroups)
+}
+
 async function explain(
   { marks }: ContainerState,
   lease: MountLease
