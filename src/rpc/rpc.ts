@@ -57,6 +57,7 @@ export interface Answered {
  */
 export class RpcChannel {
   readonly #rpc: ProtomuxRPC
+  #isForeign = false
   readonly #onAnswered: ((answered: Answered) => void) | undefined
   readonly closed: Promise<void>
 
@@ -66,6 +67,12 @@ export class RpcChannel {
     const framed = new Frames(socket)
     framed.on('error', () => {})
     this.#rpc = new ProtomuxRPC(new Multiplexer(framed), { protocol: PROTOCOL })
+    let isOpen = false
+    this.#rpc.once('open', () => (isOpen = true))
+    // A channel that was refused, and not a socket that was closed.
+    this.#rpc.once('close', () => {
+      this.#isForeign = !isOpen && !socket.destroyed && !socket.readableEnded
+    })
     this.closed = new Promise((resolve) => {
       this.#rpc.once('close', resolve)
       socket.once('close', () => resolve())
@@ -75,6 +82,11 @@ export class RpcChannel {
   /** Whether this channel can carry no more requests. */
   get isClosed(): boolean {
     return this.#rpc.closed
+  }
+
+  /** Whether the other end does not know this protocol. */
+  get isForeign(): boolean {
+    return this.#isForeign
   }
 
   /** Answers a method. Any error that `handle` throws is sent to the caller, as is what is wrong with its request. */
@@ -118,7 +130,7 @@ export class RpcChannel {
       const answer = await this.#rpc.request(method.name, message, UNDECODED)
       return readReference(c.decode(method.response, answer), method.references?.response)
     } catch (error) {
-      throw localError(error, method.name, requestId)
+      throw this.isForeign ? foreignError(error) : localError(error, method.name, requestId)
     }
   }
 
@@ -173,6 +185,13 @@ function wireError(error: unknown): Error {
   const { code, message, hint = '' } = toRecord(error)
   if (isDamage(error)) return wireError(storeDamaged(`the store is damaged: ${message}`, error))
   return Object.assign(new Error(message), { code, context: hint })
+}
+
+function foreignError(cause: unknown): ContainerError {
+  return new ContainerError('DAEMON_UNREACHABLE', 'the running daemon belongs to another release', {
+    hint: 'stop it (dat-container daemon stop), then try again; a service: sudo systemctl restart dat-container',
+    cause
+  })
 }
 
 interface RpcErrorShape {

@@ -10,6 +10,9 @@ import {
 } from '../../rpc/daemon-settings.ts'
 import { formatMetricsAddress, parseMetricsAddress } from '../../rpc/metrics-address.ts'
 import { ANY_PORT, parseUiAddress } from '../../rpc/ui-address.ts'
+import type { ProcessIdentity } from '../../core/host/process-table.ts'
+import type { HomePaths } from '../../home/home.ts'
+import type { DaemonClient } from '../../session/connection/client.ts'
 import type { DaemonStatus } from '../../rpc/protocol.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { formatPeerAddress } from '../../p2p/peer-address.ts'
@@ -200,9 +203,8 @@ function natText({ kind, seenAt, isAssumed, relays }: DaemonStatus['nat']): stri
 async function stop(globals: Globals): Promise<void> {
   const { DaemonClient } = await import('../../session/connection/client.ts')
   const { openHome } = await import('../../home/home.ts')
-  const { METHODS } = await import('../../rpc/protocol.ts')
   const { lockHolder, takeLock } = await import('../../core/host/kernel-lock.ts')
-  const { identify, isAlive } = await import('../../core/host/process-table.ts')
+  const { isAlive } = await import('../../core/host/process-table.ts')
   const paths = openHome(globals.home)
   using client = await DaemonClient.connectRunning(paths)
   if (!client) {
@@ -218,8 +220,7 @@ async function stop(globals: Globals): Promise<void> {
       `reads of ${described} wait until the daemon is back (to start it: dat-container daemon start)`
     )
   }
-  const daemon = identify((await client.request(METHODS.status, null)).pid)
-  await client.request(METHODS.shutdown, null)
+  const daemon = await endDaemon(client, paths)
   const deadline = Date.now() + STOP_TIMEOUT_MS
   for (;;) {
     // It gives its lock back before it ends, and has files of its home open until then.
@@ -239,6 +240,28 @@ async function stop(globals: Globals): Promise<void> {
     waiting: { containers: waiting.containers.map(({ name }) => name), mounts: waiting.mounts }
   }
   globals.output.result(document, () => ['the daemon has stopped'])
+}
+
+/** Asks a daemon to end, or tells it by a signal where it does not understand. @returns its process, if it is still there */
+async function endDaemon(
+  client: DaemonClient,
+  paths: HomePaths
+): Promise<ProcessIdentity | undefined> {
+  const { METHODS } = await import('../../rpc/protocol.ts')
+  const { lockHolder } = await import('../../core/host/kernel-lock.ts')
+  const { identify } = await import('../../core/host/process-table.ts')
+  try {
+    const daemon = identify((await client.request(METHODS.status, null)).pid)
+    await client.request(METHODS.shutdown, null)
+    return daemon
+  } catch (error) {
+    if (!client.isForeign || paths.groupSocket !== undefined) throw error
+    const pid = await lockHolder(paths.daemonLock)
+    if (pid === undefined) throw error
+    const daemon = identify(pid)
+    process.kill(pid, 'SIGTERM')
+    return daemon
+  }
 }
 
 async function reload(globals: Globals): Promise<void> {

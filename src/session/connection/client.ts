@@ -68,6 +68,11 @@ export class DaemonClient implements Disposable {
     return this.#channel.request(method, request)
   }
 
+  /** Whether the daemon turned out to be of another release, whose socket speaks another protocol. */
+  get isForeign(): boolean {
+    return this.#channel.isForeign
+  }
+
   get isClosed(): boolean {
     return this.#channel.isClosed || this.#socket.destroyed
   }

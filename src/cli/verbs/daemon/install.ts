@@ -87,7 +87,8 @@ async function install(flags: InstallFlags, command: Command): Promise<void> {
   globals.output.result({ done, unit, user, group: user, home, config, socket, members }, () => [
     `${unit}: ${DONE[done]}`,
     `settings: ${config}; images: ${home}`,
-    `members of the group ${user} use it with: socket = ${socket}`
+    `members of the group ${user} use it with: socket = ${socket}`,
+    ...(members.length > 0 ? ['new members have to log in again'] : [])
   ])
 }
 
