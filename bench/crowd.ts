@@ -2,6 +2,7 @@
  * Several readers that fetch one image at the same time from one publisher with a slow link.
  *
  *   node build/bench/crowd.js [--readers 12] [--megabytes 40] [--mbit 100] [--up 20] [--rtt 40] [--runs 1] [--ways pull,boot,curl,transmission] [--simulate]
+ *   node build/bench/crowd.js --joining [--readers 50]
  *
  * Rates in Mbit/s: of each reader's link, and of the publisher's. See bench/README.md.
  */
@@ -14,6 +15,7 @@ import { parseArgs } from 'node:util'
 import { CleanupStack } from '../src/core/cleanup-stack.ts'
 import { tinyRootfs } from '../test/e2e/tiny-rootfs.ts'
 import { crowdChart } from './crowd/crowd-chart.ts'
+import { measureJoining, tinyContent } from './crowd/joining.ts'
 import { CURL } from './crowd/curl.ts'
 import { BOOT, PULL } from './crowd/own-ways.ts'
 import { TRANSMISSION } from './crowd/transmission.ts'
@@ -33,6 +35,7 @@ const BLOCK_BYTES = 62_000
 const MOST_CONNECTIONS = 64
 /** All readers begin within this time. */
 const JOIN_MS = 1_000
+const JOINING_MS = 60_000
 const WAYS: readonly CrowdWay[] = [PULL, BOOT, CURL, TRANSMISSION]
 /** While readers are set up, the network is none. */
 const FAST = evenWire(10e9, 0)
@@ -48,7 +51,8 @@ const { values } = parseArgs({
     rtt: { type: 'string', default: '40' },
     runs: { type: 'string', default: '1' },
     ways: { type: 'string', default: 'pull' },
-    simulate: { type: 'boolean', default: false }
+    simulate: { type: 'boolean', default: false },
+    joining: { type: 'boolean', default: false }
   }
 })
 const readers = Number(values.readers)
@@ -58,6 +62,9 @@ const samples: Row[] = []
 if (values.simulate) {
   simulate()
   report('crowd-simulated', { samples })
+} else if (values.joining) {
+  await joining()
+  report('crowd-joining', { samples })
 } else {
   const ways = await presentWays(values.ways)
   const source = mkdtempSync(join(tmpdir(), 'dat-crowd-'))
@@ -74,6 +81,21 @@ if (values.simulate) {
   report('crowd', { samples })
   writeFileSync(CHART, crowdChart(samples))
   console.log(`drawn in ${CHART}`)
+}
+
+/** Readers that come one after the other, within a minute. */
+async function joining(): Promise<void> {
+  const source = mkdtempSync(join(tmpdir(), 'dat-crowd-'))
+  try {
+    tinyRootfs(source)
+    tinyContent(source)
+    const names = Array.from({ length: readers }, (_, n) => `r${n + 1}`)
+    await using network = await WanNetwork.open(FAST, names)
+    await network.reshape(evenWire(Number(values.mbit) * 1e6, rtt))
+    samples.push(...(await measureJoining(network, source, { names, overMs: JOINING_MS })))
+  } finally {
+    rmSync(source, { recursive: true })
+  }
 }
 
 async function presentWays(list: string): Promise<CrowdWay[]> {

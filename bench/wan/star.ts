@@ -36,11 +36,19 @@ export interface DeviceBytes {
   readonly sent: number
 }
 
+/** What programs of a host have sent and received so far: UDP datagrams, and TCP segments without repeated ones. */
+export interface HostMessages {
+  readonly udp: number
+  readonly tcp: number
+}
+
 /** A host of a {@link Star}: a network namespace with one device besides loopback. */
 export interface StarHost extends NetworkHost {
   readonly name: string
   /** Read from the kernel at once. */
   deviceBytes(): DeviceBytes
+  /** Read from the kernel at once. */
+  messages(): HostMessages
 }
 
 /**
@@ -100,7 +108,14 @@ export class Star implements AsyncDisposable {
         })
         residents.push(resident)
         await once(resident, 'spawn')
-        hosts.push({ name, address, prefix, deviceBytes: () => deviceBytes(resident.pid ?? 0) })
+        const pid = resident.pid ?? 0
+        hosts.push({
+          name,
+          address,
+          prefix,
+          deviceBytes: () => deviceBytes(pid),
+          messages: () => messages(pid)
+        })
       }
       return new Star(hosts, { switch: running, residents, namespaces })
     } catch (error) {
@@ -253,4 +268,19 @@ async function sweep(): Promise<void> {
 
 async function ip(...args: string[]): Promise<void> {
   await execa('ip', args)
+}
+
+/** Source: RFC 4022 and RFC 4113, whose counters the kernel shows by name. */
+function messages(pid: number): HostMessages {
+  const lines = readFileSync(`/proc/${pid}/net/snmp`, 'utf8').split('\n')
+  const count = (protocol: string, ...names: string[]): number => {
+    const [head = [], values = []] = lines
+      .filter((line) => line.startsWith(`${protocol}:`))
+      .map((line) => line.split(' '))
+    return names.reduce((sum, name) => sum + Number(values[head.indexOf(name)] ?? 0), 0)
+  }
+  return {
+    udp: count('Udp', 'InDatagrams', 'OutDatagrams'),
+    tcp: count('Tcp', 'InSegs', 'OutSegs')
+  }
 }
