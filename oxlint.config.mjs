@@ -25,6 +25,7 @@ export const ROOMS = [
   'p2p/peers',
   'p2p/crowd',
   'p2p/drive',
+  'p2p/channel',
   'p2p/transfer',
   'fuse/content',
   'fuse/linux',

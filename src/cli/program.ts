@@ -12,6 +12,7 @@ import { hookBootstrap } from './parse/other-dht.ts'
 import { printError } from './print/output.ts'
 import { ReaderGone } from './print/stdout.ts'
 import { hookPeerTimeout } from './parse/peer-timeout.ts'
+import { hookChannels } from './parse/resolve-channels.ts'
 import { printUsageError, sayUsageErrors, wantsJson } from './parse/usage-errors.ts'
 import { VERBS } from './verbs.ts'
 import { addVmOptions, hookVm } from './isolate/vm.ts'
@@ -68,6 +69,7 @@ export async function runProgram(config: Config): Promise<void> {
   hookLinks(program)
   hookBootstrap(program)
   hookPeerTimeout(program)
+  hookChannels(program)
   hookVm(program)
   hookLinuxVerbs(program, process.platform)
 

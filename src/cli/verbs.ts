@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { addAttestRecord } from './verbs/containers/attest-record.ts'
 import { addBoot } from './verbs/containers/boot.ts'
 import { addCat } from './verbs/cat.ts'
+import { addChannel } from './verbs/channel.ts'
 import { addCompletion } from './verbs/completion.ts'
 import { addContainers } from './verbs/containers/containers.ts'
 import { addDaemon } from './verbs/daemon.ts'
@@ -46,6 +47,7 @@ export const VERBS: readonly ((program: Command) => void)[] = [
   addPull,
   addImages,
   addKeep,
+  addChannel,
   addGc,
   addRepair,
   addDaemon,

@@ -11,6 +11,8 @@ const ERROR_CODES = [
   'UNSUPPORTED_VERSION', // a format version this release does not know
   'BAD_MANIFEST', // container.json does not parse or contradicts itself
   'BAD_INDEX', // the index does not parse, does not fit its digest, or is hostile
+  'BAD_CHANNEL', // a channel's record does not parse, or its log is no channel
+  'ROLLED_BACK', // a channel names what is older than what this home has seen of it
   'BAD_BLOCK', // a stored block does not decode to the length the index promises
   'BAD_SOURCE', // the thing to publish cannot be published (damaged archive, unsupported kind)
   'PEERS_UNREACHABLE', // nobody who has the data answered in time

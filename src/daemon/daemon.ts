@@ -15,9 +15,12 @@ import { ClientConnection } from './serve/client-connection.ts'
 import { ClientSocket } from './client-socket.ts'
 import { DrivePool } from './catalog/drive-pool.ts'
 import type { HomePaths } from '../home/home.ts'
+import { ChannelCatalog } from './catalog/channel-catalog.ts'
 import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
 import { DiskLimit } from './keep/disk-limit.ts'
 import { ImageUsage } from './keep/image-usage.ts'
+import { ChannelService } from './serve/channel-service.ts'
+import { NamedImages } from './serve/named-images.ts'
 import { RequestLog } from './serve/request-log.ts'
 import { ImageService } from './serve/image-service.ts'
 import { changedSettings, daemonSettingsOf, type DaemonSettings } from '../rpc/daemon-settings.ts'
@@ -50,6 +53,7 @@ export class Daemon implements AsyncDisposable {
   readonly #node: PeerNode
   readonly #pool: DrivePool
   readonly #service: ImageService
+  readonly #channels: ChannelService
   readonly #diskLimit: DiskLimit
   readonly #usage: ImageUsage
   readonly #starts: StartHistory
@@ -68,6 +72,7 @@ export class Daemon implements AsyncDisposable {
     node: PeerNode,
     pool: DrivePool,
     service: ImageService,
+    channels: ChannelService,
     diskLimit: DiskLimit,
     { usage, starts }: { usage: ImageUsage; starts: StartHistory }
   ) {
@@ -77,6 +82,7 @@ export class Daemon implements AsyncDisposable {
     this.#node = node
     this.#pool = pool
     this.#service = service
+    this.#channels = channels
     this.#diskLimit = diskLimit
     this.#usage = usage
     this.#starts = starts
@@ -106,6 +112,7 @@ export class Daemon implements AsyncDisposable {
       mkdirSync(paths.store, { recursive: true, mode: 0o700 })
       await BlockExchangeFile.sweep(paths.runtime)
       const catalog = await ImageCatalog.load(paths.catalog)
+      const channelCatalog = await ChannelCatalog.load(paths.channels)
       const record = await StoreRecord.read(paths)
       const node = await PeerNode.open({
         storage: paths.store,
@@ -135,7 +142,7 @@ export class Daemon implements AsyncDisposable {
         onConnectionError: (error) => log.debug({ err: error }, 'a peer connection failed')
       })
       opened.hold(node)
-      await checkHeads(node, catalog.list())
+      await checkHeads(node, [...catalog.list(), ...channelCatalog.list()])
       await record.noteOpened(node.seed)
       const usage = await ImageUsage.load(paths.imageUsage)
       opened.hold(usage)
@@ -153,13 +160,34 @@ export class Daemon implements AsyncDisposable {
         advertise: listening.advertise
       })
       await service.resume()
+      const channels = new ChannelService({
+        channels: channelCatalog,
+        node,
+        log,
+        mayLackRecords: !record.isAsLeft,
+        advertise: listening.advertise,
+        images: new NamedImages({ service, catalog, pool, paths, log }),
+        linkOf: (image) => service.linkOf(image),
+        knownVersion: (key) => catalog.find(key)?.version ?? null
+      })
+      opened.hold(channels)
+      channels.resume()
       const seeded = (entry: CatalogEntry) => service.seeded(entry)
       const diskLimit = new DiskLimit({ catalog, node, pool, usage, paths, seeded, log })
       opened.hold(diskLimit)
-      const daemon = new Daemon({ ...options, record }, lock, node, pool, service, diskLimit, {
-        usage,
-        starts
-      })
+      const daemon = new Daemon(
+        { ...options, record },
+        lock,
+        node,
+        pool,
+        service,
+        channels,
+        diskLimit,
+        {
+          usage,
+          starts
+        }
+      )
       await daemon.#serveMetrics()
       await daemon.#servePage(settings.ui)
       await daemon.#listen()
@@ -180,6 +208,7 @@ export class Daemon implements AsyncDisposable {
     await Promise.allSettled([...this.#connections].map((connection) => connection.ended))
     await this.#starts.written()
     await this.#diskLimit[Symbol.asyncDispose]()
+    await this.#channels[Symbol.asyncDispose]()
     await this.#service[Symbol.asyncDispose]()
     await this.#pool[Symbol.asyncDispose]()
     await this.#node[Symbol.asyncDispose]()
@@ -272,6 +301,7 @@ export class Daemon implements AsyncDisposable {
       channel: new RpcChannel(socket, (answered) => requests.note(answered)),
       isMember,
       service: this.#service,
+      channels: this.#channels,
       runtime: this.#options.paths.runtime,
       status: () => this.status(),
       network: () => this.#network(),
@@ -353,7 +383,10 @@ function groupSocketPath(path: string): string {
 }
 
 /** @throws ContainerError `STORE_DAMAGED` where an image's logs would not open, or open as if they were new */
-async function checkHeads(node: PeerNode, entries: readonly CatalogEntry[]): Promise<void> {
+async function checkHeads(
+  node: PeerNode,
+  entries: readonly Pick<CatalogEntry, 'key' | 'name'>[]
+): Promise<void> {
   const sound = await Promise.all(
     entries.map(({ key }) => haveHeads(node.store.storage, Buffer.from(key, 'hex')))
   )

@@ -7,6 +7,7 @@ import { contentKeyOf, haveHeads } from '../p2p/store/log-heads.ts'
 import { salvageLog, type Salvaged } from '../p2p/store/salvage.ts'
 import { StoreSync } from '../p2p/store/store-sync.ts'
 import type { HomePaths } from '../home/home.ts'
+import { ChannelCatalog } from './catalog/channel-catalog.ts'
 import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
 import type { ImageRole } from '../rpc/protocol.ts'
 import { StoreRecord } from './catalog/store-record.ts'
@@ -66,6 +67,9 @@ export async function repairStore(
     const images = await salvageAll(from, to, catalog.list(), openError === null)
     // Their entries, without which they could not be published again.
     for (const key of catalog.allGivenUp()) {
+      if (from) await salvageLog(from, to, Buffer.from(key, 'hex'))
+    }
+    for (const { key } of (await ChannelCatalog.load(paths.channels)).list()) {
       if (from) await salvageLog(from, to, Buffer.from(key, 'hex'))
     }
     await new StoreSync(made).sync()

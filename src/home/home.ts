@@ -14,6 +14,8 @@ export interface HomePaths {
   /** What is noted of the store, outside of it; with its seed. */
   readonly storeRecord: string
   readonly catalog: string
+  /** The channels that this home knows; holds secrets. */
+  readonly channels: string
   /** What peers know this home by; holds a secret. */
   readonly swarmIdentity: string
   /** What peers know a relay of this home by; holds a secret. */
@@ -67,6 +69,7 @@ export function openHome(home: string): HomePaths {
       store: join(real, 'store'),
       storeRecord: join(real, 'store.json'),
       catalog: join(real, 'images.json'),
+      channels: join(real, 'channels.json'),
       swarmIdentity: join(real, 'swarm-identity.json'),
       relayIdentity: join(real, 'relay-identity.json'),
       peers: join(real, 'peers'),

@@ -67,6 +67,8 @@ declare module 'hypercore' {
     readonly manifest: CoreManifest | null
     readonly length: number
     readonly byteLength: number
+    /** How often the log was cut and written anew. */
+    readonly fork: number
     readonly contiguousLength: number
     readonly writable: boolean
     readonly peers: readonly CorePeer[]
@@ -101,6 +103,7 @@ declare module 'hypercore' {
     get(index: number, options?: GetOptions): Promise<Buffer | null>
     append(blocks: readonly Uint8Array[]): Promise<{ length: number; byteLength: number }>
     clear(start: number, end: number): Promise<unknown>
+    truncate(length: number): Promise<void>
     compact(): Promise<void>
     treeHash(length?: number): Promise<Buffer>
     download(range: { start: number; end: number }): { done(): Promise<void>; destroy(): void }
@@ -370,6 +373,9 @@ declare module 'hyperswarm' {
     readonly dht: DHT
     join(topic: Buffer, options?: { client?: boolean; server?: boolean }): PeerDiscovery
     leave(topic: Buffer): Promise<void>
+    /** Connects to a peer, and again whenever that connection ends. */
+    joinPeer(publicKey: Buffer): void
+    leavePeer(publicKey: Buffer): void
     flush(): Promise<boolean>
     destroy(options?: { force?: boolean }): Promise<void>
   }

@@ -2,6 +2,8 @@ import z32 from 'z32'
 import { ContainerError } from '../core/errors.ts'
 import { formatPeerAddress, readPeerAddress, type PeerAddress } from './peer-address.ts'
 
+/** Begins the link of a channel. */
+export const CHANNEL_SCHEME = 'dat-channel://'
 /** Bytes of a drive key and of an encryption key. */
 export const KEY_BYTES = 32
 const Z32_KEY_LENGTH = 52
@@ -66,17 +68,20 @@ export function requireSecret(link: Link): FullLink {
 }
 
 /**
- * The image that somebody means: by a link, or by a name or a key that a home knows it by. Its text, which JSON has
- * too, is read again by {@link ImageReference.parse}.
+ * The image that somebody means: by a link, by a name or a key that a home knows it by, or by the link of a channel, which is
+ * resolved before anybody looks for the image. Its text, which JSON has too, is read again by {@link ImageReference.parse}.
  */
 export class ImageReference {
-  /** Undefined where it is a name. */
+  /** Undefined where it is a name or a channel. */
   readonly link: Link | undefined
+  /** The text of a channel's link, where it is one. */
+  readonly channel: string | undefined
   readonly #name: string
 
-  private constructor(link: Link | undefined, name: string) {
+  private constructor(link: Link | undefined, name: string, channel?: string) {
     this.link = link
     this.#name = name
+    this.channel = channel
   }
 
   /** Refers to the image of a link. */
@@ -85,11 +90,13 @@ export class ImageReference {
   }
 
   /**
-   * Reads a link, or takes the text for a name.
+   * Reads a link, or takes the text for a name. The link of a channel is not read.
    *
    * @throws ContainerError `BAD_LINK` for what looks like a link and is none
    */
   static parse(text: string): ImageReference {
+    const trimmed = text.trim()
+    if (looksLikeChannelLink(trimmed)) return new ImageReference(undefined, trimmed, trimmed)
     return looksLikeLink(text)
       ? new ImageReference(parseLink(text), '')
       : new ImageReference(undefined, text)
@@ -135,13 +142,23 @@ export function looksLikeLink(text: string): boolean {
   return /^dat:\/\//i.test(text) || text.includes('#') || /^[a-z0-9]{53,}(@\d+)?$/i.test(text)
 }
 
+/** Whether `text` looks like an attempt at the link of a channel, which names an image that may change. */
+export function looksLikeChannelLink(text: string): boolean {
+  return text.slice(0, CHANNEL_SCHEME.length).toLowerCase() === CHANNEL_SCHEME
+}
+
 /** The canonical form of a link. */
 export function formatLink(link: Link): string {
   const version = link.version === undefined ? '' : `@${link.version}`
   const secret = link.secret === undefined ? '' : `#${z32.encode(link.secret)}`
-  const peers = (link.peers ?? []).map((peer) => `peer=${formatPeerAddress(peer)}`)
-  const parameters = peers.length === 0 ? '' : `?${peers.join('&')}`
+  const peers = formatPeers(link.peers)
+  const parameters = peers === '' ? '' : `?${peers}`
   return `dat://${formatKey(link.key)}${version}${secret}${parameters}`
+}
+
+/** The parameters of a link that name its peers. */
+export function formatPeers(peers: readonly PeerAddress[] = []): string {
+  return peers.map((peer) => `peer=${formatPeerAddress(peer)}`).join('&')
 }
 
 /** A drive key as it is printed: z-base-32. */
@@ -175,8 +192,12 @@ function decodeVersion(text: string): number {
   return version
 }
 
-/** Parameters that are not known are of a later release: links stay links. */
-function decodePeers(parameters: string): { peers?: readonly PeerAddress[] } {
+/**
+ * Reads the peers that the parameters of a link name. Parameters that are not known are of a later release: links stay links.
+ *
+ * @throws ContainerError `BAD_LINK`
+ */
+export function decodePeers(parameters: string): { peers?: readonly PeerAddress[] } {
   const peers: PeerAddress[] = []
   for (const parameter of parameters.split('&')) {
     const [name, value = ''] = parameter.split('=')

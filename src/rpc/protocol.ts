@@ -2,16 +2,19 @@ import c, { type Encoding } from 'compact-encoding'
 import type { ExchangeLayout } from '../image/chunk/block-sink.ts'
 import type { Manifest } from '../image/format/manifest.ts'
 import type { JsonFields } from '../core/json-fields.ts'
-import { ImageReference } from '../p2p/link.ts'
+import type { ImageReference } from '../p2p/link.ts'
 import { paddedBlocks } from './block-batch.ts'
 import {
   badRequest,
   checkPinned,
+  checkPublicKeys,
   checkRanges,
   MAX_BLOCK,
   MAX_IMAGE_TEXT,
   type RequestCheck
 } from './request-checks.ts'
+import { CHANNEL_METHODS } from './channel-protocol.ts'
+import { json, withImage } from './method.ts'
 import { checkStartNote, type StartNote } from './start-note.ts'
 import type { ChangedSetting } from './daemon-settings.ts'
 import type { FetchCounters } from '../p2p/transfer/fetch-counters.ts'
@@ -189,6 +192,8 @@ export interface ImageListing {
   readonly pinned: boolean
   /** Stored bytes that a mirror may hold of it; null for no limit. */
   readonly quota: number | null
+  /** Public keys of blind peers that are asked to keep it, z32. */
+  readonly blindPeers: readonly string[]
   readonly peers: number
   /** What each connected peer has of the content. */
   readonly copies: readonly PeerCopy[]
@@ -241,6 +246,12 @@ export interface MirrorRequest {
   /** Keep a share of this many stored bytes. @default all */
   readonly quota?: number
   readonly peerTimeoutMs: number
+}
+
+export interface EntrustRequest {
+  readonly image: ImageReference
+  /** Public keys of the blind peers that are asked to keep it, hex; none ends that. */
+  readonly blindPeers: readonly string[]
 }
 
 export interface GcRequest {
@@ -306,55 +317,14 @@ export interface ReloadResponse {
   readonly needRestart: readonly ChangedSetting[]
 }
 
-/** A method of the daemon's socket: its name, how its two messages are encoded, and what a request must have. */
-export interface Method<Request, Response> {
-  readonly name: string
-  readonly request: Encoding<Request>
-  readonly response: Encoding<Response>
-  /** @default any request that decodes is taken */
-  readonly check?: RequestCheck
-  /** Fields of its two messages that refer to an image. On the socket, they are text. */
-  readonly references?: {
-    readonly request: 'image' | 'update' | 'link'
-    readonly response?: 'link'
-  }
-}
-
-function json<Request, Response>(
-  name: string,
-  check?: RequestCheck,
-  references?: Method<Request, Response>['references']
-): Method<Request, Response> {
-  return {
-    name,
-    request: c.json as Encoding<Request>,
-    response: c.json as Encoding<Response>,
-    ...(check && { check }),
-    ...(references && { references })
-  }
-}
-
-/**
- * Reads the reference to an image in a message of the socket. Writing needs no counterpart, because the JSON of a reference
- * is its text.
- *
- * @param field where it is; undefined for a message without one
- * @throws ContainerError `BAD_LINK`
- */
-export function readReference<Message>(message: Message, field: string | undefined): Message {
-  if (field === undefined) return message
-  const text: unknown = (message as Record<string, unknown> | null)?.[field]
-  return typeof text === 'string' ? { ...message, [field]: ImageReference.parse(text) } : message
-}
-
 /** More variables, or longer ones, than a daemon reads. */
 const MAX_VARIABLES = 32
 const MAX_VARIABLE_TEXT = 65_536
 
 const withHandle: RequestCheck = (fields) => void fields.count('handle')
-const withImage: RequestCheck = (fields) => void fields.text('image', MAX_IMAGE_TEXT)
 
 export const METHODS = {
+  ...CHANNEL_METHODS,
   status: json<null, DaemonStatus>('status'),
   shutdown: json<null, null>('shutdown'),
   reload: json<ReloadRequest, ReloadResponse>('reload', (fields) => {
@@ -461,6 +431,14 @@ export const METHODS = {
     (fields) => {
       withImage(fields)
       fields.flag('pinned')
+    },
+    { request: 'image' }
+  ),
+  entrust: json<EntrustRequest, ImageListing>(
+    'entrust',
+    (fields) => {
+      withImage(fields)
+      checkPublicKeys(fields)
     },
     { request: 'image' }
   ),

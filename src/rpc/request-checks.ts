@@ -9,6 +9,7 @@ export const MAX_IMAGE_TEXT = 4_096
 /** Blocks of a log are counted in 32 bits by far. */
 export const MAX_BLOCK = 2 ** 40
 const MAX_RANGES = 2 ** 24
+const MAX_BLIND_PEERS = 16
 
 /** @throws ContainerError `USAGE` which field is not what it should be */
 export function checkRequest(method: string, request: unknown, check: RequestCheck): void {
@@ -37,6 +38,18 @@ function isRange(range: unknown): boolean {
 
 function isBlock(value: unknown): boolean {
   return Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= MAX_BLOCK
+}
+
+/** Public keys of blind peers, hex. */
+export function checkPublicKeys(fields: JsonFields): void {
+  const keys = fields.get('blindPeers')
+  if (!Array.isArray(keys) || keys.length > MAX_BLIND_PEERS || !keys.every(isPublicKey)) {
+    throw badRequest('entrust', 'blindPeers is no list of public keys')
+  }
+}
+
+function isPublicKey(value: unknown): boolean {
+  return typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
 }
 
 /** Versions that are in use, of any image. */

@@ -8,7 +8,8 @@ import { ContainerError } from '../core/errors.ts'
 import { isDamage, storeDamaged } from '../p2p/store-error.ts'
 import { requireMethod } from '../p2p/library-seams.ts'
 import { isRequestId, MAX_REQUEST_ID, nextRequestId } from './request-id.ts'
-import { PROTOCOL, readReference, type Method } from './protocol.ts'
+import { PROTOCOL } from './protocol.ts'
+import { readReference, type Method } from './method.ts'
 import { badRequest, checkRequest } from './request-checks.ts'
 
 /** Frames whose length nobody can have memory for end their connection and nothing else. */

@@ -109,6 +109,7 @@ test('a store that does not open is set aside and made anew', LONG, async (t) =>
 test('what can be read of a damaged store is kept, and an owner publishes on', LONG, async (t) => {
   await using sandbox = await Sandbox.open()
   const { publisher, reader, source, link } = await pulled(sandbox)
+  await publisher.ok('channel', 'create', 'stable', 'image')
   await publisher.ok('daemon', 'stop')
   flipBits(publisher, 6, /\.blob$/)
   const repaired = await publisher.json<Repaired>('repair')
@@ -116,6 +117,9 @@ test('what can be read of a damaged store is kept, and an owner publishes on', L
   t.ok(image && image.whole > 0 && image.whole < image.held, JSON.stringify(image))
   const same = await publisher.json<Repaired>('repair')
   t.is(same.damaged, false, 'once more, there is nothing to do')
+  // Nobody else has the channel.
+  const set = await publisher.json<{ record: number }>('channel', 'set', 'stable', 'image@1')
+  t.is(set.record, 2, 'a channel goes on, too')
   const more = randomBytes(200_000)
   writeFileSync(join(source, 'more'), more)
   t.is((await published(publisher, source)).version, 2, 'it goes on where it was')

@@ -26,7 +26,7 @@ function tell(event: DetachedEvent): void {
 }
 
 // Loaded while the request comes.
-const loading = import('./runner.ts')
+const loading = import('./followed-run.ts')
 const lines = readJsonLines(process.stdin)
 const abandoned = new AbortController()
 void run()
@@ -38,8 +38,8 @@ async function run(): Promise<void> {
   const { container, hasMounter } = first.value as DetachedRequest
   const greeting = new Promise<MounterGreeting | undefined>((resolve) => void listen(resolve))
   try {
-    const { runContainer } = await loading
-    const { exitCode } = await runContainer({
+    const { runFollowed } = await loading
+    const { exitCode } = await runFollowed({
       container: { ...container, link: ImageReference.parse(container.link) },
       ...(hasMounter ? { mounter: new RelayedMounter(greeting) } : {}),
       console: 'log',

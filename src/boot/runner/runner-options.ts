@@ -1,5 +1,6 @@
 import type { ImageNews } from '../../session/connection/image-session.ts'
 import type { BootProfile } from '../../image/format/boot-profile.ts'
+import type { ImageReference } from '../../p2p/link.ts'
 import type { ContainerOptions } from '../state/boot-options.ts'
 import type { ContainerState } from '../state/container-record.ts'
 import type { MounterAhead } from '../lease/starting-mounter.ts'
@@ -14,6 +15,8 @@ export interface RunnerEvents {
   onMounted?(): void
   /** Notices about the image, before anything of it runs. */
   onNews?(news: ImageNews): void
+  /** It follows a channel that names this image now, and is started again of it. */
+  onRenewed?(image: ImageReference): void
   /** From now on what is typed on this process's terminal goes to the container's init. */
   onTyping?(): void
   /** With `record`: the container has ended, and this is what it read. */
@@ -25,6 +28,8 @@ export interface RunnerOptions {
   /** `inherit`: the streams of this process. `log`: the container's console log. */
   readonly console: 'inherit' | 'log'
   readonly events?: RunnerEvents
+  /** Aborting stops the container in order once it runs, because another one is to take its place. */
+  readonly renewal?: AbortSignal
   /** Aborting undoes the container, at whatever stage it is, and does not wait for it to like that. */
   readonly signal?: AbortSignal
   /** A mounter of the same options, already started. It is disposed of, needed or not. */
@@ -34,4 +39,6 @@ export interface RunnerOptions {
 export interface RunnerResult {
   readonly name: string
   readonly exitCode: number
+  /** It was stopped for `renewal`, and not also by somebody else. */
+  readonly isRenewed?: boolean
 }

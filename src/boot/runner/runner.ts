@@ -59,18 +59,23 @@ export class Runner {
   readonly #events: RunnerEvents
   readonly #state: RunState
   readonly #mounter: MounterAhead | undefined
+  readonly #renewal: AbortSignal | undefined
   readonly #starting = new AbortController()
   /** Aborted when nobody need wait any longer for start-up inside to end. */
   readonly #readiness = new AbortController()
   #files: ContainerPaths | undefined
   #container: ContainerProcess | undefined
   #stopping = false
+  /** It was stopped because another one takes its place. */
+  #isRenewed = false
   /** It did not end in order, and nobody at a terminal wanted that. */
   #isKilled = false
   #interrupts = 0
   #lastSignal: 'SIGINT' | 'SIGTERM' | undefined
 
-  constructor({ container, console, events = {}, signal, mounter }: RunnerOptions) {
+  constructor({ container, console, events = {}, signal, mounter, renewal }: RunnerOptions) {
+    this.#renewal = renewal
+    renewal?.addEventListener('abort', () => void this.stop().catch(() => {}), { once: true })
     this.#mounter = mounter
     this.#options = container
     this.#console = console
@@ -147,7 +152,7 @@ export class Runner {
     if (named !== undefined) checkImage(named, lease.facts)
     const claim = named ?? (await this.#hold(claimNewName(paths, lease.facts.image), cleanup))
     const exitCode = await this.#runClaimed(paths, claim, lease, cleanup)
-    return { name: claim.files.name, exitCode }
+    return { name: claim.files.name, exitCode, isRenewed: this.#isRenewed }
   }
 
   /**
@@ -237,11 +242,16 @@ export class Runner {
     this.#checkCancelled()
     const ended = await this.#runPayload(paths, files, lease, { idRange, cleanup, onStarted })
     const exitCode = await this.#exitStatus(ended)
+    this.#isRenewed =
+      this.#renewal?.aborted === true &&
+      this.#lastSignal === undefined &&
+      (await this.#stopRequest()) === undefined
     if (keep) {
       const lastExit = { code: exitCode, at: new Date().toISOString() }
       await writeDurableJson(files.config, { ...config, lastExit })
     }
-    if (!this.#wasUp(ended)) throw await this.#startFailure(files, ended, { keep })
+    if (!this.#wasUp(ended) && !this.#isRenewed)
+      throw await this.#startFailure(files, ended, { keep })
     return exitCode
   }
 

@@ -49,6 +49,11 @@ export interface ContainerOptions extends Omit<OpenImageOptions, 'signal'> {
   readonly nspawnArgs?: readonly string[]
   /** Record what is read: as this home's profile of the image, or for the caller alone. */
   readonly record?: 'home' | 'caller'
+  /**
+   * The link of a channel with its secret: when it names another image or version, the container is started again of that.
+   * @default the image stays
+   */
+  readonly follow?: string
   /** When the command began that asks for it, by `monotonicMs`. @default when this process began */
   readonly commandMs?: number
   /** How long an orderly stop may take before the container is killed. @default 30000 */

@@ -1,5 +1,5 @@
 import type { Command, Option } from 'commander'
-import { LINK_ARGUMENTS } from '../parse/link-argument.ts'
+import { CHANNEL_ARGUMENT, LINK_ARGUMENTS } from '../parse/link-argument.ts'
 import type { NameKind } from './known-names.ts'
 
 /** A word that may be typed, and what it does. */
@@ -87,6 +87,7 @@ function visibleCommands(command: Command): Command[] {
 
 function nameKind(command: Command, [verb]: readonly string[]): NameKind | undefined {
   const names = command.registeredArguments.map((argument) => argument.name())
+  if (names.includes(CHANNEL_ARGUMENT)) return 'channels'
   if (names.some((name) => LINK_ARGUMENTS.has(name))) return 'images'
   if (!names.includes('name')) return undefined
   return verb === 'machine' ? 'machines' : 'containers'

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { isContainerError, systemErrorCode } from '../../core/errors.ts'
 import { isolatedAmong } from '../isolate/isolated-verbs.ts'
 
-export const NAME_KINDS = ['images', 'containers', 'machines'] as const
+export const NAME_KINDS = ['images', 'containers', 'machines', 'channels'] as const
 
 export type NameKind = (typeof NAME_KINDS)[number]
 
@@ -42,7 +42,12 @@ const NAMES: Readonly<Record<NameKind, (home: string) => Promise<string[]>>> = {
     const here = await containerNames(bootPaths(home))
     return [...here, ...(await isolatedAmong(await machineNames(home), home))]
   },
-  machines: machineNames
+  machines: machineNames,
+  async channels(home) {
+    const { ChannelCatalog } = await import('../../daemon/catalog/channel-catalog.ts')
+    const catalog = await ChannelCatalog.load(join(home, 'channels.json'))
+    return catalog.list().map(({ name }) => name)
+  }
 }
 
 async function machineNames(home: string): Promise<string[]> {

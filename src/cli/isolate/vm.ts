@@ -23,6 +23,7 @@ interface VmFlags {
   readonly rm?: boolean
   readonly ephemeral?: boolean
   readonly isolate?: boolean
+  readonly follow?: boolean
   readonly machineMemory?: string
   readonly machineCpus?: string
   readonly machineDisk?: string
@@ -71,6 +72,11 @@ export function hookVm(program: Command): void {
 
 /** @throws ContainerError `USAGE` */
 function checkFlags(flags: VmFlags): void {
+  if (flags.isolate && flags.follow) {
+    throw new ContainerError('USAGE', '--isolate excludes --follow', {
+      hint: 'a machine of its own ends with its container'
+    })
+  }
   if (flags.isolate && (flags.vm === false || flags.machine !== undefined)) {
     throw new ContainerError('USAGE', '--isolate starts a machine of its own', {
       hint: 'leave --no-vm and --machine out'

@@ -7,6 +7,8 @@ import { createOutput, type Output } from '../print/output.ts'
 export interface Globals {
   readonly home: string
   readonly output: Output
+  /** Whether full links are printed. */
+  readonly links: boolean
 }
 
 const GLOBAL_OPTIONS: readonly (readonly [flags: string, description: string])[] = [
@@ -52,9 +54,9 @@ export function readGlobals(command: Command): Globals {
   }
   if (options.logLevel !== undefined) process.env['DAT_CONTAINER_LOG_LEVEL'] = options.logLevel
   if (options.home !== undefined) process.env['DAT_CONTAINER_HOME'] = options.home
-  // Links are what `share` is for.
-  const links = options.links ?? command.name() === 'share'
+  // Links are what `share` and `channel create` are for.
+  const links = options.links ?? ['share', 'create'].includes(command.name())
   const dht = options.links === true ? parseBootstrap(process.env[BOOTSTRAP_VARIABLE]) : undefined
   const output = createOutput({ json: options.json ?? false, links, ...(dht ? { dht } : {}) })
-  return { home: defaultHome(), output }
+  return { home: defaultHome(), output, links }
 }

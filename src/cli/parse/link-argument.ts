@@ -1,15 +1,19 @@
 import { readFileSync, readSync } from 'node:fs'
 import type { Command } from 'commander'
 import { ContainerError, systemErrorCode } from '../../core/errors.ts'
-import { ImageReference, parseLink } from '../../p2p/link.ts'
+import { ImageReference, looksLikeChannelLink, parseLink } from '../../p2p/link.ts'
 import { linkOfEnvironment } from './link-variable.ts'
 import { writeAll } from '../print/output.ts'
 
 /** Stands where a link would, which is read from elsewhere. */
 const ELSEWHERE = '-'
 const FILE_OPTION = '--link-file'
+/** An argument that is a channel itself, and not the image that it names. */
+export const CHANNEL_ARGUMENT = 'channel'
 /** Arguments that may be a link. */
-export const LINK_ARGUMENTS = new Set(['image', 'images', 'from', 'to', 'link', 'mirror-link'])
+export const LINK_ARGUMENTS = new Set([
+  ...['image', 'images', 'from', 'to', 'link', 'mirror-link', CHANNEL_ARGUMENT]
+])
 const MAX_LINK_BYTES = 4_096
 const RETRY_MS = 10
 
@@ -50,12 +54,18 @@ export function withLinkPlace(program: Command, args: readonly string[]): string
  */
 export function hookLinks(program: Command): void {
   program.hook('preAction', (_program, command) => {
-    const { linkFile, update } = command.opts<{ linkFile?: string; update?: string }>()
+    const { linkFile, update, on } = command.opts<{
+      linkFile?: string
+      update?: string
+      on?: string
+    }>()
     command.registeredArguments.forEach((argument, n) => {
       if (!LINK_ARGUMENTS.has(argument.name())) return
       const given = command.processedArgs[n] as string | string[] | undefined
       if (given === undefined) return
-      const parse = (text: string): ImageReference => parseArgument(argument.name(), text, linkFile)
+      // An image of this machine has a name here.
+      const kind = on === undefined ? argument.name() : 'image'
+      const parse = (text: string): ImageReference => parseArgument(kind, text, linkFile)
       command.processedArgs[n] = Array.isArray(given) ? given.map(parse) : parse(given)
     })
     if (update !== undefined) {
@@ -67,8 +77,20 @@ export function hookLinks(program: Command): void {
 /** @throws ContainerError `BAD_LINK`, `USAGE`, `NOT_FOUND` */
 function parseArgument(name: string, given: string, linkFile: string | undefined): ImageReference {
   const text = given === ELSEWHERE ? readLink(linkFile) : given
+  if (name === CHANNEL_ARGUMENT) return channelReference(text)
   // A mirror has no name yet, and a key alone is a link.
-  return name === 'mirror-link' ? ImageReference.to(parseLink(text)) : ImageReference.parse(text)
+  return name === 'mirror-link' && !looksLikeChannelLink(text.trim())
+    ? ImageReference.to(parseLink(text))
+    : ImageReference.parse(text)
+}
+
+/** @throws ContainerError `BAD_LINK` */
+function channelReference(text: string): ImageReference {
+  const reference = ImageReference.parse(text)
+  if (reference.link === undefined) return reference
+  throw new ContainerError('BAD_LINK', 'this is the link of an image, and not of a channel', {
+    hint: 'the link of a channel begins with dat-channel://'
+  })
 }
 
 /** @throws ContainerError `USAGE`, `NOT_FOUND` */

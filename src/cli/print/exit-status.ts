@@ -16,6 +16,8 @@ const STATUS: Readonly<Record<ErrorCode, number>> = {
   UNSUPPORTED_VERSION: 5,
   BAD_MANIFEST: 5,
   BAD_INDEX: 5,
+  BAD_CHANNEL: 5,
+  ROLLED_BACK: 5,
   BAD_BLOCK: 5,
   BAD_SOURCE: 5,
   BOOT_FAILED: 125,

@@ -14,6 +14,7 @@ const STALL_MS = 3_000
  */
 export class Seeking implements Disposable {
   readonly #output: Output
+  readonly #what: string
   readonly #limit: string
   readonly #beganMs = monotonicMs()
   #timer: NodeJS.Timeout | undefined
@@ -21,8 +22,15 @@ export class Seeking implements Disposable {
   /**
    * @param limitMs how long they are looked for; undefined as long as it takes
    * @param offline nobody is looked for
+   * @param what peers are to have. @default 'this image'
    */
-  constructor(output: Output, limitMs: number | undefined, offline: boolean | undefined) {
+  constructor(
+    output: Output,
+    limitMs: number | undefined,
+    offline: boolean | undefined,
+    what = 'this image'
+  ) {
+    this.#what = what
     this.#output = output
     this.#limit = limitMs === undefined ? '' : `, for up to ${seconds(limitMs)}`
     if (offline !== true) this.#next(FIRST_LINE_MS)
@@ -39,7 +47,7 @@ export class Seeking implements Disposable {
   #next(ms: number): void {
     const tell = (): void => {
       const since = seconds(monotonicMs() - this.#beganMs)
-      this.#output.note(`looking for peers with this image${this.#limit} (${since} so far)`)
+      this.#output.note(`looking for peers with ${this.#what}${this.#limit} (${since} so far)`)
       this.#next(NEXT_LINE_MS)
     }
     this.#timer = setTimeout(tell, ms).unref()

@@ -8,6 +8,8 @@ import { eachOf } from '../print/each-of.ts'
 import { interruptible } from '../print/interrupt.ts'
 import { Seeking } from '../print/seeking.ts'
 import { ContainerError } from '../../core/errors.ts'
+import { entrust } from './entrust.ts'
+import { followChannel } from './follow-channel.ts'
 import { byteAmount } from '../parse/arguments.ts'
 import { peerTimeoutOption } from '../parse/peer-timeout.ts'
 import { fittedTable, table } from '../print/table.ts'
@@ -56,18 +58,39 @@ export function addImages(program: Command): void {
       'keep a share of at most this size: the blocks that the fewest other peers have',
       byteAmount
     )
+    .option(
+      '--on <key,…>',
+      'ask the blind peers with these public keys to keep an image of this machine; none: no longer'
+    )
+    .option('--follow', 'keep what a channel names, now and whenever it names another image')
     .option('--wait', 'return when the copy is complete')
     .addOption(peerTimeoutOption())
     .addHelpText(
       'after',
       '\nA mirror follows new versions. Several mirrors with a quota share an image: together they hold all of it if their quotas\n' +
         'add up to more than its size. Each call sets --hold and --quota anew.\n' +
-        "\nExamples:\n  dat-container mirror 'dat://KEY'\n  dat-container mirror 'dat://KEY' --quota 2G"
+        '\nWith --follow, the image that a channel names takes the place of the one before, which is removed when the new one is\n' +
+        'complete. `channel unfollow` ends that.\n' +
+        '\nWith --on, this machine keeps nothing more: it asks others, which run the package blind-peer. One announces the image to\n' +
+        'readers if it trusts the key that `identity` prints.\n' +
+        "\nExamples:\n  dat-container mirror 'dat://KEY'\n  dat-container mirror 'dat://KEY' --quota 2G\n" +
+        "  dat-container mirror --follow 'dat-channel://KEY'\n  dat-container mirror --on BLINDPEERKEY debian"
     )
     .action(async (link: ImageReference, flags: MirrorFlags, command: Command) => {
       if (flags.name !== undefined) checkImageName(flags.name)
       if (flags.hold === true && flags.quota !== undefined) {
         throw new ContainerError('USAGE', '--hold and --quota exclude each other')
+      }
+      if (flags.on !== undefined) {
+        await entrust(link, flags.on, readGlobals(command))
+        return
+      }
+      if (flags.follow === true) {
+        if (flags.hold === true || flags.name !== undefined) {
+          throw new ContainerError('USAGE', '--follow excludes --hold and --name')
+        }
+        await followChannel(link, 'mirror', flags, readGlobals(command))
+        return
       }
       await mirror(link, flags, readGlobals(command))
     })
@@ -77,6 +100,8 @@ interface MirrorFlags {
   readonly name?: string
   readonly hold?: boolean
   readonly quota?: number
+  readonly on?: string
+  readonly follow?: boolean
   readonly wait?: boolean
   readonly peerTimeout: number
 }

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { ImageReference } from '../../p2p/link.ts'
 import { eachOf } from '../print/each-of.ts'
+import { followChannel } from './follow-channel.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { interruptible } from '../print/interrupt.ts'
 import { printable } from '../print/output.ts'
@@ -8,6 +9,7 @@ import { peerTimeoutOption } from '../parse/peer-timeout.ts'
 import { Seeking } from '../print/seeking.ts'
 
 interface SeedFlags {
+  readonly follow?: boolean
   readonly wait?: boolean
   readonly peerTimeout: number
 }
@@ -17,16 +19,21 @@ export function addKeep(program: Command): void {
     .command('seed')
     .description('keep all of an image on this machine, and serve it from now on')
     .argument('<image>', 'a link, or the name of an image that is on this machine')
+    .option('--follow', 'keep what a channel names, now and whenever it names another image')
     .option('--wait', 'return when all of it is here')
     .addOption(peerTimeoutOption())
     .addHelpText(
       'after',
       '\nNew versions are fetched as soon as peers have them. IMAGE@N keeps version N and fetches no later one. The daemon\n' +
         'continues after a restart. A seeded image is never evicted. `unseed` removes it.\n' +
-        "\nExamples:\n  dat-container seed 'dat://KEY#SECRET' --wait\n  dat-container seed debian@2"
+        '\nWith --follow, the image that a channel names takes the place of the one before, which is removed when the new one is\n' +
+        'complete and nothing uses it. `channel unfollow` ends that.\n' +
+        "\nExamples:\n  dat-container seed 'dat://KEY#SECRET' --wait\n  dat-container seed debian@2\n" +
+        "  dat-container seed --follow 'dat-channel://KEY#SECRET'"
     )
     .action(async (image: ImageReference, flags: SeedFlags, command: Command) => {
-      await seed(image, flags, readGlobals(command))
+      if (flags.follow === true) await followChannel(image, 'seed', flags, readGlobals(command))
+      else await seed(image, flags, readGlobals(command))
     })
   addPin(program, 'pin', true)
   addPin(program, 'unpin', false)

@@ -44,19 +44,28 @@ export interface CatalogEntry {
   readonly quota?: number
   /** It is never evicted. */
   readonly pinned?: boolean
+  /** A channel that is followed has it kept; `entry`: nobody else wanted anything of it. */
+  readonly byChannel?: 'entry' | 'keeping'
+  /** Public keys, hex, of blind peers that are asked to keep it. */
+  readonly blindPeers?: readonly string[]
 }
 
 /** The fields of an entry that say what of an image is kept here. */
-export type Keeping = Pick<CatalogEntry, 'kept' | 'held' | 'quota' | 'pinned'>
+export type Keeping = Pick<
+  CatalogEntry,
+  'kept' | 'held' | 'quota' | 'pinned' | 'byChannel' | 'blindPeers'
+>
 
 /** Picks what an entry says of keeping its image. */
 export function keepingOf(entry: CatalogEntry | undefined): Keeping {
-  const { kept, held, quota, pinned } = entry ?? {}
+  const { kept, held, quota, pinned, byChannel, blindPeers } = entry ?? {}
   return {
     ...(kept && { kept }),
     ...(held && { held }),
     ...(quota !== undefined && { quota }),
-    ...(pinned && { pinned })
+    ...(pinned && { pinned }),
+    ...(byChannel && { byChannel }),
+    ...(blindPeers && { blindPeers })
   }
 }
 
@@ -96,7 +105,9 @@ const CATALOG: RecordFormat<CatalogDocument> = {
           v.union([v.literal('now'), v.looseObject({ content: count, entries: count })])
         ),
         quota: v.exactOptional(count),
-        pinned: v.exactOptional(v.boolean())
+        pinned: v.exactOptional(v.boolean()),
+        byChannel: v.exactOptional(v.picklist(['entry', 'keeping'])),
+        blindPeers: v.exactOptional(v.array(hex256))
       })
     ),
     givenUp: v.exactOptional(

@@ -51,6 +51,7 @@ export function listImage(
     kept: keptAs(entry),
     pinned: entry.pinned === true,
     quota: entry.quota ?? null,
+    blindPeers: (entry.blindPeers ?? []).map((peer) => formatKey(Buffer.from(peer, 'hex'))),
     peers: open?.cores.blobs.peers.length ?? 0,
     copies: open ? copiesOf(open) : [],
     uploadedBytes: usage.uploadedBytes,

@@ -10,6 +10,7 @@ import {
   type CatalogEntry,
   type ImageCatalog
 } from '../catalog/image-catalog.ts'
+import { EntrustedImages } from './entrusted-images.ts'
 import type { Keeper } from './keeper.ts'
 import { SeedKeeper } from './seed-keeper.ts'
 
@@ -41,11 +42,13 @@ interface Making {
 /** Keeps on this machine what the list of images says is to be kept: images that it seeds, mirrors, and shares of mirrors. */
 export class ImageKeepers implements AsyncDisposable {
   readonly #options: ImageKeepersOptions
+  readonly #entrusted: EntrustedImages
   /** By {@link entryId}. */
   readonly #kept = new Map<string, Kept>()
 
   constructor(options: ImageKeepersOptions) {
     this.#options = options
+    this.#entrusted = new EntrustedImages(options.node.blindPeers)
   }
 
   /** What keeps an image; undefined where only what was read of it is here. */
@@ -60,7 +63,9 @@ export class ImageKeepers implements AsyncDisposable {
    * @param options.isUrgent somebody waits until it is here @default false
    */
   async begin(entry: CatalogEntry, drive: DriveSession, { isUrgent = false } = {}): Promise<void> {
-    const order = JSON.stringify([entry.follow, entry.secret === null, keepingOf(entry)])
+    if (drive.opened) this.#entrusted.begin(entry, drive.opened)
+    const { byChannel: _why, blindPeers: _elsewhere, ...keeping } = keepingOf(entry)
+    const order = JSON.stringify([entry.follow, entry.secret === null, keeping])
     const id = entryId(entry)
     const before = this.#kept.get(id)
     if (before?.order === order) {
@@ -78,6 +83,7 @@ export class ImageKeepers implements AsyncDisposable {
 
   /** Keeps no more of an image from now on; what is here stays. */
   end(entry: CatalogEntry): Promise<void> {
+    this.#entrusted.end(entry)
     return this.#end(entryId(entry))
   }
 

@@ -6,6 +6,7 @@ import type { DriveSession } from '../../p2p/transfer/drive-session.ts'
 import { formatKey } from '../../p2p/link.ts'
 import { cancelled, sharedController } from '../../core/abort.ts'
 import { freedVersions } from '../catalog/freed-versions.ts'
+import type { ChannelService } from './channel-service.ts'
 import type { ImageService } from './image-service.ts'
 import {
   METHODS,
@@ -33,6 +34,7 @@ export interface ClientConnectionOptions {
   /** Whether this client came in where members of a group do. What is the whole daemon's is not for it to change. */
   readonly isMember: boolean
   readonly service: ImageService
+  readonly channels: ChannelService
   /** Directory for what is exchanged with clients while they are connected. */
   readonly runtime: string
   readonly status: () => DaemonStatus
@@ -71,7 +73,7 @@ export class ClientConnection {
 
   constructor(options: ClientConnectionOptions) {
     this.#options = options
-    const { channel, service } = options
+    const { channel, service, channels } = options
     const logOf = (requestId: string): Logger => options.log.child({ requestId })
     channel.respond(METHODS.status, () => options.status())
     channel.respond(METHODS.shutdown, () => {
@@ -120,9 +122,22 @@ export class ClientConnection {
     )
     channel.respond(METHODS.seed, (request) => service.seed(request, this.#gone.signal))
     channel.respond(METHODS.pin, ({ image, pinned }) => service.pin(image, pinned))
+    channel.respond(METHODS.channels, () => channels.list())
+    channel.respond(METHODS.channelCreate, ({ name }) => channels.create(name))
+    channel.respond(METHODS.channelSet, (request) => channels.set(request, this.#gone.signal))
+    channel.respond(METHODS.channelResolve, (request) =>
+      channels.resolve(request, this.#gone.signal)
+    )
+    channel.respond(METHODS.channelFollow, (request) => channels.follow(request, this.#gone.signal))
+    channel.respond(METHODS.channelWatch, (request) => channels.watch(request, this.#gone.signal))
+    channel.respond(METHODS.channelUnfollow, ({ channel }) => channels.unfollow(channel))
+    channel.respond(METHODS.channelForget, (request) => channels.forget(request))
+    channel.respond(METHODS.entrust, (request) => service.entrust(request))
     channel.respond(METHODS.gc, (request) => service.gc(request, this.#gone.signal))
     channel.respond(METHODS.evict, (request) => options.evict(request))
-    channel.respond(METHODS.forget, ({ image, force = false }) => service.forget(image, { force }))
+    channel.respond(METHODS.forget, ({ image, force = false }) =>
+      service.forget(image, { force, followedBy: (key) => channels.following.followerOf(key) })
+    )
     this.ended = channel.closed.then(() => this.#cleanUp())
   }
 

@@ -4,10 +4,18 @@ import type { Manifest } from '../../image/format/manifest.ts'
 import { notHere } from '../../p2p/transfer/fetch-errors.ts'
 import type { DriveSession, OpenDrive } from '../../p2p/transfer/drive-session.ts'
 import { formatKey, ImageReference, requireSecret, type FullLink } from '../../p2p/link.ts'
-import type { PeerAddress } from '../../p2p/peer-address.ts'
+import { formatPeerAddress, type PeerAddress } from '../../p2p/peer-address.ts'
 import { deleteDrive, purgeDrive } from '../../p2p/store/purge.ts'
 import { pause, peerDeadline } from '../../core/abort.ts'
 import type { DrivePool } from '../catalog/drive-pool.ts'
+import {
+  cannotTellVersions,
+  forkOf,
+  knownPeers,
+  roleOf,
+  withoutShare
+} from '../catalog/entry-facts.ts'
+import { lossOf, namedBy } from '../catalog/removal-errors.ts'
 import { entryId, keepingOf, type CatalogEntry } from '../catalog/image-catalog.ts'
 import { requireReadable } from '../catalog/readable-version.ts'
 import { listImage } from '../catalog/image-listing.ts'
@@ -18,6 +26,7 @@ import { ImageKeepers } from '../keep/image-keepers.ts'
 import type { ImageUsage } from '../keep/image-usage.ts'
 import { freeOldVersions } from '../catalog/old-versions.ts'
 import type {
+  EntrustRequest,
   GcRequest,
   GcResponse,
   ImageListing,
@@ -172,7 +181,12 @@ export class ImageService implements AsyncDisposable {
   }
 
   /** Mirrors an image without its secret, from now on and after every restart. */
-  async mirror(request: MirrorRequest, signal: AbortSignal, log: Logger): Promise<ImageListing> {
+  async mirror(
+    request: MirrorRequest,
+    signal: AbortSignal,
+    log: Logger,
+    byChannel?: CatalogEntry['byChannel']
+  ): Promise<ImageListing> {
     const { link } = request.link
     if (link === undefined) throw new ContainerError('BAD_LINK', 'only a link can be mirrored')
     if (link.version !== undefined) throw cannotTellVersions()
@@ -192,6 +206,7 @@ export class ImageService implements AsyncDisposable {
       ...(request.quota !== undefined && { quota: request.quota }),
       ...(request.hold === true && { held: 'now' as const }),
       ...knownPeers(peers, known),
+      ...(byChannel && { byChannel }),
       follow: true
     }
     await catalog.put(entry)
@@ -217,20 +232,43 @@ export class ImageService implements AsyncDisposable {
    *
    * @throws ContainerError everything that opening can say; the signal's reason
    */
-  async seed(request: SeedRequest, signal: AbortSignal): Promise<ImageListing> {
+  async seed(
+    request: SeedRequest,
+    signal: AbortSignal,
+    byChannel?: CatalogEntry['byChannel']
+  ): Promise<ImageListing> {
     const { image, peerTimeoutMs, isUrgent } = request
     const { drive } = await this.open({ image, peerTimeoutMs, offline: false }, signal)
     try {
-      const known = this.#entry(
+      const { byChannel: _why, ...known } = this.#entry(
         ImageReference.to({ key: drive.key, secret: drive.secret, version: undefined })
       )
-      const entry: CatalogEntry = { ...known, kept: { version: image.version ?? null } }
+      const kept = { version: image.version ?? null }
+      const entry: CatalogEntry = { ...known, kept, ...(byChannel && { byChannel }) }
       await this.#options.catalog.put(entry)
       await this.#keepers.begin(entry, this.#seed(entry), { isUrgent })
       return this.#listing(entry)
     } finally {
       await this.close(drive)
     }
+  }
+
+  /** Has blind peers asked to keep an image, from now on. @throws ContainerError `NOT_FOUND` */
+  async entrust({ image, blindPeers }: EntrustRequest): Promise<ImageListing> {
+    const entry = { ...this.#entry(image), blindPeers }
+    await this.keepAs(entry)
+    return this.#listing(entry)
+  }
+
+  /** Whether all that is to be kept of an image is here. */
+  isKept(entry: CatalogEntry): boolean {
+    return this.#keepers.of(entry)?.isComplete === true
+  }
+
+  /** Keeps of an image from now on what an entry says. */
+  async keepAs(entry: CatalogEntry): Promise<void> {
+    await this.#options.catalog.put(entry)
+    await this.#keepers.begin(entry, this.#seed(entry))
   }
 
   /** Notes whether an image may be evicted. @throws ContainerError `NOT_FOUND` */
@@ -271,13 +309,23 @@ export class ImageService implements AsyncDisposable {
    * Stops serving an image and frees its blocks.
    *
    * @param options.force also one that this machine has published
+   * @param options.followedBy the name of a channel that is followed and names the image of a key in hex. @default none
    * @throws ContainerError `NOT_FOUND`; `BUSY` where what is lost has to be wanted
    */
-  async forget(image: ImageReference, options: { readonly force: boolean }): Promise<ImageListing> {
+  async forget(
+    image: ImageReference,
+    options: {
+      readonly force: boolean
+      readonly followedBy?: (key: string) => string | undefined
+    }
+  ): Promise<ImageListing> {
     const { catalog, node, pool } = this.#options
     const entry = this.#entry(image)
+    const channel = options.followedBy?.(entry.key)
+    if (channel !== undefined) throw namedBy(channel, entry)
     const listing = this.#listing(entry)
-    if (!options.force && entry.role === 'owner') throw this.#lossOf(entry)
+    if (!options.force && entry.role === 'owner')
+      throw lossOf(entry, this.#seeded.get(entryId(entry))?.copies ?? 0)
     await this.publisher.stopListing(entry)
     const seeded = this.#seeded.get(entryId(entry))
     this.#seeded.delete(entryId(entry))
@@ -348,7 +396,25 @@ export class ImageService implements AsyncDisposable {
     return this.#resolve(image).key.toString('hex')
   }
 
+  /**
+   * The link that an image is read by, with peers that have it.
+   *
+   * @throws ContainerError `BAD_LINK` for one that this machine cannot read; `NOT_FOUND`, `USAGE`
+   */
+  linkOf(image: ImageReference): FullLink {
+    const link = this.#resolve(image)
+    const known = this.#options.catalog.find(link.key.toString('hex'))
+    if (!known) return link
+    const named = link.peers && link.peers.length > 0 ? link.peers : known.peers
+    const all = this.peersOf({ ...(named && { peers: named }) })
+    const peers = new Map(all.map((peer) => [formatPeerAddress(peer), peer]))
+    return { ...link, peers: [...peers.values()] }
+  }
+
   #resolve(image: ImageReference): FullLink {
+    if (image.channel !== undefined) {
+      throw new ContainerError('BAD_LINK', 'a channel has to be resolved before its image is used')
+    }
     const { fullLink } = image
     if (fullLink) return fullLink
     const entry = this.#options.catalog.named(image.name)
@@ -415,19 +481,6 @@ export class ImageService implements AsyncDisposable {
     return drive
   }
 
-  /** Makes the error for removing an image that this machine has published: it says what would be lost. */
-  #lossOf(entry: CatalogEntry): ContainerError {
-    const copies = this.#seeded.get(entryId(entry))?.copies ?? 0
-    const content =
-      copies === 0
-        ? 'no connected peer has all of it, so it may be lost for good'
-        : `its content remains on ${copies === 1 ? 'a peer that has' : `${copies} peers that have`} all of it`
-    const message = `this machine published ${entry.name}: once it is gone, it has to come back from a peer before a new version can be published, and ${content}`
-    return new ContainerError('BUSY', message, {
-      hint: `to remove it anyway: dat-container unseed --force ${entry.name}`
-    })
-  }
-
   #listing(entry: CatalogEntry): ImageListing {
     return listImage(entry, {
       open: this.#seeded.get(entryId(entry))?.opened,
@@ -436,35 +489,4 @@ export class ImageService implements AsyncDisposable {
       usage: this.#options.usage.of(entry.key)
     })
   }
-}
-
-/** What a mirror keeps is decided anew with each request. */
-function withoutShare(known: CatalogEntry | undefined): Partial<CatalogEntry> {
-  const { held: _held, quota: _quota, ...rest } = known ?? {}
-  return rest
-}
-
-function cannotTellVersions(): ContainerError {
-  return new ContainerError('USAGE', 'a mirror cannot tell the versions of an image apart', {
-    hint: 'leave the @version out: with --hold, the mirror keeps what there is now; `seed` keeps one version of an image that this machine can read'
-  })
-}
-
-/** The newest link's peers are the ones to believe. */
-function knownPeers(
-  peers: readonly PeerAddress[],
-  known: CatalogEntry | undefined
-): Pick<CatalogEntry, 'peers'> {
-  const kept = peers.length > 0 ? peers : known?.peers
-  return kept === undefined ? {} : { peers: kept }
-}
-
-function roleOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | 'alone' {
-  if (entry?.temporary) return 'alone'
-  return entry?.role === 'owner' ? 'owner' : 'reader'
-}
-
-function forkOf(entry: CatalogEntry | undefined): 'owner' | 'reader' | null {
-  if (entry?.forked !== true) return null
-  return entry.role === 'owner' ? 'owner' : 'reader'
 }

@@ -87,7 +87,8 @@ export async function closeDriveCores(cores: DriveCores): Promise<void> {
   await Promise.allSettled([cores.db.close(), cores.blobs.close()])
 }
 
-async function knowSome(core: Hypercore, signal: AbortSignal): Promise<void> {
+/** Waits until something of a log is known, here or from peers. @throws the signal's reason */
+export async function knowSome(core: Hypercore, signal: AbortSignal): Promise<void> {
   while (core.length === 0) {
     // oxlint-disable-next-line no-unnecessary-condition -- length changes while we wait
     const grew = await untilAborted(core.update({ wait: true }), signal)

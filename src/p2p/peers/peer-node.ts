@@ -5,6 +5,7 @@ import DHT, { type KeyPair } from 'hyperdht'
 import HypercoreStorage from 'hypercore-storage'
 import Hyperswarm, { type PeerDiscovery, type PeerInfo, type SwarmConnection } from 'hyperswarm'
 import { DialFailures } from '../reach/dial-failures.ts'
+import { BlindPeers } from './blind-peers.ts'
 import { DirectPeers } from './direct-peers.ts'
 import { takesDirectWrites } from '../store/direct-writes.ts'
 import { keepForkedLogs } from '../store/forks.ts'
@@ -109,6 +110,8 @@ export class PeerNode implements AsyncDisposable {
   readonly space: StoreSpace
   /** What may be sent and fetched. */
   readonly rates: RateLimits
+  /** Blind peers that are asked to keep logs. */
+  readonly blindPeers: BlindPeers
   readonly #sync: StoreSync
   readonly #swarm: Hyperswarm
   readonly #direct: DirectPeers
@@ -152,6 +155,7 @@ export class PeerNode implements AsyncDisposable {
     this.rates = new RateLimits({ maxUp, maxDown, traffic: () => this.traffic() })
     this.#sync = new StoreSync(options.storage)
     this.#swarm = swarm
+    this.blindPeers = new BlindPeers(swarm)
     this.#gate = gate
     this.#failures.watch(swarm.dht)
     this.lan = options.lan
@@ -512,6 +516,7 @@ export class PeerNode implements AsyncDisposable {
     this.#strangers.add(connection)
     limitAnswers(connection, this.rates)
     this.#replications.add(connection, kind)
+    if (kind === 'swarm') this.blindPeers.add(connection)
     // The swarm's connections meet the gate before they are made.
     if (kind === 'direct') {
       const key = connection.remotePublicKey.toString('hex')

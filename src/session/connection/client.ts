@@ -2,7 +2,7 @@ import { connect, type Socket } from 'node:net'
 import { ContainerError, isContainerError, systemErrorCode } from '../../core/errors.ts'
 import { checkedGroupSocket, notMember } from '../../core/group-socket.ts'
 import type { HomePaths } from '../../home/home.ts'
-import type { Method } from '../../rpc/protocol.ts'
+import type { Method } from '../../rpc/method.ts'
 import { RpcChannel } from '../../rpc/rpc.ts'
 import { startDaemon } from './start-daemon.ts'
 

@@ -6,7 +6,8 @@ import { cancelled, pause, sharedController, untilAborted } from '../../core/abo
 import { DaemonClient } from './client.ts'
 import type { HomePaths } from '../../home/home.ts'
 import type { ImageNews } from './image-session.ts'
-import { METHODS, type Method, type OpenTiming } from '../../rpc/protocol.ts'
+import { METHODS, type OpenTiming } from '../../rpc/protocol.ts'
+import type { Method } from '../../rpc/method.ts'
 
 /** How often a daemon that is gone is looked for. */
 const RECONNECT_PAUSES_MS = [20, 50, 100, 250, 500, 1_000]

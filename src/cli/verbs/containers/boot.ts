@@ -14,6 +14,7 @@ import { MountStalls } from '../../print/mount-stalls.ts'
 import { Seeking } from '../../print/seeking.ts'
 import { REUSE_OPTION } from '../../parse/open-options.ts'
 import { peerTimeoutOption } from '../../parse/peer-timeout.ts'
+import { resolveChannel } from '../../parse/resolve-channels.ts'
 import { sayOptionsPlace } from '../../parse/usage-errors.ts'
 
 const LONG_WAIT_MS = 60_000
@@ -104,6 +105,10 @@ export function addBoot(program: Command): void {
         .argParser(oneOf('auto', 'erofs', 'fuse'))
         .default('auto')
     )
+    .option(
+      '--follow',
+      'with --ephemeral or --rm: stop, and start again whenever the channel names another image or version'
+    )
     .option('--lazy-only', 'fetch only what is read; do not fill in the rest')
     .option(...REUSE_OPTION)
     .option('--record', 'record what it reads, and fetch that first next time')
@@ -118,6 +123,7 @@ export function addBoot(program: Command): void {
       'after',
       "\nExamples:\n  dat-container boot 'dat://KEY#SECRET' -n web -d --wait ready --wait-timeout 2m\n" +
         "  dat-container boot 'dat://KEY#SECRET' --ephemeral -- sh -c 'uname -a'\n" +
+        "  dat-container boot 'dat-channel://KEY#SECRET' --follow --rm -d -n web -v /srv/web:/srv\n" +
         '\nOn a terminal, your input goes to the console of the init. Ctrl-C stops the container; Ctrl-] three\n' +
         'times within a second kills it. -d runs it in the background.\n' +
         '\nA container has its own user ids: its root has no rights on this machine, and with --network host it\n' +
@@ -141,21 +147,29 @@ async function boot(
       hint: 'add --vm; without it, a container has the host’s network and its ports'
     })
   }
-  const container = containerOptions(image, argv, flags, globals.home)
+  const followed = flags.follow === true ? await followedImage(image, flags, globals) : undefined
+  const container = {
+    ...containerOptions(followed?.link ?? image, argv, flags, globals.home),
+    ...(followed && { follow: followed.channel })
+  }
   if (!flags.detach) {
     const { startMounterAhead } = await import('../../../boot/lease/mount-ahead.ts')
     const mounter = startMounterAhead(container)
     // Loaded while the mounter loads.
-    const { runContainer } = await import('../../../boot/runner/runner.ts')
+    const { runFollowed } = await import('../../../boot/runner/followed-run.ts')
     using seeking = new Seeking(globals.output, flags.peerTimeout, flags.offline)
     using stalls = new MountStalls(globals.output)
-    const { exitCode } = await runContainer({
+    const { exitCode } = await runFollowed({
       container,
       console: 'inherit',
       events: {
         onMounted: () => seeking.found(),
         onState: ({ mounterSocket }) => stalls.watch(mounterSocket),
         onNews: (news) => tellNews(globals.output, news, flags.offline),
+        onRenewed: (next) =>
+          globals.output.note(
+            `the channel names ${next.toString()} now: the container is started again of it`
+          ),
         onTyping: () => globals.output.note(CONSOLE_KEYS_TEXT),
         onRecorded: (profile) => globals.output.note(recorded(profile))
       },
@@ -165,6 +179,33 @@ async function boot(
     return
   }
   await bootInBackground(container, flags, globals)
+}
+
+/**
+ * Resolves the channel that a container is to follow.
+ *
+ * @throws ContainerError `USAGE` where that would lose files or needs no channel; everything that resolving a channel can say
+ */
+async function followedImage(
+  image: ImageReference,
+  flags: BootFlags,
+  globals: Globals
+): Promise<{ link: ImageReference; channel: string }> {
+  const { channel } = image
+  if (channel === undefined) {
+    throw new ContainerError('USAGE', '--follow takes the link of a channel', {
+      hint: 'a container stays on the version of an image that it was made from'
+    })
+  }
+  if (flags.ephemeral !== true && flags.rm !== true) {
+    throw new ContainerError('USAGE', '--follow requires --ephemeral or --rm', {
+      hint: 'what a container writes cannot move to another image: keep data in a directory of this machine (-v)'
+    })
+  }
+  if (flags.offline === true || flags.record === true) {
+    throw new ContainerError('USAGE', '--follow excludes --offline and --record')
+  }
+  return { link: await resolveChannel(channel, flags, globals), channel }
 }
 
 async function bootInBackground(

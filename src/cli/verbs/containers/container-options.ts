@@ -30,6 +30,7 @@ export interface BootFlags {
   readonly idMapping?: 'auto' | 'served'
   readonly nspawnArg?: string[]
   readonly mount: 'auto' | 'erofs' | 'fuse'
+  readonly follow?: boolean
   readonly lazyOnly?: boolean
   readonly offline?: boolean
   readonly reuse?: boolean
