@@ -80,7 +80,7 @@ class SimulatedPeer {
   /** Blocks that were requested and have not come. */
   readonly requested = new Map<number, Requests>()
   readonly left: Pool
-  /** Of a start: the next block that is requested ahead, those that no peer may be asked for yet, and the one that is read. */
+  /** In a start: the next block that is requested ahead, those that no peer may be asked for yet, and the one that is read. */
   nextAhead = 0
   readonly ahead = new Set<number>()
   reading = 0
