@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { ContainerError } from '../src/core/errors.ts'
 import { ADDONS, buildAddon } from './addons.ts'
 import { run } from './command.ts'
@@ -46,7 +46,7 @@ export async function addTool(
 ): Promise<NodePackage[]> {
   const programs = join(ROOT, 'dist')
   for (const name of (await namesIn(programs)).sort()) {
-    const isProgram = !name.startsWith('chunk-')
+    const isProgram = /\.c?js$/.test(name) && !/^chunk-|\//.test(name)
     const content = await readFile(join(programs, name))
     const mode = isProgram ? 0o755 : 0o644
     tree.set(`${TOOL_FOLDER}/dist/${name}`, { kind: 'file', content, mode, ...OWNER })
@@ -170,9 +170,13 @@ async function stripped(content: Buffer, target: Target): Promise<Buffer> {
   }
 }
 
+/** Paths of the files in a folder and below it, from there. */
 async function namesIn(folder: string): Promise<string[]> {
   try {
-    return await readdir(folder)
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+    return entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
   } catch (cause) {
     throw new ContainerError('NOT_FOUND', 'the tool is not built', {
       hint: 'build it: npm run build',

@@ -85,9 +85,12 @@ async function interruptBoots(
       const ended = await interrupt(machine, ['boot', ...args], { signal, afterMs })
       const how = `${title}, ${afterMs} ms: ${ended.exitCode ?? ended.signal} ${ended.stderr}`
       t.ok(endedWell(ended, signal, finished), how)
-      // The signal may also come between its last line and its end.
+      // The signal may also come between its last line and its end. After SIGKILL it may have heard that the container
+      // runs, and not have said so.
       const isThere = ended.exitCode === 0 || (title === 'detached' && ended.hasTold)
-      if (isThere) await machine.run('rm', '-f', await onlyName(machine))
+      const mayBeThere = isThere || (title === 'detached' && signal === 'SIGKILL')
+      const name = mayBeThere ? await onlyName(machine) : 'none'
+      if (name !== 'none') await machine.run('rm', '-f', name)
     }
   }
   // Only after SIGKILL is there anything for it to sweep.
