@@ -60,6 +60,7 @@ function toolWithUnknownFlags(folder: string): string {
   copyFileSync(join(ROOT, 'package.json'), join(folder, 'package.json'))
   symlinkSync(join(ROOT, 'node_modules'), join(folder, 'node_modules'))
   for (const name of readdirSync(dist)) {
+    if (!/\.c?js$/.test(name)) continue
     const path = join(dist, name)
     const text = readFileSync(path, 'latin1')
     if (text.includes(FLAG)) writeFileSync(path, text.replaceAll(FLAG, UNKNOWN), 'latin1')
