@@ -77,6 +77,17 @@ class Pair implements AsyncDisposable {
     await Promise.all(blocks.map((block) => fetcher.read(block, { signal: soon() })))
   }
 
+  /** Reads little by little until TCP has taken over: it does so while something is asked for. @returns the next block */
+  async readUntilTcp(t: Parameters<typeof until>[0]): Promise<number> {
+    let next = 0
+    await until(t, 'TCP alone is used', async () => {
+      if (next < BLOCKS - 100) await this.read(next, 2)
+      next = Math.min(next + 2, BLOCKS - 100)
+      return this.usesOnly('TCP')
+    })
+    return next
+  }
+
   /** Whether that alone is what the reader asks for blocks over. */
   usesOnly(what: 'TCP' | 'UDP'): boolean {
     const { peers } = this.opened.cores.blobs
@@ -102,8 +113,8 @@ for (const [name, of, reading] of [
 ] as const) {
   test(`peers that the DHT connected go over to TCP: ${name}`, async (t) => {
     await using pair = await Pair.open(of, reading)
-    await pair.read(0, BLOCKS - 50)
-    await until(t, 'TCP alone is used', () => pair.usesOnly('TCP'))
+    const next = await pair.readUntilTcp(t)
+    await pair.read(next, BLOCKS - 50 - next)
     const { directBytesRead: before } = pair.reader.traffic()
     await pair.read(BLOCKS - 50, 50)
     const { bytesRead, directBytesRead } = pair.reader.traffic()
@@ -118,10 +129,9 @@ test('where the direct connection ends, the swarm’s takes over', async (t) => 
   const listen = { host: LOOPBACK, port: await freePort() }
   const cable = await Cable.open(listen)
   await using pair = await Pair.open({ listen, outsidePort: cable.address.port }, {})
-  await pair.read(0, 200)
-  await until(t, 'TCP alone is used', () => pair.usesOnly('TCP'))
+  const next = await pair.readUntilTcp(t)
   cable.cut()
-  await pair.read(200, BLOCKS - 200)
+  await pair.read(next, BLOCKS - next)
   await until(t, 'UDP alone is used', () => pair.usesOnly('UDP'))
   t.is(pair.reader.traffic().direct, 0)
 })
