@@ -156,6 +156,7 @@ export class Daemon implements AsyncDisposable {
         log,
         home: paths.home,
         usage,
+        isChannel: (key) => channelCatalog.list().some((entry) => entry.key === key),
         mayLackVersions: !record.isAsLeft,
         advertise: listening.advertise
       })

@@ -8,6 +8,7 @@ import { formatPeerAddress, type PeerAddress } from '../../p2p/peer-address.ts'
 import { deleteDrive, purgeDrive } from '../../p2p/store/purge.ts'
 import { pause, peerDeadline } from '../../core/abort.ts'
 import type { DrivePool } from '../catalog/drive-pool.ts'
+import { isOtherLog, type OtherLogsOptions } from '../catalog/other-logs.ts'
 import {
   cannotTellVersions,
   forkOf,
@@ -42,7 +43,7 @@ const TELL_MS = 200
 /** How long the newest version is looked for before old ones are freed. */
 const GC_WAIT_MS = 30_000
 
-export interface ImageServiceOptions extends ImageWriterOptions {
+export interface ImageServiceOptions extends ImageWriterOptions, OtherLogsOptions {
   readonly pool: DrivePool
   readonly home: string
   readonly usage: ImageUsage
@@ -336,13 +337,17 @@ export class ImageService implements AsyncDisposable {
     const keepsKey = entry.role === 'owner' && !entry.temporary && !entry.forked
     await (keepsKey ? catalog.giveUp(entry) : catalog.remove(entry))
     const key = Buffer.from(entry.key, 'hex')
-    await purgeDrive(node.store, key, { keepEntries: keepsKey })
+    const isForeign = await this.isOtherLog(key)
+    if (!isForeign) await purgeDrive(node.store, key, { keepEntries: keepsKey })
     await node.knownPeers?.forget(key)
     // The rest of the log records its length and history, and would make this home reject the other history.
-    if (entry.forked) await deleteDrive(node.store, key)
+    if (entry.forked && !isForeign) await deleteDrive(node.store, key)
     await dropMetadata(this.#options, formatKey(key))
     return listing
   }
+
+  /** {@link isOtherLog} */
+  readonly isOtherLog = (key: Buffer): Promise<boolean> => isOtherLog(key, this.#options)
 
   /** Frees a temporary image, unless that was done before. @param key of its drive */
   async forgetTemporary(key: Buffer): Promise<void> {

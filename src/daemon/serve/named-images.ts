@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { imagesInUse } from '../../home/images-in-use.ts'
 import type { HomePaths } from '../../home/home.ts'
+import { ContainerError } from '../../core/errors.ts'
 import { formatKey, ImageReference, type Link } from '../../p2p/link.ts'
 import type { Following } from '../catalog/channel-catalog.ts'
 import type { DrivePool } from '../catalog/drive-pool.ts'
@@ -36,6 +37,12 @@ export class NamedImages implements FollowedImages {
   ): Promise<void> {
     const { catalog, service } = this.#options
     const before = catalog.find(link.key.toString('hex'))
+    if (before === undefined && (await service.isOtherLog(link.key))) {
+      throw new ContainerError(
+        'BAD_CHANNEL',
+        'the channel names a log of this home that is no image'
+      )
+    }
     const isKept = how === 'mirror' ? before?.follow === true : before?.kept !== undefined
     if (before?.role === 'owner' || (isKept && before?.byChannel === undefined)) return
     const byChannel = before === undefined ? 'entry' : (before.byChannel ?? 'keeping')

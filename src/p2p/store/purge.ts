@@ -2,6 +2,35 @@ import type Corestore from 'corestore'
 import Hyperdrive from 'hyperdrive'
 import type Hypercore from 'hypercore'
 
+/** Key of the log with a drive's content; undefined where nothing is known of the drive yet. */
+export async function contentKeyOf(store: Corestore, key: Buffer): Promise<Buffer | undefined> {
+  const db = store.get({ key })
+  await db.ready()
+  try {
+    return (db.manifest && Hyperdrive.getContentKey(db.manifest, db.key)) ?? undefined
+  } finally {
+    await db.close()
+  }
+}
+
+/**
+ * Whether a key that was named as a drive's is that of a log with another drive's content. Anybody may name any key: what
+ * is freed as a drive would be the content of another one.
+ *
+ * @param drives keys of the drives that the store has
+ */
+export async function isContentOfAnother(
+  store: Corestore,
+  key: Buffer,
+  drives: Iterable<Buffer>
+): Promise<boolean> {
+  for (const drive of drives) {
+    if (drive.equals(key)) continue
+    if ((await contentKeyOf(store, drive))?.equals(key)) return true
+  }
+  return false
+}
+
 /**
  * Frees everything that a store holds of one drive. Only `clear` and `compact` give space back; the
  * logs themselves stay as empty shells of a few hundred bytes, because deleting a log under a live

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Installed, ServicePlan } from '../../../service/install-service.ts'
+import { ANY_PORT } from '../../../rpc/ui-address.ts'
 import { daemonSettingsOf, type DaemonSettings } from '../../../rpc/daemon-settings.ts'
 import { checkConfig } from '../../parse/check-config.ts'
 import { CONFIG_KEYS, parseSettings } from '../../parse/config-file.ts'
@@ -100,7 +101,7 @@ function printPlan({ unit, config }: ServicePlan, { output }: Globals): void {
 
 /** What the options say, by keys of the configuration. */
 function settingsOf(flags: ListenFlags, command: Command): Record<string, string> {
-  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics } = flags
+  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics, ui } = flags
   const { bootstrap, logLevel } = command.optsWithGlobals<{
     bootstrap?: string
     logLevel?: string
@@ -114,6 +115,7 @@ function settingsOf(flags: ListenFlags, command: Command): Record<string, string
     'max-up': maxUp,
     'max-down': maxDown,
     metrics,
+    ui: ui === true ? ANY_PORT : ui,
     'log-level': logLevel
   }
   return Object.fromEntries(
