@@ -169,6 +169,8 @@ test(
     t.is(await items.nth(2).getAttribute('aria-current'), 'page')
     t.is(await focusIn(page), 'three', 'the focus stays while the page goes on')
 
+    // It comes with the next answer of the daemon, after the heading.
+    await page.locator('.map canvas').waitFor()
     const light = [await groundIn(page), await firstCellIn(page)]
     await page.emulateMedia({ colorScheme: 'dark' })
     await until(t, 'the system makes it dark', async () => (await groundIn(page)) !== light[0])
