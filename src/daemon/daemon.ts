@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import type { Socket } from 'node:net'
 import type { Logger } from 'pino'
 import { ContainerError, systemErrorCode } from '../core/errors.ts'
-import { checkedSocketDirectory } from '../core/group-socket.ts'
+import { checkedSocketDirectory } from '../rpc/group-socket.ts'
 import { formatKey } from '../p2p/link.ts'
 import { formatPeerAddress } from '../p2p/peer-address.ts'
 import { haveHeads } from '../p2p/store/log-heads.ts'
@@ -17,6 +17,7 @@ import { DrivePool } from './catalog/drive-pool.ts'
 import type { HomePaths } from '../home/home.ts'
 import { ChannelCatalog } from './catalog/channel-catalog.ts'
 import { ImageCatalog, type CatalogEntry } from './catalog/image-catalog.ts'
+import { isOtherLog } from './catalog/other-logs.ts'
 import { DiskLimit } from './keep/disk-limit.ts'
 import { ImageUsage } from './keep/image-usage.ts'
 import { ChannelService } from './serve/channel-service.ts'
@@ -149,6 +150,8 @@ export class Daemon implements AsyncDisposable {
       const starts = await StartHistory.load(paths.starts)
       const pool = new DrivePool(node, (key) => void service.noteFork(key))
       opened.hold(pool)
+      const isNoImage = (key: Buffer): Promise<boolean> =>
+        isOtherLog(key, { catalog, node, channels: channelCatalog })
       const service = new ImageService({
         catalog,
         node,
@@ -156,7 +159,7 @@ export class Daemon implements AsyncDisposable {
         log,
         home: paths.home,
         usage,
-        isChannel: (key) => channelCatalog.list().some((entry) => entry.key === key),
+        isOtherLog: isNoImage,
         mayLackVersions: !record.isAsLeft,
         advertise: listening.advertise
       })
@@ -167,7 +170,7 @@ export class Daemon implements AsyncDisposable {
         log,
         mayLackRecords: !record.isAsLeft,
         advertise: listening.advertise,
-        images: new NamedImages({ service, catalog, pool, paths, log }),
+        images: new NamedImages({ service, catalog, pool, paths, isOtherLog: isNoImage, log }),
         linkOf: (image) => service.linkOf(image),
         knownVersion: (key) => catalog.find(key)?.version ?? null
       })

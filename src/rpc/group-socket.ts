@@ -1,6 +1,6 @@
 import { lstatSync, realpathSync, type Stats } from 'node:fs'
 import { basename, dirname, isAbsolute, join } from 'node:path'
-import { ContainerError, systemErrorCode } from './errors.ts'
+import { ContainerError, systemErrorCode } from '../core/errors.ts'
 
 const WRITABLE_BY_GROUP_OR_OTHERS = 0o022
 /** The group may look at what is in the directory; nobody else gets into it. */

@@ -1,23 +1,11 @@
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
-import { env } from 'node:process'
 import { chromium, type Browser, type LaunchOptions } from 'playwright-core'
+import { findProgram } from '../../src/machine/qemu/find-qemu.ts'
 
 /** As Debian and others name it. */
 const NAMES = ['chromium-headless-shell', 'chromium', 'chromium-browser', 'google-chrome']
 
 /** The browser of this machine, if it has one that can be driven. */
-const found = (env['PATH'] ?? '')
-  .split(delimiter)
-  .flatMap((folder) => NAMES.map((name) => join(folder, name)))
-  .find((path) => {
-    try {
-      accessSync(path, constants.X_OK)
-      return true
-    } catch {
-      return false
-    }
-  })
+const found = NAMES.map((name) => findProgram('linux', name)).find((path) => path !== undefined)
 
 /** Why no page can be opened here; undefined where one can. */
 export const noBrowser =

@@ -11,7 +11,7 @@ import {
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import test from 'brittle'
-import { checkedGroupSocket } from '../../src/core/group-socket.ts'
+import { checkedGroupSocket } from '../../src/rpc/group-socket.ts'
 import { isContainerError } from '../../src/core/errors.ts'
 
 const SERVICE = 4_243

@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import { withoutSecrets } from '../../core/safe-text.ts'
 import { ImageReference } from '../../p2p/link.ts'
+import type { ChannelResolveResponse } from '../../rpc/channel-protocol.ts'
 import { interruptible } from '../print/interrupt.ts'
 import { tellChannel } from '../print/channel-text.ts'
 import { Seeking } from '../print/seeking.ts'
@@ -50,19 +51,37 @@ function channelOf({ channel = '' }: ImageReference, command: Command): string {
  */
 export async function resolveChannel(
   channel: string,
-  { offline = false, peerTimeout = DEFAULT_PEER_TIMEOUT_MS }: ResolvingFlags,
-  { home, output }: Globals
+  flags: ResolvingFlags,
+  globals: Globals
 ): Promise<ImageReference> {
+  const found = await askChannel(channel, flags, globals)
+  tellChannel(globals.output, found, flags.offline === true)
+  return ImageReference.parse(found.image)
+}
+
+/**
+ * Asks the daemon what a channel names now, and says so if that takes long.
+ *
+ * @param channel its link, or the name or key that this home knows it by
+ * @throws ContainerError everything that resolving a channel can say
+ */
+export async function askChannel(
+  channel: string,
+  {
+    offline = false,
+    acceptRollback = false,
+    peerTimeout = DEFAULT_PEER_TIMEOUT_MS
+  }: Pick<ResolvingFlags, 'offline' | 'peerTimeout'> & { readonly acceptRollback?: boolean },
+  { home, output }: Globals
+): Promise<ChannelResolveResponse> {
   const { DaemonClient } = await import('../../session/connection/client.ts')
   const { openHome } = await import('../../home/home.ts')
   const { METHODS } = await import('../../rpc/protocol.ts')
   const { untilAborted } = await import('../../core/abort.ts')
   using client = await DaemonClient.connect(openHome(home))
   using _seeking = new Seeking(output, peerTimeout, offline, 'this channel')
-  const request = { channel, peerTimeoutMs: peerTimeout, offline, acceptRollback: false }
-  const found = await interruptible((signal) =>
+  const request = { channel, peerTimeoutMs: peerTimeout, offline, acceptRollback }
+  return await interruptible((signal) =>
     untilAborted(client.request(METHODS.channelResolve, request), signal)
   )
-  tellChannel(output, found, offline)
-  return ImageReference.parse(found.image)
 }

@@ -4,10 +4,9 @@ import type { ImageReference } from '../../p2p/link.ts'
 import type { ChannelListing } from '../../rpc/channel-protocol.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { peerTimeoutOption } from '../parse/peer-timeout.ts'
+import { askChannel } from '../parse/resolve-channels.ts'
 import { tellChannel } from '../print/channel-text.ts'
-import { interruptible } from '../print/interrupt.ts'
 import { printable } from '../print/output.ts'
-import { Seeking } from '../print/seeking.ts'
 import { fittedTable, table } from '../print/table.ts'
 
 /** What image names may have, too; no colon, slash or number sign, which links have. */
@@ -153,29 +152,15 @@ async function set(
   ])
 }
 
-async function show(
-  reference: ImageReference,
-  { acceptRollback = false, offline = false, peerTimeout }: ShowFlags,
-  globals: Globals
-): Promise<void> {
-  const { METHODS } = await import('../../rpc/protocol.ts')
-  const { untilAborted } = await import('../../core/abort.ts')
-  using client = await connect(globals)
-  await interruptible(async (signal) => {
-    using _seeking = new Seeking(globals.output, peerTimeout, offline, 'this channel')
-    const request = { channel: reference.toString(), peerTimeoutMs: peerTimeout, offline }
-    const found = await untilAborted(
-      client.request(METHODS.channelResolve, { ...request, acceptRollback }),
-      signal
-    )
-    globals.output.result(found, () => [
-      `channel  ${found.link ?? found.mirrorLink}`,
-      `names    ${found.image}`,
-      `record   ${found.record}${found.setAt === null ? '' : `, set ${found.setAt}`}`,
-      `role     ${found.role}${found.follows === null ? '' : `, followed by ${found.follows}`}`
-    ])
-    if (found.mayBeOld || found.forked) tellChannel(globals.output, found, offline)
-  })
+async function show(reference: ImageReference, flags: ShowFlags, globals: Globals): Promise<void> {
+  const found = await askChannel(reference.toString(), flags, globals)
+  globals.output.result(found, () => [
+    `channel  ${found.link ?? found.mirrorLink}`,
+    `names    ${found.image}`,
+    `record   ${found.record}${found.setAt === null ? '' : `, set ${found.setAt}`}`,
+    `role     ${found.role}${found.follows === null ? '' : `, followed by ${found.follows}`}`
+  ])
+  if (found.mayBeOld || found.forked) tellChannel(globals.output, found, flags.offline === true)
 }
 
 async function list(globals: Globals): Promise<void> {

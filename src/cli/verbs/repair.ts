@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import type { SalvagedImage, StoreRepair } from '../../daemon/repair-store.ts'
-import { refuseGroupSocket } from '../../core/group-socket.ts'
+import { refuseGroupSocket } from '../../rpc/group-socket.ts'
 import type { openHome } from '../../home/home.ts'
 import { readGlobals, type Globals } from '../parse/globals.ts'
 import { printable } from '../print/output.ts'

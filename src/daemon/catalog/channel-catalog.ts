@@ -1,10 +1,10 @@
 import * as v from 'valibot'
-import { writeDurableJson, readRecord } from '../../core/json-file.ts'
 import { ContainerError } from '../../core/errors.ts'
 import { count, hex256, type RecordFormat } from '../../core/record-format.ts'
 import { imagesMeant } from '../../p2p/key-prefix.ts'
 import { formatKey } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
+import { CatalogFile } from './catalog-file.ts'
 
 /** An image that a channel named. */
 export interface NamedImage {
@@ -84,32 +84,22 @@ const CHANNELS: RecordFormat<ChannelDocument> = {
   })
 }
 
-/** The channels that a home knows: a file of it, 0600 because it holds secrets, rewritten whole. */
+/** The channels that a home knows. */
 export class ChannelCatalog {
-  readonly #path: string
+  readonly #file: CatalogFile<ChannelDocument>
   /** By key, hex. */
   readonly #entries: Map<string, ChannelEntry>
-  #writing: Promise<void> = Promise.resolve()
 
-  private constructor(path: string, entries: readonly ChannelEntry[]) {
-    this.#path = path
+  private constructor(file: CatalogFile<ChannelDocument>, entries: readonly ChannelEntry[]) {
+    this.#file = file
     this.#entries = new Map(entries.map((entry) => [entry.key, entry]))
   }
 
   /** @throws ContainerError `IO`, `UNSUPPORTED_VERSION` */
   static async load(path: string): Promise<ChannelCatalog> {
-    const found = await readRecord(path, CHANNELS)
-    if (found.kind === 'record') return new ChannelCatalog(path, found.record.channels)
-    if (found.kind === 'absent') return new ChannelCatalog(path, [])
-    if (found.kind === 'damaged') {
-      throw new ContainerError('IO', `cannot read the list of channels ${path}: it ${found.why}`, {
-        hint: 'restore it from a backup, or move it away to start with an empty list',
-        cause: found.cause
-      })
-    }
-    throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of a later release`, {
-      hint: 'use that release, or another --home'
-    })
+    const file = new CatalogFile<ChannelDocument>(path)
+    const found = await file.read(CHANNELS, 'channels')
+    return new ChannelCatalog(file, found?.channels ?? [])
   }
 
   list(): ChannelEntry[] {
@@ -155,10 +145,6 @@ export class ChannelCatalog {
   }
 
   #write(): Promise<void> {
-    const next = this.#writing
-      .catch(() => {})
-      .then(() => writeDurableJson(this.#path, { format: FORMAT, channels: this.list() }))
-    this.#writing = next
-    return next
+    return this.#file.write(() => ({ format: FORMAT, channels: this.list() }))
   }
 }

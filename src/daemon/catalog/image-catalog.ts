@@ -1,10 +1,9 @@
-import { writeFileAtomically } from '../../core/atomic-file.ts'
 import { ContainerError } from '../../core/errors.ts'
-import { readRecord } from '../../core/json-file.ts'
 import { imagesMeant, isKeyPrefix } from '../../p2p/key-prefix.ts'
 import { formatKey } from '../../p2p/link.ts'
 import type { PeerAddress } from '../../p2p/peer-address.ts'
 import type { ImageRole } from '../../rpc/protocol.ts'
+import { CatalogFile } from './catalog-file.ts'
 import * as v from 'valibot'
 import { count, hex256, type RecordFormat } from '../../core/record-format.ts'
 
@@ -126,28 +125,26 @@ const CATALOG: RecordFormat<CatalogDocument> = {
 /** Length of a key in z-base-32. */
 const KEY_TEXT_LENGTH = 52
 
-/** The seed list: a file of the home, 0600 because it holds the secrets, rewritten whole. */
+/** The seed list. */
 export class ImageCatalog {
-  readonly #path: string
+  readonly #file: CatalogFile<CatalogDocument>
   readonly #entries: Map<string, CatalogEntry>
   /** By drive key, hex. */
   readonly #givenUp: Map<string, GivenUp>
-  #writing: Promise<void> = Promise.resolve()
 
-  private constructor(path: string, { images, givenUp = [] }: Omit<CatalogDocument, 'format'>) {
-    this.#path = path
+  private constructor(
+    file: CatalogFile<CatalogDocument>,
+    { images, givenUp = [] }: Omit<CatalogDocument, 'format'>
+  ) {
+    this.#file = file
     this.#entries = new Map(images.map((entry) => [entryId(entry), entry]))
     this.#givenUp = new Map(givenUp.map((image) => [image.key, image]))
   }
 
+  /** @throws ContainerError `IO`, `UNSUPPORTED_VERSION` */
   static async load(path: string): Promise<ImageCatalog> {
-    const found = await readRecord(path, CATALOG)
-    if (found.kind === 'record') return new ImageCatalog(path, found.record)
-    if (found.kind === 'absent') return new ImageCatalog(path, { images: [] })
-    if (found.kind === 'damaged') throw unreadable(path, `it ${found.why}`, found.cause)
-    throw new ContainerError('UNSUPPORTED_VERSION', `${path} is of a later release`, {
-      hint: 'use that release, or another --home'
-    })
+    const file = new CatalogFile<CatalogDocument>(path)
+    return new ImageCatalog(file, (await file.read(CATALOG, 'images')) ?? { images: [] })
   }
 
   list(): CatalogEntry[] {
@@ -236,15 +233,11 @@ export class ImageCatalog {
   }
 
   #write(): Promise<void> {
-    const next = this.#writing
-      .catch(() => {})
-      .then(() => {
-        const givenUp = [...this.#givenUp.values()]
-        const document: CatalogDocument = { format: FORMAT, images: this.list(), givenUp }
-        return writeFileAtomically(this.#path, `${JSON.stringify(document, null, 2)}\n`)
-      })
-    this.#writing = next
-    return next
+    return this.#file.write(() => ({
+      format: FORMAT,
+      images: this.list(),
+      givenUp: [...this.#givenUp.values()]
+    }))
   }
 }
 
@@ -266,11 +259,4 @@ function notNamed(name: string): ContainerError {
 /** Tells a mirror of an image from one that this machine can read. */
 export function entryId(entry: Pick<CatalogEntry, 'key' | 'secret'>): string {
   return `${entry.key}:${entry.secret === null ? 'blind' : 'full'}`
-}
-
-function unreadable(path: string, why: string, cause: unknown): ContainerError {
-  return new ContainerError('IO', `cannot read the list of images ${path}: ${why}`, {
-    hint: 'restore it from a backup, or move it away to start with an empty list',
-    cause
-  })
 }

@@ -1,12 +1,12 @@
 import { isContentOfAnother } from '../../p2p/store/purge.ts'
 import type { PeerNode } from '../../p2p/peers/peer-node.ts'
+import type { ChannelCatalog } from './channel-catalog.ts'
 import type { ImageCatalog } from './image-catalog.ts'
 
 export interface OtherLogsOptions {
   readonly catalog: ImageCatalog
   readonly node: PeerNode
-  /** Whether a key, hex, is that of a channel that this home knows. */
-  readonly isChannel: (key: string) => boolean
+  readonly channels: ChannelCatalog
 }
 
 /**
@@ -15,9 +15,9 @@ export interface OtherLogsOptions {
  */
 export async function isOtherLog(
   key: Buffer,
-  { catalog, node, isChannel }: OtherLogsOptions
+  { catalog, node, channels }: OtherLogsOptions
 ): Promise<boolean> {
-  if (isChannel(key.toString('hex'))) return true
+  if (channels.find(key.toString('hex')) !== undefined) return true
   const drives = catalog.list().map((entry) => Buffer.from(entry.key, 'hex'))
   return isContentOfAnother(node.store, key, drives)
 }

@@ -1,8 +1,9 @@
 import type { Logger } from 'pino'
-import { pause, sharedController } from '../../core/abort.ts'
+import { sharedController } from '../../core/abort.ts'
 import { isContainerError } from '../../core/errors.ts'
 import type { Link } from '../../p2p/link.ts'
 import type { Following } from '../catalog/channel-catalog.ts'
+import { News } from './news.ts'
 
 /** New records wake it; this is for those that were missed. */
 const LOOK_MS = 600_000
@@ -46,8 +47,7 @@ export class ChannelFollower implements AsyncDisposable {
   readonly #options: ChannelFollowerOptions
   readonly #closed = sharedController()
   readonly #ended: Promise<void>
-  #hasNews = false
-  #wake: () => void = () => {}
+  readonly #news = new News()
   /** What was said last of a record that is not taken. */
   #refused: string | undefined
 
@@ -58,8 +58,7 @@ export class ChannelFollower implements AsyncDisposable {
 
   /** There may be a newer record. */
   wake(): void {
-    this.#hasNews = true
-    this.#wake()
+    this.#news.note()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -70,7 +69,7 @@ export class ChannelFollower implements AsyncDisposable {
   async #run(): Promise<void> {
     const { signal } = this.#closed
     while (!signal.aborted) {
-      this.#hasNews = false
+      this.#news.taken()
       let isSettled = false
       try {
         await this.#keepNewest()
@@ -78,7 +77,7 @@ export class ChannelFollower implements AsyncDisposable {
       } catch (err) {
         if (!signal.aborted) this.#options.log.debug({ err }, 'could not keep what a channel names')
       }
-      await this.#rest(isSettled ? LOOK_MS : RETRY_MS)
+      await this.#news.rest(isSettled ? LOOK_MS : RETRY_MS, signal)
     }
   }
 
@@ -131,13 +130,5 @@ export class ChannelFollower implements AsyncDisposable {
       await note({ ...current, leaving: current.leaving.filter((other) => other !== key) })
     }
     return following()?.leaving.length === 0
-  }
-
-  async #rest(ms: number): Promise<void> {
-    if (this.#hasNews) return
-    const rest = new AbortController()
-    const woken = new Promise<void>((resolve) => (this.#wake = resolve))
-    await Promise.race([woken, pause(ms, AbortSignal.any([rest.signal, this.#closed.signal]))])
-    rest.abort()
   }
 }

@@ -1,5 +1,5 @@
-import { pause } from '../../core/abort.ts'
 import { isContainerError } from '../../core/errors.ts'
+import { News } from './news.ts'
 
 /** New records wake a watch; this is for those that were missed. */
 const LOOK_MS = 600_000
@@ -32,27 +32,16 @@ export class ChannelWatches {
    * @throws ContainerError `NOT_FOUND` when the channel was removed; the signal's reason
    */
   async untilOther(key: string, image: string, signal: AbortSignal): Promise<string> {
-    let hasNews = false
-    let wakeUp = (): void => {}
-    const onNews = (): void => {
-      hasNews = true
-      wakeUp()
-    }
+    const news = new News()
+    const onNews = (): void => news.note()
     const waking = this.#waking.get(key) ?? new Set()
     this.#waking.set(key, waking.add(onNews))
     try {
       for (;;) {
-        hasNews = false
+        news.taken()
         const named = await this.#namedNow(key, signal)
         if (named !== undefined && named !== image) return named
-        // oxlint-disable-next-line no-unnecessary-condition -- it changes while we wait
-        if (hasNews) continue
-        const rest = new AbortController()
-        wakeUp = () => rest.abort()
-        await pause(
-          named === undefined ? RETRY_MS : LOOK_MS,
-          AbortSignal.any([rest.signal, signal])
-        )
+        await news.rest(named === undefined ? RETRY_MS : LOOK_MS, signal)
         signal.throwIfAborted()
       }
     } finally {

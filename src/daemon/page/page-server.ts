@@ -1,7 +1,6 @@
-import { once } from 'node:events'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { ContainerError, systemErrorCode } from '../../core/errors.ts'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ContainerError } from '../../core/errors.ts'
+import { HttpListener } from '../../core/host/http-listener.ts'
 import { formatPeerAddress } from '../../p2p/peer-address.ts'
 import { formatUiAddress, type UiAddress } from '../../rpc/ui-address.ts'
 import { readPageFiles, type PageFile } from './page-files.ts'
@@ -9,8 +8,6 @@ import type { PageToken } from './page-token.ts'
 import { pageView, type Observed } from './page-view.ts'
 import { whyRefused } from './request-guard.ts'
 
-/** Asking takes no longer. */
-const REQUEST_TIMEOUT_MS = 5_000
 /** More than a few open pages have. */
 const MOST_CONNECTIONS = 32
 /** Longer than the path and id of any image. */
@@ -41,42 +38,41 @@ export interface PageServerOptions {
 export class PageServer implements AsyncDisposable {
   readonly #options: PageServerOptions
   readonly #files: ReadonlyMap<string, PageFile>
-  readonly #server: Server
+  readonly #listener: HttpListener
   /** Views that are being made, by what is asked for: several pages wait for one. */
   readonly #views = new Map<string, Promise<Buffer>>()
 
-  private constructor(options: PageServerOptions, files: ReadonlyMap<string, PageFile>) {
+  private constructor(
+    options: PageServerOptions,
+    files: ReadonlyMap<string, PageFile>,
+    listener: HttpListener
+  ) {
     this.#options = options
     this.#files = files
-    this.#server = createServer((request, response) => {
-      this.#answer(request, response).catch(() => response.writeHead(500, HEADERS).end())
-    })
-    this.#server.maxConnections = MOST_CONNECTIONS
-    this.#server.requestTimeout = REQUEST_TIMEOUT_MS
-    this.#server.headersTimeout = REQUEST_TIMEOUT_MS
+    this.#listener = listener
   }
 
   /** @throws ContainerError `IO` where it cannot listen */
   static async open(options: PageServerOptions): Promise<PageServer> {
-    const page = new PageServer(options, await readPageFiles())
-    const { host, port } = options.address
-    try {
-      page.#server.listen({ host, port })
-      await once(page.#server, 'listening')
-    } catch (cause) {
-      const why = systemErrorCode(cause) ?? String(cause)
-      const where = formatUiAddress(options.address)
-      throw new ContainerError('IO', `cannot serve the page at ${where}: ${why}`, {
-        hint: 'give another port, or any for a free one (ui = any), or leave it out',
-        cause
-      })
+    const files = await readPageFiles()
+    // It is asked only once it listens, and there is a page then.
+    const answer = (request: IncomingMessage, response: ServerResponse): void => {
+      page.#answer(request, response).catch(() => response.writeHead(500, HEADERS).end())
     }
+    const { host, port } = options.address
+    const listener = await HttpListener.open({
+      address: { host, port },
+      answer,
+      mostConnections: MOST_CONNECTIONS,
+      refused: (why, cause) => notServed(options.address, why, cause)
+    })
+    const page = new PageServer(options, files, listener)
     return page
   }
 
   /** Where it is served: `http://host:port/`. */
   get url(): string {
-    const { address, port } = this.#server.address() as AddressInfo
+    const { address, port } = this.#listener.address
     return `http://${formatPeerAddress({ host: address, port })}/`
   }
 
@@ -86,10 +82,7 @@ export class PageServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    const closed = once(this.#server, 'close')
-    this.#server.close()
-    this.#server.closeAllConnections()
-    await closed
+    await this.#listener[Symbol.asyncDispose]()
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -130,4 +123,11 @@ export class PageServer implements AsyncDisposable {
     this.#views.set(query, made)
     return made
   }
+}
+
+function notServed(address: UiAddress, why: string, cause: unknown): ContainerError {
+  return new ContainerError('IO', `cannot serve the page at ${formatUiAddress(address)}: ${why}`, {
+    hint: 'give another port, or any for a free one (ui = any), or leave it out',
+    cause
+  })
 }

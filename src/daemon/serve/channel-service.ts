@@ -82,12 +82,7 @@ export class ChannelService implements AsyncDisposable {
       images,
       log,
       named: (key, signal) => this.#named(key, signal),
-      change: (key, changed) =>
-        this.#inTurn(key, async () => {
-          const entry = channels.find(key)
-          const after = entry && changed(entry)
-          if (after) await channels.put(after)
-        })
+      change: (key, changed) => this.#change(key, changed)
     })
   }
 
@@ -400,10 +395,11 @@ export class ChannelService implements AsyncDisposable {
         this.#watches.wake(entry.key)
       },
       onFork: () => {
-        const known = channels.find(entry.key)
-        if (known === undefined || known.forked === true) return
-        log.error({ channel: entry.name }, 'peers have another history of this channel')
-        void channels.put({ ...known, forked: true }).catch(() => {})
+        this.#change(entry.key, (known) => {
+          if (known.forked === true) return undefined
+          log.error({ channel: entry.name }, 'peers have another history of this channel')
+          return { ...known, forked: true }
+        }).catch(() => {})
       }
     })
     this.#logs.set(entry.key, opened)
@@ -422,6 +418,16 @@ export class ChannelService implements AsyncDisposable {
       return this.#take(now, { number, bytes }, false)
     })
     return taken.link
+  }
+
+  /** Changes the entry of a channel when no other change of it is under way; undefined leaves it. */
+  #change(key: string, changed: (entry: ChannelEntry) => ChannelEntry | undefined): Promise<void> {
+    const { channels } = this.#options
+    return this.#inTurn(key, async () => {
+      const entry = channels.find(key)
+      const after = entry && changed(entry)
+      if (after) await channels.put(after)
+    })
   }
 
   #inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {

@@ -8,7 +8,6 @@ import { formatPeerAddress, type PeerAddress } from '../../p2p/peer-address.ts'
 import { deleteDrive, purgeDrive } from '../../p2p/store/purge.ts'
 import { pause, peerDeadline } from '../../core/abort.ts'
 import type { DrivePool } from '../catalog/drive-pool.ts'
-import { isOtherLog, type OtherLogsOptions } from '../catalog/other-logs.ts'
 import {
   cannotTellVersions,
   forkOf,
@@ -43,10 +42,12 @@ const TELL_MS = 200
 /** How long the newest version is looked for before old ones are freed. */
 const GC_WAIT_MS = 30_000
 
-export interface ImageServiceOptions extends ImageWriterOptions, OtherLogsOptions {
+export interface ImageServiceOptions extends ImageWriterOptions {
   readonly pool: DrivePool
   readonly home: string
   readonly usage: ImageUsage
+  /** Whether a key is that of another log of this home than an image. */
+  readonly isOtherLog: (key: Buffer) => Promise<boolean>
   /** Whether peers may have versions of this home's own images that it has lost. */
   readonly mayLackVersions: boolean
   /** Address at which peers reach this machine without the DHT. */
@@ -337,7 +338,8 @@ export class ImageService implements AsyncDisposable {
     const keepsKey = entry.role === 'owner' && !entry.temporary && !entry.forked
     await (keepsKey ? catalog.giveUp(entry) : catalog.remove(entry))
     const key = Buffer.from(entry.key, 'hex')
-    const isForeign = await this.isOtherLog(key)
+    // A key of this home's own is no other log's: nobody else has named it.
+    const isForeign = entry.role !== 'owner' && (await this.#options.isOtherLog(key))
     if (!isForeign) await purgeDrive(node.store, key, { keepEntries: keepsKey })
     await node.knownPeers?.forget(key)
     // The rest of the log records its length and history, and would make this home reject the other history.
@@ -345,9 +347,6 @@ export class ImageService implements AsyncDisposable {
     await dropMetadata(this.#options, formatKey(key))
     return listing
   }
-
-  /** {@link isOtherLog} */
-  readonly isOtherLog = (key: Buffer): Promise<boolean> => isOtherLog(key, this.#options)
 
   /** Frees a temporary image, unless that was done before. @param key of its drive */
   async forgetTemporary(key: Buffer): Promise<void> {

@@ -19,6 +19,8 @@ export interface NamedImagesOptions {
   readonly catalog: ImageCatalog
   readonly pool: DrivePool
   readonly paths: Pick<HomePaths, 'home' | 'runtime'>
+  /** Whether a key is that of another log of this home than an image. */
+  readonly isOtherLog: (key: Buffer) => Promise<boolean>
   readonly log: Logger
 }
 
@@ -35,9 +37,9 @@ export class NamedImages implements FollowedImages {
     { how, quota }: Pick<Following, 'how' | 'quota'>,
     signal: AbortSignal
   ): Promise<void> {
-    const { catalog, service } = this.#options
+    const { catalog, service, isOtherLog } = this.#options
     const before = catalog.find(link.key.toString('hex'))
-    if (before === undefined && (await service.isOtherLog(link.key))) {
+    if (before === undefined && (await isOtherLog(link.key))) {
       throw new ContainerError(
         'BAD_CHANNEL',
         'the channel names a log of this home that is no image'

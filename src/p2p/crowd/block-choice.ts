@@ -1,6 +1,6 @@
 import { putYoungest } from '../../core/put-youngest.ts'
 import { AnnouncedBlocks } from './announced-blocks.ts'
-import { RECEIVER_BYTES } from './crowd-messages.ts'
+import { receiverOf } from './crowd-messages.ts'
 import { RequestWindow } from './request-window.ts'
 
 /** For how long a peer counts as busy, and as shared, after it last told of blocks on their way to others. */
@@ -236,7 +236,7 @@ export class BlockChoice {
       const copies = holders.reduce((sum, holder) => sum + (holder.has(block) ? 1 : 0), 0)
       if (copies === 0) continue
       // Among equals, readers begin with different ones: two that ask at the same time cannot know of each other.
-      const rank = 2 * copies + (this.#isFirstFor(block, holders) ? 0 : 1)
+      const rank = 2 * copies + (this.#countBefore(block, holders) === 0 ? 0 : 1)
       // The sample is in random order, so the first of the best is a random one of them.
       if (rank >= least) continue
       const wanted = { block, isUrgent: false }
@@ -270,12 +270,8 @@ export class BlockChoice {
     holders: readonly Holder[],
     nowMs: number
   ): boolean {
-    const own = mixed(this.#self, block)
-    let before = 0
-    for (const each of holders) {
-      if (!this.#isFetching(each, nowMs) || each.has(block)) continue
-      if (mixed(each.id, block) > own) before++
-    }
+    const fetching = holders.filter((each) => this.#isFetching(each, nowMs))
+    const before = this.#countBefore(block, fetching)
     if (before === 0) return false
     const sinceMs = this.#heldBackMs.get(block)
     if (sinceMs === undefined) {
@@ -289,12 +285,14 @@ export class BlockChoice {
   }
 
   /**
-   * Whether this reader comes first of all that lack a block, by a hash of both: rendezvous hashing (D. Thaler,
-   * C. Ravishankar, "Using name-based mappings to increase hit rates", 1998).
+   * How many of the peers that lack a block come before this reader, by a hash of peer and block: rendezvous hashing (D.
+   * Thaler, C. Ravishankar, "Using name-based mappings to increase hit rates", 1998).
    */
-  #isFirstFor(block: number, holders: readonly Holder[]): boolean {
+  #countBefore(block: number, peers: readonly Holder[]): number {
     const own = mixed(this.#self, block)
-    return holders.every((each) => each.isWhole || each.has(block) || mixed(each.id, block) < own)
+    const isBefore = (each: Holder): boolean =>
+      !each.isWhole && !each.has(block) && mixed(each.id, block) >= own
+    return peers.reduce((count, each) => count + (isBefore(each) ? 1 : 0), 0)
   }
 
   /** Whether a peer takes long, and much longer than another one. */
@@ -359,10 +357,6 @@ export class BlockChoice {
     this.#windows.set(peer, window)
     return window
   }
-}
-
-function receiverOf(id: string): string {
-  return id.slice(0, 2 * RECEIVER_BYTES)
 }
 
 /** A number of 32 bits that depends on both. The constants are those of MurmurHash3's finalizer. */

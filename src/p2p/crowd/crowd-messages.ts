@@ -7,7 +7,12 @@ export const MOST_PEERS = 16
 /** More blocks in one message are not read: as many as 200 MB of an image. */
 export const MOST_BLOCKS = 4_096
 /** Bytes of a public key that tell a receiver among the peers of one image. */
-export const RECEIVER_BYTES = 8
+const RECEIVER_BYTES = 8
+
+/** How notices name the receiver of a block. @param id its public key, in hex */
+export function receiverOf(id: string): string {
+  return id.slice(0, 2 * RECEIVER_BYTES)
+}
 
 const KEY_BYTES = 32
 const FAMILY_BYTES = { 4: 4, 6: 16 } as const

@@ -1,5 +1,5 @@
 import { putYoungest } from '../../core/put-youngest.ts'
-import { RECEIVER_BYTES, type Sending } from './crowd-messages.ts'
+import { receiverOf, type Sending } from './crowd-messages.ts'
 
 /** Requests of one moment are told together. */
 const GATHER_MS = 5
@@ -33,7 +33,7 @@ export class SendingNotices implements Disposable {
 
   /** A peer has requested a block. */
   note(receiver: Buffer, block: number): void {
-    const noted = { receiver: receiverOf(receiver), block, atMs: this.#now() }
+    const noted = { receiver: receiverOf(receiver.toString('hex')), block, atMs: this.#now() }
     putYoungest(this.#recent, block, noted, MOST_RECENT)
     this.#fresh.push(noted)
     this.#timer ??= setTimeout(() => {
@@ -50,7 +50,7 @@ export class SendingNotices implements Disposable {
 
   /** Forgets what a peer that has gone has requested. */
   forget(receiver: Buffer): void {
-    const gone = receiverOf(receiver)
+    const gone = receiverOf(receiver.toString('hex'))
     for (const { receiver: each, block } of this.#recent.values()) {
       if (each === gone) this.#recent.delete(block)
     }
@@ -64,7 +64,7 @@ export class SendingNotices implements Disposable {
 /** What of these is told to one peer: not what that one has requested itself. */
 export function sendingFor(peer: Buffer, notices: Iterable<Noted>): readonly Sending[] {
   const byReceiver = new Map<string, number[]>()
-  const itself = receiverOf(peer)
+  const itself = receiverOf(peer.toString('hex'))
   for (const { receiver, block } of notices) {
     if (receiver === itself) continue
     const blocks = byReceiver.get(receiver)
@@ -72,8 +72,4 @@ export function sendingFor(peer: Buffer, notices: Iterable<Noted>): readonly Sen
     else byReceiver.set(receiver, [block])
   }
   return [...byReceiver].map(([receiver, blocks]) => ({ receiver, blocks }))
-}
-
-function receiverOf(publicKey: Buffer): string {
-  return publicKey.toString('hex', 0, RECEIVER_BYTES)
 }

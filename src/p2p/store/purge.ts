@@ -7,10 +7,14 @@ export async function contentKeyOf(store: Corestore, key: Buffer): Promise<Buffe
   const db = store.get({ key })
   await db.ready()
   try {
-    return (db.manifest && Hyperdrive.getContentKey(db.manifest, db.key)) ?? undefined
+    return contentKeyIn(db)
   } finally {
     await db.close()
   }
+}
+
+function contentKeyIn({ manifest, key }: Hypercore): Buffer | undefined {
+  return (manifest && Hyperdrive.getContentKey(manifest, key)) ?? undefined
 }
 
 /**
@@ -46,7 +50,7 @@ export async function purgeDrive(
   const db = store.get({ key })
   await db.ready()
   try {
-    const contentKey = db.manifest && Hyperdrive.getContentKey(db.manifest, db.key)
+    const contentKey = contentKeyIn(db)
     if (contentKey) {
       const blobs = store.get({ key: contentKey })
       await blobs.ready()
@@ -63,11 +67,7 @@ export async function purgeDrive(
  * it has its channel closed first.
  */
 export async function deleteDrive(store: Corestore, key: Buffer): Promise<void> {
-  const db = store.get({ key })
-  await db.ready()
-  const contentKey = db.manifest && Hyperdrive.getContentKey(db.manifest, db.key)
-  await db.close()
-  for (const each of [contentKey, key]) {
+  for (const each of [await contentKeyOf(store, key), key]) {
     if (each) await deleteLog(store, each)
   }
 }

@@ -1,6 +1,6 @@
 import { connect, type Socket } from 'node:net'
 import { ContainerError, isContainerError, systemErrorCode } from '../../core/errors.ts'
-import { checkedGroupSocket, notMember } from '../../core/group-socket.ts'
+import { checkedGroupSocket, notMember } from '../../rpc/group-socket.ts'
 import type { HomePaths } from '../../home/home.ts'
 import type { Method } from '../../rpc/method.ts'
 import { RpcChannel } from '../../rpc/rpc.ts'

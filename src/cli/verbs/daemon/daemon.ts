@@ -1,26 +1,26 @@
 import type { Command } from 'commander'
-import { parseListening } from '../../rpc/listening.ts'
-import { parseMaxDisk, parseRate } from '../../rpc/daemon-limits.ts'
-import { parseAllow, parsePublicKey } from '../../rpc/allowed-peers.ts'
-import { parseBootstrap } from '../../rpc/bootstrap.ts'
+import { parseListening } from '../../../rpc/listening.ts'
+import { parseMaxDisk, parseRate } from '../../../rpc/daemon-limits.ts'
+import { parseAllow, parsePublicKey } from '../../../rpc/allowed-peers.ts'
+import { parseBootstrap } from '../../../rpc/bootstrap.ts'
 import {
   daemonSettingsOf,
   daemonVariables,
   type ChangedSetting
-} from '../../rpc/daemon-settings.ts'
-import { formatMetricsAddress, parseMetricsAddress } from '../../rpc/metrics-address.ts'
-import { ANY_PORT, parseUiAddress } from '../../rpc/ui-address.ts'
-import type { ProcessIdentity } from '../../core/host/process-table.ts'
-import type { HomePaths } from '../../home/home.ts'
-import type { DaemonClient } from '../../session/connection/client.ts'
-import type { DaemonStatus } from '../../rpc/protocol.ts'
-import { ContainerError } from '../../core/errors.ts'
-import { formatPeerAddress } from '../../p2p/peer-address.ts'
-import { refuseGroupSocket } from '../../core/group-socket.ts'
-import { readGlobals, type Globals } from '../parse/globals.ts'
-import { table } from '../print/table.ts'
-import { addServiceVerbs } from './daemon/install.ts'
-import { setListening, withListening, type ListenFlags } from './daemon/listen-options.ts'
+} from '../../../rpc/daemon-settings.ts'
+import { formatMetricsAddress, parseMetricsAddress } from '../../../rpc/metrics-address.ts'
+import { ANY_PORT, parseUiAddress } from '../../../rpc/ui-address.ts'
+import type { ProcessIdentity } from '../../../core/host/process-table.ts'
+import type { HomePaths } from '../../../home/home.ts'
+import type { DaemonClient } from '../../../session/connection/client.ts'
+import type { DaemonStatus } from '../../../rpc/protocol.ts'
+import { ContainerError } from '../../../core/errors.ts'
+import { formatPeerAddress } from '../../../p2p/peer-address.ts'
+import { refuseGroupSocket } from '../../../rpc/group-socket.ts'
+import { readGlobals, type Globals } from '../../parse/globals.ts'
+import { table } from '../../print/table.ts'
+import { addServiceVerbs } from './install.ts'
+import { setListening, withListening, type ListenFlags } from './listen-options.ts'
 
 const STOP_TIMEOUT_MS = 15_000
 
@@ -93,10 +93,10 @@ export function addDaemon(program: Command): void {
 
 async function run({ home, output }: Globals, groupSocket: string | undefined): Promise<void> {
   const { default: pino } = await import('pino')
-  const { daemonLog } = await import('../../daemon/daemon-log.ts')
-  const { runDaemon } = await import('../../daemon/run-daemon.ts')
-  const { openHome } = await import('../../home/home.ts')
-  const { tellServiceManager } = await import('../../core/host/service-manager.ts')
+  const { daemonLog } = await import('../../../daemon/daemon-log.ts')
+  const { runDaemon } = await import('../../../daemon/run-daemon.ts')
+  const { openHome } = await import('../../../home/home.ts')
+  const { tellServiceManager } = await import('../../../core/host/service-manager.ts')
   refuseGroupSocket(openHome(home).groupSocket, 'daemon run')
   const log = daemonLog(pino.destination({ dest: 2, sync: true }))
   await runDaemon({
@@ -119,9 +119,9 @@ interface StartFlags extends ListenFlags {
 }
 
 async function start(flags: StartFlags, globals: Globals): Promise<void> {
-  const { DaemonClient } = await import('../../session/connection/client.ts')
-  const { openHome } = await import('../../home/home.ts')
-  const { METHODS } = await import('../../rpc/protocol.ts')
+  const { DaemonClient } = await import('../../../session/connection/client.ts')
+  const { openHome } = await import('../../../home/home.ts')
+  const { METHODS } = await import('../../../rpc/protocol.ts')
   const paths = openHome(globals.home)
   {
     using running = await DaemonClient.connectRunning(paths)
@@ -201,17 +201,17 @@ function natText({ kind, seenAt, isAssumed, relays }: DaemonStatus['nat']): stri
 }
 
 async function stop(globals: Globals): Promise<void> {
-  const { DaemonClient } = await import('../../session/connection/client.ts')
-  const { openHome } = await import('../../home/home.ts')
-  const { lockHolder, takeLock } = await import('../../core/host/kernel-lock.ts')
-  const { isAlive } = await import('../../core/host/process-table.ts')
+  const { DaemonClient } = await import('../../../session/connection/client.ts')
+  const { openHome } = await import('../../../home/home.ts')
+  const { lockHolder, takeLock } = await import('../../../core/host/kernel-lock.ts')
+  const { isAlive } = await import('../../../core/host/process-table.ts')
   const paths = openHome(globals.home)
   using client = await DaemonClient.connectRunning(paths)
   if (!client) {
     globals.output.result({ stopped: false }, () => ['no daemon runs'])
     return
   }
-  const { describeUsers, imageUsers } = await import('../../boot/containers/image-users.ts')
+  const { describeUsers, imageUsers } = await import('../../../boot/containers/image-users.ts')
   const users = await imageUsers(globals.home)
   const waiting = { ...users, containers: users.containers.filter(({ isRunning }) => isRunning) }
   const described = describeUsers(waiting)
@@ -247,9 +247,9 @@ async function endDaemon(
   client: DaemonClient,
   paths: HomePaths
 ): Promise<ProcessIdentity | undefined> {
-  const { METHODS } = await import('../../rpc/protocol.ts')
-  const { lockHolder } = await import('../../core/host/kernel-lock.ts')
-  const { identify } = await import('../../core/host/process-table.ts')
+  const { METHODS } = await import('../../../rpc/protocol.ts')
+  const { lockHolder } = await import('../../../core/host/kernel-lock.ts')
+  const { identify } = await import('../../../core/host/process-table.ts')
   try {
     const daemon = identify((await client.request(METHODS.status, null)).pid)
     await client.request(METHODS.shutdown, null)
@@ -265,15 +265,11 @@ async function endDaemon(
 }
 
 async function reload(globals: Globals): Promise<void> {
-  const { DaemonClient } = await import('../../session/connection/client.ts')
-  const { openHome } = await import('../../home/home.ts')
-  const { METHODS } = await import('../../rpc/protocol.ts')
-  using client = await DaemonClient.connectRunning(openHome(globals.home))
-  if (!client) {
-    throw new ContainerError('NOT_FOUND', 'no daemon runs', {
-      hint: 'it will have the settings of today when it is started: dat-container daemon start'
-    })
-  }
+  const { METHODS } = await import('../../../rpc/protocol.ts')
+  using client = await requireRunning(
+    globals,
+    'it will have the settings of today when it is started: dat-container daemon start'
+  )
   const { default: prettyBytes } = await import('pretty-bytes')
   const valueText = (value: string | number | null): string =>
     typeof value === 'number' ? prettyBytes(value) : (value ?? 'the default')
@@ -289,23 +285,28 @@ async function reload(globals: Globals): Promise<void> {
 }
 
 async function ui(globals: Globals): Promise<void> {
-  const { DaemonClient } = await import('../../session/connection/client.ts')
-  const { openHome } = await import('../../home/home.ts')
-  const { METHODS } = await import('../../rpc/protocol.ts')
-  using client = await DaemonClient.connectRunning(openHome(globals.home))
-  if (!client) {
-    throw new ContainerError('NOT_FOUND', 'no daemon runs', {
-      hint: 'start it with a page: dat-container daemon start --ui'
-    })
-  }
+  const { METHODS } = await import('../../../rpc/protocol.ts')
+  using client = await requireRunning(
+    globals,
+    'start it with a page: dat-container daemon start --ui'
+  )
   const page = await client.request(METHODS.page, null)
   globals.output.result(page, () => [page.url])
 }
 
+/** @throws ContainerError `NOT_FOUND` with that hint where none runs */
+async function requireRunning({ home }: Globals, hint: string): Promise<DaemonClient> {
+  const { DaemonClient } = await import('../../../session/connection/client.ts')
+  const { openHome } = await import('../../../home/home.ts')
+  const client = await DaemonClient.connectRunning(openHome(home))
+  if (client) return client
+  throw new ContainerError('NOT_FOUND', 'no daemon runs', { hint })
+}
+
 async function status(globals: Globals): Promise<void> {
-  const { DaemonClient } = await import('../../session/connection/client.ts')
-  const { openHome } = await import('../../home/home.ts')
-  const { METHODS } = await import('../../rpc/protocol.ts')
+  const { DaemonClient } = await import('../../../session/connection/client.ts')
+  const { openHome } = await import('../../../home/home.ts')
+  const { METHODS } = await import('../../../rpc/protocol.ts')
   using client = await DaemonClient.connectRunning(openHome(globals.home))
   if (!client) {
     globals.output.result({ running: false }, () => ['no daemon runs'])

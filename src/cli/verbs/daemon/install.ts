@@ -1,11 +1,10 @@
 import type { Command } from 'commander'
 import type { Installed, ServicePlan } from '../../../service/install-service.ts'
-import { ANY_PORT } from '../../../rpc/ui-address.ts'
 import { daemonSettingsOf, type DaemonSettings } from '../../../rpc/daemon-settings.ts'
 import { checkConfig } from '../../parse/check-config.ts'
 import { CONFIG_KEYS, parseSettings } from '../../parse/config-file.ts'
 import { readGlobals, type Globals } from '../../parse/globals.ts'
-import { setListening, withListening, type ListenFlags } from './listen-options.ts'
+import { setListening, settingsIn, withListening, type ListenFlags } from './listen-options.ts'
 
 interface InstallFlags extends ListenFlags {
   readonly member?: string[]
@@ -101,26 +100,15 @@ function printPlan({ unit, config }: ServicePlan, { output }: Globals): void {
 
 /** What the options say, by keys of the configuration. */
 function settingsOf(flags: ListenFlags, command: Command): Record<string, string> {
-  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics, ui } = flags
   const { bootstrap, logLevel } = command.optsWithGlobals<{
     bootstrap?: string
     logLevel?: string
   }>()
-  const said: Readonly<Record<string, string | undefined>> = {
-    bootstrap,
-    listen,
-    advertise,
-    allow,
-    'max-disk': maxDisk,
-    'max-up': maxUp,
-    'max-down': maxDown,
-    metrics,
-    ui: ui === true ? ANY_PORT : ui,
-    'log-level': logLevel
+  return {
+    ...(bootstrap !== undefined && { bootstrap }),
+    ...settingsIn(flags),
+    ...(logLevel !== undefined && { 'log-level': logLevel })
   }
-  return Object.fromEntries(
-    Object.entries(said).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  )
 }
 
 /** @throws ContainerError `USAGE`, which names file and line */

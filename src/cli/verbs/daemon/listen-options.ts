@@ -1,15 +1,10 @@
 import type { Command } from 'commander'
-import { ALLOW_VARIABLE, parseAllow } from '../../../rpc/allowed-peers.ts'
-import {
-  MAX_DISK_VARIABLE,
-  MAX_DOWN_VARIABLE,
-  MAX_UP_VARIABLE,
-  parseMaxDisk,
-  parseRate
-} from '../../../rpc/daemon-limits.ts'
-import { ADVERTISE_VARIABLE, LISTEN_VARIABLE, parseListening } from '../../../rpc/listening.ts'
-import { METRICS_VARIABLE, parseMetricsAddress } from '../../../rpc/metrics-address.ts'
-import { ANY_PORT, parseUiAddress, UI_VARIABLE } from '../../../rpc/ui-address.ts'
+import { CONFIG_KEYS, type ConfigKey } from '../../parse/config-file.ts'
+import { parseAllow } from '../../../rpc/allowed-peers.ts'
+import { parseMaxDisk, parseRate } from '../../../rpc/daemon-limits.ts'
+import { parseListening } from '../../../rpc/listening.ts'
+import { parseMetricsAddress } from '../../../rpc/metrics-address.ts'
+import { ANY_PORT, parseUiAddress } from '../../../rpc/ui-address.ts'
 
 /** Options of a daemon; each is a key of the configuration, too. */
 export interface ListenFlags {
@@ -60,27 +55,38 @@ export function withListening(command: Command): Command {
     )
 }
 
+/** What these options say, by keys of the configuration. */
+export function settingsIn(flags: ListenFlags): Partial<Record<ConfigKey, string>> {
+  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics, ui } = flags
+  const said: Partial<Record<ConfigKey, string | undefined>> = {
+    listen,
+    advertise,
+    allow,
+    'max-disk': maxDisk,
+    'max-up': maxUp,
+    'max-down': maxDown,
+    metrics,
+    ui: ui === true ? ANY_PORT : ui
+  }
+  return Object.fromEntries(Object.entries(said).filter(([, value]) => value !== undefined))
+}
+
 /**
  * Checks these options and puts them into the environment, as a daemon in the background gets all it is told.
  *
  * @throws ContainerError `USAGE`
  */
 export function setListening(flags: ListenFlags): void {
-  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics, ui } = flags
-  const page = ui === true ? ANY_PORT : ui
-  parseUiAddress(page)
-  if (page !== undefined) process.env[UI_VARIABLE] = page
+  const { listen, advertise, allow, maxDisk, maxUp, maxDown, metrics } = flags
+  const settings = settingsIn(flags)
+  parseUiAddress(settings.ui)
   parseMetricsAddress(metrics)
-  if (metrics !== undefined) process.env[METRICS_VARIABLE] = metrics
   parseListening(listen, advertise)
   parseMaxDisk(maxDisk)
   for (const rate of [maxUp, maxDown]) parseRate(rate)
-  if (maxUp !== undefined) process.env[MAX_UP_VARIABLE] = maxUp
-  if (maxDown !== undefined) process.env[MAX_DOWN_VARIABLE] = maxDown
-  if (maxDisk !== undefined) process.env[MAX_DISK_VARIABLE] = maxDisk
   // An empty list is no list of nobody by mistake: in a script it is a variable that is not set.
   parseAllow(allow === '' ? ',' : allow)
-  if (allow !== undefined) process.env[ALLOW_VARIABLE] = allow
-  if (listen !== undefined) process.env[LISTEN_VARIABLE] = listen
-  if (advertise !== undefined) process.env[ADVERTISE_VARIABLE] = advertise
+  for (const [key, value] of Object.entries(settings)) {
+    process.env[CONFIG_KEYS[key as ConfigKey]] = value
+  }
 }
